@@ -1,0 +1,189 @@
+"""The classes of the UCL, and everything that derives from them.
+
+:class:`CloudClass` is the only place where a code gets a meaning. Flags
+definitions, CF attributes, STAC classes, colours and legends are computed
+from it, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+CONFIDENCE_NODATA = 255
+"""Value of ``ucl_confidence`` where there is no class; the others are percent, 0 to 100."""
+
+
+class CloudClass(IntEnum):
+    """Codes of the UNet classification layer (UCL), uint8.
+
+    They follow Fmask's where the two overlap, so that styles and habits made
+    for Fmask carry over. A model writes only the classes it knows.
+    """
+
+    NODATA = 0
+    CLEAR = 1
+    CLOUD = 2
+    SHADOW = 3
+    SNOW = 4
+    WATER = 5
+    THIN_CLOUD = 6
+
+    @property
+    def label(self) -> str:
+        """Lower-case name as it stands in flags and documents, e.g. ``thin_cloud``."""
+        return self.name.lower()
+
+    @property
+    def description(self) -> str:
+        """One phrase for people, e.g. ``cloud shadow``."""
+        return _DESCRIPTIONS[self]
+
+    @property
+    def colour(self) -> str:
+        """Hexadecimal RGB colour, distinguishable with the common forms of colour blindness."""
+        return _COLOURS[self]
+
+
+_DESCRIPTIONS = {
+    CloudClass.NODATA: "no data",
+    CloudClass.CLEAR: "clear",
+    CloudClass.CLOUD: "cloud",
+    CloudClass.SHADOW: "cloud shadow",
+    CloudClass.SNOW: "snow or ice",
+    CloudClass.WATER: "water",
+    CloudClass.THIN_CLOUD: "thin cloud",
+}
+
+# After Okabe and Ito (2008), https://jfly.uni-koeln.de/color/: orange against blue stays apart in
+# deuteranopia, protanopia and tritanopia, and both against the grey of clear ground.
+_COLOURS = {
+    CloudClass.NODATA: "#ffffff",
+    CloudClass.CLEAR: "#d9d9d9",
+    CloudClass.CLOUD: "#e69f00",
+    CloudClass.SHADOW: "#0072b2",
+    CloudClass.SNOW: "#cc79a7",
+    CloudClass.WATER: "#009e73",
+    CloudClass.THIN_CLOUD: "#f0e442",
+}
+
+SCL_TO_UCL = {
+    0: CloudClass.NODATA,
+    1: CloudClass.NODATA,
+    2: CloudClass.CLEAR,
+    3: CloudClass.SHADOW,
+    4: CloudClass.CLEAR,
+    5: CloudClass.CLEAR,
+    6: CloudClass.CLEAR,
+    7: CloudClass.CLEAR,
+    8: CloudClass.CLOUD,
+    9: CloudClass.CLOUD,
+    10: CloudClass.THIN_CLOUD,
+    11: CloudClass.CLEAR,
+}
+"""Sen2Cor's SCL codes as cloud classes: 8 and 9 cloud, 10 thin cirrus, 3 shadow, 0 and 1 no data.
+
+Source of the codes: Sen2Cor's L2A product definition, `SCL` legend.
+"""
+
+
+def scl_to_ucl(scl: np.ndarray) -> np.ndarray:
+    """Sen2Cor's scene classification as cloud classes, to compare with a UCL.
+
+    Parameters
+    ----------
+    scl
+        Any shape, integer, codes 0 to 11. Other codes become nodata.
+
+    Returns
+    -------
+    numpy.ndarray
+        Same shape, uint8 :class:`CloudClass` codes, nodata 0.
+    """
+    table = np.zeros(256, dtype="uint8")
+    for code, cls in SCL_TO_UCL.items():
+        table[code] = cls
+    scl = np.asarray(scl)
+    codes = np.where((scl >= 0) & (scl <= 255), scl, 0).astype("uint8")
+    return table[codes]
+
+
+def flags_definition(classes: Iterable[CloudClass] = CloudClass) -> dict[str, Any]:
+    """The ``flags_definition`` of the measurement ``ucl``.
+
+    One flag named ``ucl`` over bits 0 to 7, as `datacube.utils.masking.make_mask`
+    and `odc.algo.enum_to_bool` read it.
+    """
+    return {
+        "ucl": {
+            "bits": list(range(8)),
+            "description": "UNet classification layer: cloud and cloud shadow",
+            "values": {str(int(c)): c.label for c in classes},
+        }
+    }
+
+
+def ucl_attrs(classes: Iterable[CloudClass] = CloudClass) -> dict[str, Any]:
+    """Attributes of a ``ucl`` DataArray: nodata, units, ODC flags and CF flags."""
+    classes = list(classes)
+    return {
+        "units": "1",
+        "nodata": int(CloudClass.NODATA),
+        "long_name": "UNet classification layer",
+        "flags_definition": flags_definition(classes),
+        "flag_values": [int(c) for c in classes],
+        "flag_meanings": " ".join(c.label for c in classes),
+    }
+
+
+def confidence_attrs() -> dict[str, Any]:
+    """Attributes of a ``ucl_confidence`` DataArray: percent, nodata 255."""
+    return {
+        "units": "percent",
+        "nodata": CONFIDENCE_NODATA,
+        "long_name": "confidence of the UNet classification: probability of the winning class",
+    }
+
+
+def stac_classes(classes: Iterable[CloudClass] = CloudClass) -> list[dict[str, Any]]:
+    """``classification:classes`` of STAC's classification extension, version 2."""
+    return [
+        {
+            "value": int(c),
+            "name": c.label,
+            "description": c.description,
+            "color_hint": c.colour.removeprefix("#"),
+            **({"nodata": True} if c is CloudClass.NODATA else {}),
+        }
+        for c in classes
+    ]
+
+
+def class_percent(
+    ucl: np.ndarray, classes: Iterable[CloudClass] = CloudClass
+) -> dict[CloudClass, float]:
+    """Share of each class among the pixels with data.
+
+    Parameters
+    ----------
+    ucl
+        Any shape, uint8 :class:`CloudClass` codes.
+    classes
+        The classes to report.
+
+    Returns
+    -------
+    dict
+        Percent of the pixels that are not nodata, for every class but nodata; all
+        NaN where no pixel has data.
+    """
+    counts = np.bincount(np.asarray(ucl).ravel(), minlength=256)
+    total = counts.sum() - counts[CloudClass.NODATA]
+    return {
+        c: 100 * float(counts[c]) / float(total) if total else float("nan")
+        for c in classes
+        if c is not CloudClass.NODATA
+    }

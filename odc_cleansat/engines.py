@@ -1,0 +1,227 @@
+"""Engines: the two ways to run a network. The only module that imports torch or openvino."""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from .errors import ModelError
+from .models import Model, read_onnx, read_state_dict
+
+if TYPE_CHECKING:
+    import openvino
+    import torch
+
+
+class Engine(Protocol):
+    """Reflectance in, class probabilities out."""
+
+    name: str
+    """``openvino``, ``torch`` or another."""
+
+    precision: str
+    """Arithmetic that the network runs in, ``f32`` or ``bf16``."""
+
+    def __call__(self, reflectance: np.ndarray) -> np.ndarray:
+        """Run the network.
+
+        Parameters
+        ----------
+        reflectance
+            ``(N, C, H, W)`` float32, unit 1, finite; H and W multiples of 32.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(N, K, H, W)`` float32 probabilities that sum to 1 over K.
+        """
+        ...
+
+
+ENGINES = ("openvino", "torch")
+PRECISIONS = ("bf16", "f32")
+
+
+def get_engine(model: Model, name: str | None = None, precision: str | None = None) -> Engine:
+    """The engine for a model, loaded once per process.
+
+    Parameters
+    ----------
+    model
+        The network to run.
+    name
+        ``openvino`` or ``torch``. By default torch where it finds a CUDA device, else OpenVINO.
+    precision
+        ``bf16`` or ``f32``. By default bf16 where the processor computes in it, which is
+        about twice as fast and gives 99.9 % of the same classes.
+
+    Raises
+    ------
+    ModelError
+        For an unknown engine or precision, or unreadable weights.
+    """
+    if name is not None and name not in ENGINES:
+        raise ModelError(f"there is no engine {name!r}; choose from {', '.join(ENGINES)}.")
+    if precision is not None and precision not in PRECISIONS:
+        raise ModelError(
+            f"there is no precision {precision!r}; choose from {', '.join(PRECISIONS)}."
+        )
+    with _LOCK:
+        # The process id is part of the key: a forked child must not use its parent's threads.
+        return _load(model, name or _default_engine(), precision, os.getpid())
+
+
+_LOCK = threading.Lock()
+
+
+@lru_cache(maxsize=8)
+def _load(model: Model, name: str, precision: str | None, pid: int) -> Engine:
+    return OpenVINOEngine(model, precision) if name == "openvino" else TorchEngine(model, precision)
+
+
+@lru_cache(maxsize=1)
+def _default_engine() -> str:
+    # Importing torch takes seconds, so ask only where an NVIDIA driver is loaded at all.
+    if not Path("/proc/driver/nvidia").exists():
+        return "openvino"
+    import torch
+
+    return "torch" if torch.cuda.is_available() else "openvino"
+
+
+def available_cpus() -> int:
+    """Processors this process may use: the affinity mask and the cgroup's quota, not the machine."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return cpus
+    return cpus if quota == "max" else max(1, min(cpus, round(int(quota) / int(period))))
+
+
+class OpenVINOEngine:
+    """Runs on the processor. Normalisation and softmax are part of the compiled graph."""
+
+    name = "openvino"
+
+    def __init__(self, model: Model, precision: str | None = None) -> None:
+        import openvino as ov
+
+        core = ov.Core()
+        capable = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "bf16" and not capable:
+            raise ModelError("this processor does not compute in bf16; use precision f32.")
+        self.precision = precision or ("bf16" if capable else "f32")
+        self._compiled = core.compile_model(
+            _openvino_graph(model, core),
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": self.precision,
+                "INFERENCE_NUM_THREADS": available_cpus(),
+                "PERFORMANCE_HINT": "LATENCY",
+                "NUM_STREAMS": 1,
+            },
+        )
+        self._lock = threading.Lock()
+
+    def __call__(self, reflectance: np.ndarray) -> np.ndarray:
+        """Probabilities; see :class:`Engine`. One call runs at a time."""
+        with self._lock:
+            result: np.ndarray = self._compiled(np.ascontiguousarray(reflectance))[0]
+            return result
+
+
+def _openvino_graph(model: Model, core: openvino.Core) -> openvino.Model:
+    """``(x - mean) / std``, the network, softmax; any batch, height and width."""
+    import openvino as ov
+    from openvino import opset13 as ops
+
+    network = core.read_model(read_onnx(model).SerializeToString(), b"")
+    network.reshape([-1, len(model.bands), -1, -1])
+    reflectance = ops.parameter([-1, len(model.bands), -1, -1], np.float32, name="reflectance")
+    mean, std = (_per_channel(values) for values in (model.mean, model.std))
+    normalised = ops.divide(ops.subtract(reflectance, mean), std)
+    for target in network.inputs[0].get_target_inputs():
+        target.replace_source_output(normalised.output(0))
+    logits = network.outputs[0].get_node().input_value(0)
+    return ov.Model([ops.softmax(logits, axis=1)], [reflectance], model.name)
+
+
+class TorchEngine:
+    """The reference: `segmentation_models_pytorch.Unet` in PyTorch, on CUDA where there is one."""
+
+    name = "torch"
+
+    def __init__(self, model: Model, precision: str | None = None) -> None:
+        import torch
+
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.precision = precision or ("bf16" if self._device.type == "cuda" else "f32")
+        if self._device.type == "cpu":
+            torch.set_num_threads(available_cpus())
+        self._network = torch_network(model).to(self._device, memory_format=torch.channels_last)
+        self._mean, self._std = (
+            torch.from_numpy(_per_channel(values)).to(self._device)
+            for values in (model.mean, model.std)
+        )
+        self._lock = threading.Lock()
+
+    def __call__(self, reflectance: np.ndarray) -> np.ndarray:
+        """Probabilities; see :class:`Engine`. One call runs at a time."""
+        import torch
+
+        with self._lock, torch.inference_mode():
+            batch = torch.from_numpy(np.ascontiguousarray(reflectance)).to(self._device)
+            batch = ((batch - self._mean) / self._std).to(memory_format=torch.channels_last)
+            with torch.autocast(
+                self._device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
+            ):
+                logits = self._network(batch)
+            result: np.ndarray = logits.float().softmax(dim=1).cpu().numpy()
+            return result
+
+
+def torch_network(model: Model) -> torch.nn.Module:
+    """The model as an `smp.Unet` in evaluation mode: normalised reflectance in, logits out.
+
+    Raises
+    ------
+    ModelError
+        If the weights are not those of the architecture that the model names.
+    """
+    import segmentation_models_pytorch as smp
+    import torch
+
+    network = smp.Unet(
+        model.encoder,
+        encoder_weights=None,
+        in_channels=len(model.bands),
+        classes=len(model.classes),
+    )
+    weights: dict[str, Any] = {
+        name: torch.from_numpy(values.copy()) for name, values in read_state_dict(model).items()
+    }
+    missing, unexpected = network.load_state_dict(weights, strict=False)
+    # A UNet never calls the encoder's classification head, and exports leave out what is
+    # never called; the counters only matter in training.
+    unused = ("encoder._conv_head.", "encoder._bn1.")
+    missing = [
+        name
+        for name in missing
+        if not name.startswith(unused) and not name.endswith("num_batches_tracked")
+    ]
+    if missing or unexpected:
+        raise ModelError(
+            f"model {model.name}: the weights do not fit smp.Unet({model.encoder!r}); "
+            f"missing {missing[:3]}, unexpected {unexpected[:3]}."
+        )
+    return network.eval()
+
+
+def _per_channel(values: tuple[float, ...]) -> np.ndarray:
+    return np.asarray(values, dtype="float32").reshape(1, -1, 1, 1)
