@@ -28,6 +28,14 @@ from .windows import Box, blend, grid_box
 COARSEST = 1.5
 """A scene may be this much coarser than the model's resolution, and no more."""
 
+AVERAGED = 0.75
+"""Scenes with pixels up to this share of the model's are averaged; coarser ones, for which an
+average would only blur, are resampled by cubic convolution. Over the seven 30 m scenes of Calgary
+that agrees with an unresampled run in 96.7 % of the pixels on average, averaging in 96.1 %."""
+
+OUTPUT_ROWS = 1024
+"""Rows of the output that are finished at a time, to bound memory."""
+
 Progress = Callable[[int, int], None]
 
 
@@ -84,7 +92,8 @@ def classify(
     ------
     SceneError
         If bands are missing or have an unsuitable shape or type, the scene has no
-        coordinate system, is too coarse for the model, or its values are not what the scale says.
+        coordinate system, is too coarse for the model, has no data at all, or its values are not
+        what the scale says.
     ModelError
         If the model is unknown or its weights cannot be used.
     """
@@ -105,13 +114,18 @@ def classify(
         )
         for i, each in enumerate(slices)
     ]
+    if not any((codes != CloudClass.NODATA).any() for codes, _ in results):
+        raise SceneError(
+            "no pixel has data in all of the bands "
+            f"{', '.join(chosen.bands)}; check the area, and the nodata values of the bands."
+        )
     time = scene.time if "time" in bands.dims else None
     found = {"ucl": _wrap([codes for codes, _ in results], output, time, ucl_attrs(_codes(chosen)))}
     if confidence:
         found["ucl_confidence"] = _wrap(
             [percent for _, percent in results], output, time, confidence_attrs()
         )
-    return xr.Dataset(found, attrs={"crs": str(output.crs)})
+    return xr.Dataset(found, attrs={"crs": crs_name(output.crs)})
 
 
 def _codes(model: Model) -> list[CloudClass]:
@@ -213,8 +227,13 @@ def _geobox_of(box: Box, crs: CRS, resolution: float) -> GeoBox:
     return GeoBox(box.shape, origin, crs)
 
 
+def crs_name(crs: CRS) -> str:
+    """``EPSG:32633`` where there is a code, else WKT."""
+    return f"EPSG:{crs.epsg}" if crs.epsg else str(crs.to_wkt())
+
+
 def _is_utm(crs: CRS) -> bool:
-    epsg = crs.to_epsg() or 0
+    epsg = crs.epsg or 0
     return 32601 <= epsg <= 32660 or 32701 <= epsg <= 32760
 
 
@@ -228,14 +247,15 @@ class _Reflectance:
     offset: float
 
     def warp(self, target: GeoBox) -> np.ndarray:
-        """``(C, *target.shape)`` float32 reflectance by area average, NaN without data."""
+        """``(C, *target.shape)`` float32 reflectance on a part of the model grid, NaN without data."""
         result = np.full((len(self.bands.data_vars), *target.shape), np.nan, dtype="float32")
         source = compute_reproject_roi(self.grid, target, padding=2).roi_src
         if 0 in self.grid[source].shape:
             return result
         pixels, _ = self._read(source)
+        finer = max(ground_resolution(self.grid)) <= AVERAGED * target.resolution.x
         for band, out in zip(pixels, result, strict=True):
-            _warp(band, out, self.grid[source], target, "average")
+            _warp(band, out, self.grid[source], target, "average" if finer else "cubic")
         return result
 
     def valid(self, target: GeoBox) -> np.ndarray:
@@ -321,10 +341,16 @@ def _classify_slice(
         overlap=model.overlap,
         progress=progress,
     )
-    on_output = np.full((len(model.classes), *output.shape), np.nan, dtype="float32")
-    for plane, out in zip(probabilities, on_output, strict=True):
-        _warp(plane, out, grid, output, "bilinear")
-    return _decide(on_output, source.valid(output), model)
+    codes = np.empty(output.shape, dtype="uint8")
+    percent = np.empty(output.shape, dtype="uint8")
+    for top in range(0, output.shape[0], OUTPUT_ROWS):
+        rows = slice(top, min(top + OUTPUT_ROWS, output.shape[0]))
+        block = output[rows, :]
+        on_block = np.full((len(model.classes), *block.shape), np.nan, dtype="float32")
+        for plane, out in zip(probabilities, on_block, strict=True):
+            _warp(plane, out, grid, block, "bilinear")
+        codes[rows], percent[rows] = _decide(on_block, source.valid(block), model)
+    return codes, percent
 
 
 def _decide(

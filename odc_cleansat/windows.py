@@ -7,7 +7,7 @@ a scene is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -152,11 +152,26 @@ def _common(row: Span, column: Span, area: Box) -> tuple[tuple[slice, slice], tu
 def _prepare(window: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Fill what has no data, and pad at the bottom and right to a multiple of 32."""
     if not valid.all():
-        nearest = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
-        window = window[:, nearest[0], nearest[1]]
+        window = _mirror(window, valid)
     height, width = valid.shape
     padding = (-height % MULTIPLE, -width % MULTIPLE)
     return np.pad(window, ((0, 0), (0, padding[0]), (0, padding[1])), mode="symmetric")
+
+
+def _mirror(window: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Reflect the data at its edge into where there is none.
+
+    Each pixel without data takes the one as far behind its nearest valid pixel, or that
+    pixel itself where nothing lies behind. Of the fills tried this disturbs the classes of
+    the remaining pixels least.
+    """
+    y, x = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
+    rows, columns = np.indices(valid.shape)
+    height, width = valid.shape
+    behind_y = np.clip(2 * y - rows, 0, height - 1)
+    behind_x = np.clip(2 * x - columns, 0, width - 1)
+    usable = valid[behind_y, behind_x]
+    return window[:, np.where(usable, behind_y, y), np.where(usable, behind_x, x)]
 
 
 def grid_box(start: float, stop: float, resolution: float) -> tuple[int, int]:
@@ -173,9 +188,3 @@ def grid_box(start: float, stop: float, resolution: float) -> tuple[int, int]:
         int(np.ceil(stop / resolution - tolerance)),
     )
 
-
-def windows_in(box: Box, size: int, overlap: int) -> Iterator[Box]:
-    """All windows of a scene, cut off at its edge."""
-    for row in spans(box.top, box.bottom, size, overlap):
-        for column in spans(box.left, box.right, size, overlap):
-            yield Box(row.start, row.stop, column.start, column.stop)

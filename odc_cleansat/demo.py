@@ -1,0 +1,328 @@
+"""The whole way once: a scene into a datacube of its own, its mask made, indexed and recalled."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from .classes import CloudClass, class_percent, scl_to_ucl
+from .classification import classify, crs_name
+from .cube import embedded_cube, make_folder
+from .engines import get_engine
+from .errors import SceneError
+from .index import MASK_PRODUCT, add_dataset, add_product, find_dataset, product_definition, scene_product
+from .models import Model, get_model
+from .product import Provenance, mask_folder, mask_id, write_mask
+from .reflectance import QUANTIFICATION, Offset, resolve_offset
+from .review import accuracy, agreement, compare
+from .scenes import SceneFolder, open_scene, write_scene_document
+
+if TYPE_CHECKING:
+    from datacube import Datacube
+    from datacube.model import Dataset
+
+MASK_RESOLUTION = 20.0
+"""Pixel size of a mask in metres where there is no SCL whose grid it could take."""
+
+
+class Reporter(Protocol):
+    """Tells a person what goes on."""
+
+    def say(self, text: str) -> None:
+        """One line."""
+
+    def step(self, text: str) -> contextlib.AbstractContextManager[Callable[[int, int], None]]:
+        """Something that may take a while; gives a function for ``(done, total)``."""
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What one `dc.load` gave back."""
+
+    name: str
+    """Which of the three grids."""
+
+    data: xr.Dataset
+    """Bands, ``scl`` where the scene has it, ``ucl`` and ``ucl_confidence``."""
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What a demo made, or found."""
+
+    scene: Dataset
+    """The indexed scene."""
+
+    mask: Dataset
+    """The indexed mask."""
+
+    computed: bool
+    """False if the mask was there already."""
+
+    recalled: list[Recalled]
+    """The loads at the three grids."""
+
+    figure: Path
+    """``compare.png``."""
+
+    table: str
+    """Percent per class, agreement and accuracy."""
+
+
+def run_demo(
+    out: Path,
+    report: Reporter,
+    *,
+    scene: Path | None = None,
+    moment: datetime | None = None,
+    offset: float | None = None,
+    model: str | None = None,
+    keep_running: bool = False,
+) -> DemoResult:
+    """Mask one scene and recall it, in a datacube that lives in a folder.
+
+    Run again, it finds the scene and its mask in the index and computes nothing.
+
+    Parameters
+    ----------
+    out
+        Folder for the database, the products and the figure; made if missing.
+    report
+        Told of every step.
+    scene
+        Folder of band files; by default a simulated scene is made in `out`.
+    moment
+        When the scene was acquired, if its folder does not tell.
+    offset
+        Radiometric offset in digital numbers; by default the scene's metadata decides.
+    model
+        Name of a model; by default the best for the scene's bands.
+    keep_running
+        Leave the database running.
+
+    Raises
+    ------
+    CleansatError
+        With a message for the person who called.
+    """
+    make_folder(out)
+    folder = _simulate(out, report) if scene is None else open_scene(scene, moment)
+    chosen = get_model(model, bands=folder.bands)
+    with contextlib.ExitStack() as stack:
+        with report.step("Starting the embedded datacube"):
+            dc = stack.enter_context(embedded_cube(out, keep_running=keep_running))
+        add_product(dc, product_definition("s2_l2a"))
+        add_product(dc, product_definition(MASK_PRODUCT))
+        with report.step(f"Indexing the scene {folder.label}"):
+            add_product(dc, scene_product(folder.bands))
+            indexed = add_dataset(dc, write_scene_document(folder, out / "scenes"))
+        chosen_offset = resolve_offset(indexed.metadata_doc["properties"], offset)
+        mask, computed = _mask(dc, indexed, chosen, chosen_offset, out / "products", report)
+        with report.step("Loading it back with dc.load at three grids"):
+            recalled = _recall(dc, indexed, mask)
+        with report.step("Drawing the comparison"):
+            figure = _figure(recalled[0].data, folder, chosen_offset, out / "compare.png")
+    table = _table(recalled[0].data, _truth(folder, recalled[0].data))
+    return DemoResult(indexed, mask, computed, recalled, figure, table)
+
+
+def _simulate(out: Path, report: Reporter) -> SceneFolder:
+    from .synthetic import SimulatedScene
+
+    folder = out / "simulated-scene"
+    if not folder.exists():
+        with report.step("Simulating a Sentinel-2 L2A scene") as progress:
+            SimulatedScene().write(folder, progress=progress)
+    return open_scene(folder)
+
+
+def _mask(
+    dc: Datacube,
+    scene: Dataset,
+    model: Model,
+    offset: Offset,
+    root: Path,
+    report: Reporter,
+) -> tuple[Dataset, bool]:
+    """The indexed mask of a scene, and whether it had to be computed."""
+    from eodatasets3 import serialise
+
+    source = serialise.from_doc(scene.metadata_doc, skip_validation=True)
+    finest, output = _grids(scene)
+    dataset_id = mask_id(scene.id, model, abs(output.resolution.x), offset.value)
+    folder = root / mask_folder(dataset_id, source)
+    documents = list(folder.glob("*.odc-metadata.yaml"))
+    if documents:
+        known = find_dataset(dc, dataset_id)
+        state = "indexed already" if known else "written already, indexed now"
+        report.say(f"The mask is {state} ({dataset_id}): nothing is computed.")
+        return add_dataset(dc, documents[0]), False
+    with report.step(f"Loading the model {model.name}"):
+        engine = get_engine(model)
+    with report.step("Classifying") as progress:
+        bands = _load(dc, scene, like=finest, measurements=model.bands, dask_chunks={"y": 2048})
+        mask = classify(
+            bands.isel(time=0),
+            model=model,
+            geobox=output,
+            confidence=True,
+            offset=offset.value,
+            progress=progress,
+        )
+    with report.step("Packaging the mask: COG, EO3, STAC, checksums"):
+        provenance = Provenance(offset, engine.name, engine.precision)
+        document = write_mask(mask, source, model, provenance, dataset_id, root)
+    return add_dataset(dc, document), True
+
+
+def _grids(scene: Dataset) -> tuple[GeoBox, GeoBox]:
+    """The finest grid of a scene, and the one for its mask: the SCL's, or 20 m."""
+    document = scene.metadata_doc
+    grids = {
+        name: GeoBox(grid["shape"], _affine(grid["transform"]), scene.crs)
+        for name, grid in document["grids"].items()
+    }
+    finest = min(grids.values(), key=lambda grid: abs(grid.resolution.x))
+    if scl := document["measurements"].get("scl"):
+        return finest, grids[scl.get("grid", "default")]
+    if finest.crs.geographic or abs(finest.resolution.x) >= MASK_RESOLUTION:
+        return finest, finest
+    return finest, GeoBox.from_bbox(
+        finest.boundingbox, finest.crs, resolution=MASK_RESOLUTION, tight=True
+    )
+
+
+def _affine(values: list[float]) -> Any:
+    from affine import Affine
+
+    return Affine(*values[:6])
+
+
+def _load(dc: Datacube, dataset: Dataset, **how: Any) -> xr.Dataset:
+    """Plain `dc.load` of one dataset, with unreadable files told as such."""
+    from rasterio.errors import RasterioError
+
+    try:
+        loaded: xr.Dataset = dc.load(product=dataset.product.name, id=dataset.id, **how)
+    except (RasterioError, OSError) as error:
+        raise SceneError(f"cannot read the bands of {dataset.uri}: {error}. Are the files whole?") from error
+    return loaded
+
+
+def _recall(dc: Datacube, scene: Dataset, mask: Dataset) -> list[Recalled]:
+    """Scene and mask together on the scene's own grid, in web Mercator, and in an area at 10 m."""
+    _, own = _grids(scene)
+    colours = [b for b in ("red", "green", "blue", "nir", "scl") if b in scene.measurements]
+    nearest = {"scl": "nearest", "ucl": "nearest", "ucl_confidence": "nearest", "*": "average"}
+
+    def load(name: str, **grid: Any) -> Recalled:
+        bands = _load(dc, scene, measurements=colours, resampling=nearest, **grid)
+        masked = _load(dc, mask, resampling=nearest, like=bands.odc.geobox)
+        return Recalled(name, bands.merge(masked, compat="override").isel(time=0))
+
+    mercator = own.to_crs("EPSG:3857", resolution=100)
+    return [
+        load("own grid", like=own),
+        load("EPSG:3857 at 100 m", like=mercator),
+        load("area inside at 10 m", like=_area(own)),
+    ]
+
+
+def _area(grid: GeoBox) -> GeoBox:
+    """The middle third of a scene, at 10 m in its UTM zone."""
+    from .classification import model_grid
+
+    rows, columns = grid.shape
+    middle = grid[rows // 3 : max(2 * rows // 3, rows // 3 + 1), columns // 3 : max(2 * columns // 3, columns // 3 + 1)]
+    return model_grid(middle, 10.0)[0]
+
+
+def _reflectance(data: xr.Dataset, offset: Offset) -> np.ndarray:
+    """``(h, w, 3)`` red, green and blue, NaN without data."""
+    planes = [data[b].values for b in ("red", "green", "blue")]
+    missing = np.any([plane == 0 for plane in planes], axis=0)
+    stacked = (np.stack(planes, axis=-1).astype("float32") + offset.value) / QUANTIFICATION
+    stacked[missing] = np.nan
+    return stacked
+
+
+def _figure(data: xr.Dataset, folder: SceneFolder, offset: Offset, path: Path) -> Path:
+    when = f"{folder.moment:%Y-%m-%d %H:%M} UTC"
+    if folder.moment_source == "placeholder":
+        when = "date unknown (placeholder 1970-01-01)"
+    kind = "simulated scene" if folder.simulated else "Sentinel-2 L2A"
+    return compare(
+        _reflectance(data, offset),
+        data.ucl.values,
+        data.odc.geobox,
+        path,
+        scl=data.scl.values if "scl" in data else None,
+        title=f"{folder.label} ({kind}), {when}",
+    )
+
+
+def _truth(folder: SceneFolder, data: xr.Dataset) -> np.ndarray | None:
+    """The truth of a simulated scene on the grid of its mask, by majority."""
+    path = folder.folder / "truth.tif"
+    if not (folder.simulated and path.exists()):
+        return None
+    import rioxarray
+
+    with rioxarray.open_rasterio(path) as truth:
+        reprojected = truth.isel(band=0).odc.reproject(data.odc.geobox, resampling="mode")
+        codes: np.ndarray = reprojected.values.astype("uint8")
+    return codes
+
+
+def _table(data: xr.Dataset, truth: np.ndarray | None) -> str:
+    """Percent per class side by side, how far they agree, and how right they are."""
+    layers = {"UCL": data.ucl.values}
+    if "scl" in data:
+        layers = {"SCL": scl_to_ucl(data.scl.values), **layers}
+    if truth is not None:
+        layers["truth"] = truth
+    shares = {name: class_percent(codes) for name, codes in layers.items()}
+    lines = ["percent".ljust(16) + "".join(name.rjust(9) for name in layers)]
+    for c in CloudClass:
+        if c is not CloudClass.NODATA and any(share[c] > 0 for share in shares.values()):
+            lines.append(c.description.ljust(16) + "".join(f"{s[c]:9.2f}" for s in shares.values()))
+    if "scl" in data:
+        same = agreement(data.ucl.values, data.scl.values)
+        lines += ["", "UCL and SCL agree on (percent of pixels)"]
+        lines.append("  " + ", ".join(f"{name} {value:.1f}" for name, value in same.items()))
+    if truth is not None:
+        lines += ["", "against the truth".ljust(25) + "precision   recall       F1"]
+        for name in ("SCL", "UCL"):
+            for what, score in accuracy(layers[name], truth).items() if name in layers else ():
+                values = "".join(f"{score[k]:9.3f}" for k in ("precision", "recall", "f1"))
+                lines.append(f"  {name} {what}".ljust(25) + values)
+    return "\n".join(lines)
+
+
+def describe(recalled: Recalled) -> str:
+    """One line on a load: its grid and what the mask says on it."""
+    grid = recalled.data.odc.geobox
+    share = class_percent(recalled.data.ucl.values)
+    size = " x ".join(str(n) for n in grid.shape)
+    unit = "deg" if grid.crs.geographic else "m"
+    cloud = share[CloudClass.CLOUD] + share[CloudClass.THIN_CLOUD]
+    return (
+        f"{recalled.name}: {size} pixels of {abs(grid.resolution.x):g} {unit}, {crs_name(grid.crs)}, "
+        f"cloud {cloud:.1f} %, shadow {share[CloudClass.SHADOW]:.1f} %"
+    )
+
+
+@contextlib.contextmanager
+def timed() -> Iterator[Callable[[], float]]:
+    """Seconds since the block was entered."""
+    start = time.monotonic()
+    yield lambda: time.monotonic() - start

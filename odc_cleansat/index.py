@@ -1,0 +1,115 @@
+"""Product definitions and datasets into a datacube, safe to repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import yaml
+
+from .errors import CubeError
+
+if TYPE_CHECKING:
+    from datacube import Datacube
+    from datacube.model import Dataset
+
+SCENE_PRODUCT = "s2_l2a"
+MASK_PRODUCT = "s2_l2a_ucl"
+
+
+def product_definition(name: str) -> dict[str, Any]:
+    """One of the product definitions that come with this package, as a document."""
+    folder = resources.files("odc_cleansat.product_definitions")
+    text = folder.joinpath(f"{name}.odc-product.yaml").read_text(encoding="utf-8")
+    document: dict[str, Any] = yaml.safe_load(text)
+    return document
+
+
+def scene_product(measurements: Iterable[str]) -> dict[str, Any]:
+    """The product definition for scenes with these measurements.
+
+    A datacube accepts a dataset only if it has every measurement of its product. So a
+    scene without some of the bands becomes a dataset of a product of its own, which says in
+    its name what it has, for instance ``s2_l2a_b02_b03_b04_b08_scl``.
+    """
+    wanted = set(measurements)
+    document = product_definition(SCENE_PRODUCT)
+    kept = [m for m in document["measurements"] if m["name"] in wanted]
+    if len(kept) < len(document["measurements"]):
+        codes = [m["aliases"][1].lower() for m in kept]
+        document["name"] = "_".join([SCENE_PRODUCT, *codes])
+        document["metadata"]["product"]["name"] = document["name"]
+        document["description"] += " (some bands only)"
+        document["measurements"] = kept
+    return document
+
+
+def add_product(dc: Datacube, document: dict[str, Any]) -> bool:
+    """Add a product definition unless the index has it.
+
+    Returns
+    -------
+    bool
+        False if it was there already.
+
+    Raises
+    ------
+    CubeError
+        If the index has another definition under the same name.
+    """
+    name = document["name"]
+    existing = dc.index.products.get_by_name(name)
+    if existing is not None:
+        have = {m["name"] for m in existing.definition["measurements"]}
+        if missing := {m["name"] for m in document["measurements"]} - have:
+            raise CubeError(
+                f"the index has another product {name}, without {', '.join(sorted(missing))}; "
+                "use another datacube or environment, or rename one of the two."
+            )
+        return False
+    dc.index.products.add(dc.index.products.from_doc(document))
+    return True
+
+
+def find_dataset(dc: Datacube, dataset_id: UUID) -> Dataset | None:
+    """A dataset that is indexed and not archived, or None."""
+    dataset = dc.index.datasets.get(dataset_id)
+    return None if dataset is None or dataset.is_archived else dataset
+
+
+def add_dataset(dc: Datacube, metadata: Path) -> Dataset:
+    """Index an EO3 document, with its lineage, unless it is indexed.
+
+    Parameters
+    ----------
+    metadata
+        Path of the ``.odc-metadata.yaml``; relative paths in it count from there.
+
+    Raises
+    ------
+    CubeError
+        If no product of the index matches, or the document is not acceptable.
+    """
+    from datacube.index.hl import Doc2Dataset
+
+    document = yaml.safe_load(metadata.read_text(encoding="utf-8"))
+    resolve = Doc2Dataset(dc.index, products=[document["product"]["name"]], verify_lineage=False)
+    dataset, error = resolve(document, metadata.resolve().as_uri())
+    if dataset is None:
+        raise CubeError(f"cannot index {metadata}: {error}")
+    known = dc.index.datasets.get(dataset.id)
+    if known is None:
+        return dc.index.datasets.add(dataset, with_lineage=True)
+    if known.is_archived:
+        dc.index.datasets.restore([dataset.id])
+    if known.uri != dataset.uri:
+        # The same dataset, moved: the index follows.
+        dc.index.datasets.update(dataset, updates_allowed={("measurements",): _anything})
+    return dc.index.datasets.get(dataset.id)
+
+
+def _anything(*_: object) -> bool:
+    return True

@@ -1,0 +1,279 @@
+"""A scene on disk, as a folder of band files: found, described as an EO3 dataset, given an id."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+from .errors import SceneError
+from .index import scene_product
+from .reflectance import S2_BANDS
+
+if TYPE_CHECKING:
+    from rasterio.crs import CRS
+
+_NAMESPACE = UUID("0c1ea25a-7000-5000-8000-0dc000000001")
+_PLACEHOLDER = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_DATE = re.compile(r"(?<!\d)(20\d\d)-?([01]\d)-?([0-3]\d)(?:T?(\d\d)(\d\d)(\d\d))?(?!\d)")
+_SUFFIXES = (".tif", ".tiff", ".jp2")
+
+
+@dataclass(frozen=True)
+class SceneFolder:
+    """A folder with one GeoTIFF or JPEG 2000 file a band."""
+
+    folder: Path
+    """Where the files are."""
+
+    bands: dict[str, Path]
+    """Canonical band name to file."""
+
+    moment: datetime
+    """When it was acquired, in UTC."""
+
+    moment_source: str
+    """What told: ``argument``, ``scene.json``, ``folder name`` or ``placeholder``."""
+
+    simulated: bool = False
+    """Whether it is made up."""
+
+    properties: dict[str, Any] = field(default_factory=dict)
+    """More properties for the EO3 document."""
+
+    @property
+    def label(self) -> str:
+        """Name for people and files."""
+        return re.sub(r"[^A-Za-z0-9_.-]+", "-", self.folder.resolve().name)
+
+
+def open_scene(folder: Path, moment: datetime | None = None) -> SceneFolder:
+    """Find the bands and the date of a scene in a folder.
+
+    Files are recognised by a band name in their names, such as ``B02.tif``,
+    ``T51PTS_20240401T021549_B02_10m.jp2`` or ``blue.tif``. The date is the argument, or
+    stands in ``scene.json`` or in the name of the folder; else it is a placeholder, 1970-01-01.
+
+    Parameters
+    ----------
+    folder
+        Folder with the band files.
+    moment
+        When the scene was acquired; without a time zone, UTC.
+
+    Raises
+    ------
+    SceneError
+        If the folder or the bands are not there.
+    """
+    if not folder.is_dir():
+        raise SceneError(f"there is no folder {folder}; give the folder that holds the band files.")
+    try:
+        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
+    except OSError as error:
+        raise SceneError(f"cannot read the folder {folder}: {error.strerror}.") from error
+    bands = _assign(files)
+    if not bands:
+        found = ", ".join(p.name for p in files[:8]) or "no GeoTIFF or JPEG 2000 file"
+        raise SceneError(
+            f"no band files in {folder}: found {found}. "
+            "Name them after their bands, e.g. B02.tif, B03.tif, B04.tif, B08.tif, SCL.tif."
+        )
+    recorded = _recorded(folder)
+    when, source = _moment(folder, moment, recorded.get("datetime"))
+    properties = {}
+    if baseline := recorded.get("processing_baseline"):
+        properties["s2:processing_baseline"] = str(baseline)
+    return SceneFolder(
+        folder, bands, when, source, bool(recorded.get("simulated", False)), properties
+    )
+
+
+def parse_moment(text: str) -> datetime:
+    """A date or date and time in ISO 8601; UTC if it names no time zone.
+
+    Raises
+    ------
+    SceneError
+        If it is neither.
+    """
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise SceneError(
+            f"{text!r} is not a date and time in ISO 8601; write it like 2024-04-01T02:00:00Z."
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def _moment(
+    folder: Path, argument: datetime | None, recorded: str | None
+) -> tuple[datetime, str]:
+    if argument is not None:
+        aware = argument if argument.tzinfo else argument.replace(tzinfo=timezone.utc)
+        return aware.astimezone(timezone.utc), "argument"
+    if recorded:
+        return parse_moment(recorded), "scene.json"
+    if match := _DATE.search(folder.resolve().name):
+        year, month, day, *clock = (int(part or 0) for part in match.groups())
+        try:
+            return datetime(year, month, day, *clock, tzinfo=timezone.utc), "folder name"
+        except ValueError:
+            pass
+    return _PLACEHOLDER, "placeholder"
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    path = folder / "scene.json"
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SceneError(f"cannot read {path}: {error}. Correct it or remove it.") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _assign(files: Iterable[Path]) -> dict[str, Path]:
+    """Which file holds which band; of several resolutions the finest by name."""
+    found: dict[str, Path] = {}
+    for path in files:
+        stem = path.stem.lower()
+        parts = re.split(r"[^a-z0-9]+", stem)
+        for band, names in S2_BANDS.items():
+            code = names[0].lower()
+            if code in parts or stem in (band, *(name.lower() for name in names)):
+                if band not in found or _resolution(path) < _resolution(found[band]):
+                    found[band] = path
+                break
+    return found
+
+
+def _resolution(path: Path) -> int:
+    """The ``10m`` of a name like ``..._B02_10m.jp2``; 0 where there is none."""
+    match = re.search(r"_(\d+)m$", path.stem)
+    return int(match.group(1)) if match else 0
+
+
+def write_scene_document(scene: SceneFolder, folder: Path) -> Path:
+    """Describe a scene as an EO3 dataset, its band files staying where they are.
+
+    The id follows from the content of the files and the date, so that the same scene is
+    the same dataset wherever its folder is.
+
+    Parameters
+    ----------
+    scene
+        The scene.
+    folder
+        Where the document goes.
+
+    Returns
+    -------
+    Path
+        The ``.odc-metadata.yaml``.
+
+    Raises
+    ------
+    SceneError
+        If a file cannot be read, or the files have no or not the same coordinate system.
+    """
+    from eodatasets3 import DatasetPrepare
+    from eodatasets3.assemble import IncompleteDatasetWarning
+    from eodatasets3.model import DatasetDoc
+    from eodatasets3.properties import Eo3Dict
+    from odc.geo.geobox import GeoBox
+
+    grids = {band: _grid(path) for band, path in scene.bands.items()}
+    systems = {str(grid.crs) for grid in grids.values()}
+    if len(systems) > 1:
+        raise SceneError(
+            f"the band files in {scene.folder} are in {len(systems)} coordinate systems; "
+            "reproject them to one."
+        )
+    finest: GeoBox = min(grids.values(), key=lambda grid: abs(grid.affine.a))
+    region = _region(finest)
+    document = DatasetDoc(
+        id=_content_id(scene),
+        properties=Eo3Dict(_properties(scene, region), normalise_input=False),
+    )
+    path = folder / f"{scene.label}.odc-metadata.yaml"
+    with warnings.catch_warnings(), DatasetPrepare(
+        metadata_path=path, dataset=document, allow_absolute_paths=True
+    ) as package:
+        # Absolute paths are the point here, and our properties are not in its list.
+        warnings.simplefilter("ignore", IncompleteDatasetWarning)
+        package.names.product_name = scene_product(scene.bands)["name"]
+        package.names.product_uri = None
+        package.names.dataset_label = scene.label
+        package.geometry = finest.extent.geom
+        for band, file in scene.bands.items():
+            package.note_measurement(band, file.resolve(), expand_valid_data=False)
+        package.done()
+    return path
+
+
+def _grid(path: Path) -> Any:
+    import rasterio
+    from odc.geo.geobox import GeoBox
+    from rasterio.errors import RasterioError
+
+    try:
+        with rasterio.open(path) as file:
+            _check_crs(path, file.crs)
+            return GeoBox.from_rio(file)
+    except RasterioError as error:
+        raise SceneError(f"cannot read {path}: {error}. Is the file whole?") from error
+
+
+def _check_crs(path: Path, crs: CRS | None) -> None:
+    if not crs:
+        raise SceneError(
+            f"{path} has no coordinate system; set it, e.g. with `rio edit-info --crs EPSG:32633 {path}`."
+        )
+
+
+def _properties(scene: SceneFolder, region: str) -> dict[str, Any]:
+    modified = max(path.stat().st_mtime for path in scene.bands.values())
+    placeholder = scene.moment_source == "placeholder"
+    return {
+        "datetime": scene.moment,
+        "eo:platform": "sentinel-2",
+        "eo:instrument": "MSI",
+        "odc:processing_datetime": datetime.fromtimestamp(int(modified), timezone.utc),
+        "odc:producer": "odc-cleansat.org" if scene.simulated else "esa.int",
+        "odc:product_family": "level2",
+        "odc:file_format": "JPEG2000" if _is_jp2(scene) else "GeoTIFF",
+        "odc:region_code": region,
+        **({"cleansat:simulated": True} if scene.simulated else {}),
+        **({"cleansat:datetime_placeholder": True} if placeholder else {}),
+        **scene.properties,
+    }
+
+
+def _is_jp2(scene: SceneFolder) -> bool:
+    return all(path.suffix.lower() == ".jp2" for path in scene.bands.values())
+
+
+def _region(grid: Any) -> str:
+    """EPSG code and upper left corner in whole kilometres or degrees, as ``32651_278_1618``."""
+    scale = 1 if grid.crs.geographic else 1000
+    bounds = grid.boundingbox
+    return f"{grid.crs.epsg or 'local'}_{bounds.left / scale:.0f}_{bounds.top / scale:.0f}"
+
+
+def _content_id(scene: SceneFolder) -> UUID:
+    from eodatasets3.verify import calculate_file_sha1
+
+    try:
+        hashes = {band: calculate_file_sha1(path) for band, path in sorted(scene.bands.items())}
+    except OSError as error:
+        raise SceneError(f"cannot read {error.filename}: {error.strerror}.") from error
+    by_band = [f"{band}={value}" for band, value in hashes.items()]
+    return uuid5(_NAMESPACE, "\n".join([scene.moment.isoformat(), *by_band]))

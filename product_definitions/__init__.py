@@ -1,0 +1,1 @@
+"""Product definitions, also installed as `odc_cleansat.product_definitions`."""
