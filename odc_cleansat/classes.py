@@ -108,7 +108,8 @@ def scl_to_ucl(scl: np.ndarray) -> np.ndarray:
         table[code] = cls
     scl = np.asarray(scl)
     codes = np.where((scl >= 0) & (scl <= 255), scl, 0).astype("uint8")
-    return table[codes]
+    classes: np.ndarray = table[codes]
+    return classes
 
 
 def flags_definition(classes: Iterable[CloudClass] = CloudClass) -> dict[str, Any]:

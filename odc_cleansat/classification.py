@@ -281,8 +281,10 @@ class _Reflectance:
 
     def _read(self, roi: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
         """Reflectance ``(C, h, w)`` with NaN, and where all bands have data ``(h, w)``."""
-        loaded = self.bands.isel({d: s for d, s in zip(self.bands.dims, roi, strict=True)}).compute()
-        pixels = np.empty((len(loaded.data_vars), *loaded[next(iter(loaded))].shape), dtype="float32")
+        loaded = self.bands.isel(dict(zip(self.bands.dims, roi, strict=True))).compute()
+        pixels = np.empty(
+            (len(loaded.data_vars), *loaded[next(iter(loaded))].shape), dtype="float32"
+        )
         missing = np.empty(pixels.shape, dtype=bool)
         declared = False
         for i, band in enumerate(loaded.data_vars.values()):
@@ -300,7 +302,8 @@ class _Reflectance:
             missing[:] = missing.all(axis=0)
         pixels[missing] = np.nan
         _check_scale(pixels)
-        return pixels, ~missing.any(axis=0)
+        valid: np.ndarray = ~missing.any(axis=0)
+        return pixels, valid
 
 
 def _check_scale(pixels: np.ndarray) -> None:
@@ -322,7 +325,14 @@ def _warp(
 ) -> None:
     """Resample a plane of float32 with NaN as nodata, in place."""
     rio_reproject(
-        source, target, source_grid, target_grid, how, src_nodata=np.nan, dst_nodata=np.nan, **_EXACT
+        source,
+        target,
+        source_grid,
+        target_grid,
+        how,
+        src_nodata=np.nan,
+        dst_nodata=np.nan,
+        **_EXACT,
     )
 
 
@@ -370,12 +380,11 @@ def _decide(
 def _wrap(
     planes: list[np.ndarray], geobox: GeoBox, time: xr.DataArray | None, attrs: dict[str, Any]
 ) -> xr.DataArray:
-    nodata = attrs["nodata"]
     if time is None:
-        return wrap_xr(planes[0], geobox, **attrs)
-    array = wrap_xr(np.stack(planes), geobox, time=time.values, axis=1, **attrs)
-    assert array.attrs["nodata"] == nodata
-    return array.assign_coords(time=time)
+        single: xr.DataArray = wrap_xr(planes[0], geobox, **attrs)
+        return single
+    stack: xr.DataArray = wrap_xr(np.stack(planes), geobox, time=time.values, axis=1, **attrs)
+    return stack.assign_coords(time=time)
 
 
 def _part(progress: Progress | None, index: int, parts: int) -> Progress | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -48,6 +49,7 @@ def _quieten() -> None:
         click.secho(f"Warning: {message}", err=True, fg="yellow")
 
     warnings.showwarning = show
+    logging.getLogger("datacube").setLevel(logging.ERROR)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -125,7 +127,9 @@ Examples:
     show_default=True,
     help="Folder for the database, the products and the figure.",
 )
-@click.option("--stop", is_flag=True, help="Stop the database of an earlier demo, and do nothing else.")
+@click.option(
+    "--stop", is_flag=True, help="Stop the database of an earlier demo, and do nothing else."
+)
 def demo(
     scene: Path | None,
     moment: str | None,
@@ -161,7 +165,9 @@ def demo(
     if properties.get("cleansat:simulated"):
         click.echo("This scene is simulated: its land, clouds and SCL are made up.")
     if properties.get("cleansat:datetime_placeholder"):
-        click.echo("The date of the scene is unknown; 1970-01-01 stands for it. Use --datetime to say it.")
+        click.echo(
+            "The date of the scene is unknown; 1970-01-01 stands for it. Use --datetime to say it."
+        )
     for recalled in result.recalled:
         click.echo(describe(recalled))
     click.echo()

@@ -18,8 +18,16 @@ from .classes import CloudClass, class_percent, scl_to_ucl
 from .classification import classify, crs_name
 from .cube import embedded_cube, make_folder
 from .engines import get_engine
+from .eo3 import read_document
 from .errors import SceneError
-from .index import MASK_PRODUCT, add_dataset, add_product, find_dataset, product_definition, scene_product
+from .index import (
+    MASK_PRODUCT,
+    add_dataset,
+    add_product,
+    find_dataset,
+    product_definition,
+    scene_product,
+)
 from .models import Model, get_model
 from .product import Provenance, mask_folder, mask_id, write_mask
 from .reflectance import QUANTIFICATION, Offset, resolve_offset
@@ -154,9 +162,7 @@ def _mask(
     report: Reporter,
 ) -> tuple[Dataset, bool]:
     """The indexed mask of a scene, and whether it had to be computed."""
-    from eodatasets3 import serialise
-
-    source = serialise.from_doc(scene.metadata_doc, skip_validation=True)
+    source = read_document(scene.metadata_doc)
     finest, output = _grids(scene)
     dataset_id = mask_id(scene.id, model, abs(output.resolution.x), offset.value)
     folder = root / mask_folder(dataset_id, source)
@@ -214,7 +220,9 @@ def _load(dc: Datacube, dataset: Dataset, **how: Any) -> xr.Dataset:
     try:
         loaded: xr.Dataset = dc.load(product=dataset.product.name, id=dataset.id, **how)
     except (RasterioError, OSError) as error:
-        raise SceneError(f"cannot read the bands of {dataset.uri}: {error}. Are the files whole?") from error
+        raise SceneError(
+            f"cannot read the bands of {dataset.uri}: {error}. Are the files whole?"
+        ) from error
     return loaded
 
 
@@ -242,7 +250,10 @@ def _area(grid: GeoBox) -> GeoBox:
     from .classification import model_grid
 
     rows, columns = grid.shape
-    middle = grid[rows // 3 : max(2 * rows // 3, rows // 3 + 1), columns // 3 : max(2 * columns // 3, columns // 3 + 1)]
+    middle = grid[
+        rows // 3 : max(2 * rows // 3, rows // 3 + 1),
+        columns // 3 : max(2 * columns // 3, columns // 3 + 1),
+    ]
     return model_grid(middle, 10.0)[0]
 
 
@@ -275,11 +286,14 @@ def _truth(folder: SceneFolder, data: xr.Dataset) -> np.ndarray | None:
     path = folder.folder / "truth.tif"
     if not (folder.simulated and path.exists()):
         return None
-    import rioxarray
+    import rasterio
+    from odc.geo.warp import rio_reproject
 
-    with rioxarray.open_rasterio(path) as truth:
-        reprojected = truth.isel(band=0).odc.reproject(data.odc.geobox, resampling="mode")
-        codes: np.ndarray = reprojected.values.astype("uint8")
+    grid = data.odc.geobox
+    codes = np.zeros(grid.shape, dtype="uint8")
+    with rasterio.open(path) as file:
+        source = GeoBox.from_rio(file)
+        rio_reproject(file.read(1), codes, source, grid, "mode", src_nodata=0, dst_nodata=0)
     return codes
 
 

@@ -94,6 +94,7 @@ def add_dataset(dc: Datacube, metadata: Path) -> Dataset:
         If no product of the index matches, or the document is not acceptable.
     """
     from datacube.index.hl import Doc2Dataset
+    from datacube.utils.changes import allow_any
 
     document = yaml.safe_load(metadata.read_text(encoding="utf-8"))
     resolve = Doc2Dataset(dc.index, products=[document["product"]["name"]], verify_lineage=False)
@@ -105,11 +106,10 @@ def add_dataset(dc: Datacube, metadata: Path) -> Dataset:
         return dc.index.datasets.add(dataset, with_lineage=True)
     if known.is_archived:
         dc.index.datasets.restore([dataset.id])
-    if known.uri != dataset.uri:
-        # The same dataset, moved: the index follows.
-        dc.index.datasets.update(dataset, updates_allowed={("measurements",): _anything})
+    moved = known.uri != dataset.uri
+    if moved or known.metadata_doc["measurements"] != dataset.metadata_doc["measurements"]:
+        # The same dataset with its files elsewhere: the index follows.
+        dc.index.datasets.update(
+            dataset, updates_allowed={(key,): allow_any for key in dataset.metadata_doc}
+        )
     return dc.index.datasets.get(dataset.id)
-
-
-def _anything(*_: object) -> bool:
-    return True

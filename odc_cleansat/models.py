@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +168,7 @@ def get_model(name: str | Model | None = None, bands: Iterable[Hashable] | None 
     raise AssertionError("unreachable: the last default either fits or raises")
 
 
-@lru_cache(maxsize=None)
+@cache
 def weights_path(model: Model) -> Path:
     """Local path of the model's weights, verified against their checksum.
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from ._version import __version__
 from .classes import CloudClass, class_percent, stac_classes
+from .eo3 import own_properties, read_document
 from .errors import OutputError, SceneError
 from .index import MASK_PRODUCT
 from .models import Model
@@ -83,7 +84,7 @@ def mask_id(source_id: UUID, model: Model, resolution: float, offset: float) -> 
 def mask_folder(dataset_id: UUID, source: DatasetDoc) -> Path:
     """Where a mask is kept, relative to the root: product, region, date, and its id's first digits."""
     region = source.properties.get("odc:region_code") or "no-region"
-    day = source.properties["datetime"].strftime("%Y/%m/%d")
+    day: str = source.properties["datetime"].strftime("%Y/%m/%d")
     return Path(MASK_PRODUCT) / str(region) / day / _label(dataset_id, source)
 
 
@@ -166,35 +167,38 @@ def _assemble(
 ) -> Path:
     """Write COGs, EO3 document, processing record, thumbnail and checksums with eodatasets3."""
     from eodatasets3 import DatasetAssembler, namer
-    from eodatasets3.assemble import IncompleteDatasetWarning
+    from eodatasets3.images import GridSpec
     from eodatasets3.model import DatasetDoc as Document
     from eodatasets3.properties import Eo3Dict
     from rasterio.enums import Resampling
 
-    # Not normalised: eodatasets3 warns of every property that it does not know.
-    properties = Eo3Dict(_properties(mask, source, model, provenance), normalise_input=False)
-    document = Document(id=dataset_id, properties=properties)
+    with own_properties():
+        properties = Eo3Dict(_properties(mask, source, model, provenance))
+        document = Document(id=dataset_id, properties=properties)
     # Named before the assembler asks, or it would derive names from a list of known producers.
     names = namer(properties, conventions="default")
     names.product_name = MASK_PRODUCT
     names.product_uri = None
     names.dataset_label = names.dataset_folder = _label(dataset_id, source)
-    with warnings.catch_warnings(), DatasetAssembler(
-        folder, dataset=document, names=names
-    ) as package:
-        # Its validator lists every property of ours as unknown.
-        warnings.simplefilter("ignore", IncompleteDatasetWarning)
+    grid = GridSpec.from_odc_xarray(mask)
+    with own_properties(), DatasetAssembler(folder, dataset=document, names=names) as package:
         package.add_source_dataset(
             source, classifier="level2", auto_inherit_properties=True, inherit_geometry=True
         )
         if package.geometry is None or source.crs != _crs(mask):
             package.geometry = mask.odc.geobox.extent.geom
-        package.write_measurements_odc_xarray(
-            mask[["ucl", "ucl_confidence"]],
-            overview_resampling=Resampling.mode,
-            overviews=_overviews(mask.ucl.shape),
-            expand_valid_data=False,
-        )
+        for name in ("ucl", "ucl_confidence"):
+            package.write_measurement_numpy(
+                name,
+                mask[name].values,
+                grid,
+                nodata=mask[name].attrs["nodata"],
+                overviews=_overviews(mask.ucl.shape),
+                overview_resampling=Resampling.mode,
+                expand_valid_data=False,
+                # Named here because the conventions would turn the underscore into a hyphen.
+                path=Path(f"{names.dataset_label}_{name}.tif"),
+            )
         package.write_thumbnail_singleband(
             "ucl",
             lookup_table={
@@ -273,10 +277,9 @@ def _record(model: Model, provenance: Provenance) -> dict[str, Any]:
 
 def _write_stac(document: Path, model: Model) -> None:
     """Add a STAC item beside the EO3 document, all its links relative, and its checksum."""
-    from eodatasets3 import serialise
     from eodatasets3.stac import to_pystac_item
 
-    dataset = serialise.from_path(document)
+    dataset = read_document(document)
     path = document.with_name(document.name.replace(".odc-metadata.yaml", ".stac-item.json"))
     with warnings.catch_warnings():
         # The collection is that of whoever publishes the product, and is not known here.
@@ -300,5 +303,8 @@ def _write_stac(document: Path, model: Model) -> None:
     text = json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=2)
     path.write_text(text + "\n", encoding="utf-8")
     sums = next(document.parent.glob("*.sha1"))
-    lines = [*sums.read_text().splitlines(), f"{hashlib.sha1(path.read_bytes()).hexdigest()}\t{path.name}"]
+    lines = [
+        *sums.read_text().splitlines(),
+        f"{hashlib.sha1(path.read_bytes()).hexdigest()}\t{path.name}",
+    ]
     sums.write_text("\n".join(sorted(lines, key=lambda line: line.split("\t")[1])) + "\n")

@@ -16,7 +16,6 @@ from .classes import CloudClass, class_percent, scl_to_ucl
 from .errors import SceneError
 
 if TYPE_CHECKING:
-    import xarray as xr
     from matplotlib.axes import Axes
     from odc.geo.geobox import GeoBox
 
@@ -96,7 +95,8 @@ def _three_classes(codes: np.ndarray) -> np.ndarray:
     table = np.full(256, CloudClass.CLEAR, dtype="uint8")
     table[list(CLOUDY)] = CloudClass.CLOUD
     table[CloudClass.SHADOW] = CloudClass.SHADOW
-    return table[codes]
+    classes: np.ndarray = table[codes]
+    return classes
 
 
 def compare(
@@ -142,7 +142,9 @@ def compare(
 
     columns = 1 + len(layers)
     aspect = _aspect(geobox)
-    figure = Figure(figsize=(4.6 * columns, 4.4 * min(max(aspect, 0.5), 2) + 1.5), layout="constrained")
+    figure = Figure(
+        figsize=(4.6 * columns, 4.4 * min(max(aspect, 0.5), 2) + 1.5), layout="constrained"
+    )
     axes: Sequence[Axes] = figure.subplots(1, columns, sharex=True, sharey=True)
     extent = _extent(geobox)
     axes[0].imshow(true_colour(rgb), extent=extent, interpolation="nearest")
@@ -182,10 +184,10 @@ def true_colour(rgb: np.ndarray) -> np.ndarray:
     if not valid.any():
         return np.ones(rgb.shape, dtype="float32")
     low, high = np.percentile(rgb[valid], (0.5, 98))
-    # Not darker than a bright field is, or a scene without bright ground would glare.
-    high = min(max(high, 0.25), 0.7)
-    low = min(max(low, 0.0), 0.08)
-    stretched = np.clip((rgb - low) / (high - low), 0, 1) ** (1 / 1.5)
+    # Bounded: without bright ground a scene would glare, and under much cloud its ground drown.
+    high = min(max(high, 0.2), 0.5)
+    low = min(max(low, 0.0), 0.06)
+    stretched = np.clip((rgb - low) / (high - low), 0, 1) ** (1 / 1.7)
     return np.where(valid[..., np.newaxis], stretched, 1).astype("float32")
 
 
@@ -195,7 +197,8 @@ def _paint(codes: np.ndarray) -> np.ndarray:
     table = np.ones((256, 3), dtype="float32")
     for c in CloudClass:
         table[c] = to_rgb(c.colour)
-    return table[codes]
+    picture: np.ndarray = table[codes]
+    return picture
 
 
 def _legend(layers: list[tuple[str, np.ndarray]]) -> list[Any]:
@@ -207,7 +210,9 @@ def _legend(layers: list[tuple[str, np.ndarray]]) -> list[Any]:
         if c is CloudClass.THIN_CLOUD and not any(percent[c] > 0 for _, percent in shares):
             continue
         text = ", ".join(f"{name} {percent[c]:.1f} %" for name, percent in shares)
-        handles.append(Patch(facecolor=c.colour, edgecolor="#888888", label=f"{c.description}\n{text}"))
+        handles.append(
+            Patch(facecolor=c.colour, edgecolor="#888888", label=f"{c.description}\n{text}")
+        )
     if any((codes == CloudClass.NODATA).any() for _, codes in layers):
         handles.append(
             Patch(facecolor=CloudClass.NODATA.colour, edgecolor="#888888", label="no data")
@@ -261,12 +266,23 @@ def _scale_bar(ax: Axes, geobox: GeoBox) -> None:
     length = max(m * magnitude for m in (1, 2, 5) if m * magnitude <= width)
     start, height = left + 0.05 * (right - left), bottom + 0.06 * (top - bottom)
     for colour, thickness in (("black", 6), ("white", 3)):
-        ax.plot([start, start + length / kilometres], [height, height], color=colour, lw=thickness,
-                solid_capstyle="butt")
+        ax.plot(
+            [start, start + length / kilometres],
+            [height, height],
+            color=colour,
+            lw=thickness,
+            solid_capstyle="butt",
+        )
     text = f"{length:g} km" if length >= 1 else f"{1000 * length:g} m"
     ax.annotate(
-        text, (start, height), xytext=(0, 5), textcoords="offset points", color="white",
-        fontsize="small", fontweight="bold", path_effects=_outlined(),
+        text,
+        (start, height),
+        xytext=(0, 5),
+        textcoords="offset points",
+        color="white",
+        fontsize="small",
+        fontweight="bold",
+        path_effects=_outlined(),
     )
     ax.set_xlim(left, right)
     ax.set_ylim(bottom, top)
@@ -274,8 +290,15 @@ def _scale_bar(ax: Axes, geobox: GeoBox) -> None:
 
 def _north(ax: Axes) -> None:
     ax.annotate(
-        "N", xy=(0.95, 0.97), xytext=(0.95, 0.86), xycoords="axes fraction", ha="center", va="top",
-        color="white", fontweight="bold", path_effects=_outlined(),
+        "N",
+        xy=(0.95, 0.97),
+        xytext=(0.95, 0.86),
+        xycoords="axes fraction",
+        ha="center",
+        va="top",
+        color="white",
+        fontweight="bold",
+        path_effects=_outlined(),
         arrowprops={"arrowstyle": "-|>", "color": "white", "lw": 2, "path_effects": _outlined()},
     )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
+from .eo3 import own_properties
 from .errors import SceneError
 from .index import scene_product
 from .reflectance import S2_BANDS
@@ -112,20 +113,17 @@ def parse_moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
-def _moment(
-    folder: Path, argument: datetime | None, recorded: str | None
-) -> tuple[datetime, str]:
+def _moment(folder: Path, argument: datetime | None, recorded: str | None) -> tuple[datetime, str]:
     if argument is not None:
         aware = argument if argument.tzinfo else argument.replace(tzinfo=timezone.utc)
         return aware.astimezone(timezone.utc), "argument"
     if recorded:
         return parse_moment(recorded), "scene.json"
     if match := _DATE.search(folder.resolve().name):
-        year, month, day, *clock = (int(part or 0) for part in match.groups())
-        try:
-            return datetime(year, month, day, *clock, tzinfo=timezone.utc), "folder name"
-        except ValueError:
-            pass
+        digits = "".join(part or "00" for part in match.groups())
+        with contextlib.suppress(ValueError):
+            when = datetime.strptime(digits, "%Y%m%d%H%M%S")
+            return when.replace(tzinfo=timezone.utc), "folder name"
     return _PLACEHOLDER, "placeholder"
 
 
@@ -185,7 +183,6 @@ def write_scene_document(scene: SceneFolder, folder: Path) -> Path:
         If a file cannot be read, or the files have no or not the same coordinate system.
     """
     from eodatasets3 import DatasetPrepare
-    from eodatasets3.assemble import IncompleteDatasetWarning
     from eodatasets3.model import DatasetDoc
     from eodatasets3.properties import Eo3Dict
     from odc.geo.geobox import GeoBox
@@ -199,16 +196,14 @@ def write_scene_document(scene: SceneFolder, folder: Path) -> Path:
         )
     finest: GeoBox = min(grids.values(), key=lambda grid: abs(grid.affine.a))
     region = _region(finest)
-    document = DatasetDoc(
-        id=_content_id(scene),
-        properties=Eo3Dict(_properties(scene, region), normalise_input=False),
-    )
-    path = folder / f"{scene.label}.odc-metadata.yaml"
-    with warnings.catch_warnings(), DatasetPrepare(
-        metadata_path=path, dataset=document, allow_absolute_paths=True
-    ) as package:
-        # Absolute paths are the point here, and our properties are not in its list.
-        warnings.simplefilter("ignore", IncompleteDatasetWarning)
+    dataset_id = _content_id(scene)
+    with own_properties():
+        document = DatasetDoc(id=dataset_id, properties=Eo3Dict(_properties(scene, region)))
+    path = folder / f"{scene.label}_{str(dataset_id)[:8]}.odc-metadata.yaml"
+    with (
+        own_properties(),
+        DatasetPrepare(metadata_path=path, dataset=document, allow_absolute_paths=True) as package,
+    ):
         package.names.product_name = scene_product(scene.bands)["name"]
         package.names.product_uri = None
         package.names.dataset_label = scene.label

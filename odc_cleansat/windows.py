@@ -122,7 +122,9 @@ def blend(
                 here, there = _common(row, column, area)
                 share = (row.weights[:, np.newaxis] * column.weights)[there]
                 height, width = window.shape[1:]
-                total[:, here[0], here[1]] += answer[:, :height, :width][:, there[0], there[1]] * share
+                total[:, here[0], here[1]] += (
+                    answer[:, :height, :width][:, there[0], there[1]] * share
+                )
                 weight[here] += share
             done += 1
             if progress:
@@ -187,4 +189,3 @@ def grid_box(start: float, stop: float, resolution: float) -> tuple[int, int]:
         int(np.floor(start / resolution + tolerance)),
         int(np.ceil(stop / resolution - tolerance)),
     )
-
