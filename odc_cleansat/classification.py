@@ -17,6 +17,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.overlap import compute_reproject_roi
 from odc.geo.warp import rio_reproject
 from odc.geo.xr import wrap_xr
+from rasterio.errors import RasterioError
 
 from .classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, ucl_attrs
 from .engines import Engine, get_engine
@@ -281,7 +282,12 @@ class _Reflectance:
 
     def _read(self, roi: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
         """Reflectance ``(C, h, w)`` with NaN, and where all bands have data ``(h, w)``."""
-        loaded = self.bands.isel(dict(zip(self.bands.dims, roi, strict=True))).compute()
+        try:
+            loaded = self.bands.isel(dict(zip(self.bands.dims, roi, strict=True))).compute()
+        except (RasterioError, OSError) as error:
+            raise SceneError(
+                f"cannot read the scene: {error.__cause__ or error}. Are its files there, and whole?"
+            ) from error
         pixels = np.empty(
             (len(loaded.data_vars), *loaded[next(iter(loaded))].shape), dtype="float32"
         )
@@ -302,8 +308,7 @@ class _Reflectance:
             missing[:] = missing.all(axis=0)
         pixels[missing] = np.nan
         _check_scale(pixels)
-        valid: np.ndarray = ~missing.any(axis=0)
-        return pixels, valid
+        return pixels, np.asarray(~missing.any(axis=0))
 
 
 def _check_scale(pixels: np.ndarray) -> None:
@@ -384,7 +389,8 @@ def _wrap(
         single: xr.DataArray = wrap_xr(planes[0], geobox, **attrs)
         return single
     stack: xr.DataArray = wrap_xr(np.stack(planes), geobox, time=time.values, axis=1, **attrs)
-    return stack.assign_coords(time=time)
+    stack["time"] = time
+    return stack
 
 
 def _part(progress: Progress | None, index: int, parts: int) -> Progress | None:

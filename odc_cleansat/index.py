@@ -97,7 +97,12 @@ def add_dataset(dc: Datacube, metadata: Path) -> Dataset:
     from datacube.utils.changes import allow_any
 
     document = yaml.safe_load(metadata.read_text(encoding="utf-8"))
-    resolve = Doc2Dataset(dc.index, products=[document["product"]["name"]], verify_lineage=False)
+    product = document["product"]["name"]
+    if dc.index.products.get_by_name(product) is None:
+        raise CubeError(
+            f"cannot index {metadata}: the index has no product {product}; add its definition first."
+        )
+    resolve = Doc2Dataset(dc.index, products=[product], verify_lineage=False)
     dataset, error = resolve(document, metadata.resolve().as_uri())
     if dataset is None:
         raise CubeError(f"cannot index {metadata}: {error}")

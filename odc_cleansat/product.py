@@ -170,17 +170,19 @@ def _assemble(
     from eodatasets3.images import GridSpec
     from eodatasets3.model import DatasetDoc as Document
     from eodatasets3.properties import Eo3Dict
+    from rasterio.crs import CRS
     from rasterio.enums import Resampling
 
     with own_properties():
         properties = Eo3Dict(_properties(mask, source, model, provenance))
         document = Document(id=dataset_id, properties=properties)
-    # Named before the assembler asks, or it would derive names from a list of known producers.
-    names = namer(properties, conventions="default")
+        # Named before the assembler asks, or it would look the producer up in a list of its own.
+        names = namer(properties, conventions="default")
     names.product_name = MASK_PRODUCT
     names.product_uri = None
     names.dataset_label = names.dataset_folder = _label(dataset_id, source)
-    grid = GridSpec.from_odc_xarray(mask)
+    geobox = mask.odc.geobox
+    grid = GridSpec(tuple(geobox.shape), geobox.affine, CRS.from_wkt(geobox.crs.to_wkt()))
     with own_properties(), DatasetAssembler(folder, dataset=document, names=names) as package:
         package.add_source_dataset(
             source, classifier="level2", auto_inherit_properties=True, inherit_geometry=True

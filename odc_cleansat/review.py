@@ -106,6 +106,7 @@ def compare(
     path: Path,
     *,
     scl: np.ndarray | None = None,
+    scl_name: str = "SCL (Sen2Cor)",
     title: str = "",
 ) -> Path:
     """Draw RGB | SCL (cloud classes only) | UCL side by side.
@@ -122,6 +123,8 @@ def compare(
         Where the figure goes; the suffix chooses the format.
     scl
         ``(h, w)`` Sen2Cor's codes; without it that panel is left out.
+    scl_name
+        What that panel is called.
     title
         Written above, for instance scene and date.
 
@@ -134,7 +137,7 @@ def compare(
 
     layers: list[tuple[str, np.ndarray]] = []
     if scl is not None:
-        layers.append(("SCL (Sen2Cor), cloud classes only", scl_to_ucl(scl)))
+        layers.append((f"{scl_name}, cloud classes only", scl_to_ucl(scl)))
     layers.append(("UCL (UNet)", ucl))
     for name, array in [("rgb", rgb[..., 0]), *layers]:
         if array.shape != tuple(geobox.shape):

@@ -1,0 +1,81 @@
+"""Fixtures: real scenes where they are at hand, simulated ones always, and one demo for all."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import wrap_xr
+
+from odc_cleansat.synthetic import SimulatedScene
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real scenes, which are not part of the project."""
+    if not SHARED.is_dir():
+        pytest.skip("real scenes are not here (../shared/data); they are not part of the project")
+    return SHARED
+
+
+def read_folder(folder: Path, bands: str, nodata: int | None = 0) -> xr.Dataset:
+    """Band files on the grid of the first, others repeated to it; read with rasterio alone."""
+    arrays = {}
+    for name in bands.split():
+        with rasterio.open(folder / f"{name}.tif") as file:
+            arrays[name] = (file.read(1), GeoBox.from_rio(file))
+    grid = next(iter(arrays.values()))[1]
+    attrs = {} if nodata is None else {"nodata": nodata}
+    scene = {}
+    for name, (values, own) in arrays.items():
+        factor = round(own.resolution.x / grid.resolution.x)
+        scene[name] = wrap_xr(
+            np.kron(values, np.ones((factor, factor), values.dtype)), grid, **attrs
+        )
+    return xr.Dataset(scene)
+
+
+@pytest.fixture(scope="session")
+def manila(shared: Path) -> xr.Dataset:
+    """Cumulus over a city and a harbour, six bands on the 10 m grid."""
+    return read_folder(shared / "manila" / "2024-a", "B02 B03 B04 B08 B11 B12")
+
+
+@pytest.fixture(scope="session")
+def simulated() -> xr.Dataset:
+    """A simulated scene at 20 m, not square, with truth and SCL."""
+    return SimulatedScene(shape=(720, 900), seed=1).to_xarray(20).isel(time=0)
+
+
+class Recorder:
+    """A reporter that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.counted: dict[str, tuple[int, int]] = {}
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    @contextlib.contextmanager
+    def step(self, text: str) -> Iterator[Callable[[int, int], None]]:
+        self.lines.append(text)
+
+        def progress(done: int, total: int) -> None:
+            self.counted[text] = (done, total)
+
+        yield progress
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    """A fresh recorder."""
+    return Recorder()

@@ -1,0 +1,76 @@
+"""Real scenes, which are not part of the project: skipped where they are absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+from conftest import read_folder
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import wrap_xr, xr_reproject
+
+from odc_cleansat import CloudClass, classify
+from odc_cleansat.classes import class_percent, scl_to_ucl
+from odc_cleansat.review import accuracy
+
+
+def test_manila_is_the_same_at_10_20_and_30_m(manila: xr.Dataset) -> None:
+    own = manila.odc.geobox
+    grids = {
+        r: GeoBox.from_bbox(own.boundingbox, own.crs, resolution=r, tight=True) for r in (20, 30)
+    }
+    scenes = {10: manila}
+    for r, grid in grids.items():
+        scenes[r] = manila.map(
+            lambda band, grid=grid: xr_reproject(band, grid, resampling="average"), keep_attrs=True
+        )
+    found = {
+        r: xr_reproject(classify(scene).ucl, grids[30], resampling="nearest").values
+        for r, scene in scenes.items()
+    }
+    for a, b in ((10, 20), (10, 30), (20, 30)):
+        assert np.mean(found[a] == found[b]) > 0.97, (a, b)
+
+
+def test_manila_cloud_is_not_overdone(manila: xr.Dataset) -> None:
+    """The network run at 10 m would call 30 % of this scene cloud, whole city blocks among it."""
+    percent = class_percent(classify(manila).ucl.values)
+    assert 12 < percent[CloudClass.CLOUD] < 18
+    assert 8 < percent[CloudClass.SHADOW] < 14
+
+
+def test_bataan_is_clear(shared: Path) -> None:
+    names = [
+        "B01",
+        "B02",
+        "B03",
+        "B04",
+        "B05",
+        "B06",
+        "B07",
+        "B08",
+        "B8A",
+        "B09",
+        "B11",
+        "B12",
+        "SCL",
+    ]
+    with rasterio.open(shared / "bataan" / "bataan_12band_scl.tif") as file:
+        pixels, grid = file.read(), GeoBox.from_rio(file)
+    scene = xr.Dataset({n: wrap_xr(p, grid, nodata=0) for n, p in zip(names, pixels, strict=True)})
+    percent = class_percent(classify(scene).ucl.values)
+    assert percent[CloudClass.CLEAR] > 90
+
+
+@pytest.mark.parametrize("date", ["2020-06-15", "2020-06-25", "2020-07-05"])
+def test_calgary_shadow_is_found_where_sen2cor_misses_it(shared: Path, date: str) -> None:
+    folder = shared / "calgary" / date
+    scene = read_folder(folder, "B02 B03 B04 B08 SCL shadow_label", nodata=None)
+    truth = np.where(scene.shadow_label.values == 1, CloudClass.SHADOW, CloudClass.CLEAR)
+    ours = accuracy(classify(scene).ucl.values, truth.astype("uint8"))["shadow"]["recall"]
+    theirs = accuracy(scl_to_ucl(scene.SCL.values), truth.astype("uint8"))["shadow"]["recall"]
+    assert ours > 0.85
+    assert theirs < 0.52

@@ -1,0 +1,163 @@
+"""Scenes on disk."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import yaml
+from affine import Affine
+
+from odc_cleansat.errors import SceneError
+from odc_cleansat.scenes import open_scene, parse_moment, write_scene_document
+
+
+def band(path: Path, crs: str | None = "EPSG:32633", fill: int = 1200) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    profile = {
+        "driver": "GTiff",
+        "height": 6,
+        "width": 8,
+        "count": 1,
+        "dtype": "uint16",
+        "nodata": 0,
+    }
+    with rasterio.open(
+        path, "w", crs=crs, transform=Affine(10, 0, 399960, 0, -10, 5300040), **profile
+    ) as file:
+        file.write(np.full((6, 8), fill, "uint16"), 1)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [
+        ("B02.tif", "blue"),
+        ("b8a.tif", "nir08"),
+        ("SCL.tif", "scl"),
+        ("T51PTS_20240401T021549_B11_20m.tif", "swir16"),
+        ("blue.tif", "blue"),
+        ("S2B_20240401_B03_x.tiff", "green"),
+    ],
+)
+def test_bands_are_recognised_by_file_name(tmp_path: Path, name: str, canonical: str) -> None:
+    path = band(tmp_path / name)
+    assert open_scene(tmp_path).bands == {canonical: path}
+
+
+def test_of_several_resolutions_the_finest(tmp_path: Path) -> None:
+    for metres in (60, 10, 20):
+        band(tmp_path / f"T33UWP_20240401T100031_B02_{metres}m.tif")
+    assert open_scene(tmp_path).bands["blue"].name.endswith("_10m.tif")
+
+
+def test_other_files_are_left_alone(tmp_path: Path) -> None:
+    band(tmp_path / "B02.tif")
+    band(tmp_path / "red_edge_extra.tif")
+    (tmp_path / "B03.txt").write_text("not a band")
+    assert set(open_scene(tmp_path).bands) == {"blue"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "moment", "source"),
+    [
+        ("2020-06-15", "2020-06-15T00:00:00+00:00", "folder name"),
+        ("S2A_MSIL2A_20230625T234621_N0509", "2023-06-25T23:46:21+00:00", "folder name"),
+        ("2024-a", "1970-01-01T00:00:00+00:00", "placeholder"),
+        ("20249999", "1970-01-01T00:00:00+00:00", "placeholder"),
+    ],
+)
+def test_the_date(tmp_path: Path, folder: str, moment: str, source: str) -> None:
+    band(tmp_path / folder / "B02.tif")
+    scene = open_scene(tmp_path / folder)
+    assert (scene.moment.isoformat(), scene.moment_source) == (moment, source)
+    given = datetime(2021, 1, 2, tzinfo=timezone.utc)
+    assert open_scene(tmp_path / folder, given).moment == given
+
+
+def test_the_date_of_a_simulated_scene_and_its_baseline(tmp_path: Path) -> None:
+    band(tmp_path / "B02.tif")
+    recorded = {
+        "datetime": "2024-06-15T10:10:31Z",
+        "simulated": True,
+        "processing_baseline": "05.10",
+    }
+    (tmp_path / "scene.json").write_text(json.dumps(recorded))
+    scene = open_scene(tmp_path)
+    assert scene.moment == datetime(2024, 6, 15, 10, 10, 31, tzinfo=timezone.utc)
+    assert scene.simulated
+    assert scene.properties == {"s2:processing_baseline": "05.10"}
+
+
+def test_moments() -> None:
+    assert parse_moment("2024-04-01").tzinfo is not None
+    assert parse_moment("2024-04-01T02:00:00Z").hour == 2
+    with pytest.raises(SceneError, match="'yesterday' is not a date"):
+        parse_moment("yesterday")
+
+
+def test_the_document(tmp_path: Path) -> None:
+    for name in ("B02", "B03", "SCL"):
+        band(tmp_path / "scene" / f"{name}.tif")
+    path = write_scene_document(open_scene(tmp_path / "scene"), tmp_path / "out")
+    document = yaml.safe_load(path.read_text())
+    assert document["product"]["name"] == "s2_l2a_b02_b03_scl"
+    assert document["crs"] == "epsg:32633"
+    assert document["properties"]["cleansat:datetime_placeholder"] is True
+    assert document["properties"]["odc:region_code"] == "32633_400_5300"
+    assert document["measurements"]["blue"]["path"] == (tmp_path / "scene" / "B02.tif").as_uri()
+    assert document["id"][:8] in path.name
+
+
+def test_the_id_is_that_of_the_content(tmp_path: Path) -> None:
+    def identify(folder: str, fill: int = 1200, moment: datetime | None = None) -> str:
+        band(tmp_path / folder / "B02.tif", fill=fill)
+        path = write_scene_document(open_scene(tmp_path / folder, moment), tmp_path / "out")
+        return str(yaml.safe_load(path.read_text())["id"])
+
+    first = identify("one")
+    assert identify("elsewhere/two") == first
+    assert identify("three", fill=1201) != first
+    assert identify("four", moment=datetime(2024, 1, 1, tzinfo=timezone.utc)) != first
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match="there is no folder"):
+        open_scene(tmp_path / "missing")
+
+
+def test_no_bands(tmp_path: Path) -> None:
+    (tmp_path / "readme.txt").write_text("nothing here")
+    with pytest.raises(SceneError, match=r"no band files.*B02\.tif"):
+        open_scene(tmp_path)
+
+
+def test_broken_scene_json(tmp_path: Path) -> None:
+    band(tmp_path / "B02.tif")
+    (tmp_path / "scene.json").write_text("{")
+    with pytest.raises(SceneError, match=r"scene\.json"):
+        open_scene(tmp_path)
+
+
+def test_unreadable_band(tmp_path: Path) -> None:
+    (tmp_path / "B02.tif").write_bytes(b"this is not a GeoTIFF")
+    with pytest.raises(SceneError, match=r"cannot read .*B02\.tif"):
+        write_scene_document(open_scene(tmp_path), tmp_path / "out")
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_band_without_coordinate_system(tmp_path: Path) -> None:
+    band(tmp_path / "B02.tif", crs=None)
+    with pytest.raises(SceneError, match=r"no coordinate system.*rio edit-info"):
+        write_scene_document(open_scene(tmp_path), tmp_path / "out")
+
+
+def test_bands_in_two_zones(tmp_path: Path) -> None:
+    band(tmp_path / "B02.tif")
+    band(tmp_path / "B03.tif", crs="EPSG:32634")
+    with pytest.raises(SceneError, match="2 coordinate systems"):
+        write_scene_document(open_scene(tmp_path), tmp_path / "out")
