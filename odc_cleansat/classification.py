@@ -100,7 +100,7 @@ def classify(
     """
     chosen = get_model(model, bands=_names(scene))
     bands = _select(scene, chosen)
-    grid = _geobox(scene, chosen)
+    grid = _geobox(bands, chosen)
     output = grid if geobox is None else geobox
     run = get_engine(chosen, engine, precision)
     times = bands.sizes.get("time", 1)
@@ -163,8 +163,9 @@ def _select(scene: xr.Dataset, model: Model) -> xr.Dataset:
     return xr.Dataset(bands)
 
 
-def _geobox(scene: xr.Dataset, model: Model) -> GeoBox:
-    grid = scene.odc.geobox
+def _geobox(bands: xr.Dataset, model: Model) -> GeoBox:
+    # Of the bands: an attribute `crs` of the whole Dataset may be left over from before a reprojection.
+    grid = bands.odc.geobox
     if grid is None or grid.crs is None:
         raise SceneError(
             "the scene has no coordinate system; give it one, e.g. scene.odc.assign_crs('EPSG:32633')."
@@ -283,7 +284,7 @@ class _Reflectance:
     def _read(self, roi: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
         """Reflectance ``(C, h, w)`` with NaN, and where all bands have data ``(h, w)``."""
         try:
-            loaded = self.bands.isel(dict(zip(self.bands.dims, roi, strict=True))).compute()
+            loaded = self.bands.isel(dict(zip(self.grid.dimensions, roi, strict=True))).compute()
         except (RasterioError, OSError) as error:
             raise SceneError(
                 f"cannot read the scene: {error.__cause__ or error}. Are its files there, and whole?"
