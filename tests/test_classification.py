@@ -21,7 +21,12 @@ def coarsened(scene: xr.Dataset, resolution: float) -> xr.Dataset:
     """Area averages of a scene, as digital numbers."""
     own = scene.odc.geobox
     grid = GeoBox.from_bbox(own.boundingbox, own.crs, resolution=resolution, tight=True)
-    return scene.map(lambda band: xr_reproject(band, grid, resampling="average"), keep_attrs=True)
+    return onto(scene, grid, "average")
+
+
+def onto(scene: xr.Dataset, grid: GeoBox, resampling: str) -> xr.Dataset:
+    """Reproject band by band; `Dataset.map` would keep attributes of the old coordinates."""
+    return xr.Dataset({n: xr_reproject(b, grid, resampling=resampling) for n, b in scene.items()})
 
 
 def at_30m(codes: xr.DataArray) -> np.ndarray:
@@ -166,9 +171,7 @@ def test_other_output_grids(simulated: xr.Dataset, crs: str) -> None:
 def test_scenes_that_are_not_in_utm(simulated: xr.Dataset, crs: str) -> None:
     own = classify(simulated, offset=-1000).ucl
     grid = simulated.odc.geobox.to_crs(crs)
-    scene = simulated[SIX].map(
-        lambda b: xr_reproject(b, grid, resampling="nearest"), keep_attrs=True
-    )
+    scene = onto(simulated[SIX], grid, "nearest")
     found = classify(scene, offset=-1000, geobox=simulated.odc.geobox).ucl
     both = (found.values != 0) & (own.values != 0)
     assert both.mean() > 0.9

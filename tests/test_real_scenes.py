@@ -24,8 +24,8 @@ def test_manila_is_the_same_at_10_20_and_30_m(manila: xr.Dataset) -> None:
     }
     scenes = {10: manila}
     for r, grid in grids.items():
-        scenes[r] = manila.map(
-            lambda band, grid=grid: xr_reproject(band, grid, resampling="average"), keep_attrs=True
+        scenes[r] = xr.Dataset(
+            {n: xr_reproject(b, grid, resampling="average") for n, b in manila.items()}
         )
     found = {
         r: xr_reproject(classify(scene).ucl, grids[30], resampling="nearest").values
