@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= cleansat-demo
 
-.PHONY: demo test lint bench clean help
+.PHONY: demo test lint clean help
 
 help:
 	@echo "make demo   mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
