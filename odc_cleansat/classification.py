@@ -6,6 +6,7 @@ function of that name in the package as soon as anything imported it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +22,9 @@ from rasterio.errors import RasterioError
 
 from .classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, ucl_attrs
 from .engines import Engine, get_engine
-from .errors import SceneError
+from .errors import ReflectanceWarning, SceneError
 from .models import Model, get_model
-from .reflectance import QUANTIFICATION, find_bands
+from .reflectance import QUANTIFICATION, OffsetCheck, find_bands
 from .windows import Box, blend, grid_box
 
 COARSEST = 1.5
@@ -97,6 +98,11 @@ def classify(
         what the scale says.
     ModelError
         If the model is unknown or its weights cannot be used.
+
+    Warns
+    -----
+    ReflectanceWarning
+        If the pixels look as if the offset were wrong.
     """
     chosen = get_model(model, bands=_names(scene))
     bands = _select(scene, chosen)
@@ -104,10 +110,11 @@ def classify(
     output = grid if geobox is None else geobox
     run = get_engine(chosen, engine, precision)
     times = bands.sizes.get("time", 1)
+    check = OffsetCheck()
     slices = [bands.isel(time=i) if "time" in bands.dims else bands for i in range(times)]
     results = [
         _classify_slice(
-            _Reflectance(each, grid, scale, offset),
+            _Reflectance(each, grid, scale, offset, check),
             chosen,
             run,
             output,
@@ -119,6 +126,10 @@ def classify(
         raise SceneError(
             "no pixel has data in all of the bands "
             f"{', '.join(chosen.bands)}; check the area, and the nodata values of the bands."
+        )
+    if complaint := check.complaint(offset):
+        warnings.warn(
+            f"the offset {offset:g} looks wrong: {complaint}", ReflectanceWarning, stacklevel=2
         )
     time = scene.time if "time" in bands.dims else None
     found = {"ucl": _wrap([codes for codes, _ in results], output, time, ucl_attrs(_codes(chosen)))}
@@ -247,6 +258,7 @@ class _Reflectance:
     grid: GeoBox
     scale: float | None
     offset: float
+    check: OffsetCheck
 
     def warp(self, target: GeoBox) -> np.ndarray:
         """``(C, *target.shape)`` float32 reflectance on a part of the model grid, NaN without data."""
@@ -258,6 +270,8 @@ class _Reflectance:
         finer = max(ground_resolution(self.grid)) <= AVERAGED * target.resolution.x
         for band, out in zip(pixels, result, strict=True):
             _warp(band, out, self.grid[source], target, "average" if finer else "cubic")
+        visible = [i for i, b in enumerate(self.bands.data_vars) if b in ("blue", "green", "red")]
+        self.check.add(result[visible])
         return result
 
     def valid(self, target: GeoBox) -> np.ndarray:
