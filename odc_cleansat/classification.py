@@ -2,41 +2,52 @@
 
 It stands in a module of another name than its own, because a module `classify` would hide the
 function of that name in the package as soon as anything imported it.
+
+The work is a dask graph, whether the scene is lazy or not: one task for each canonical window and
+one for each block of the output, so that nothing is computed twice and memory is bounded by what
+is under way. Graphs hold coordinates and the model's description, never weights.
 """
 
 from __future__ import annotations
 
+import threading
 import warnings
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import xarray as xr
+from dask.delayed import Delayed, delayed
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
-from odc.geo.overlap import compute_reproject_roi
-from odc.geo.warp import rio_reproject
-from odc.geo.xr import wrap_xr
-from rasterio.errors import RasterioError
+from odc.geo.xr import xr_coords
 
 from .classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, ucl_attrs
-from .engines import Engine, get_engine
-from .errors import ReflectanceWarning, SceneError
+from .engines import check_engine, get_engine
+from .errors import ModelError, ReflectanceWarning, SceneError
+from .grids import (
+    box_geobox,
+    check_scale,
+    crs_name,
+    ground_resolution,
+    has_data,
+    model_grid,
+    overlap,
+    to_model_grid,
+    warp,
+)
 from .models import Model, get_model
-from .reflectance import QUANTIFICATION, OffsetCheck, find_bands
-from .windows import Box, blend, grid_box
+from .reflectance import OffsetCheck, find_bands
+from .windows import Box, Window, blend, prepare, windows
 
 COARSEST = 1.5
 """A scene may be this much coarser than the model's resolution, and no more."""
 
-AVERAGED = 0.75
-"""Scenes with pixels up to this share of the model's are averaged; coarser ones, for which an
-average would only blur, are resampled by cubic convolution. Over the seven 30 m scenes of Calgary
-that agrees with an unresampled run in 96.7 % of the pixels on average, averaging in 96.1 %."""
-
-OUTPUT_ROWS = 1024
-"""Rows of the output that are finished at a time, to bound memory."""
+BLOCK = 2048
+"""Side of the blocks in which the output is made where the scene's chunks do not say."""
 
 Progress = Callable[[int, int], None]
 
@@ -46,7 +57,11 @@ def classify(
     *,
     model: str | Model | None = None,
     geobox: GeoBox | None = None,
+    resolution: float | None = None,
     confidence: bool = False,
+    probabilities: bool = False,
+    thresholds: Mapping[str, float] | None = None,
+    dilation: Mapping[str, float] | None = None,
     scale: float | None = None,
     offset: float = 0,
     engine: str | None = None,
@@ -57,21 +72,37 @@ def classify(
 
     Whatever the grid of the scene, the network sees it at the ground resolution it was
     trained at; the probabilities then go to the output grid, and the likeliest class wins.
+    A pixel's class does not depend on the output's extent or chunks: windows are read whole
+    from the scene even where the output stops earlier. To mask a part of a scene, pass the
+    whole scene, lazy, and the part as `geobox`.
 
     Parameters
     ----------
     scene
         Bands with dims ``([time,] y, x)`` and an odc-geo geobox, e.g. from `dc.load`: integer
         digital numbers, or floating-point reflectance with NaN for nodata. Which bands are
-        needed depends on the model; names are matched by :data:`~odc_cleansat.reflectance.S2_BANDS`.
-        An integer band's nodata value is its attribute ``nodata``; without one, a pixel that
-        is 0 in all bands has no data.
+        needed depends on the model; they are found by any of their names in
+        :data:`~odc_cleansat.reflectance.S2_BANDS`. An integer band's nodata value is its
+        attribute ``nodata``; if none has one, a pixel that is 0 in all bands has no data.
+        With dask arrays the result is lazy.
     model
         Name or :class:`Model`; by default the best whose bands the scene has.
     geobox
         Output grid in any coordinate system; by default the scene's own.
+    resolution
+        Instead of `geobox`: the scene's extent with pixels of this size, in units of its
+        coordinate system.
     confidence
         Also give ``ucl_confidence``.
+    probabilities
+        Also give ``ucl_probability``.
+    thresholds
+        Class label to probability. A class named here is taken wherever it reaches its
+        threshold (the likeliest, if several do) and nowhere else; other pixels take the
+        likeliest of the classes not named.
+    dilation
+        ``cloud`` and ``shadow`` to metres on the ground: both grow into clear pixels, and
+        where they meet, cloud wins.
     scale
         Reflectance per digital number, by default 1/10000 for integers and 1 for
         floating-point numbers.
@@ -81,67 +112,89 @@ def classify(
     engine, precision
         See :func:`~odc_cleansat.engines.get_engine`.
     progress
-        Called with the number of windows done and the number there are.
+        Called with the number of windows done and the number there are; not for lazy scenes.
 
     Returns
     -------
     xarray.Dataset
         On the output grid, with the scene's dims: ``ucl``, uint8 :class:`CloudClass` codes,
-        nodata 0 wherever a band has no data; with `confidence`, ``ucl_confidence``,
-        uint8, percent of the winning class, nodata 255.
+        nodata 0 wherever a band has no data; ``ucl_confidence``, uint8, percent
+        probability of the class (before dilation), nodata 255; ``ucl_probability``, float32 of 0 to
+        1, dims ``([time,] ucl_class, y, x)``, NaN without data.
 
     Raises
     ------
     SceneError
         If bands are missing or have an unsuitable shape or type, the scene has no
         coordinate system, is too coarse for the model, has no data at all, or its values are not
-        what the scale says.
+        what the scale says. What only the pixels tell, a lazy scene raises when it is computed,
+        but for a scene without data, which is then nodata.
     ModelError
-        If the model is unknown or its weights cannot be used.
+        If the model is unknown or its weights cannot be used, or an option names a class
+        that it does not have.
 
     Warns
     -----
     ReflectanceWarning
-        If the pixels look as if the offset were wrong.
+        If the pixels look as if the offset were wrong (not for lazy scenes).
     """
     chosen = get_model(model, bands=_names(scene))
+    check_engine(engine, precision)
     bands = _select(scene, chosen)
     grid = _geobox(bands, chosen)
-    output = grid if geobox is None else geobox
-    run = get_engine(chosen, engine, precision)
-    times = bands.sizes.get("time", 1)
-    check = OffsetCheck()
-    slices = [bands.isel(time=i) if "time" in bands.dims else bands for i in range(times)]
-    results = [
-        _classify_slice(
-            _Reflectance(each, grid, scale, offset, check),
-            chosen,
-            run,
-            output,
-            _part(progress, i, times),
-        )
-        for i, each in enumerate(slices)
-    ]
-    if not any((codes != CloudClass.NODATA).any() for codes, _ in results):
-        raise SceneError(
-            "no pixel has data in all of the bands "
-            f"{', '.join(chosen.bands)}; check the area, and the nodata values of the bands."
-        )
-    if complaint := check.complaint(offset):
-        warnings.warn(
-            f"the offset {offset:g} looks wrong: {complaint}", ReflectanceWarning, stacklevel=2
-        )
-    time = scene.time if "time" in bands.dims else None
-    found = {"ucl": _wrap([codes for codes, _ in results], output, time, ucl_attrs(_codes(chosen)))}
-    if confidence:
-        found["ucl_confidence"] = _wrap(
-            [percent for _, percent in results], output, time, confidence_attrs()
-        )
-    return xr.Dataset(found, attrs={"crs": crs_name(output.crs)})
+    lazy = any(band.chunks is not None for band in bands.data_vars.values())
+    watch = None if lazy else _Watch(progress)
+    how = _How(chosen, engine, precision, scale, offset, _checked(thresholds, chosen))
+    output = _output(grid, geobox, resolution)
+    names = ["ucl"] + ["ucl_confidence"] * confidence + ["ucl_probability"] * probabilities
+    dates = _dates(bands)
+    layers = [_layers(how, date, grid, output, names, watch) for date in dates]
+    result: xr.Dataset = _dataset(
+        layers, names, output, scene.get("time") if "time" in bands.dims else None, chosen
+    )
+    if dilation:
+        result["ucl"] = _dilate(result["ucl"], dilation, output)
+    if watch is None:
+        return result
+    result = result.compute(scheduler="threads")
+    _judge(result, watch, chosen, offset)
+    return result
 
 
-def _codes(model: Model) -> list[CloudClass]:
-    return [CloudClass.NODATA, *sorted(model.classes)]
+@dataclass(frozen=True)
+class _How:
+    """What every task needs to know; small, and goes into the graph."""
+
+    model: Model
+    engine: str | None
+    precision: str | None
+    scale: float | None
+    offset: float
+    thresholds: tuple[tuple[CloudClass, float], ...]
+
+
+@dataclass
+class _Watch:
+    """Follows the tasks of a scene in memory: counts them, and looks at what they read."""
+
+    progress: Progress | None
+    check: OffsetCheck = field(default_factory=OffsetCheck)
+    done: int = 0
+    total: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def saw(self, visible: np.ndarray) -> None:
+        with self._lock:
+            self.check.add(visible)
+
+    def finished(self) -> None:
+        with self._lock:
+            self.done += 1
+            if self.progress:
+                self.progress(self.done, self.total)
+
+
+# --- what goes in ---------------------------------------------------------------------
 
 
 def _names(scene: xr.Dataset) -> list[Hashable]:
@@ -191,225 +244,260 @@ def _geobox(bands: xr.Dataset, model: Model) -> GeoBox:
     return grid
 
 
-def ground_resolution(geobox: GeoBox) -> tuple[float, float]:
-    """Size of the central pixel on the ground.
-
-    Returns
-    -------
-    tuple of float
-        Along y and along x, metres, on the WGS 84 ellipsoid.
-    """
-    from pyproj import Geod
-
-    rows, columns = geobox.shape
-    y, x = rows // 2, columns // 2
-    corners = [geobox.affine * p for p in ((x, y), (x + 1, y), (x, y + 1))]
-    to_lonlat = geobox.crs.transformer_to_crs(CRS("EPSG:4326"))
-    lon, lat = to_lonlat([c[0] for c in corners], [c[1] for c in corners])
-    geod = Geod(ellps="WGS84")
-    _, _, along_x = geod.inv(lon[0], lat[0], lon[1], lat[1])
-    _, _, along_y = geod.inv(lon[0], lat[0], lon[2], lat[2])
-    return along_y, along_x
+def _output(grid: GeoBox, geobox: GeoBox | None, resolution: float | None) -> GeoBox:
+    if geobox is not None and resolution is not None:
+        raise SceneError("pass geobox= or resolution=, not both.")
+    if resolution is not None:
+        return GeoBox.from_bbox(grid.boundingbox, grid.crs, resolution=resolution, tight=True)
+    return grid if geobox is None else geobox
 
 
-def model_grid(geobox: GeoBox, resolution: float) -> tuple[GeoBox, Box]:
-    """The model grid over a scene: pixels of `resolution` metres, anchored at the origin.
-
-    Sentinel-2's own UTM grids are kept. Anything else, geographic grids and map projections
-    whose metres are not metres on the ground, goes through the UTM zone of the scene's centre.
-
-    Returns
-    -------
-    GeoBox, Box
-        The grid, and its pixels counted from the origin of the coordinate system (rows
-        grow southwards from y = 0, so those of the northern hemisphere are negative).
-    """
-    crs = geobox.crs if _is_utm(geobox.crs) else CRS.utm(geobox.geographic_extent.centroid)
-    extent = geobox.extent if crs == geobox.crs else geobox.footprint(crs, npoints=100)
-    bounds = extent.boundingbox
-    left, right = grid_box(bounds.left, bounds.right, resolution)
-    top, bottom = grid_box(-bounds.top, -bounds.bottom, resolution)
-    box = Box(top, bottom, left, right)
-    return _geobox_of(box, crs, resolution), box
-
-
-def _geobox_of(box: Box, crs: CRS, resolution: float) -> GeoBox:
-    from affine import Affine
-
-    origin = Affine(resolution, 0, box.left * resolution, 0, -resolution, -box.top * resolution)
-    return GeoBox(box.shape, origin, crs)
-
-
-def crs_name(crs: CRS) -> str:
-    """``EPSG:32633`` where there is a code, else WKT."""
-    return f"EPSG:{crs.epsg}" if crs.epsg else str(crs.to_wkt())
-
-
-def _is_utm(crs: CRS) -> bool:
-    epsg = crs.epsg or 0
-    return 32601 <= epsg <= 32660 or 32701 <= epsg <= 32760
-
-
-@dataclass
-class _Reflectance:
-    """Reads one date of a scene as reflectance on the model grid."""
-
-    bands: xr.Dataset
-    grid: GeoBox
-    scale: float | None
-    offset: float
-    check: OffsetCheck
-
-    def warp(self, target: GeoBox) -> np.ndarray:
-        """``(C, *target.shape)`` float32 reflectance on a part of the model grid, NaN without data."""
-        result = np.full((len(self.bands.data_vars), *target.shape), np.nan, dtype="float32")
-        source = compute_reproject_roi(self.grid, target, padding=2).roi_src
-        if 0 in self.grid[source].shape:
-            return result
-        pixels, _ = self._read(source)
-        finer = max(ground_resolution(self.grid)) <= AVERAGED * target.resolution.x
-        for band, out in zip(pixels, result, strict=True):
-            _warp(band, out, self.grid[source], target, "average" if finer else "cubic")
-        visible = [i for i, b in enumerate(self.bands.data_vars) if b in ("blue", "green", "red")]
-        self.check.add(result[visible])
-        return result
-
-    def valid(self, target: GeoBox) -> np.ndarray:
-        """``target.shape`` bool: whether at least half of the pixel has data in all bands."""
-        share = np.zeros(target.shape, dtype="float32")
-        source = compute_reproject_roi(self.grid, target, padding=2).roi_src
-        if 0 in self.grid[source].shape:
-            return share > 0
-        _, valid = self._read(source)
-        if self.grid[source] == target:
-            return valid
-        rio_reproject(
-            valid.astype("float32"),
-            share,
-            self.grid[source],
-            target,
-            "average",
-            src_nodata=None,
-            dst_nodata=0,
-            **_EXACT,
+def _checked(
+    thresholds: Mapping[str, float] | None, model: Model
+) -> tuple[tuple[CloudClass, float], ...]:
+    known = {c.label: c for c in model.classes}
+    for name, value in (thresholds or {}).items():
+        if name not in known:
+            raise ModelError(f"{model.name} has no class {name!r}; it has {', '.join(known)}.")
+        if not 0 <= value <= 1:
+            raise ModelError(f"the threshold of {name} is {value}; it must be between 0 and 1.")
+    if thresholds and len(thresholds) == len(known):
+        raise ModelError(
+            f"thresholds name every class of {model.name}; leave out the one, such as clear, that "
+            "takes the pixels where no threshold is reached."
         )
-        return share >= 0.5
-
-    def _read(self, roi: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
-        """Reflectance ``(C, h, w)`` with NaN, and where all bands have data ``(h, w)``."""
-        try:
-            loaded = self.bands.isel(dict(zip(self.grid.dimensions, roi, strict=True))).compute()
-        except (RasterioError, OSError) as error:
-            raise SceneError(
-                f"cannot read the scene: {error.__cause__ or error}. Are its files there, and whole?"
-            ) from error
-        pixels = np.empty(
-            (len(loaded.data_vars), *loaded[next(iter(loaded))].shape), dtype="float32"
-        )
-        missing = np.empty(pixels.shape, dtype=bool)
-        declared = False
-        for i, band in enumerate(loaded.data_vars.values()):
-            nodata = band.attrs.get("nodata", band.attrs.get("_FillValue"))
-            declared = declared or nodata is not None
-            integer = band.dtype.kind in "ui"
-            scale = self.scale or (1 / QUANTIFICATION if integer else 1.0)
-            missing[i] = ~np.isfinite(band.values) if not integer else False
-            if nodata is not None and not np.isnan(nodata):
-                missing[i] |= band.values == nodata
-            elif integer:
-                missing[i] |= band.values == 0
-            pixels[i] = (band.values.astype("float32") + self.offset) * scale
-        if not declared and next(iter(loaded.data_vars.values())).dtype.kind in "ui":
-            missing[:] = missing.all(axis=0)
-        pixels[missing] = np.nan
-        _check_scale(pixels)
-        return pixels, np.asarray(~missing.any(axis=0))
+    return tuple((known[name], float(value)) for name, value in (thresholds or {}).items())
 
 
-def _check_scale(pixels: np.ndarray) -> None:
-    with np.errstate(invalid="ignore"):
-        implausible = np.mean(np.abs(pixels) > 10)
-    if implausible > 0.5:
-        raise SceneError(
-            "the reflectance of most pixels is above 10, so the values are digital numbers or of "
-            "another scale; pass scale=1/10000 if they are Sentinel-2 digital numbers."
+def _dates(bands: xr.Dataset) -> list[xr.Dataset]:
+    if "time" not in bands.dims:
+        return [bands]
+    return [bands.isel(time=i) for i in range(bands.sizes["time"])]
+
+
+# --- the graph ------------------------------------------------------------------------
+
+
+def _layers(
+    how: _How,
+    bands: xr.Dataset,
+    grid: GeoBox,
+    output: GeoBox,
+    names: list[str],
+    watch: _Watch | None,
+) -> dict[str, da.Array]:
+    """The layers of one date, lazy: ``(y, x)``, or ``(K, y, x)`` for probabilities."""
+    crs, scene = model_grid(grid, how.model.resolution)
+    answers: dict[Window, Delayed] = {}
+
+    def answer(window: Window) -> Delayed:
+        if window not in answers:
+            target = box_geobox(window.box, crs, how.model.resolution)
+            part, part_grid = _part(bands, grid, target)
+            answers[window] = delayed(_answer, name="cleansat-window")(
+                how, part, part_grid, target, watch
+            )
+        return answers[window]
+
+    def block(target: GeoBox) -> Delayed:
+        area = _area(scene, crs, how.model.resolution, target)
+        found = windows(scene, area, how.model.stride, how.model.overlap) if area else []
+        part, part_grid = _part(bands, grid, target)
+        return delayed(_block, name="cleansat-block")(
+            how, found, [answer(w) for w in found], area, crs, part, part_grid, target, names
         )
 
+    rows, columns = _chunks(bands, grid, output)
+    blocks = [[(block(output[y, x]), output[y, x].shape) for x in columns] for y in rows]
+    if watch is not None:
+        watch.total += len(answers)
+    return {name: _assemble(blocks, name, len(how.model.classes)) for name in names}
 
-_EXACT = {"tolerance": 0.0}
-"""GDAL otherwise interpolates coordinates, and the answer depends on the block asked for."""
+
+def _part(
+    bands: xr.Dataset, grid: GeoBox, target: GeoBox
+) -> tuple[xr.Dataset | None, GeoBox | None]:
+    """The part of a scene that decides a part of another grid."""
+    roi = overlap(grid, target)
+    if roi is None:
+        return None, None
+    return bands.isel(dict(zip(grid.dimensions, roi, strict=True))), grid[roi]
 
 
-def _warp(
-    source: np.ndarray, target: np.ndarray, source_grid: GeoBox, target_grid: GeoBox, how: str
-) -> None:
-    """Resample a plane of float32 with NaN as nodata, in place."""
-    rio_reproject(
-        source,
-        target,
-        source_grid,
-        target_grid,
-        how,
-        src_nodata=np.nan,
-        dst_nodata=np.nan,
-        **_EXACT,
+def _area(scene: Box, crs: CRS, resolution: float, target: GeoBox) -> Box | None:
+    """The part of the model grid that decides a block of the output."""
+    roi = overlap(box_geobox(scene, crs, resolution), target)
+    if roi is None:
+        return None
+    rows, columns = roi
+    return Box(
+        scene.top + rows.start, scene.top + rows.stop,
+        scene.left + columns.start, scene.left + columns.stop,
+    )  # fmt: skip
+
+
+def _chunks(bands: xr.Dataset, grid: GeoBox, output: GeoBox) -> tuple[list[slice], list[slice]]:
+    """Rows and columns of the output that are made together."""
+    chunks = next(iter(bands.data_vars.values())).chunks
+    if chunks is None or output != grid:
+        chunks = da.core.normalize_chunks(BLOCK, shape=tuple(output.shape))
+    return tuple(  # type: ignore[return-value]
+        [slice(*ends) for ends in pairwise(accumulate(sizes, initial=0))] for sizes in chunks
     )
 
 
-def _classify_slice(
-    source: _Reflectance, model: Model, engine: Engine, output: GeoBox, progress: Progress | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Codes and confidence of one date on the output grid, both uint8."""
-    grid, scene = model_grid(source.grid, model.resolution)
-    probabilities = blend(
-        lambda box: source.warp(_geobox_of(box, grid.crs, model.resolution)),
-        engine,
-        scene,
-        scene,
-        classes=len(model.classes),
-        size=model.window,
-        overlap=model.overlap,
-        progress=progress,
+def _assemble(blocks: list[list[tuple[Delayed, Any]]], name: str, classes: int) -> da.Array:
+    lead = (classes,) if name == "ucl_probability" else ()
+    dtype = "float32" if lead else "uint8"
+    return da.block(
+        [
+            [da.from_delayed(b[name], shape=(*lead, *shape), dtype=dtype) for b, shape in row]
+            for row in blocks
+        ]
     )
-    codes = np.empty(output.shape, dtype="uint8")
-    percent = np.empty(output.shape, dtype="uint8")
-    for top in range(0, output.shape[0], OUTPUT_ROWS):
-        rows = slice(top, min(top + OUTPUT_ROWS, output.shape[0]))
-        block = output[rows, :]
-        on_block = np.full((len(model.classes), *block.shape), np.nan, dtype="float32")
-        for plane, out in zip(probabilities, on_block, strict=True):
-            _warp(plane, out, grid, block, "bilinear")
-        codes[rows], percent[rows] = _decide(on_block, source.valid(block), model)
-    return codes, percent
+
+
+# --- the tasks ------------------------------------------------------------------------
+
+
+def _answer(
+    how: _How,
+    part: xr.Dataset | None,
+    grid: GeoBox | None,
+    target: GeoBox,
+    watch: _Watch | None,
+) -> np.ndarray | None:
+    """Probabilities of one window, ``(K, h, w)`` float32, or None if it holds no data."""
+    answer = None
+    if part is not None and grid is not None:
+        pixels = to_model_grid(part, grid, target, how.scale, how.offset)
+        check_scale(pixels)
+        if watch is not None:
+            watch.saw(pixels[[i for i, b in enumerate(part) if b in ("blue", "green", "red")]])
+        batch = prepare(pixels)
+        if batch is not None:
+            run = get_engine(how.model, how.engine, how.precision)
+            answer = run(batch)[0, :, : target.shape[0], : target.shape[1]]
+    if watch is not None:
+        watch.finished()
+    return answer
+
+
+def _block(
+    how: _How,
+    found: list[Window],
+    answers: list[np.ndarray | None],
+    area: Box | None,
+    crs: CRS,
+    part: xr.Dataset | None,
+    grid: GeoBox | None,
+    target: GeoBox,
+    names: list[str],
+) -> dict[str, np.ndarray]:
+    """The layers of one block of the output."""
+    model = how.model
+    shape = (len(model.classes), *target.shape)
+    on_target = np.full(shape, np.nan, dtype="float32")
+    valid = np.zeros(target.shape, dtype=bool)
+    if area is not None and part is not None and grid is not None:
+        blended = blend(area, zip(found, answers, strict=True), len(model.classes))
+        on_area = box_geobox(area, crs, model.resolution)
+        for plane, out in zip(blended, on_target, strict=True):
+            warp(plane, on_area, out, target, "bilinear")
+        valid = has_data(part, grid, target) & np.isfinite(on_target).all(axis=0)
+    codes, percent = _decide(on_target, valid, how)
+    layers = {"ucl": codes, "ucl_confidence": percent}
+    if "ucl_probability" in names:
+        layers["ucl_probability"] = np.where(valid, on_target, np.float32(np.nan))
+    return {name: layers[name] for name in names}
 
 
 def _decide(
-    probabilities: np.ndarray, valid: np.ndarray, model: Model
+    probabilities: np.ndarray, valid: np.ndarray, how: _How
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The likeliest class and its percent; nodata where not valid or without probabilities."""
-    valid = valid & np.isfinite(probabilities).all(axis=0)
-    filled = np.where(valid, probabilities, 0)
-    codes = np.asarray(model.classes, dtype="uint8")[filled.argmax(axis=0)]
-    percent = np.rint(100 * filled.max(axis=0)).astype("uint8")
+    """The class and its percent; nodata where not valid."""
+    known = np.where(valid, probabilities, np.float32(0))
+    candidates = known
+    if how.thresholds:
+        candidates = known.copy()
+        for c, threshold in how.thresholds:
+            channel = how.model.classes.index(c)
+            reached = known[channel] >= threshold
+            # Above any class not named where the threshold is reached, below them elsewhere.
+            candidates[channel] += np.where(reached, np.float32(2), np.float32(-2))
+    winner = candidates.argmax(axis=0)
+    codes = np.asarray(how.model.classes, dtype="uint8")[winner]
+    percent = np.rint(100 * np.take_along_axis(known, winner[np.newaxis], axis=0)[0])
     return (
         np.where(valid, codes, np.uint8(CloudClass.NODATA)),
-        np.where(valid, percent, np.uint8(CONFIDENCE_NODATA)),
+        np.where(valid, percent, CONFIDENCE_NODATA).astype("uint8"),
     )
 
 
-def _wrap(
-    planes: list[np.ndarray], geobox: GeoBox, time: xr.DataArray | None, attrs: dict[str, Any]
-) -> xr.DataArray:
-    if time is None:
-        single: xr.DataArray = wrap_xr(planes[0], geobox, **attrs)
-        return single
-    stack: xr.DataArray = wrap_xr(np.stack(planes), geobox, time=time.values, axis=1, **attrs)
-    stack["time"] = time
-    return stack
+# --- what comes out -------------------------------------------------------------------
 
 
-def _part(progress: Progress | None, index: int, parts: int) -> Progress | None:
-    """Progress of one of several equal parts as progress of the whole."""
-    if progress is None or parts == 1:
-        return progress
-    return lambda done, of: progress(index * of + done, parts * of)
+def _dataset(
+    layers: list[dict[str, da.Array]],
+    names: list[str],
+    output: GeoBox,
+    time: xr.DataArray | None,
+    model: Model,
+) -> xr.Dataset:
+    codes = [CloudClass.NODATA, *sorted(model.classes)]
+    attrs: dict[str, dict[str, Any]] = {
+        "ucl": ucl_attrs(codes),
+        "ucl_confidence": confidence_attrs(),
+        "ucl_probability": {
+            "units": "1",
+            "nodata": np.nan,
+            "long_name": "probability of each class",
+        },
+    }
+    coords = dict(xr_coords(output))
+    found = {}
+    for name in names:
+        dims = [*["ucl_class"] * (name == "ucl_probability"), *output.dimensions]
+        data = layers[0][name] if time is None else da.stack([each[name] for each in layers])
+        if time is not None:
+            dims = ["time", *dims]
+            coords["time"] = time
+        if name == "ucl_probability":
+            coords["ucl_class"] = [c.label for c in model.classes]
+        found[name] = xr.DataArray(
+            data, dims=dims, attrs={**attrs[name], "grid_mapping": "spatial_ref"}
+        )
+    return xr.Dataset(found, coords=coords, attrs={"crs": crs_name(output.crs)})
+
+
+def _dilate(ucl: xr.DataArray, dilation: Mapping[str, float], output: GeoBox) -> xr.DataArray:
+    from odc.algo import mask_cleanup
+
+    kinds = {"shadow": [CloudClass.SHADOW], "cloud": [CloudClass.CLOUD, CloudClass.THIN_CLOUD]}
+    if unknown := set(dilation) - set(kinds):
+        raise ModelError(
+            f"cannot dilate {', '.join(sorted(unknown))}; choose from cloud and shadow."
+        )
+    pixel = sum(ground_resolution(output)) / 2
+    clear = ucl == CloudClass.CLEAR
+    grown = ucl
+    for name, classes in kinds.items():
+        radius = round(dilation.get(name, 0) / pixel)
+        if radius > 0:
+            reached = mask_cleanup(ucl.isin(classes), [("dilation", radius)])
+            grown = grown.where(~(reached & clear), np.uint8(classes[0]))
+    dilated: xr.DataArray = grown.astype("uint8").assign_attrs(ucl.attrs)
+    return dilated
+
+
+def _judge(result: xr.Dataset, watch: _Watch, model: Model, offset: float) -> None:
+    """Speak up about a result in memory that cannot be right."""
+    if not (result.ucl != CloudClass.NODATA).any() and watch.check.empty:
+        raise SceneError(
+            f"no pixel has data in all of the bands {', '.join(model.bands)}; check the area, and "
+            "the nodata values of the bands."
+        )
+    if complaint := watch.check.complaint(offset):
+        warnings.warn(
+            f"the offset {offset:g} looks wrong: {complaint}", ReflectanceWarning, stacklevel=3
+        )

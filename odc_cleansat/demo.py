@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,11 +16,12 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from .classes import CloudClass, class_percent, scl_to_ucl
-from .classification import classify, crs_name
+from .classification import classify
 from .cube import embedded_cube, make_folder
 from .engines import get_engine
 from .eo3 import read_document
-from .errors import SceneError
+from .errors import ReflectanceWarning, SceneError
+from .grids import box_geobox, crs_name, model_grid
 from .index import (
     MASK_PRODUCT,
     add_dataset,
@@ -30,7 +32,7 @@ from .index import (
 )
 from .models import Model, get_model
 from .product import Provenance, mask_folder, mask_id, write_mask
-from .reflectance import QUANTIFICATION, Offset, resolve_offset
+from .reflectance import QUANTIFICATION, Offset, OffsetCheck, resolve_offset
 from .review import accuracy, agreement, compare
 from .scenes import SceneFolder, open_scene, write_scene_document
 
@@ -122,6 +124,8 @@ def run_demo(
     CleansatError
         With a message for the person who called.
     """
+    if model is not None:
+        get_model(model)  # before anything is made
     make_folder(out)
     folder = _simulate(out, report) if scene is None else open_scene(scene, moment)
     chosen = get_model(model, bands=folder.bands)
@@ -137,6 +141,7 @@ def run_demo(
         mask, computed = _mask(dc, indexed, chosen, chosen_offset, out / "products", report)
         with report.step("Loading it back with dc.load at three grids"):
             recalled = _recall(dc, indexed, mask)
+        _check_offset(recalled[0].data, chosen_offset)
         with report.step("Drawing the comparison"):
             figure = _figure(recalled[0].data, folder, chosen_offset, out / "compare.png")
     table = _table(recalled[0].data, _truth(folder, recalled[0].data))
@@ -183,13 +188,9 @@ def _mask(
             dask_chunks={finest.dimensions[0]: 2048},
         )
         mask = classify(
-            bands.isel(time=0),
-            model=model,
-            geobox=output,
-            confidence=True,
-            offset=offset.value,
-            progress=progress,
+            bands.isel(time=0), model=model, geobox=output, confidence=True, offset=offset.value
         )
+        mask = _compute(mask, scene, progress)
     with report.step("Packaging the mask: COG, EO3, STAC, checksums"):
         provenance = Provenance(offset, engine.name, engine.precision)
         document = write_mask(mask, source, model, provenance, dataset_id, root)
@@ -220,16 +221,38 @@ def _affine(values: list[float]) -> Any:
 
 
 def _load(dc: Datacube, dataset: Dataset, **how: Any) -> xr.Dataset:
-    """Plain `dc.load` of one dataset, with unreadable files told as such."""
+    """Plain `dc.load` of one dataset."""
+    with _reading(dataset):
+        loaded: xr.Dataset = dc.load(product=dataset.product.name, id=dataset.id, **how)
+    return loaded
+
+
+@contextlib.contextmanager
+def _reading(dataset: Dataset) -> Iterator[None]:
+    """Tell of files that cannot be read as such."""
     from rasterio.errors import RasterioError
 
     try:
-        loaded: xr.Dataset = dc.load(product=dataset.product.name, id=dataset.id, **how)
+        yield
     except (RasterioError, OSError) as error:
         raise SceneError(
             f"cannot read {dataset.uri}: {error.__cause__ or error}. Are its files there, and whole?"
         ) from error
-    return loaded
+
+
+def _compute(mask: xr.Dataset, scene: Dataset, progress: Callable[[int, int], None]) -> xr.Dataset:
+    """Compute a lazy mask, counting dask's tasks."""
+    from dask.callbacks import Callback
+
+    def count(
+        key: str, value: object, graph: object, state: dict[str, Any], worker: object
+    ) -> None:
+        done = len(state["finished"])
+        progress(done, done + sum(len(state[k]) for k in ("ready", "waiting", "running")))
+
+    with _reading(scene), Callback(posttask=count):
+        computed: xr.Dataset = mask.compute(scheduler="threads")
+    return computed
 
 
 def _recall(dc: Datacube, scene: Dataset, mask: Dataset) -> list[Recalled]:
@@ -253,14 +276,22 @@ def _recall(dc: Datacube, scene: Dataset, mask: Dataset) -> list[Recalled]:
 
 def _area(grid: GeoBox) -> GeoBox:
     """The middle third of a scene, at 10 m in its UTM zone."""
-    from .classification import model_grid
-
     rows, columns = grid.shape
     middle = grid[
         rows // 3 : max(2 * rows // 3, rows // 3 + 1),
         columns // 3 : max(2 * columns // 3, columns // 3 + 1),
     ]
-    return model_grid(middle, 10.0)[0]
+    crs, box = model_grid(middle, 10.0)
+    return box_geobox(box, crs, 10.0)
+
+
+def _check_offset(data: xr.Dataset, offset: Offset) -> None:
+    check = OffsetCheck()
+    check.add(np.moveaxis(_reflectance(data, offset), -1, 0))
+    if complaint := check.complaint(offset.value):
+        warnings.warn(
+            f"the offset {offset.value} looks wrong: {complaint}", ReflectanceWarning, stacklevel=3
+        )
 
 
 def _reflectance(data: xr.Dataset, offset: Offset) -> np.ndarray:

@@ -65,15 +65,26 @@ def get_engine(model: Model, name: str | None = None, precision: str | None = No
     ModelError
         For an unknown engine or precision, or unreadable weights.
     """
+    check_engine(name, precision)
+    with _LOCK:
+        # The process id is part of the key: a forked child must not use its parent's threads.
+        return _load(model, name or _default_engine(), precision, os.getpid())
+
+
+def check_engine(name: str | None, precision: str | None) -> None:
+    """Refuse unknown engines and precisions, without loading anything.
+
+    Raises
+    ------
+    ModelError
+        Naming those there are.
+    """
     if name is not None and name not in ENGINES:
         raise ModelError(f"there is no engine {name!r}; choose from {', '.join(ENGINES)}.")
     if precision is not None and precision not in PRECISIONS:
         raise ModelError(
             f"there is no precision {precision!r}; choose from {', '.join(PRECISIONS)}."
         )
-    with _LOCK:
-        # The process id is part of the key: a forked child must not use its parent's threads.
-        return _load(model, name or _default_engine(), precision, os.getpid())
 
 
 _LOCK = threading.Lock()

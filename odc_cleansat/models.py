@@ -61,15 +61,15 @@ class Model:
     citation: str
     """Who made it, and where it is described."""
 
-    window: int = 512
-    """Side of the windows the network sees, pixels of the model grid, a multiple of 32."""
+    stride: int = 896
+    """Distance between cuts of the model grid, pixels; stride + overlap is a multiple of 32."""
 
-    overlap: int = 64
+    overlap: int = 128
     """Pixels shared by neighbouring windows, over which their answers are blended."""
 
     def parameters(self) -> dict[str, Any]:
         """Everything besides the weights that decides a class; part of a mask's identity."""
-        return {"resolution": self.resolution, "window": self.window, "overlap": self.overlap}
+        return {"resolution": self.resolution, "stride": self.stride, "overlap": self.overlap}
 
 
 _CITATION = (

@@ -224,6 +224,11 @@ class OffsetCheck:
         values = np.clip(lowest[np.isfinite(lowest)], self._EDGES[0], self._EDGES[-1])
         self._counts += np.histogram(values, self._EDGES)[0]
 
+    @property
+    def empty(self) -> bool:
+        """Whether no pixel with data was seen."""
+        return not self._counts.any()
+
     def complaint(self, offset: float) -> str | None:
         """What looks wrong with the offset, or None."""
         total = self._counts.sum()

@@ -1,13 +1,14 @@
 """Canonical windows: which squares of the model grid the network sees, and how answers are blended.
 
-Windows stand at whole multiples of their stride, counted from the origin of the coordinate
-system and not from the array at hand. So a pixel is seen in the same windows whatever part of
-a scene is asked for.
+The model grid is cut into cells at whole multiples of a stride, counted from the origin of the
+coordinate system and not from the array at hand. A window is a cell with half the overlap on each
+side. So a pixel is seen in the same windows whatever part of a scene is asked for. A cut less than
+half a stride from the scene's edge is left out: a narrow window there would lack context.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,130 +35,144 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Span:
-    """One window along one axis, cut off where the scene ends."""
+    """One window along one axis."""
 
     start: int
-    """First pixel inside the scene."""
+    """First pixel."""
 
     stop: int
-    """One past the last pixel inside the scene."""
+    """One past the last pixel."""
 
-    weights: np.ndarray
-    """Float32 blending weight of each pixel from start to stop, in (0, 1]."""
+    rise: int
+    """Pixels at the start that are shared with the window before; 0 at the scene's edge."""
+
+    fall: int
+    """Pixels at the end that are shared with the window after; 0 at the scene's edge."""
+
+    def weights(self) -> np.ndarray:
+        """Float32 share of each pixel in the blend, above 0: a linear ramp over shared pixels."""
+        weights = np.ones(self.stop - self.start, dtype="float32")
+        ramp = (np.arange(self.rise, dtype="float32") + 0.5) / max(self.rise, 1)
+        weights[: self.rise] = ramp
+        ramp = (np.arange(self.fall, dtype="float32") + 0.5) / max(self.fall, 1)
+        weights[len(weights) - self.fall :] *= ramp[::-1]
+        return weights
 
 
-def spans(start: int, stop: int, size: int, overlap: int) -> list[Span]:
+def spans(start: int, stop: int, stride: int, overlap: int) -> list[Span]:
     """The windows along one axis of a scene that covers the pixels `start` to `stop`.
 
-    Weights rise and fall linearly over the overlap. A window that would add nothing but
-    pixels which its neighbour covers too is left out.
+    They are half a stride to one and a half strides long, plus the overlap.
 
-    >>> [(s.start, s.stop) for s in spans(100, 1000, size=512, overlap=64)]
-    [(100, 512), (448, 960), (896, 1000)]
+    >>> [(s.start, s.stop) for s in spans(100, 1000, stride=448, overlap=64)]
+    [(100, 480), (416, 1000)]
     """
-    stride = size - overlap
-    found = []
-    for origin in range((start - size) // stride * stride, stop, stride):
-        low, high = max(origin, start), min(origin + size, stop)
-        first, last = low == start, high == stop
-        # Cut down to the overlap: the neighbouring window has these pixels, with context.
-        redundant = high - low <= overlap and not (first and last)
-        if high <= low or redundant:
-            continue
-        position = np.arange(low, high, dtype="float32") - origin + 0.5
-        weights = np.minimum(np.minimum(position, size - position) / overlap, 1)
-        found.append(Span(low, high, weights))
-    return found
+    half = overlap // 2
+    nearest = stride // 2
+    cuts = [
+        cut
+        for cut in range(-(-start // stride) * stride, stop + 1, stride)
+        if cut - start >= nearest and stop - cut >= nearest
+    ]
+    edges = [start, *cuts, stop]
+    last = len(edges) - 2
+    return [
+        Span(
+            edges[i] - (half if i else 0),
+            edges[i + 1] + (half if i < last else 0),
+            2 * half if i else 0,
+            2 * half if i < last else 0,
+        )
+        for i in range(last + 1)
+    ]
 
 
-def blend(
-    read: Callable[[Box], np.ndarray],
-    network: Callable[[np.ndarray], np.ndarray],
-    scene: Box,
-    area: Box,
-    *,
-    classes: int,
-    size: int,
-    overlap: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> np.ndarray:
-    """Class probabilities on the model grid.
+@dataclass(frozen=True)
+class Window:
+    """A rectangle that the network sees at once."""
+
+    rows: Span
+    """Along y."""
+
+    columns: Span
+    """Along x."""
+
+    @property
+    def box(self) -> Box:
+        """Its pixels."""
+        return Box(self.rows.start, self.rows.stop, self.columns.start, self.columns.stop)
+
+
+def windows(scene: Box, area: Box, stride: int, overlap: int) -> list[Window]:
+    """The windows of a scene that touch an area of it, row by row."""
+    return [
+        Window(row, column)
+        for row in spans(scene.top, scene.bottom, stride, overlap)
+        if row.start < area.bottom and row.stop > area.top
+        for column in spans(scene.left, scene.right, stride, overlap)
+        if column.start < area.right and column.stop > area.left
+    ]
+
+
+def prepare(window: np.ndarray) -> np.ndarray | None:
+    """Make a window fit for the network.
 
     Parameters
     ----------
-    read
-        Gives the reflectance of a box within the scene, ``(C, h, w)`` float32, NaN where
-        there is no data.
-    network
-        ``(1, C, H, W)`` to ``(1, K, H, W)`` float32, H and W multiples of 32.
-    scene
-        Where the scene ends; beyond, windows are padded by reflection.
+    window
+        ``(C, h, w)`` float32 reflectance, NaN where a band has no data.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        ``(1, C, H, W)`` float32 without NaN, H and W the next multiples of 32; None if no
+        pixel has data in all bands.
+    """
+    valid = np.isfinite(window).all(axis=0)
+    if not valid.any():
+        return None
+    if not valid.all():
+        window = _mirror(window, valid)
+    height, width = valid.shape
+    padding = (-height % MULTIPLE, -width % MULTIPLE)
+    return np.pad(window, ((0, 0), (0, padding[0]), (0, padding[1])), mode="symmetric")[np.newaxis]
+
+
+def blend(
+    area: Box, answers: Iterable[tuple[Window, np.ndarray | None]], classes: int
+) -> np.ndarray:
+    """Put the answers of overlapping windows together.
+
+    Parameters
+    ----------
     area
-        The part of the scene that is wanted. Windows are read whole even where they
-        reach outside it.
+        The pixels that are wanted.
+    answers
+        Windows that touch the area, with ``(K, h, w)`` float32 probabilities of their pixels, or
+        None where they hold no data. Always in the same order, or rounding differs.
     classes
-        K, the number of probabilities per pixel.
-    size, overlap
-        Side of a window and pixels shared by neighbours.
-    progress
-        Called with the windows done and the windows there are.
+        K, the number of probabilities a pixel.
 
     Returns
     -------
     numpy.ndarray
         ``(K, *area.shape)`` float32, summing to 1 over K; NaN where no window holds data.
     """
-    rows = [s for s in spans(scene.top, scene.bottom, size, overlap) if _meets(s, area[:2])]
-    columns = [s for s in spans(scene.left, scene.right, size, overlap) if _meets(s, area[2:])]
     total = np.zeros((classes, *area.shape), dtype="float32")
     weight = np.zeros(area.shape, dtype="float32")
-    done = 0
-    for row in rows:
-        strip = read(Box(row.start, row.stop, columns[0].start, columns[-1].stop))
-        for column in columns:
-            left = columns[0].start
-            window = strip[:, :, column.start - left : column.stop - left]
-            if (valid := np.isfinite(window).all(axis=0)).any():
-                answer = network(_prepare(window, valid)[np.newaxis])[0]
-                here, there = _common(row, column, area)
-                share = (row.weights[:, np.newaxis] * column.weights)[there]
-                height, width = window.shape[1:]
-                total[:, here[0], here[1]] += (
-                    answer[:, :height, :width][:, there[0], there[1]] * share
-                )
-                weight[here] += share
-            done += 1
-            if progress:
-                progress(done, len(rows) * len(columns))
+    for window, answer in answers:
+        if answer is not None:
+            box = window.box
+            top, bottom = max(box.top, area.top), min(box.bottom, area.bottom)
+            left, right = max(box.left, area.left), min(box.right, area.right)
+            here = np.s_[top - area.top : bottom - area.top, left - area.left : right - area.left]
+            there = np.s_[top - box.top : bottom - box.top, left - box.left : right - box.left]
+            share = np.outer(window.rows.weights()[there[0]], window.columns.weights()[there[1]])
+            total[:, here[0], here[1]] += answer[:, there[0], there[1]] * share
+            weight[here] += share
     with np.errstate(invalid="ignore"):
         total /= weight
     return total
-
-
-def _meets(span: Span, limits: tuple[int, int]) -> bool:
-    return span.start < limits[1] and span.stop > limits[0]
-
-
-def _common(row: Span, column: Span, area: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The part of a window inside the area: as slices of the area, and of the window."""
-    top, bottom = max(row.start, area.top), min(row.stop, area.bottom)
-    left, right = max(column.start, area.left), min(column.stop, area.right)
-    return (
-        (slice(top - area.top, bottom - area.top), slice(left - area.left, right - area.left)),
-        (
-            slice(top - row.start, bottom - row.start),
-            slice(left - column.start, right - column.start),
-        ),
-    )
-
-
-def _prepare(window: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Fill what has no data, and pad at the bottom and right to a multiple of 32."""
-    if not valid.all():
-        window = _mirror(window, valid)
-    height, width = valid.shape
-    padding = (-height % MULTIPLE, -width % MULTIPLE)
-    return np.pad(window, ((0, 0), (0, padding[0]), (0, padding[1])), mode="symmetric")
 
 
 def _mirror(window: np.ndarray, valid: np.ndarray) -> np.ndarray:

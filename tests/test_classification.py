@@ -9,8 +9,8 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr, xr_reproject
 
 from odc_cleansat import CloudClass, classify
-from odc_cleansat.classification import ground_resolution, model_grid
 from odc_cleansat.errors import ModelError, SceneError
+from odc_cleansat.grids import box_geobox, ground_resolution, model_grid
 from odc_cleansat.review import accuracy
 from odc_cleansat.synthetic import SimulatedScene
 
@@ -194,7 +194,8 @@ def test_tiny_scenes(simulated: xr.Dataset, shape: tuple[int, int]) -> None:
 
 def test_model_grid_is_anchored_at_the_origin() -> None:
     geobox = GeoBox.from_bbox((399_967, 5_200_013, 410_003, 5_210_000), "EPSG:32633", resolution=10)
-    grid, box = model_grid(geobox, 30.0)
+    crs, box = model_grid(geobox, 30.0)
+    grid = box_geobox(box, crs, 30.0)
     assert grid.boundingbox.left % 30 == 0
     assert grid.boundingbox.top % 30 == 0
     assert (box.left * 30, -box.top * 30) == (grid.boundingbox.left, grid.boundingbox.top)

@@ -54,8 +54,7 @@ def failure(*arguments: object, **environment: str) -> str:
     result = cleansat(*arguments, **environment)
     assert result.returncode == 1, result.stdout + result.stderr
     assert "Traceback" not in result.stdout + result.stderr
-    (line,) = [text for text in result.stderr.splitlines() if not text.startswith("Warning:")]
-    assert line.startswith("Error: ")
+    (line,) = [text for text in result.stderr.splitlines() if text.startswith("Error:")]
     return line
 
 

@@ -72,5 +72,5 @@ def test_calgary_shadow_is_found_where_sen2cor_misses_it(shared: Path, date: str
     truth = np.where(scene.shadow_label.values == 1, CloudClass.SHADOW, CloudClass.CLEAR)
     ours = accuracy(classify(scene).ucl.values, truth.astype("uint8"))["shadow"]["recall"]
     theirs = accuracy(scl_to_ucl(scene.SCL.values), truth.astype("uint8"))["shadow"]["recall"]
-    assert ours > 0.85
+    assert ours > 0.8
     assert theirs < 0.52

@@ -1,0 +1,246 @@
+"""The model grid, and bands resampled to it.
+
+Everything here is a pure function of coordinates: the same pixel comes out the same whichever
+part of a scene is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import xarray as xr
+from affine import Affine
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+from odc.geo.overlap import compute_reproject_roi
+from odc.geo.warp import rio_reproject
+
+from .errors import SceneError
+from .reflectance import QUANTIFICATION
+from .windows import Box, grid_box
+
+AVERAGED = 0.75
+"""Scenes with pixels up to this share of the model's are averaged; coarser ones, for which an
+average would only blur, are resampled by cubic convolution. Over the seven 30 m scenes of Calgary
+that agrees with an unresampled run in 96.7 % of the pixels on average, averaging in 96.1 %."""
+
+# GDAL otherwise interpolates coordinates, and the answer depends on the block asked for.
+_EXACT = {"tolerance": 0.0}
+
+Roi = tuple[slice, slice]
+
+
+def crs_name(crs: CRS) -> str:
+    """``EPSG:32633`` where there is a code, else WKT."""
+    return f"EPSG:{crs.epsg}" if crs.epsg else str(crs.to_wkt())
+
+
+def ground_resolution(geobox: GeoBox) -> tuple[float, float]:
+    """Size of the central pixel on the ground.
+
+    Returns
+    -------
+    tuple of float
+        Along y and along x, metres, on the WGS 84 ellipsoid.
+    """
+    from pyproj import Geod
+
+    rows, columns = geobox.shape
+    y, x = rows // 2, columns // 2
+    corners = [geobox.affine * p for p in ((x, y), (x + 1, y), (x, y + 1))]
+    to_lonlat = geobox.crs.transformer_to_crs(CRS("EPSG:4326"))
+    lon, lat = to_lonlat([c[0] for c in corners], [c[1] for c in corners])
+    geod = Geod(ellps="WGS84")
+    _, _, along_x = geod.inv(lon[0], lat[0], lon[1], lat[1])
+    _, _, along_y = geod.inv(lon[0], lat[0], lon[2], lat[2])
+    return along_y, along_x
+
+
+def model_grid(geobox: GeoBox, resolution: float) -> tuple[CRS, Box]:
+    """The model grid over a scene: pixels of `resolution` metres, anchored at the origin.
+
+    Sentinel-2's own UTM grids are kept. Anything else, geographic grids and map projections
+    whose metres are not metres on the ground, goes through the UTM zone of the scene's centre.
+
+    Returns
+    -------
+    CRS, Box
+        The coordinate system, and the pixels counted from its origin. Rows grow
+        southwards from y = 0, so those of the northern hemisphere are negative.
+    """
+    crs = geobox.crs if _is_utm(geobox.crs) else CRS.utm(geobox.geographic_extent.centroid)
+    extent = geobox.extent if crs == geobox.crs else geobox.footprint(crs, npoints=100)
+    bounds = extent.boundingbox
+    left, right = grid_box(bounds.left, bounds.right, resolution)
+    top, bottom = grid_box(-bounds.top, -bounds.bottom, resolution)
+    return crs, Box(top, bottom, left, right)
+
+
+def box_geobox(box: Box, crs: CRS, resolution: float) -> GeoBox:
+    """The geobox of a rectangle of the model grid."""
+    origin = Affine(resolution, 0, box.left * resolution, 0, -resolution, -box.top * resolution)
+    return GeoBox(box.shape, origin, crs)
+
+
+def overlap(source: GeoBox, target: GeoBox) -> Roi | None:
+    """The part of `source` that decides the pixels of `target`, or None if they do not meet."""
+    relation = compute_reproject_roi(source, target, padding=2)
+    # A coarser target looks further: the kernels grow with the ratio of the pixel sizes.
+    if relation.scale > 1:
+        relation = compute_reproject_roi(source, target, padding=2 + math.ceil(2 * relation.scale))
+    rows, columns = relation.roi_src
+    return None if 0 in source[rows, columns].shape else (rows, columns)
+
+
+def to_model_grid(
+    part: xr.Dataset, grid: GeoBox, target: GeoBox, scale: float | None, offset: float
+) -> np.ndarray:
+    """Reflectance of a part of a scene on a part of the model grid.
+
+    Parameters
+    ----------
+    part, grid
+        The bands, loaded, dims ``(y, x)``, and where they stand.
+    target
+        A part of the model grid.
+    scale, offset
+        See :func:`~odc_cleansat.classify`.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(C, *target.shape)`` float32, NaN where a band has no data.
+    """
+    result = np.full((len(part.data_vars), *target.shape), np.nan, dtype="float32")
+    finer = max(ground_resolution(grid)) <= AVERAGED * target.resolution.x
+    factor = _aligned_factor(grid, target)
+    for band, gone, out in zip(part.data_vars.values(), missing(part), result, strict=True):
+        per_dn = scale or (1.0 if band.dtype.kind == "f" else 1 / QUANTIFICATION)
+        values = band.values.astype("float32")
+        values += np.float32(offset)
+        values *= np.float32(per_dn)
+        values[gone] = np.nan
+        if factor:
+            _mean_of_blocks(values, grid, target, factor, out)
+        else:
+            warp(values, grid, out, target, "average" if finer else "cubic")
+    return result
+
+
+def missing(part: xr.Dataset) -> list[np.ndarray]:
+    """Where each band has no data, ``(y, x)`` bool.
+
+    That is at its declared nodata value, and where a floating-point band is not finite. If
+    integer bands declare no nodata value, it is where all of them are 0.
+    """
+    bands = list(part.data_vars.values())
+    gone = []
+    undeclared = all(b.dtype.kind in "ui" and _nodata(b) is None for b in bands)
+    zero = np.all([b.values == 0 for b in bands], axis=0) if undeclared else None
+    for band in bands:
+        values, nodata = band.values, _nodata(band)
+        if band.dtype.kind == "f":
+            found = ~np.isfinite(values)
+            if nodata is not None and np.isfinite(nodata):
+                found |= values == nodata
+        elif zero is not None:
+            found = zero
+        else:
+            found = values == (0 if nodata is None else nodata)
+        gone.append(found)
+    return gone
+
+
+def _nodata(band: xr.DataArray) -> float | None:
+    value = band.attrs.get("nodata", band.attrs.get("_FillValue", band.encoding.get("_FillValue")))
+    return None if value is None else float(value)
+
+
+def has_data(part: xr.Dataset, grid: GeoBox, target: GeoBox) -> np.ndarray:
+    """Whether at least half of each pixel of `target` has data in all bands, bool."""
+    valid: np.ndarray = ~np.any(missing(part), axis=0)
+    if grid == target:
+        return valid
+    share = np.zeros(target.shape, dtype="float32")
+    rio_reproject(
+        valid.astype("float32"), share, grid, target, "average", src_nodata=None, dst_nodata=0, **_EXACT
+    )  # fmt: skip
+    enough: np.ndarray = share >= 0.499  # half, less the rounding of a sum of float32
+    return enough
+
+
+def warp(source: np.ndarray, grid: GeoBox, out: np.ndarray, target: GeoBox, how: str) -> None:
+    """Resample a plane of float32 with NaN for nodata, in place."""
+    rio_reproject(source, out, grid, target, how, src_nodata=np.nan, dst_nodata=np.nan, **_EXACT)
+
+
+def check_scale(pixels: np.ndarray) -> None:
+    """Refuse reflectance that can only be digital numbers.
+
+    Raises
+    ------
+    SceneError
+        If most of it is above 10.
+    """
+    with np.errstate(invalid="ignore"):
+        implausible = np.mean(np.abs(pixels) > 10)
+    if implausible > 0.5:
+        raise SceneError(
+            "the reflectance of most pixels is above 10, so the values are digital numbers or of "
+            "another scale; pass scale=1/10000 if they are Sentinel-2 digital numbers."
+        )
+
+
+def _is_utm(crs: CRS) -> bool:
+    epsg = crs.epsg or 0
+    return 32601 <= epsg <= 32660 or 32701 <= epsg <= 32760
+
+
+def _aligned_factor(grid: GeoBox, target: GeoBox) -> int | None:
+    """How many pixels of `grid` make one of `target` along each axis, if that is a whole number."""
+    if grid.crs != target.crs:
+        return None
+    # From pixels of the target to pixels of the source.
+    step = ~grid.affine * target.affine
+    factor = round(step.a)
+    exact = factor >= 1 and np.allclose(
+        [step.a, step.b, step.d, step.e, step.c, step.f],
+        [factor, 0, 0, factor, round(step.c), round(step.f)],
+        atol=1e-6,
+    )
+    return factor if exact else None
+
+
+def _mean_of_blocks(
+    values: np.ndarray, grid: GeoBox, target: GeoBox, factor: int, out: np.ndarray
+) -> None:
+    """Mean of the valid pixels of each block: GDAL's average of aligned grids, ten times faster."""
+    step = ~grid.affine * target.affine
+    top, left = round(step.f), round(step.c)
+    height, width = (n * factor for n in target.shape)
+    inside = np.s_[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
+    found = values[inside]
+    if found.shape != (height, width):
+        whole = np.full((height, width), np.nan, dtype="float32")
+        y, x = max(-top, 0), max(-left, 0)
+        whole[y : y + found.shape[0], x : x + found.shape[1]] = found
+        found = whole
+    if factor == 1:
+        out[:] = found
+        return
+    finite = np.isfinite(found)
+    if finite.all():
+        out[:] = _sum_of_blocks(found, factor) / factor**2
+        return
+    with np.errstate(invalid="ignore"):
+        total = _sum_of_blocks(np.where(finite, found, np.float32(0)), factor)
+        out[:] = total / _sum_of_blocks(finite.astype("float32"), factor)
+
+
+def _sum_of_blocks(values: np.ndarray, factor: int) -> np.ndarray:
+    rows = sum((values[i::factor] for i in range(1, factor)), start=values[::factor].copy())
+    columns: np.ndarray = sum(
+        (rows[:, i::factor] for i in range(1, factor)), start=rows[:, ::factor].copy()
+    )
+    return columns
