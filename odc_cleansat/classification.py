@@ -138,6 +138,10 @@ def classify(
     ReflectanceWarning
         If the pixels look as if the offset were wrong (not for lazy scenes).
     """
+    if scale is not None and not scale > 0:
+        raise SceneError(f"the scale {scale} is not above 0; 1/10000 is that of Sentinel-2.")
+    if not np.isfinite(offset):
+        raise SceneError(f"the offset {offset} is not a number of digital numbers, such as -1000.")
     chosen = get_model(model, bands=_names(scene))
     check_engine(engine, precision)
     bands = _select(scene, chosen)
@@ -215,6 +219,9 @@ def _select(scene: xr.Dataset, model: Model) -> xr.Dataset:
             raise SceneError(
                 f"band {names[band]} has dtype {data.dtype}; digital numbers or reflectance are needed."
             )
+        spatial = data.odc.spatial_dims
+        if spatial is not None and set(data.dims) in ({*spatial}, {"time", *spatial}):
+            data = bands[band] = data.transpose(..., *spatial)
         if data.ndim not in (2, 3) or (data.ndim == 3 and data.dims[0] != "time"):
             raise SceneError(
                 f"band {names[band]} has the dims {data.dims}; they must be ([time,] y, x)."

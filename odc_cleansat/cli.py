@@ -31,6 +31,11 @@ class _Group(click.Group):
             if debug:
                 raise
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if debug:
+                raise
+            what = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{what}{error.strerror or error}") from error
         except Exception as error:
             if debug:
                 raise
@@ -49,7 +54,8 @@ def _quieten() -> None:
         click.secho(f"Warning: {message}", err=True, fg="yellow")
 
     warnings.showwarning = show
-    logging.getLogger("datacube").setLevel(logging.ERROR)
+    for library in ("datacube", "odc", "rasterio"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -28,10 +28,11 @@ from .index import (
     add_product,
     find_dataset,
     product_definition,
+    resolve_dataset,
     scene_product,
 )
 from .models import Model, get_model
-from .product import Provenance, mask_folder, mask_id, write_mask
+from .product import Provenance, is_intact, mask_folder, mask_id, write_mask
 from .reflectance import QUANTIFICATION, Offset, OffsetCheck, resolve_offset
 from .review import accuracy, agreement, compare
 from .scenes import SceneFolder, open_scene, write_scene_document
@@ -134,11 +135,16 @@ def run_demo(
             dc = stack.enter_context(embedded_cube(out, keep_running=keep_running))
         add_product(dc, product_definition("s2_l2a"))
         add_product(dc, product_definition(MASK_PRODUCT))
-        with report.step(f"Indexing the scene {folder.label}"):
+        with report.step(f"Describing the scene {folder.label}"):
             add_product(dc, scene_product(folder.bands))
-            indexed = add_dataset(dc, write_scene_document(folder, out / "scenes"))
-        chosen_offset = resolve_offset(indexed.metadata_doc["properties"], offset)
-        mask, computed = _mask(dc, indexed, chosen, chosen_offset, out / "products", report)
+            before = set((out / "scenes").glob("*.yaml"))
+            document = write_scene_document(folder, out / "scenes")
+            if document not in before:
+                stack.enter_context(_removed_on_failure(document))
+            found = resolve_dataset(dc, document)
+        chosen_offset = resolve_offset(found.metadata_doc["properties"], offset)
+        written, computed = _mask(dc, found, chosen, chosen_offset, out / "products", report)
+        indexed, mask = add_dataset(dc, document), add_dataset(dc, written)
         with report.step("Loading it back with dc.load at three grids"):
             recalled = _recall(dc, indexed, mask)
         _check_offset(recalled[0].data, chosen_offset)
@@ -158,6 +164,16 @@ def _simulate(out: Path, report: Reporter) -> SceneFolder:
     return open_scene(folder)
 
 
+@contextlib.contextmanager
+def _removed_on_failure(document: Path) -> Iterator[None]:
+    """Remove a scene's document again if its mask cannot be made."""
+    try:
+        yield
+    except BaseException:
+        document.unlink(missing_ok=True)
+        raise
+
+
 def _mask(
     dc: Datacube,
     scene: Dataset,
@@ -165,18 +181,19 @@ def _mask(
     offset: Offset,
     root: Path,
     report: Reporter,
-) -> tuple[Dataset, bool]:
-    """The indexed mask of a scene, and whether it had to be computed."""
+) -> tuple[Path, bool]:
+    """The document of a scene's mask, and whether it had to be computed."""
     source = read_document(scene.metadata_doc)
     finest, output = _grids(scene)
     dataset_id = mask_id(scene.id, model, abs(output.resolution.x), offset.value)
     folder = root / mask_folder(dataset_id, source)
-    documents = list(folder.glob("*.odc-metadata.yaml"))
-    if documents:
+    if is_intact(folder):
         known = find_dataset(dc, dataset_id)
-        state = "indexed already" if known else "written already, indexed now"
+        state = "indexed already" if known else "written already, and indexed now"
         report.say(f"The mask is {state} ({dataset_id}): nothing is computed.")
-        return add_dataset(dc, documents[0]), False
+        return next(folder.glob("*.odc-metadata.yaml")), False
+    if folder.exists():
+        report.say(f"The mask in {folder} is damaged: it is made anew.")
     with report.step(f"Loading the model {model.name}"):
         engine = get_engine(model)
     with report.step("Classifying") as progress:
@@ -194,7 +211,7 @@ def _mask(
     with report.step("Packaging the mask: COG, EO3, STAC, checksums"):
         provenance = Provenance(offset, engine.name, engine.precision)
         document = write_mask(mask, source, model, provenance, dataset_id, root)
-    return add_dataset(dc, document), True
+    return document, True
 
 
 def _grids(scene: Dataset) -> tuple[GeoBox, GeoBox]:
@@ -223,7 +240,7 @@ def _affine(values: list[float]) -> Any:
 def _load(dc: Datacube, dataset: Dataset, **how: Any) -> xr.Dataset:
     """Plain `dc.load` of one dataset."""
     with _reading(dataset):
-        loaded: xr.Dataset = dc.load(product=dataset.product.name, id=dataset.id, **how)
+        loaded: xr.Dataset = dc.load(product=dataset.product.name, datasets=[dataset], **how)
     return loaded
 
 

@@ -116,7 +116,9 @@ def to_model_grid(
     finer = max(ground_resolution(grid)) <= AVERAGED * target.resolution.x
     factor = _aligned_factor(grid, target)
     for band, gone, out in zip(part.data_vars.values(), missing(part), result, strict=True):
-        per_dn = scale or (1.0 if band.dtype.kind == "f" else 1 / QUANTIFICATION)
+        per_dn = scale
+        if per_dn is None:
+            per_dn = 1.0 if band.dtype.kind == "f" else 1 / QUANTIFICATION
         values = band.values.astype("float32")
         values += np.float32(offset)
         values *= np.float32(per_dn)

@@ -80,8 +80,8 @@ def find_dataset(dc: Datacube, dataset_id: UUID) -> Dataset | None:
     return None if dataset is None or dataset.is_archived else dataset
 
 
-def add_dataset(dc: Datacube, metadata: Path) -> Dataset:
-    """Index an EO3 document, with its lineage, unless it is indexed.
+def resolve_dataset(dc: Datacube, metadata: Path) -> Dataset:
+    """An EO3 document as a datacube dataset that can be loaded, not yet indexed.
 
     Parameters
     ----------
@@ -94,7 +94,6 @@ def add_dataset(dc: Datacube, metadata: Path) -> Dataset:
         If no product of the index matches, or the document is not acceptable.
     """
     from datacube.index.hl import Doc2Dataset
-    from datacube.utils.changes import allow_any
 
     document = yaml.safe_load(metadata.read_text(encoding="utf-8"))
     product = document["product"]["name"]
@@ -106,14 +105,30 @@ def add_dataset(dc: Datacube, metadata: Path) -> Dataset:
     dataset, error = resolve(document, metadata.resolve().as_uri())
     if dataset is None:
         raise CubeError(f"cannot index {metadata}: {error}")
+    return dataset
+
+
+def add_dataset(dc: Datacube, metadata: Path) -> Dataset:
+    """Index an EO3 document, with its lineage, unless it is indexed as it is.
+
+    See :func:`resolve_dataset` for parameters and errors.
+    """
+    from datacube.utils import jsonify_document
+    from datacube.utils.changes import allow_any
+
+    dataset = resolve_dataset(dc, metadata)
     known = dc.index.datasets.get(dataset.id)
     if known is None:
         return dc.index.datasets.add(dataset, with_lineage=True)
     if known.is_archived:
         dc.index.datasets.restore([dataset.id])
-    moved = known.uri != dataset.uri
-    if moved or known.metadata_doc["measurements"] != dataset.metadata_doc["measurements"]:
-        # The same dataset with its files elsewhere: the index follows.
+
+    def essence(each: Dataset) -> dict[str, Any]:
+        keys = ("crs", "grids", "measurements", "properties")
+        return {key: jsonify_document(each.metadata_doc.get(key)) for key in keys}
+
+    if known.uri != dataset.uri or essence(known) != essence(dataset):
+        # The same pixels, moved or described anew: the index follows.
         dc.index.datasets.update(
             dataset, updates_allowed={(key,): allow_any for key in dataset.metadata_doc}
         )

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -94,6 +95,19 @@ def _label(dataset_id: UUID, source: DatasetDoc) -> str:
     return f"{MASK_PRODUCT}_{region}_{day}_{str(dataset_id)[:8]}"
 
 
+def is_intact(folder: Path) -> bool:
+    """Whether a mask product is there and all its files match their checksums."""
+    sums = list(folder.glob("*.sha1"))
+    if len(sums) != 1:
+        return False
+    for line in sums[0].read_text(encoding="utf-8").splitlines():
+        expected, name = line.split("\t")
+        path = folder / name
+        if not path.is_file() or hashlib.sha1(path.read_bytes()).hexdigest() != expected:
+            return False
+    return True
+
+
 def write_mask(
     mask: xr.Dataset,
     source: DatasetDoc,
@@ -134,9 +148,11 @@ def write_mask(
     if not (mask.ucl != CloudClass.NODATA).any():
         raise SceneError("no pixel of the scene has data, so there is no mask to write.")
     target = root / mask_folder(dataset_id, source)
-    if target.exists():
-        raise OutputError(f"{target} exists already; remove it to write the mask anew.")
+    if is_intact(target):
+        raise OutputError(f"{target} exists already, whole; it is not written again.")
     try:
+        if target.exists():  # damaged
+            shutil.rmtree(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".cleansat-", dir=root) as work:
             written = _assemble(mask, source, model, provenance, dataset_id, Path(work))
@@ -201,18 +217,40 @@ def _assemble(
                 # Named here because the conventions would turn the underscore into a hyphen.
                 path=Path(f"{names.dataset_label}_{name}.tif"),
             )
-        package.write_thumbnail_singleband(
-            "ucl",
-            lookup_table={
-                int(c): tuple(int(c.colour[i : i + 2], 16) for i in (1, 3, 5)) for c in CloudClass
-            },
-        )
+        written_to = package._work_path  # there is no public name for it
+        thumbnail = written_to / names.thumbnail_filename(suffix="png")
+        _write_thumbnail(mask.ucl.values, thumbnail)
+        package.note_thumbnail(thumbnail)
         for name in ("odc-cleansat", "datacube", "odc-geo", "openvino", "torch", "rasterio"):
             version = __version__ if name == "odc-cleansat" else metadata.version(name)
             package.note_software_version(name, _HOMEPAGE.format(name), version)
         package.extend_user_metadata("cleansat", _record(model, provenance))
         _, path = package.done()
     return Path(path)
+
+
+def _write_thumbnail(codes: np.ndarray, path: Path) -> None:
+    """The classes in their colours as a PNG of at most 512 pixels a side."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    step = -(-max(codes.shape) // 512)
+    small = codes[::step, ::step]
+    colours = np.zeros((256, 3), dtype="uint8")
+    for c in CloudClass:
+        colours[c] = [int(c.colour[i : i + 2], 16) for i in (1, 3, 5)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(
+            path,
+            "w",
+            driver="PNG",
+            width=small.shape[1],
+            height=small.shape[0],
+            count=3,
+            dtype="uint8",
+        ) as file:
+            file.write(np.moveaxis(colours[small], -1, 0))
 
 
 def _crs(mask: xr.Dataset) -> str:

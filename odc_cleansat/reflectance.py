@@ -141,6 +141,10 @@ def resolve_offset(
         If the processing baseline is not a number.
     """
     if explicit is not None:
+        if not np.isfinite(explicit) or explicit != round(explicit):
+            raise SceneError(
+                f"the offset {explicit} is not a whole number of digital numbers, such as -1000."
+            )
         return Offset(round(explicit), "argument")
     for key in ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied"):
         # False says only that it was not removed, not that there is one.

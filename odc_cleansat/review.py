@@ -143,6 +143,9 @@ def compare(
         if array.shape != tuple(geobox.shape):
             raise SceneError(f"{name} has the shape {array.shape}, its grid {tuple(geobox.shape)}.")
 
+    if geobox.affine.e > 0:  # rows from south to north
+        rgb, geobox = rgb[::-1], geobox.flipy()
+        layers = [(name, codes[::-1]) for name, codes in layers]
     columns = 1 + len(layers)
     aspect = _aspect(geobox)
     figure = Figure(

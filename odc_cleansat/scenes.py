@@ -18,6 +18,7 @@ from .index import scene_product
 from .reflectance import S2_BANDS
 
 if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
     from rasterio.crs import CRS
 
 _NAMESPACE = UUID("0c1ea25a-7000-5000-8000-0dc000000001")
@@ -40,7 +41,7 @@ class SceneFolder:
     """When it was acquired, in UTC."""
 
     moment_source: str
-    """What told: ``argument``, ``scene.json``, ``folder name`` or ``placeholder``."""
+    """What told: ``argument``, ``scene.json``, ``file names``, ``folder name`` or ``placeholder``."""
 
     simulated: bool = False
     """Whether it is made up."""
@@ -59,7 +60,8 @@ def open_scene(folder: Path, moment: datetime | None = None) -> SceneFolder:
 
     Files are recognised by a band name in their names, such as ``B02.tif``,
     ``T51PTS_20240401T021549_B02_10m.jp2`` or ``blue.tif``. The date is the argument, or
-    stands in ``scene.json`` or in the name of the folder; else it is a placeholder, 1970-01-01.
+    stands in ``scene.json`` or in the names of the files or the folder; else it is a placeholder,
+    1970-01-01.
 
     Parameters
     ----------
@@ -71,7 +73,7 @@ def open_scene(folder: Path, moment: datetime | None = None) -> SceneFolder:
     Raises
     ------
     SceneError
-        If the folder or the bands are not there.
+        If the folder or the bands are not there, or the files are of several dates.
     """
     if not folder.is_dir():
         raise SceneError(f"there is no folder {folder}; give the folder that holds the band files.")
@@ -87,7 +89,7 @@ def open_scene(folder: Path, moment: datetime | None = None) -> SceneFolder:
             "Name them after their bands, e.g. B02.tif, B03.tif, B04.tif, B08.tif, SCL.tif."
         )
     recorded = _recorded(folder)
-    when, source = _moment(folder, moment, recorded.get("datetime"))
+    when, source = _moment(folder, bands.values(), moment, recorded.get("datetime"))
     properties = {}
     if baseline := recorded.get("processing_baseline"):
         properties["s2:processing_baseline"] = str(baseline)
@@ -113,18 +115,35 @@ def parse_moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
-def _moment(folder: Path, argument: datetime | None, recorded: str | None) -> tuple[datetime, str]:
+def _moment(
+    folder: Path, files: Iterable[Path], argument: datetime | None, recorded: str | None
+) -> tuple[datetime, str]:
+    found = {_named_moment(path.stem) for path in files}
+    if len(found - {None}) > 1:
+        raise SceneError(
+            f"the files in {folder} are of {len(found)} dates; keep one scene in a folder."
+        )
     if argument is not None:
         aware = argument if argument.tzinfo else argument.replace(tzinfo=timezone.utc)
         return aware.astimezone(timezone.utc), "argument"
     if recorded:
         return parse_moment(recorded), "scene.json"
-    if match := _DATE.search(folder.resolve().name):
+    for moment, source in (
+        (next(iter(found)) if len(found) == 1 else None, "file names"),
+        (_named_moment(folder.resolve().name), "folder name"),
+    ):
+        if moment is not None:
+            return moment, source
+    return _PLACEHOLDER, "placeholder"
+
+
+def _named_moment(name: str) -> datetime | None:
+    """The first date in a name, with the time of day if it follows."""
+    if match := _DATE.search(name):
         digits = "".join(part or "00" for part in match.groups())
         with contextlib.suppress(ValueError):
-            when = datetime.strptime(digits, "%Y%m%d%H%M%S")
-            return when.replace(tzinfo=timezone.utc), "folder name"
-    return _PLACEHOLDER, "placeholder"
+            return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=timezone.utc)
+    return None
 
 
 def _recorded(folder: Path) -> dict[str, Any]:
@@ -135,7 +154,9 @@ def _recorded(folder: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SceneError(f"cannot read {path}: {error}. Correct it or remove it.") from error
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        raise SceneError(f"{path} does not hold a JSON object. Correct it or remove it.")
+    return found
 
 
 def _assign(files: Iterable[Path]) -> dict[str, Path]:
@@ -185,15 +206,15 @@ def write_scene_document(scene: SceneFolder, folder: Path) -> Path:
     from eodatasets3 import DatasetPrepare
     from eodatasets3.model import DatasetDoc
     from eodatasets3.properties import Eo3Dict
-    from odc.geo.geobox import GeoBox
 
-    grids = {band: _grid(path) for band, path in scene.bands.items()}
+    grids = {band: _grid(band, path) for band, path in scene.bands.items()}
     systems = {str(grid.crs) for grid in grids.values()}
     if len(systems) > 1:
         raise SceneError(
             f"the band files in {scene.folder} are in {len(systems)} coordinate systems; "
             "reproject them to one."
         )
+    _check_extents(scene, grids)
     finest: GeoBox = min(grids.values(), key=lambda grid: abs(grid.affine.a))
     region = _region(finest)
     dataset_id = _content_id(scene)
@@ -214,7 +235,8 @@ def write_scene_document(scene: SceneFolder, folder: Path) -> Path:
     return path
 
 
-def _grid(path: Path) -> Any:
+def _grid(band: str, path: Path) -> GeoBox:
+    """Where a band file stands, after a look at what it holds."""
     import rasterio
     from odc.geo.geobox import GeoBox
     from rasterio.errors import RasterioError
@@ -222,9 +244,33 @@ def _grid(path: Path) -> Any:
     try:
         with rasterio.open(path) as file:
             _check_crs(path, file.crs)
-            return GeoBox.from_rio(file)
+            grid, dtypes = GeoBox.from_rio(file), file.dtypes
     except RasterioError as error:
         raise SceneError(f"cannot read {path}: {error}. Is the file whole?") from error
+    allowed = ("uint8",) if band == "scl" else ("uint8", "uint16")
+    if len(dtypes) != 1 or dtypes[0] not in allowed:
+        raise SceneError(
+            f"{path} holds {len(dtypes)} layer(s) of {dtypes[0]}; needed is one of {allowed[-1]}"
+            + ("." if band == "scl" else ", Sentinel-2's digital numbers.")
+        )
+    if not grid.axis_aligned:
+        raise SceneError(
+            f"{path} is rotated against its coordinate system; warp it, e.g. with `rio warp`."
+        )
+    return grid
+
+
+def _check_extents(scene: SceneFolder, grids: dict[str, GeoBox]) -> None:
+    """All bands must cover the same ground, to within a pixel of the coarser."""
+    reference = max(grids, key=lambda band: grids[band].extent.area)
+    for band, grid in grids.items():
+        pixel = max(abs(grid.affine.a), abs(grids[reference].affine.a))
+        ends = zip(grid.boundingbox.bbox, grids[reference].boundingbox.bbox, strict=True)
+        if any(abs(a - b) > pixel for a, b in ends):
+            raise SceneError(
+                f"{scene.bands[band].name} covers another extent than "
+                f"{scene.bands[reference].name}; cut or pad the files to one."
+            )
 
 
 def _check_crs(path: Path, crs: CRS | None) -> None:
@@ -256,7 +302,7 @@ def _is_jp2(scene: SceneFolder) -> bool:
     return all(path.suffix.lower() == ".jp2" for path in scene.bands.values())
 
 
-def _region(grid: Any) -> str:
+def _region(grid: GeoBox) -> str:
     """EPSG code and upper left corner in whole kilometres or degrees, as ``32651_278_1618``."""
     scale = 1 if grid.crs.geographic else 1000
     bounds = grid.boundingbox

@@ -78,7 +78,7 @@ def test_the_mask_is_found_right(first: DemoResult, scene: Path) -> None:
 def test_every_step_is_told_and_the_long_one_counted(first: DemoResult, told: Recorder) -> None:
     assert first.computed
     assert [line.split()[0] for line in told.lines] == [
-        "Starting", "Indexing", "Loading", "Classifying", "Packaging", "Loading", "Drawing",
+        "Starting", "Describing", "Loading", "Classifying", "Packaging", "Loading", "Drawing",
     ]  # fmt: skip
     done, total = told.counted["Classifying"]
     assert done == total > 0
@@ -90,11 +90,11 @@ def test_the_whole_output_tree(first: DemoResult, out: Path) -> None:
     assert label == f"s2_l2a_ucl_32633_400_5300_2024-06-15_{str(first.mask.id)[:8]}"
     assert document.parent == out / "products/s2_l2a_ucl/32633_400_5300/2024/06/15" / label
     assert {p.name.removeprefix(label) for p in document.parent.iterdir()} == {
-        ".odc-metadata.yaml", ".proc-info.yaml", ".sha1", ".stac-item.json", "_thumbnail.jpg",
+        ".odc-metadata.yaml", ".proc-info.yaml", ".sha1", ".stac-item.json", "_thumbnail.png",
         "_ucl.tif", "_ucl_confidence.tif",
     }  # fmt: skip
     assert {p.name for p in out.iterdir()} == {
-        "compare.png", "datacube.conf", "postgres", "products", "scenes",
+        ".lock", "compare.png", "datacube.conf", "postgres", "products", "scenes",
     }  # fmt: skip
     assert [p.name for p in (out / "products").iterdir()] == ["s2_l2a_ucl"], "nothing half-written"
 
@@ -399,7 +399,7 @@ def test_a_scene_of_nothing_but_nodata(
     for path in folder.glob("*.tif"):
         with rasterio.open(path, "r+") as file:
             file.write(np.zeros(file.shape, file.dtypes[0]), 1)
-    with pytest.raises(SceneError, match="no pixel has data"):
+    with pytest.raises(SceneError, match=r"no pixel of the scene has data"):
         run_demo(out, recorder, scene=folder, keep_running=True)
 
 
@@ -414,3 +414,96 @@ def test_a_database_that_cannot_start(tmp_path: Path, recorder: Recorder, scene:
     (tmp_path / "postgres" / "PG_VERSION").write_text("9\n")
     with pytest.raises(CubeError, match=r"does not start.*another output folder"):
         run_demo(tmp_path, recorder, scene=scene)
+
+
+def test_a_path_that_postgres_cannot_take(tmp_path: Path, recorder: Recorder, scene: Path) -> None:
+    with pytest.raises(CubeError, match=r"' '.*--out"):
+        run_demo(tmp_path / "my demo", recorder, scene=scene)
+
+
+def test_two_runs_in_one_folder(first: DemoResult, out: Path) -> None:
+    with embedded_cube(out, keep_running=True):
+        other = subprocess.run(
+            [Path(sys.executable).parent / "cleansat", "demo", "--out", out],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert other.returncode == 1
+    assert "another run is using" in other.stderr
+
+
+def test_an_interrupted_start_is_repaired(tmp_path: Path) -> None:
+    """Tables without metadata types are what a kill in the middle of the first start leaves.
+
+    In processes of their own: datacube keeps the indexes of one database in mind for the next.
+    """
+    interrupted = (
+        "server, _ = _start(out); url = server.get_uri(driver='psycopg2');"
+        "dc = Datacube(raw_config={'default': {'index_driver': 'postgres', 'db_url': url}},"
+        " validate_connection=False); dc.index.init_db(with_default_types=False); server.stop()"
+    )
+    again = (
+        "with embedded_cube(out) as dc: assert add_product(dc, scene_product(['blue', 'green']))"
+    )
+    for code in (interrupted, again):
+        head = (
+            "import sys; from pathlib import Path; from datacube import Datacube;"
+            "from odc_cleansat.cube import _start, embedded_cube;"
+            "from odc_cleansat.index import add_product, scene_product; out = Path(sys.argv[1])\n"
+        )
+        subprocess.run([sys.executable, "-W", "ignore", "-c", head + code, tmp_path], check=True)
+
+
+def test_a_database_is_not_left_running_after_a_failure(tmp_path: Path, recorder: Recorder) -> None:
+    folder = SimulatedScene(shape=(60, 60)).write(tmp_path / "scene")
+    (folder / "B08.tif").unlink()
+    (folder / "B8A.tif").write_bytes(b"no GeoTIFF")
+    with pytest.raises(SceneError, match="cannot read"):
+        run_demo(tmp_path / "out", recorder, scene=folder, keep_running=True)
+    assert not (tmp_path / "out" / "postgres" / "postmaster.pid").exists()
+
+
+def test_corrected_metadata_makes_a_corrected_mask(
+    first: DemoResult, scene: Path, out: Path, tmp_path: Path, recorder: Recorder
+) -> None:
+    folder = shutil.copytree(scene, tmp_path / "scene")
+    recorded = json.loads((folder / "scene.json").read_text())
+    (folder / "scene.json").write_text(json.dumps({**recorded, "processing_baseline": "03.01"}))
+    with pytest.warns(match="looks wrong"):
+        wrong = run_demo(out, recorder, scene=folder, keep_running=True)
+    assert wrong.scene.id == first.scene.id
+    assert wrong.computed
+    assert wrong.mask.metadata_doc["properties"]["cleansat:offset"] == 0
+    again = run_demo(out, recorder, scene=scene, keep_running=True)
+    assert (again.mask.id, again.computed) == (first.mask.id, False)
+
+
+def test_a_damaged_mask_is_made_anew(
+    first: DemoResult, scene: Path, out: Path, recorder: Recorder
+) -> None:
+    (path,) = first.mask.local_path.parent.glob("*_ucl.tif")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1000])
+    result = run_demo(out, recorder, scene=scene, keep_running=True)
+    assert result.computed
+    assert result.mask.id == first.mask.id
+    assert any("damaged" in line for line in recorder.lines)
+    assert path.read_bytes() == whole
+
+
+def test_a_scene_that_fails_is_not_indexed(
+    first: DemoResult, scene: Path, out: Path, tmp_path: Path, recorder: Recorder
+) -> None:
+    with embedded_cube(out, keep_running=True) as dc:
+        before = {d.id for d in dc.find_datasets(product="s2_l2a")}
+    documents = set((out / "scenes").iterdir())
+    with pytest.raises(SceneError, match="cannot read"):
+        run_demo(out, recorder, scene=broken(scene, tmp_path), keep_running=True)
+    with embedded_cube(out, keep_running=True) as dc:
+        assert {d.id for d in dc.find_datasets(product="s2_l2a")} == before
+    assert set((out / "scenes").iterdir()) == documents
+
+
+def test_a_tiny_scene(out: Path, first: DemoResult, tmp_path: Path, recorder: Recorder) -> None:
+    folder = SimulatedScene(shape=(6, 6)).write(tmp_path / "tiny")
+    result = run_demo(out, recorder, scene=folder, keep_running=True)
+    assert result.recalled[0].data.ucl.shape == (3, 3)

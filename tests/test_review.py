@@ -114,3 +114,13 @@ def test_simulated_scl_misses_what_sen2cor_misses(simulated: xr.Dataset) -> None
 
     scores = accuracy(scl_to_ucl(simulated.SCL.values), simulated.truth.values)
     assert scores["shadow"]["recall"] < 0.5
+
+
+def test_rows_from_south_to_north_are_drawn_north_up(tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    found = layers()
+    up = imread(compare(**found, geobox=GRID, path=tmp_path / "up.png"))
+    flipped = {name: array[::-1] for name, array in found.items()}
+    down = imread(compare(**flipped, geobox=GRID.flipy(), path=tmp_path / "down.png"))
+    np.testing.assert_array_equal(up, down)

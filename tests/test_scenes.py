@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,21 +16,24 @@ from affine import Affine
 from odc_cleansat.errors import SceneError
 from odc_cleansat.scenes import open_scene, parse_moment, write_scene_document
 
+GRID = Affine(10, 0, 399960, 0, -10, 5300040)
 
-def band(path: Path, crs: str | None = "EPSG:32633", fill: int = 1200) -> Path:
+
+def band(
+    path: Path,
+    crs: str | None = "EPSG:32633",
+    fill: int = 1200,
+    dtype: str | None = None,
+    transform: Affine = GRID,
+    count: int = 1,
+) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    profile = {
-        "driver": "GTiff",
-        "height": 6,
-        "width": 8,
-        "count": 1,
-        "dtype": "uint16",
-        "nodata": 0,
-    }
-    with rasterio.open(
-        path, "w", crs=crs, transform=Affine(10, 0, 399960, 0, -10, 5300040), **profile
-    ) as file:
-        file.write(np.full((6, 8), fill, "uint16"), 1)
+    dtype = dtype or ("uint8" if "SCL" in path.name else "uint16")
+    value = min(fill, 200) if dtype == "uint8" else fill
+    profile = {"driver": "GTiff", "height": 6, "width": 8, "count": count, "dtype": dtype}
+    with rasterio.open(path, "w", crs=crs, transform=transform, nodata=0, **profile) as file:
+        for layer in range(count):
+            file.write(np.full((6, 8), value, dtype), layer + 1)
     return path
 
 
@@ -161,3 +165,44 @@ def test_bands_in_two_zones(tmp_path: Path) -> None:
     band(tmp_path / "B03.tif", crs="EPSG:32634")
     with pytest.raises(SceneError, match="2 coordinate systems"):
         write_scene_document(open_scene(tmp_path), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("B02.tif", {"dtype": "float32"}, r"1 layer\(s\) of float32; needed is one of uint16"),
+        ("B02.tif", {"dtype": "int16"}, "of int16"),
+        ("SCL.tif", {"dtype": "uint16"}, "needed is one of uint8"),
+        ("B02.tif", {"count": 3}, r"3 layer\(s\)"),
+        ("B02.tif", {"transform": GRID * Affine.rotation(20)}, "rotated"),
+        ("B02.tif", {"transform": GRID * Affine.translation(4, 0)}, "covers another extent than"),
+    ],
+)
+def test_files_that_do_not_belong(
+    tmp_path: Path, name: str, options: dict[str, Any], message: str
+) -> None:
+    band(tmp_path / "B03.tif")
+    band(tmp_path / name, **options)
+    with pytest.raises(SceneError, match=message):
+        write_scene_document(open_scene(tmp_path), tmp_path / "out")
+
+
+def test_files_of_two_dates(tmp_path: Path) -> None:
+    band(tmp_path / "T33UWP_20240401T100031_B02_10m.tif")
+    band(tmp_path / "T33UWP_20240411T100031_B03_10m.tif")
+    with pytest.raises(SceneError, match="2 dates"):
+        open_scene(tmp_path)
+
+
+def test_the_date_in_file_names(tmp_path: Path) -> None:
+    band(tmp_path / "T33UWP_20240401T100031_B02_10m.tif")
+    scene = open_scene(tmp_path)
+    assert scene.moment.isoformat() == "2024-04-01T10:00:31+00:00"
+    assert scene.moment_source == "file names"
+
+
+def test_scene_json_that_is_not_an_object(tmp_path: Path) -> None:
+    band(tmp_path / "B02.tif")
+    (tmp_path / "scene.json").write_text("[1]")
+    with pytest.raises(SceneError, match="JSON object"):
+        open_scene(tmp_path)
