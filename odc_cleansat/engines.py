@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import io
 import os
+import re
+import tempfile
 import threading
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .errors import ModelError
-from .models import Model, read_onnx, read_state_dict
+from .errors import EngineError, ModelError
+from .models import Model, read_onnx, read_state_dict, weights_path
 
 if TYPE_CHECKING:
     import openvino
@@ -116,7 +122,10 @@ def available_cpus() -> int:
 
 
 class OpenVINOEngine:
-    """Runs on the processor. Normalisation and softmax are part of the compiled graph."""
+    """Runs on the processor. Normalisation and softmax are part of the compiled graph.
+
+    The compiled graph is kept in :func:`cache_folder`, where that can be written.
+    """
 
     name = "openvino"
 
@@ -128,23 +137,85 @@ class OpenVINOEngine:
         if precision == "bf16" and not capable:
             raise ModelError("this processor does not compute in bf16; use precision f32.")
         self.precision = precision or ("bf16" if capable else "f32")
-        self._compiled = core.compile_model(
-            _openvino_graph(model, core),
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": self.precision,
-                "INFERENCE_NUM_THREADS": available_cpus(),
-                "PERFORMANCE_HINT": "LATENCY",
-                "NUM_STREAMS": 1,
-            },
-        )
+        self._compiled = self._cached(model, core)
         self._lock = threading.Lock()
 
     def __call__(self, reflectance: np.ndarray) -> np.ndarray:
         """Probabilities; see :class:`Engine`. One call runs at a time."""
         with self._lock:
-            result: np.ndarray = self._compiled(np.ascontiguousarray(reflectance))[0]
-            return result
+            return _in_parts(self._run, reflectance)
+
+    def _run(self, batch: np.ndarray) -> np.ndarray:
+        result: np.ndarray = self._compiled(np.ascontiguousarray(batch))[0]
+        return result
+
+    def _cached(self, model: Model, core: openvino.Core) -> openvino.CompiledModel:
+        """The compiled graph from the cache, or compiled and put there."""
+        import openvino as ov
+
+        options = {
+            "INFERENCE_PRECISION_HINT": self.precision,
+            "INFERENCE_NUM_THREADS": available_cpus(),
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+        }
+        weights_path(model)  # verified, whether or not the cache holds the graph
+        processor = core.get_property("CPU", "FULL_DEVICE_NAME")
+        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        parts = (model, options, ov.__version__, processor, sorted(capabilities))
+        key = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+        path = cache_folder() / f"{model.name}-{self.precision}-{key}.blob"
+        try:
+            return core.import_model(io.BytesIO(path.read_bytes()), "CPU", options)
+        except (OSError, RuntimeError):
+            # Not there, or cut off, or another build's: as good as not there.
+            compiled = core.compile_model(_openvino_graph(model, core), "CPU", options)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+                file.write(compiled.export_model().getvalue())
+            Path(file.name).replace(path)
+        return compiled
+
+
+def cache_folder() -> Path:
+    """Where compiled networks are kept: ``CLEANSAT_CACHE``, or the user's cache folder.
+
+    It may be read-only, or missing: then networks are compiled each time, in about a second.
+    """
+    if folder := os.environ.get("CLEANSAT_CACHE"):
+        return Path(folder)
+    import platformdirs
+
+    return platformdirs.user_cache_path("odc-cleansat")
+
+
+def _in_parts(run: Callable[[np.ndarray], np.ndarray], batch: np.ndarray) -> np.ndarray:
+    """Run a batch; if memory does not suffice, in halves, down to single windows.
+
+    Raises
+    ------
+    EngineError
+        If it does not suffice for one window.
+    """
+    try:
+        return run(batch)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not _OUT_OF_MEMORY.search(str(error)):
+            raise
+        if len(batch) == 1:
+            height, width = batch.shape[2:]
+            raise EngineError(
+                f"memory does not suffice for a window of {height} x {width} pixels; "
+                "free some, or use a model with a smaller stride."
+            ) from error
+    middle = len(batch) // 2
+    return np.concatenate([_in_parts(run, batch[:middle]), _in_parts(run, batch[middle:])])
+
+
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|bad[ _]alloc|can't allocate|failed to allocate", re.IGNORECASE
+)
 
 
 def _openvino_graph(model: Model, core: openvino.Core) -> openvino.Model:
@@ -184,16 +255,17 @@ class TorchEngine:
 
     def __call__(self, reflectance: np.ndarray) -> np.ndarray:
         """Probabilities; see :class:`Engine`. One call runs at a time."""
+        with self._lock:
+            return _in_parts(self._run, reflectance)
+
+    def _run(self, reflectance: np.ndarray) -> np.ndarray:
         import torch
 
-        with self._lock, torch.inference_mode():
+        half = self.precision == "bf16"
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, half):
             batch = torch.from_numpy(np.ascontiguousarray(reflectance)).to(self._device)
             batch = ((batch - self._mean) / self._std).to(memory_format=torch.channels_last)
-            with torch.autocast(
-                self._device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
-            ):
-                logits = self._network(batch)
-            result: np.ndarray = logits.float().softmax(dim=1).cpu().numpy()
+            result: np.ndarray = self._network(batch).float().softmax(dim=1).cpu().numpy()
             return result
 
 

@@ -15,6 +15,10 @@ class ModelError(CleansatError):
     """An unknown model, or weights that are missing or are not what they should be."""
 
 
+class EngineError(CleansatError):
+    """A network that cannot be run here, for want of memory."""
+
+
 class CubeError(CleansatError):
     """A datacube or its database that cannot be started, reached or used."""
 

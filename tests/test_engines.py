@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 import pytest
 from scipy import ndimage
 
 from odc_cleansat import get_model, list_models
-from odc_cleansat.engines import available_cpus, get_engine, torch_network
-from odc_cleansat.errors import ModelError
+from odc_cleansat.engines import (
+    OpenVINOEngine,
+    _in_parts,
+    available_cpus,
+    get_engine,
+    torch_network,
+)
+from odc_cleansat.errors import EngineError, ModelError
 from odc_cleansat.models import Model, read_onnx, weights_path
 
 onnxruntime.set_default_logger_severity(3)
@@ -102,3 +114,114 @@ def test_processors_that_may_be_used() -> None:
     import os
 
     assert 1 <= available_cpus() <= len(os.sched_getaffinity(0))
+
+
+# --- the cache of compiled networks ---------------------------------------------------
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CLEANSAT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_compiled_networks_are_kept(
+    cache: Path, reflectance: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = OpenVINOEngine(get_model())(reflectance)
+    (blob,) = cache.iterdir()
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("the cached network must be used")
+
+    monkeypatch.setattr("odc_cleansat.engines._openvino_graph", forbidden)
+    np.testing.assert_array_equal(OpenVINOEngine(get_model())(reflectance), first)
+    assert [blob] == list(cache.iterdir())
+
+
+def test_other_weights_are_another_entry(cache: Path) -> None:
+    OpenVINOEngine(get_model(), "f32")
+    OpenVINOEngine(get_model("unet-efficientnetb4-l2a-4b"), "f32")
+    OpenVINOEngine(dataclasses.replace(get_model(), mean=(0.0,) * 6), "f32")
+    assert len(list(cache.iterdir())) == 3
+
+
+def test_a_cut_off_entry_is_as_good_as_none(cache: Path, reflectance: np.ndarray) -> None:
+    first = OpenVINOEngine(get_model())(reflectance)
+    (blob,) = cache.iterdir()
+    whole = blob.read_bytes()
+    blob.write_bytes(whole[: len(whole) // 3])
+    np.testing.assert_array_equal(OpenVINOEngine(get_model())(reflectance), first)
+    assert len(blob.read_bytes()) == len(whole)
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("CLEANSAT_CACHE", str(tmp_path / "file" / "cache"))
+    assert OpenVINOEngine(get_model()).name == "openvino"
+
+
+# --- memory, processes ----------------------------------------------------------------
+
+
+def test_a_batch_that_is_too_large_is_run_in_parts() -> None:
+    sizes = []
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        sizes.append(len(batch))
+        if len(batch) > 2:
+            raise RuntimeError("Failed to allocate 123 bytes of memory")
+        return batch * 2
+
+    batch = np.arange(7.0).reshape(7, 1, 1, 1)
+    np.testing.assert_array_equal(_in_parts(run, batch), batch * 2)
+    assert max(sizes[1:]) < 7
+
+
+def test_no_memory_at_all_is_an_error_that_says_so() -> None:
+    def run(batch: np.ndarray) -> np.ndarray:
+        raise MemoryError
+
+    with pytest.raises(EngineError, match="window of 64 x 96"):
+        _in_parts(run, np.zeros((3, 6, 64, 96)))
+
+
+def test_other_errors_pass() -> None:
+    def run(batch: np.ndarray) -> np.ndarray:
+        raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        _in_parts(run, np.zeros((2, 6, 32, 32)))
+
+
+CODE = """
+import multiprocessing, sys
+import numpy as np
+from odc_cleansat import get_model
+from odc_cleansat.engines import get_engine
+
+def total(_):
+    return float(get_engine(get_model())(np.full((1, 6, 64, 64), 0.2, "float32"))[0, 0].sum())
+
+if __name__ == "__main__":
+    here = total(0)  # so that a fork inherits a loaded engine
+    with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
+        assert pool.map_async(total, range(4)).get(timeout=120) == [here] * 4
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_pools_of_processes(tmp_path: Path, method: str) -> None:
+    (tmp_path / "pool.py").write_text(CODE)
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "pool.py", method], cwd=tmp_path, check=True, timeout=200
+    )
+
+
+def test_threads_give_the_same(reflectance: np.ndarray) -> None:
+    engine = get_engine(get_model())
+    expected = [engine(reflectance[:1]), engine(reflectance[1:])]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(engine, [reflectance[:1], reflectance[1:]] * 6))
+    for i, each in enumerate(found):
+        np.testing.assert_array_equal(each, expected[i % 2])
