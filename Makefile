@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= cleansat-demo
 
-.PHONY: demo test lint clean help
+.PHONY: demo test lint bench clean help
 
 help:
 	@echo "make demo   mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
 	@echo "make test   run all tests"
 	@echo "make lint   check style and types"
+	@echo "make bench  measure speed, memory and seams against a peer (ARGS=--quick to try it)"
 	@echo "make clean  stop the demo's database and remove what was made"
 
 $(BIN)/python:
@@ -28,6 +29,10 @@ $(VENV)/test.stamp: setup.cfg | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@ $(VENV)/demo.stamp
 
+$(VENV)/bench.stamp: setup.cfg | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@touch $@
+
 demo: $(VENV)/demo.stamp
 	$(BIN)/cleansat demo --out $(OUT) $(ARGS)
 
@@ -38,6 +43,9 @@ lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/bench.stamp
+	$(BIN)/python -W ignore benchmarks/bench.py $(ARGS)
 
 clean:
 	[ ! -x $(BIN)/cleansat ] || $(BIN)/cleansat demo --stop --out $(OUT)
