@@ -161,7 +161,7 @@ def classify(
     if watch is None:
         return result
     result = result.compute(scheduler="threads")
-    _judge(result, watch, chosen, offset)
+    _judge(result, watch, chosen, offset, whole=geobox is None)
     return result
 
 
@@ -409,8 +409,7 @@ def _block(
     if area is not None and part is not None and grid is not None:
         blended = blend(area, zip(found, answers, strict=True), len(model.classes))
         on_area = box_geobox(area, crs, model.resolution)
-        for plane, out in zip(blended, on_target, strict=True):
-            warp(plane, on_area, out, target, "bilinear")
+        on_target = warp(blended, on_area, target, "bilinear")
         valid = has_data(part, grid, target) & np.isfinite(on_target).all(axis=0)
     codes, percent = _decide(on_target, valid, how)
     layers = {"ucl": codes, "ucl_confidence": percent}
@@ -423,22 +422,23 @@ def _decide(
     probabilities: np.ndarray, valid: np.ndarray, how: _How
 ) -> tuple[np.ndarray, np.ndarray]:
     """The class and its percent; nodata where not valid."""
-    known = np.where(valid, probabilities, np.float32(0))
-    candidates = known
-    if how.thresholds:
-        candidates = known.copy()
-        for c, threshold in how.thresholds:
-            channel = how.model.classes.index(c)
-            reached = known[channel] >= threshold
+    thresholds = dict(how.thresholds)
+    codes = np.full(valid.shape, CloudClass.NODATA, dtype="uint8")
+    best = np.full(valid.shape, -np.inf, dtype="float32")
+    percent = np.zeros(valid.shape, dtype="float32")
+    for c, plane in zip(how.model.classes, probabilities, strict=True):
+        candidate = plane
+        if c in thresholds:
             # Above any class not named where the threshold is reached, below them elsewhere.
-            candidates[channel] += np.where(reached, np.float32(2), np.float32(-2))
-    winner = candidates.argmax(axis=0)
-    codes = np.asarray(how.model.classes, dtype="uint8")[winner]
-    percent = np.rint(100 * np.take_along_axis(known, winner[np.newaxis], axis=0)[0])
-    return (
-        np.where(valid, codes, np.uint8(CloudClass.NODATA)),
-        np.where(valid, percent, CONFIDENCE_NODATA).astype("uint8"),
-    )
+            candidate = plane + np.where(plane >= thresholds[c], np.float32(2), np.float32(-2))
+        better = candidate > best
+        np.copyto(best, candidate, where=better)
+        np.copyto(percent, plane, where=better)
+        codes[better] = c
+    codes[~valid] = CloudClass.NODATA
+    percent = np.rint(100 * percent)
+    percent[~valid] = CONFIDENCE_NODATA
+    return codes, percent.astype("uint8")
 
 
 # --- what comes out -------------------------------------------------------------------
@@ -497,9 +497,9 @@ def _dilate(ucl: xr.DataArray, dilation: Mapping[str, float], output: GeoBox) ->
     return dilated
 
 
-def _judge(result: xr.Dataset, watch: _Watch, model: Model, offset: float) -> None:
+def _judge(result: xr.Dataset, watch: _Watch, model: Model, offset: float, whole: bool) -> None:
     """Speak up about a result in memory that cannot be right."""
-    if not (result.ucl != CloudClass.NODATA).any() and watch.check.empty:
+    if whole and not (result.ucl != CloudClass.NODATA).any():
         raise SceneError(
             f"no pixel has data in all of the bands {', '.join(model.bands)}; check the area, and "
             "the nodata values of the bands."

@@ -15,6 +15,9 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from odc.geo.overlap import compute_reproject_roi
 from odc.geo.warp import rio_reproject
+from rasterio.enums import Resampling
+from rasterio.io import MemoryFile
+from rasterio.vrt import WarpedVRT
 
 from .errors import SceneError
 from .reflectance import QUANTIFICATION
@@ -25,8 +28,9 @@ AVERAGED = 0.75
 average would only blur, are resampled by cubic convolution. Over the seven 30 m scenes of Calgary
 that agrees with an unresampled run in 96.7 % of the pixels on average, averaging in 96.1 %."""
 
-# GDAL otherwise interpolates coordinates, and the answer depends on the block asked for.
-_EXACT = {"tolerance": 0.0}
+TOLERANCE = 1e-4
+"""Greatest error of the coordinates in a reprojection, source pixels. GDAL interpolates coordinates along
+rows to within 1/8 of a pixel by default, and then the answer depends on the block asked for."""
 
 Roi = tuple[slice, slice]
 
@@ -126,7 +130,7 @@ def to_model_grid(
         if factor:
             _mean_of_blocks(values, grid, target, factor, out)
         else:
-            warp(values, grid, out, target, "average" if finer else "cubic")
+            out[:] = warp(values[np.newaxis], grid, target, "average" if finer else "cubic")[0]
     return result
 
 
@@ -164,17 +168,72 @@ def has_data(part: xr.Dataset, grid: GeoBox, target: GeoBox) -> np.ndarray:
     valid: np.ndarray = ~np.any(missing(part), axis=0)
     if grid == target:
         return valid
-    share = np.zeros(target.shape, dtype="float32")
-    rio_reproject(
-        valid.astype("float32"), share, grid, target, "average", src_nodata=None, dst_nodata=0, **_EXACT
-    )  # fmt: skip
-    enough: np.ndarray = share >= 0.499  # half, less the rounding of a sum of float32
+    share = warp(valid[np.newaxis].astype("float32"), grid, target, "average")[0]
+    with np.errstate(invalid="ignore"):
+        enough: np.ndarray = share >= 0.499  # half, less the rounding of a sum of float32
     return enough
 
 
-def warp(source: np.ndarray, grid: GeoBox, out: np.ndarray, target: GeoBox, how: str) -> None:
-    """Resample a plane of float32 with NaN for nodata, in place."""
-    rio_reproject(source, out, grid, target, how, src_nodata=np.nan, dst_nodata=np.nan, **_EXACT)
+def warp(planes: np.ndarray, grid: GeoBox, target: GeoBox, how: str) -> np.ndarray:
+    """Resample planes to another grid, the same for a pixel whichever part of the target is asked for.
+
+    Parameters
+    ----------
+    planes
+        ``(K, h, w)`` float32, NaN for nodata, on `grid`.
+    how
+        A resampling method of GDAL.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(K, *target.shape)`` float32, NaN for nodata.
+    """
+    result = np.full((len(planes), *target.shape), np.nan, dtype="float32")
+    if _aligned_factor(grid, target) == 1:
+        for plane, out in zip(planes, result, strict=True):
+            _mean_of_blocks(plane, grid, target, 1, out)
+        return result
+    scale = _kernel_scale(grid, target)
+    if grid.crs == target.crs:  # coordinates are linear, and GDAL's interpolation of them exact
+        rio_reproject(
+            planes, result, grid, target, how,
+            src_nodata=np.nan, dst_nodata=np.nan, XSCALE=scale, YSCALE=scale,
+        )  # fmt: skip
+        return result
+    # rasterio.warp.reproject of 1.4 has no tolerance; the virtual dataset has.
+    profile = {"count": len(planes), "dtype": "float32", "nodata": np.nan}
+    with MemoryFile() as memory:
+        height, width = grid.shape
+        with memory.open(
+            driver="GTiff",
+            height=height,
+            width=width,
+            transform=grid.affine,
+            crs=str(grid.crs),
+            **profile,
+        ) as file:
+            file.write(planes)
+        with (
+            memory.open() as file,
+            WarpedVRT(
+                file, crs=str(target.crs), transform=target.affine,
+                height=target.shape[0], width=target.shape[1], resampling=Resampling[how],
+                src_nodata=np.nan, nodata=np.nan, tolerance=TOLERANCE, XSCALE=scale, YSCALE=scale,
+            ) as view,
+        ):  # fmt: skip
+            view.read(out=result)
+    return result
+
+
+def _kernel_scale(grid: GeoBox, target: GeoBox) -> float:
+    """Target pixels per source pixel, at most 1, for the width of GDAL's kernels.
+
+    GDAL would estimate it from the block at hand, and the answer would depend on that. In steps of
+    an eighth of an octave, so that it hardly ever differs from one block to the next.
+    """
+    ratio = max(ground_resolution(target)) / max(ground_resolution(grid))
+    return float(2 ** -(max(round(8 * math.log2(ratio)), 0) / 8))
 
 
 def check_scale(pixels: np.ndarray) -> None:
@@ -186,7 +245,7 @@ def check_scale(pixels: np.ndarray) -> None:
         If most of it is above 10.
     """
     with np.errstate(invalid="ignore"):
-        implausible = np.mean(np.abs(pixels) > 10)
+        implausible = np.mean(np.abs(pixels[:, ::4, ::4]) > 10)
     if implausible > 0.5:
         raise SceneError(
             "the reflectance of most pixels is above 10, so the values are digital numbers or of "
