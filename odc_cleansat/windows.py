@@ -168,7 +168,8 @@ def blend(
             here = np.s_[top - area.top : bottom - area.top, left - area.left : right - area.left]
             there = np.s_[top - box.top : bottom - box.top, left - box.left : right - box.left]
             share = np.outer(window.rows.weights()[there[0]], window.columns.weights()[there[1]])
-            total[:, here[0], here[1]] += answer[:, there[0], there[1]] * share
+            for plane, each in zip(total, answer, strict=True):
+                plane[here] += each[there] * share
             weight[here] += share
     with np.errstate(invalid="ignore"):
         total /= weight
