@@ -62,7 +62,7 @@ class Span:
 def spans(start: int, stop: int, stride: int, overlap: int) -> list[Span]:
     """The windows along one axis of a scene that covers the pixels `start` to `stop`.
 
-    They are half a stride to one and a half strides long, plus the overlap.
+    They are half a stride to two strides long, plus the overlap, or as short as the scene.
 
     >>> [(s.start, s.stop) for s in spans(100, 1000, stride=448, overlap=64)]
     [(100, 480), (416, 1000)]
