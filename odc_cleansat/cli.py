@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -184,6 +186,14 @@ def demo(
     click.echo(f"figure  {result.figure}")
     click.echo(
         "The database keeps running for other programs, for instance:\n"
-        f"  DATACUBE_CONFIG_PATH={out / CONFIG_NAME} datacube product list\n"
-        f"Stop it with: cleansat demo --stop --out {out}"
+        f"  DATACUBE_CONFIG_PATH={out / CONFIG_NAME} {_program('datacube')} product list\n"
+        f"Stop it with: {_program('cleansat')} demo --stop --out {out}"
     )
+
+
+def _program(name: str) -> str:
+    """How to call a program of this environment: by its name if that finds it, else by its path."""
+    beside = Path(sys.executable).parent / name
+    on_path = shutil.which(name)
+    found = on_path is not None and Path(on_path).resolve() == beside.resolve()
+    return name if found or not beside.exists() else os.path.relpath(beside)
