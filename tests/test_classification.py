@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr, xr_reproject
 
@@ -182,6 +183,49 @@ def test_flipped_axes(simulated: xr.Dataset) -> None:
     expected = classify(simulated, offset=-1000).ucl
     found = classify(simulated.isel(y=slice(None, None, -1)), offset=-1000).ucl
     assert np.mean(found.values[::-1] == expected.values) > 0.999
+
+
+def test_columns_from_east_to_west(simulated: xr.Dataset) -> None:
+    expected = classify(simulated, offset=-1000).ucl
+    found = classify(simulated.isel(x=slice(None, None, -1)), offset=-1000).ucl
+    assert np.mean(found.values[:, ::-1] == expected.values) > 0.999
+
+
+def test_a_rotated_grid(simulated: xr.Dataset) -> None:
+    own = simulated.odc.geobox
+    expected = classify(simulated, offset=-1000).ucl.values
+    turned = GeoBox(
+        (360, 450), own.affine * Affine.translation(60, 40) * Affine.rotation(20), own.crs
+    )
+    scene = xr.Dataset(
+        {
+            n: wrap_xr(
+                xr_reproject(simulated[n], turned, resampling="nearest").values, turned, nodata=0
+            )
+            for n in SIX
+        }
+    )
+    found = classify(scene, offset=-1000, geobox=own).ucl.values
+    seen = found != CloudClass.NODATA
+    assert seen.mean() > 0.6
+    assert np.mean(found[seen] == expected[seen]) > 0.96
+
+
+@pytest.mark.parametrize(
+    ("bounds", "crs", "pixel"),
+    [
+        ((600000, 5000000, 601000, 5001000), "EPSG:32633", 20),
+        ((-60, 10, -59.9, 10.1), "EPSG:4326", 0.001),
+        ((170, -80, 180, -70), "EPSG:4326", 0.1),
+    ],
+)
+def test_an_area_outside_the_scene_has_no_data(
+    simulated: xr.Dataset, bounds: tuple[float, ...], crs: str, pixel: float
+) -> None:
+    grid = GeoBox.from_bbox(bounds, crs, resolution=pixel)
+    found = classify(simulated, offset=-1000, geobox=grid, confidence=True)
+    assert (found.ucl == CloudClass.NODATA).all()
+    assert (found.ucl_confidence == 255).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (7, 3)])
