@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 CLOUDY = (CloudClass.CLOUD, CloudClass.THIN_CLOUD)
+PANEL = 2000
+"""Greatest number of pixels along a side of a panel that are drawn."""
 SHOWN = (CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.THIN_CLOUD, CloudClass.SHADOW)
 
 
@@ -153,10 +155,12 @@ def compare(
     )
     axes: Sequence[Axes] = figure.subplots(1, columns, sharex=True, sharey=True)
     extent = _extent(geobox)
-    axes[0].imshow(true_colour(rgb), extent=extent, interpolation="nearest")
+    # No more pixels than a panel can show; a tile of 5490 would take a minute.
+    step = -(-max(geobox.shape) // PANEL)
+    axes[0].imshow(true_colour(rgb[::step, ::step]), extent=extent, interpolation="nearest")
     axes[0].set_title("True colour")
     for ax, (name, codes) in zip(axes[1:], layers, strict=True):
-        ax.imshow(_paint(codes), extent=extent, interpolation="nearest")
+        ax.imshow(_paint(codes[::step, ::step]), extent=extent, interpolation="nearest")
         ax.set_title(name)
     for ax in axes:
         ax.set_aspect("equal" if not geobox.crs.geographic else 1 / _shrink(geobox))

@@ -124,3 +124,13 @@ def test_rows_from_south_to_north_are_drawn_north_up(tmp_path: Path) -> None:
     flipped = {name: array[::-1] for name, array in found.items()}
     down = imread(compare(**flipped, geobox=GRID.flipy(), path=tmp_path / "down.png"))
     np.testing.assert_array_equal(up, down)
+
+
+def test_large_scenes_are_thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.image import imread
+
+    whole = imread(compare(**layers(), geobox=GRID, path=tmp_path / "whole.png"))
+    monkeypatch.setattr("odc_cleansat.review.PANEL", 40)
+    thinned = imread(compare(**layers(), geobox=GRID, path=tmp_path / "thinned.png"))
+    assert thinned.shape == whole.shape
+    assert not np.array_equal(thinned, whole)
