@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +16,10 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
 from odc_cleansat.synthetic import SimulatedScene
+
+if TYPE_CHECKING:
+    from datacube import Datacube
+    from datacube.model import Dataset as DatacubeDataset
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -79,3 +85,57 @@ class Recorder:
 def recorder() -> Recorder:
     """A fresh recorder."""
     return Recorder()
+
+
+@dataclass(frozen=True)
+class Cube:
+    """A datacube with indexed scenes, some of them masked."""
+
+    dc: Datacube
+    """Connected."""
+
+    folder: Path
+    """Where everything lies; ``datacube.conf`` is there."""
+
+    scenes: dict[str, DatacubeDataset]
+    """``june`` and ``july`` at one place in zone 33, and ``west``, the day of ``june``, which overlaps
+    them from zone 32."""
+
+    masks: dict[str, DatacubeDataset]
+    """The masks of ``june`` and ``july``; ``west`` has none."""
+
+
+SIMULATED = {
+    "june": SimulatedScene(shape=(600, 720), seed=1),
+    "july": SimulatedScene(shape=(600, 720), seed=1, datetime="2024-07-05T10:10:31Z", offset=0),
+    "west": SimulatedScene(
+        shape=(600, 600), seed=3, epsg=32632, origin=(845160.0, 5308440.0), swath_edge=True
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def cube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cube]:
+    """A real Postgres with three simulated scenes and two masks, for tests that only read it."""
+    from odc_cleansat import get_model
+    from odc_cleansat.cube import embedded_cube
+    from odc_cleansat.demo import _mask
+    from odc_cleansat.index import MASK_PRODUCT, add_dataset, add_product, product_definition
+    from odc_cleansat.reflectance import resolve_offset
+    from odc_cleansat.scenes import open_scene, write_scene_document
+
+    folder = tmp_path_factory.mktemp("cube")
+    scenes, masks = {}, {}
+    with embedded_cube(folder) as dc:
+        for product in ("s2_l2a", MASK_PRODUCT):
+            add_product(dc, product_definition(product))
+        for name, scene in SIMULATED.items():
+            opened = open_scene(scene.write(folder / name))
+            scenes[name] = add_dataset(dc, write_scene_document(opened, folder / "scenes"))
+            if name != "west":
+                offset = resolve_offset(scenes[name].metadata_doc["properties"])
+                document, _ = _mask(
+                    dc, scenes[name], get_model(), offset, folder / "products", Recorder()
+                )
+                masks[name] = add_dataset(dc, document)
+        yield Cube(dc, folder, scenes, masks)
