@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Any
@@ -21,7 +21,6 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 from dask.delayed import Delayed, delayed
-from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
@@ -29,6 +28,7 @@ from .classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, ucl_attrs
 from .engines import check_engine, get_engine
 from .errors import ModelError, ReflectanceWarning, SceneError
 from .grids import (
+    Band,
     box_geobox,
     check_scale,
     crs_name,
@@ -51,9 +51,12 @@ BLOCK = 2048
 
 Progress = Callable[[int, int], None]
 
+Area = tuple[Box, GeoBox]
+"""A rectangle of the model grid, in pixels and on the ground."""
+
 
 def classify(
-    scene: xr.Dataset,
+    scene: xr.Dataset | xr.DataArray | Mapping[str, xr.DataArray],
     *,
     model: str | Model | None = None,
     geobox: GeoBox | None = None,
@@ -79,16 +82,19 @@ def classify(
     Parameters
     ----------
     scene
-        Bands with dims ``([time,] y, x)`` and an odc-geo geobox, e.g. from `dc.load`: integer
-        digital numbers, or floating-point reflectance with NaN for nodata. Which bands are
-        needed depends on the model; they are found by any of their names in
-        :data:`~odc_cleansat.reflectance.S2_BANDS`. An integer band's nodata value is its
-        attribute ``nodata``; if none has one, a pixel that is 0 in all bands has no data.
-        With dask arrays the result is lazy.
+        Bands with dims ``([time,] y, x)`` and an odc-geo geobox, e.g. from `dc.load` or
+        `odc.stac.load`: integer digital numbers, or floating-point reflectance with NaN for
+        nodata. Also a DataArray with a dimension ``band``, e.g. from `stackstac.stack`, or a
+        mapping of names to bands that each stand on a grid of their own, e.g. from
+        `rioxarray.open_rasterio`. Which bands are needed depends on the model; they are found by
+        any of their names in :data:`~odc_cleansat.reflectance.S2_BANDS`. An integer band's nodata
+        value is its attribute ``nodata``; if none has one, a pixel that is 0 in all bands has no
+        data. With dask arrays the result is lazy.
     model
         Name or :class:`Model`; by default the best whose bands the scene has.
     geobox
-        Output grid in any coordinate system; by default the scene's own.
+        Output grid in any coordinate system; by default the scene's own, the finest if its bands
+        have several.
     resolution
         Instead of `geobox`: the scene's extent with pixels of this size, in units of its
         coordinate system.
@@ -142,22 +148,21 @@ def classify(
         raise SceneError(f"the scale {scale} is not above 0; 1/10000 is that of Sentinel-2.")
     if not np.isfinite(offset):
         raise SceneError(f"the offset {offset} is not a number of digital numbers, such as -1000.")
-    chosen = get_model(model, bands=_names(scene))
+    arrays = _arrays(scene)
+    chosen = get_model(model, bands=arrays)
     check_engine(engine, precision)
-    bands = _select(scene, chosen)
-    grid = _geobox(bands, chosen)
-    lazy = any(band.chunks is not None for band in bands.data_vars.values())
+    bands = _select(arrays, chosen, one_grid=isinstance(scene, xr.Dataset | xr.DataArray))
+    time = _times(bands)
+    lazy = any(band.data.chunks is not None for band in bands.values())
     watch = None if lazy else _Watch(progress)
-    how = _How(chosen, engine, precision, scale, offset, _checked(thresholds, chosen))
-    output = _output(grid, geobox, resolution)
+    how = How(chosen, engine, precision, scale, offset, check_thresholds(thresholds, chosen))
+    output = _output(finest(bands.values()), geobox, resolution)
     names = ["ucl"] + ["ucl_confidence"] * confidence + ["ucl_probability"] * probabilities
     dates = _dates(bands)
-    layers = [_layers(how, date, grid, output, names, watch) for date in dates]
-    result: xr.Dataset = _dataset(
-        layers, names, output, scene.get("time") if "time" in bands.dims else None, chosen
-    )
+    layers = [_layers(how, date, output, names, watch) for date in dates]
+    result: xr.Dataset = _dataset(layers, names, output, time, chosen)
     if dilation:
-        result["ucl"] = _dilate(result["ucl"], dilation, output)
+        result["ucl"] = dilate(result["ucl"], dilation, output)
     if watch is None:
         return result
     result = result.compute(scheduler="threads")
@@ -166,7 +171,7 @@ def classify(
 
 
 @dataclass(frozen=True)
-class _How:
+class How:
     """What every task needs to know; small, and goes into the graph."""
 
     model: Model
@@ -201,46 +206,87 @@ class _Watch:
 # --- what goes in ---------------------------------------------------------------------
 
 
-def _names(scene: xr.Dataset) -> list[Hashable]:
-    if not isinstance(scene, xr.Dataset):
+def _arrays(
+    scene: xr.Dataset | xr.DataArray | Mapping[str, xr.DataArray],
+) -> dict[str, xr.DataArray]:
+    """The bands of whatever stands for a scene."""
+    if isinstance(scene, xr.Dataset):
+        return {str(name): band for name, band in scene.data_vars.items()}
+    if isinstance(scene, xr.DataArray):
+        return _split(scene)
+    if isinstance(scene, Mapping) and all(isinstance(b, xr.DataArray) for b in scene.values()):
+        # A file as rioxarray opens it has a dimension `band` of length one.
+        return {
+            str(name): band.squeeze("band", drop=True) if band.sizes.get("band") == 1 else band
+            for name, band in scene.items()
+        }
+    raise SceneError(
+        "a scene is an xarray.Dataset, a DataArray with a dimension `band`, or a mapping of names "
+        f"to DataArrays, not {type(scene).__name__}."
+    )
+
+
+def _split(scene: xr.DataArray) -> dict[str, xr.DataArray]:
+    """The bands of an array with a dimension `band`, which has to name them."""
+    if "band" not in scene.dims:
         raise SceneError(
-            f"a scene is an xarray.Dataset with one variable a band, not {type(scene).__name__}; "
-            "for a DataArray with a `band` dimension use .to_dataset('band')."
+            f"the array has the dims {scene.dims}; a scene in one array has a dimension `band`."
         )
-    return list(scene.data_vars)
+    names = scene["band"].values
+    described = scene.attrs.get("long_name")
+    if isinstance(described, tuple | list) and len(described) == len(names):  # rioxarray's way
+        names = np.asarray(described)
+    if names.dtype.kind in "iuf":
+        raise SceneError(
+            f"the bands are numbered {list(names)}, not named; name them in their order, e.g. "
+            "scene.assign_coords(band=['B02', 'B03', 'B04', 'B08'])."
+        )
+    return {str(name): scene.isel(band=i, drop=True) for i, name in enumerate(names)}
 
 
-def _select(scene: xr.Dataset, model: Model) -> xr.Dataset:
+def _select(arrays: Mapping[str, xr.DataArray], model: Model, *, one_grid: bool) -> dict[str, Band]:
     """The model's bands under their canonical names, checked."""
-    names = find_bands(scene.data_vars, model.bands)
-    bands = {band: scene[name] for band, name in names.items()}
-    for band, data in bands.items():
+    names = find_bands(arrays, model.bands)
+    chosen = {band: arrays[name] for band, name in names.items()}
+    for band, data in chosen.items():
         if data.dtype.kind not in "uif":
             raise SceneError(
                 f"band {names[band]} has dtype {data.dtype}; digital numbers or reflectance are needed."
             )
         spatial = data.odc.spatial_dims
         if spatial is not None and set(data.dims) in ({*spatial}, {"time", *spatial}):
-            data = bands[band] = data.transpose(..., *spatial)
+            data = chosen[band] = data.transpose(..., *spatial)
         if data.ndim not in (2, 3) or (data.ndim == 3 and data.dims[0] != "time"):
             raise SceneError(
                 f"band {names[band]} has the dims {data.dims}; they must be ([time,] y, x)."
             )
-    shapes = {names[band]: data.shape for band, data in bands.items()}
+        if 0 in data.shape:
+            raise SceneError(f"the scene is empty: band {names[band]} has the shape {data.shape}.")
+    shapes = {names[b]: data.shape if one_grid else data.shape[:-2] for b, data in chosen.items()}
     if len(set(shapes.values())) > 1:
-        raise SceneError(f"the bands differ in shape: {shapes}; load them on one grid.")
-    if 0 in next(iter(shapes.values())):
-        raise SceneError(f"the scene is empty: its shape is {next(iter(shapes.values()))}.")
-    return xr.Dataset(bands)
+        raise SceneError(
+            f"the bands differ in shape: {shapes}; load them on one grid and for the same times."
+        )
+    # Of the selected bands together: an array may have lost its reference to the coordinate system, and
+    # an attribute of the whole Dataset may be left over from before a reprojection.
+    common = _grid(xr.Dataset(chosen), model) if one_grid else None
+    return {b: Band(data, common or _grid(data, model)) for b, data in chosen.items()}
 
 
-def _geobox(bands: xr.Dataset, model: Model) -> GeoBox:
-    # Of the bands: an attribute `crs` of the whole Dataset may be left over from before a reprojection.
-    grid = bands.odc.geobox
+def _grid(data: xr.Dataset | xr.DataArray, model: Model) -> GeoBox:
+    """Where the pixels stand; refused if they are too large for the model."""
+    grid = data.odc.geobox
     if grid is None or grid.crs is None:
         raise SceneError(
             "the scene has no coordinate system; give it one, e.g. scene.odc.assign_crs('EPSG:32633')."
         )
+    arrays = data.data_vars.values() if isinstance(data, xr.Dataset) else [data]
+    spec = next((a.attrs["spec"] for a in arrays if "spec" in a.attrs), None)
+    if spec is not None and hasattr(spec, "bounds"):
+        # stackstac says where pixels begin and not where their centres are, unless asked to.
+        beyond = ((grid.affine.c - spec.bounds[0]) / grid.affine.a) % 1
+        if abs(beyond - 0.5) < 0.1:
+            grid = grid.translate_pix(0.5, 0.5)
     coarse = max(ground_resolution(grid))
     if coarse > COARSEST * model.resolution:
         raise SceneError(
@@ -251,6 +297,16 @@ def _geobox(bands: xr.Dataset, model: Model) -> GeoBox:
     return grid
 
 
+def _times(bands: Mapping[str, Band]) -> xr.DataArray | None:
+    data = next(iter(bands.values())).data
+    return data["time"] if "time" in data.dims else None
+
+
+def finest(bands: Iterable[Band]) -> GeoBox:
+    """The grid of the smallest pixels, which stands for the scene."""
+    return min((band.grid for band in bands), key=lambda grid: max(ground_resolution(grid)))
+
+
 def _output(grid: GeoBox, geobox: GeoBox | None, resolution: float | None) -> GeoBox:
     if geobox is not None and resolution is not None:
         raise SceneError("pass geobox= or resolution=, not both.")
@@ -259,7 +315,7 @@ def _output(grid: GeoBox, geobox: GeoBox | None, resolution: float | None) -> Ge
     return grid if geobox is None else geobox
 
 
-def _checked(
+def check_thresholds(
     thresholds: Mapping[str, float] | None, model: Model
 ) -> tuple[tuple[CloudClass, float], ...]:
     known = {c.label: c for c in model.classes}
@@ -276,78 +332,79 @@ def _checked(
     return tuple((known[name], float(value)) for name, value in (thresholds or {}).items())
 
 
-def _dates(bands: xr.Dataset) -> list[xr.Dataset]:
-    if "time" not in bands.dims:
-        return [bands]
-    return [bands.isel(time=i) for i in range(bands.sizes["time"])]
+def _dates(bands: Mapping[str, Band]) -> list[list[Band]]:
+    """The bands of each date."""
+    count = next(iter(bands.values())).data.sizes.get("time")
+    if count is None:
+        return [list(bands.values())]
+    return [[Band(data[i], grid) for data, grid in bands.values()] for i in range(count)]
 
 
 # --- the graph ------------------------------------------------------------------------
 
 
 def _layers(
-    how: _How,
-    bands: xr.Dataset,
-    grid: GeoBox,
-    output: GeoBox,
-    names: list[str],
-    watch: _Watch | None,
+    how: How, bands: list[Band], output: GeoBox, names: list[str], watch: _Watch | None
 ) -> dict[str, da.Array]:
     """The layers of one date, lazy: ``(y, x)``, or ``(K, y, x)`` for probabilities."""
-    crs, scene = model_grid(grid, how.model.resolution)
     answers: dict[Window, Delayed] = {}
+    extent = finest(bands)
 
-    def answer(window: Window) -> Delayed:
+    def answer(window: Window, target: GeoBox) -> Delayed:
         if window not in answers:
-            target = box_geobox(window.box, crs, how.model.resolution)
-            part, part_grid = _part(bands, grid, target)
-            answers[window] = delayed(_answer, name="cleansat-window")(
-                how, part, part_grid, target, watch
+            answers[window] = delayed(window_answer, name="cleansat-window")(
+                how, _parts(bands, target), target, watch
             )
         return answers[window]
 
     def block(target: GeoBox) -> Delayed:
-        area = _area(scene, crs, how.model.resolution, target)
-        found = windows(scene, area, how.model.stride, how.model.overlap) if area else []
-        part, part_grid = _part(bands, grid, target)
-        return delayed(_block, name="cleansat-block")(
-            how, found, [answer(w) for w in found], area, crs, part, part_grid, target, names
-        )
+        area, found = plan(how.model, extent, target)
+        return delayed(block_layers, name="cleansat-block")(
+            how, area, [(w, answer(w, grid)) for w, grid in found], _parts(bands, target), target, names
+        )  # fmt: skip
 
-    rows, columns = _chunks(bands, grid, output)
+    rows, columns = _chunks(bands, output)
     blocks = [[(block(output[y, x]), output[y, x].shape) for x in columns] for y in rows]
     if watch is not None:
         watch.total += len(answers)
     return {name: _assemble(blocks, name, len(how.model.classes)) for name in names}
 
 
-def _part(
-    bands: xr.Dataset, grid: GeoBox, target: GeoBox
-) -> tuple[xr.Dataset | None, GeoBox | None]:
-    """The part of a scene that decides a part of another grid."""
-    roi = overlap(grid, target)
-    if roi is None:
-        return None, None
-    return bands.isel(dict(zip(grid.dimensions, roi, strict=True))), grid[roi]
+def plan(
+    model: Model, extent: GeoBox, target: GeoBox
+) -> tuple[Area | None, list[tuple[Window, GeoBox]]]:
+    """What a block of the output needs.
 
-
-def _area(scene: Box, crs: CRS, resolution: float, target: GeoBox) -> Box | None:
-    """The part of the model grid that decides a block of the output."""
-    roi = overlap(box_geobox(scene, crs, resolution), target)
+    Returns
+    -------
+    tuple
+        The part of the model grid that decides the block, None if there is none, and the windows that touch it.
+    """
+    crs, scene = model_grid(extent, model.resolution)
+    roi = overlap(box_geobox(scene, crs, model.resolution), target)
     if roi is None:
-        return None
+        return None, []
     rows, columns = roi
-    return Box(
+    box = Box(
         scene.top + rows.start, scene.top + rows.stop,
         scene.left + columns.start, scene.left + columns.stop,
     )  # fmt: skip
+    found = windows(scene, box, model.stride, model.overlap)
+    return (box, box_geobox(box, crs, model.resolution)), [
+        (window, box_geobox(window.box, crs, model.resolution)) for window in found
+    ]
 
 
-def _chunks(bands: xr.Dataset, grid: GeoBox, output: GeoBox) -> tuple[list[slice], list[slice]]:
+def _parts(bands: list[Band], target: GeoBox) -> list[Band] | None:
+    """The parts of a scene that decide a part of another grid; None if one of the bands ends before."""
+    parts = [band.part(target) for band in bands]
+    return None if None in parts else parts  # type: ignore[return-value]
+
+
+def _chunks(bands: list[Band], output: GeoBox) -> tuple[list[slice], list[slice]]:
     """Rows and columns of the output that are made together."""
-    chunks = next(iter(bands.data_vars.values())).chunks
-    if chunks is None or output != grid:
-        chunks = da.core.normalize_chunks(BLOCK, shape=tuple(output.shape))
+    own = next((b.data.chunks for b in bands if b.grid == output), None)
+    chunks = own or da.core.normalize_chunks(BLOCK, shape=tuple(output.shape))
     return tuple(  # type: ignore[return-value]
         [slice(*ends) for ends in pairwise(accumulate(sizes, initial=0))] for sizes in chunks
     )
@@ -367,20 +424,17 @@ def _assemble(blocks: list[list[tuple[Delayed, Any]]], name: str, classes: int) 
 # --- the tasks ------------------------------------------------------------------------
 
 
-def _answer(
-    how: _How,
-    part: xr.Dataset | None,
-    grid: GeoBox | None,
-    target: GeoBox,
-    watch: _Watch | None,
+def window_answer(
+    how: How, parts: list[Band] | None, target: GeoBox, watch: _Watch | None = None
 ) -> np.ndarray | None:
     """Probabilities of one window, ``(K, h, w)`` float32, or None if it holds no data."""
     answer = None
-    if part is not None and grid is not None:
-        pixels = to_model_grid(part, grid, target, how.scale, how.offset)
+    if parts is not None:
+        pixels = to_model_grid(parts, target, how.scale, how.offset)
         check_scale(pixels)
         if watch is not None:
-            watch.saw(pixels[[i for i, b in enumerate(part) if b in ("blue", "green", "red")]])
+            visible = [b in ("blue", "green", "red") for b in how.model.bands]
+            watch.saw(pixels[visible])
         batch = prepare(pixels)
         if batch is not None:
             run = get_engine(how.model, how.engine, how.precision)
@@ -390,27 +444,22 @@ def _answer(
     return answer
 
 
-def _block(
-    how: _How,
-    found: list[Window],
-    answers: list[np.ndarray | None],
-    area: Box | None,
-    crs: CRS,
-    part: xr.Dataset | None,
-    grid: GeoBox | None,
+def block_layers(
+    how: How,
+    area: Area | None,
+    answers: list[tuple[Window, np.ndarray | None]],
+    parts: list[Band] | None,
     target: GeoBox,
     names: list[str],
 ) -> dict[str, np.ndarray]:
     """The layers of one block of the output."""
-    model = how.model
-    shape = (len(model.classes), *target.shape)
-    on_target = np.full(shape, np.nan, dtype="float32")
+    classes = len(how.model.classes)
+    on_target = np.full((classes, *target.shape), np.nan, dtype="float32")
     valid = np.zeros(target.shape, dtype=bool)
-    if area is not None and part is not None and grid is not None:
-        blended = blend(area, zip(found, answers, strict=True), len(model.classes))
-        on_area = box_geobox(area, crs, model.resolution)
-        on_target = warp(blended, on_area, target, "bilinear")
-        valid = has_data(part, grid, target) & np.isfinite(on_target).all(axis=0)
+    if area is not None and parts is not None:
+        box, grid = area
+        on_target = warp(blend(box, answers, classes), grid, target, "bilinear")
+        valid = has_data(parts, target) & np.isfinite(on_target).all(axis=0)
     codes, percent = _decide(on_target, valid, how)
     layers = {"ucl": codes, "ucl_confidence": percent}
     if "ucl_probability" in names:
@@ -419,7 +468,7 @@ def _block(
 
 
 def _decide(
-    probabilities: np.ndarray, valid: np.ndarray, how: _How
+    probabilities: np.ndarray, valid: np.ndarray, how: How
 ) -> tuple[np.ndarray, np.ndarray]:
     """The class and its percent; nodata where not valid."""
     thresholds = dict(how.thresholds)
@@ -477,7 +526,8 @@ def _dataset(
     return xr.Dataset(found, coords=coords, attrs={"crs": crs_name(output.crs)})
 
 
-def _dilate(ucl: xr.DataArray, dilation: Mapping[str, float], output: GeoBox) -> xr.DataArray:
+def dilate(ucl: xr.DataArray, dilation: Mapping[str, float], output: GeoBox) -> xr.DataArray:
+    """Grow cloud and shadow into clear pixels by metres; see :func:`classify`."""
     from odc.algo import mask_cleanup
 
     kinds = {"shadow": [CloudClass.SHADOW], "cloud": [CloudClass.CLOUD, CloudClass.THIN_CLOUD]}

@@ -7,6 +7,8 @@ part of a scene is asked for.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -33,6 +35,23 @@ TOLERANCE = 1e-4
 rows to within 1/8 of a pixel by default, and then the answer depends on the block asked for."""
 
 Roi = tuple[slice, slice]
+
+
+class Band(NamedTuple):
+    """One band of a scene on its own grid, or a part of it."""
+
+    data: xr.DataArray
+    """Dims ``(y, x)``, in memory, lazy, or in a file."""
+
+    grid: GeoBox
+    """Where its pixels stand; kept apart from the coordinates, which are rounded."""
+
+    def part(self, target: GeoBox) -> Band | None:
+        """The pixels that decide those of another grid, or None if there are none."""
+        roi = overlap(self.grid, target)
+        if roi is None:
+            return None
+        return Band(self.data[roi], self.grid[roi])
 
 
 def crs_name(crs: CRS) -> str:
@@ -98,14 +117,14 @@ def overlap(source: GeoBox, target: GeoBox) -> Roi | None:
 
 
 def to_model_grid(
-    part: xr.Dataset, grid: GeoBox, target: GeoBox, scale: float | None, offset: float
+    bands: Sequence[Band], target: GeoBox, scale: float | None, offset: float
 ) -> np.ndarray:
     """Reflectance of a part of a scene on a part of the model grid.
 
     Parameters
     ----------
-    part, grid
-        The bands, loaded, dims ``(y, x)``, and where they stand.
+    bands
+        The parts of the bands that decide the target.
     target
         A part of the model grid.
     scale, offset
@@ -116,37 +135,44 @@ def to_model_grid(
     numpy.ndarray
         ``(C, *target.shape)`` float32, NaN where a band has no data.
     """
-    result = np.full((len(part.data_vars), *target.shape), np.nan, dtype="float32")
-    finer = max(ground_resolution(grid)) <= AVERAGED * target.resolution.x
-    factor = _aligned_factor(grid, target)
-    for band, gone, out in zip(part.data_vars.values(), missing(part), result, strict=True):
+    result = np.full((len(bands), *target.shape), np.nan, dtype="float32")
+    pixels = [band.data.values for band in bands]
+    for band, raw, gone, out in zip(bands, pixels, missing(bands, pixels), result, strict=True):
         per_dn = scale
         if per_dn is None:
-            per_dn = 1.0 if band.dtype.kind == "f" else 1 / QUANTIFICATION
-        values = band.values.astype("float32")
+            per_dn = 1.0 if raw.dtype.kind == "f" else 1 / QUANTIFICATION
+        values = raw.astype("float32")
         values += np.float32(offset)
         values *= np.float32(per_dn)
         values[gone] = np.nan
-        if factor:
-            _mean_of_blocks(values, grid, target, factor, out)
+        repeat = next((n for n in (1, 2, 3) if _aligned_factor(_divided(band.grid, n), target)), 0)
+        if repeat:
+            # 20 m pixels go into those of 30 m only when halved: the same area average, and to the bit
+            # that of the same pixels loaded at 10 m.
+            values = values.repeat(repeat, axis=0).repeat(repeat, axis=1) if repeat > 1 else values
+            _mean_of_blocks(values, _divided(band.grid, repeat), target, out)
         else:
-            out[:] = warp(values[np.newaxis], grid, target, "average" if finer else "cubic")[0]
+            finer = max(ground_resolution(band.grid)) <= AVERAGED * target.resolution.x
+            how = "average" if finer else "cubic"
+            out[:] = warp(values[np.newaxis], band.grid, target, how)[0]
     return result
 
 
-def missing(part: xr.Dataset) -> list[np.ndarray]:
+def missing(bands: Sequence[Band], pixels: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Where each band has no data, ``(y, x)`` bool.
 
     That is at its declared nodata value, and where a floating-point band is not finite. If
-    integer bands declare no nodata value, it is where all of them are 0.
+    integer bands on one grid declare no nodata value, it is where all of them are 0.
     """
-    bands = list(part.data_vars.values())
+    declared = [_nodata(band.data) for band in bands]
+    together = all(
+        nodata is None and values.dtype.kind in "ui" and band.grid == bands[0].grid
+        for nodata, values, band in zip(declared, pixels, bands, strict=True)
+    )
+    zero = np.all([values == 0 for values in pixels], axis=0) if together else None
     gone = []
-    undeclared = all(b.dtype.kind in "ui" and _nodata(b) is None for b in bands)
-    zero = np.all([b.values == 0 for b in bands], axis=0) if undeclared else None
-    for band in bands:
-        values, nodata = band.values, _nodata(band)
-        if band.dtype.kind == "f":
+    for nodata, values in zip(declared, pixels, strict=True):
+        if values.dtype.kind == "f":
             found = ~np.isfinite(values)
             if nodata is not None and np.isfinite(nodata):
                 found |= values == nodata
@@ -163,14 +189,20 @@ def _nodata(band: xr.DataArray) -> float | None:
     return None if value is None else float(value)
 
 
-def has_data(part: xr.Dataset, grid: GeoBox, target: GeoBox) -> np.ndarray:
+def has_data(bands: Sequence[Band], target: GeoBox) -> np.ndarray:
     """Whether at least half of each pixel of `target` has data in all bands, bool."""
-    valid: np.ndarray = ~np.any(missing(part), axis=0)
-    if grid == target:
-        return valid
-    share = warp(valid[np.newaxis].astype("float32"), grid, target, "average")[0]
-    with np.errstate(invalid="ignore"):
-        enough: np.ndarray = share >= 0.499  # half, less the rounding of a sum of float32
+    enough = np.ones(target.shape, dtype=bool)
+    holes: dict[GeoBox, np.ndarray] = {}
+    for band, gone in zip(bands, missing(bands, [b.data.values for b in bands]), strict=True):
+        known = holes.get(band.grid)
+        holes[band.grid] = gone if known is None else known | gone
+    for grid, gone in holes.items():
+        if grid == target:
+            enough &= ~gone
+            continue
+        share = warp((~gone)[np.newaxis].astype("float32"), grid, target, "average")[0]
+        with np.errstate(invalid="ignore"):
+            enough &= share >= 0.499  # half, less the rounding of a sum of float32
     return enough
 
 
@@ -192,7 +224,7 @@ def warp(planes: np.ndarray, grid: GeoBox, target: GeoBox, how: str) -> np.ndarr
     result = np.full((len(planes), *target.shape), np.nan, dtype="float32")
     if _aligned_factor(grid, target) == 1:
         for plane, out in zip(planes, result, strict=True):
-            _mean_of_blocks(plane, grid, target, 1, out)
+            _mean_of_blocks(plane, grid, target, out)
         return result
     scale = _kernel_scale(grid, target)
     if grid.crs == target.crs:  # coordinates are linear, and GDAL's interpolation of them exact
@@ -273,11 +305,20 @@ def _aligned_factor(grid: GeoBox, target: GeoBox) -> int | None:
     return factor if exact else None
 
 
-def _mean_of_blocks(
-    values: np.ndarray, grid: GeoBox, target: GeoBox, factor: int, out: np.ndarray
-) -> None:
+def _divided(grid: GeoBox, n: int) -> GeoBox:
+    """Each pixel cut into n x n."""
+    rows, columns = grid.shape
+    return (
+        grid
+        if n == 1
+        else GeoBox((rows * n, columns * n), grid.affine * Affine.scale(1 / n), grid.crs)
+    )
+
+
+def _mean_of_blocks(values: np.ndarray, grid: GeoBox, target: GeoBox, out: np.ndarray) -> None:
     """Mean of the valid pixels of each block: GDAL's average of aligned grids, ten times faster."""
     step = ~grid.affine * target.affine
+    factor = round(step.a)
     top, left = round(step.f), round(step.c)
     height, width = (n * factor for n in target.shape)
     inside = np.s_[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]

@@ -124,13 +124,13 @@ def test_every_window_is_answered_once(scene: xr.Dataset, monkeypatch: pytest.Mo
     from odc_cleansat import classification
 
     answered = []
-    original = classification._answer
+    original = classification.window_answer
 
-    def counted(how, part, grid, target, watch):
+    def counted(how, parts, target, watch):
         answered.append(target)
-        return original(how, part, grid, target, watch)
+        return original(how, parts, target, watch)
 
-    monkeypatch.setattr(classification, "_answer", counted)
+    monkeypatch.setattr(classification, "window_answer", counted)
     classify(scene.chunk({"y": 50, "x": 50}), **HOW).compute(scheduler="synchronous")
     assert len(answered) == len(set(answered)) > 4
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
@@ -310,7 +313,58 @@ def test_empty(simulated: xr.Dataset) -> None:
 
 
 def test_not_a_dataset(simulated: xr.Dataset) -> None:
-    refused(simulated.B02, "not DataArray")
+    refused(simulated.B02, r"array has the dims \('y', 'x'\)")
+    refused([simulated.B02], "not list")
+    refused({"B02": simulated.B02.values}, "not dict")
+
+
+# --- other ways to hold a scene -------------------------------------------------------
+
+
+def test_bands_on_grids_of_their_own_are_as_good_as_on_one() -> None:
+    """20 m bands repeated to 10 m have the same area average, so the answer is the same."""
+    scene = SimulatedScene(shape=(720, 900), seed=1, swath_edge=True).to_xarray(10).isel(time=0)
+    half = scene.odc.geobox.zoom_out(2)
+    own = {b: scene[b] for b in SIX[:4]} | {
+        b: wrap_xr(scene[b].values[1::2, 1::2], half, nodata=0) for b in SIX[4:]
+    }
+    for grid in (scene.odc.geobox, half):
+        expected = classify(scene[SIX], offset=-1000, geobox=grid).ucl
+        found = classify(own, offset=-1000, geobox=grid).ucl
+        np.testing.assert_array_equal(found.values, expected.values)
+    assert classify(own, offset=-1000).ucl.odc.geobox == scene.odc.geobox
+
+
+def test_files_as_rioxarray_opens_them(tmp_path: Path) -> None:
+    import rioxarray
+
+    simulation = SimulatedScene(shape=(600, 720), seed=1)
+    simulation.write(tmp_path / "scene")
+    scene = simulation.to_xarray(10).isel(time=0)
+    expected = classify(scene, offset=-1000).ucl
+    for chunks in (None, {"x": 256, "y": 256}):
+        opened = {
+            b: rioxarray.open_rasterio(tmp_path / "scene" / f"{b}.tif", chunks=chunks) for b in SIX
+        }
+        found = classify(opened, offset=-1000).ucl
+        assert (found.chunks is None) == (chunks is None)
+        np.testing.assert_array_equal(found.values, expected.values)
+    with rasterio.open(tmp_path / "scene" / "B02.tif") as file:
+        profile = {**file.profile, "count": 6}
+    with rasterio.open(tmp_path / "all.tif", "w", **profile) as joined:
+        joined.write(np.stack([scene[b].values for b in SIX]))
+    several = rioxarray.open_rasterio(tmp_path / "all.tif")
+    refused(several, r"numbered .* name them")
+    found = classify(several.assign_coords(band=SIX), offset=-1000).ucl
+    np.testing.assert_array_equal(found.values, expected.values)
+
+
+def test_bands_of_several_dates_as_a_mapping(simulated: xr.Dataset) -> None:
+    stack = xr.concat([simulated[SIX], simulated[SIX]], "time")
+    expected = classify(simulated[SIX], offset=-1000).ucl
+    found = classify({b: stack[b] for b in SIX}, offset=-1000).ucl
+    np.testing.assert_array_equal(found.values, np.stack([expected.values] * 2))
+    refused({**{b: stack[b] for b in SIX}, "B11": simulated.B11}, "differ in shape")
 
 
 def test_digital_numbers_passed_as_reflectance(simulated: xr.Dataset) -> None:
