@@ -14,26 +14,41 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .classes import CloudClass
     from .classification import classify
+    from .compositing import composite
+    from .driver import with_ucl
     from .errors import CleansatError
+    from .loading import load
     from .models import Model, get_model, list_models
+    from .recalling import recall
+    from .virtual import UNetMask
 
 __all__ = [
     "CleansatError",
     "CloudClass",
     "Model",
+    "UNetMask",
     "__version__",
     "classify",
+    "composite",
     "get_model",
     "list_models",
+    "load",
+    "recall",
+    "with_ucl",
 ]
 
 _HOME = {
     "CleansatError": "errors",
     "CloudClass": "classes",
     "Model": "models",
+    "UNetMask": "virtual",
     "classify": "classification",
+    "composite": "compositing",
     "get_model": "models",
     "list_models": "models",
+    "load": "loading",
+    "recall": "recalling",
+    "with_ucl": "driver",
 }
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Any
@@ -154,13 +154,14 @@ def classify(
     bands = _select(arrays, chosen, one_grid=isinstance(scene, xr.Dataset | xr.DataArray))
     time = _times(bands)
     lazy = any(band.data.chunks is not None for band in bands.values())
-    watch = None if lazy else _Watch(progress)
+    watch = None if lazy else Watch(progress)
     how = How(chosen, engine, precision, scale, offset, check_thresholds(thresholds, chosen))
     output = _output(finest(bands.values()), geobox, resolution)
     names = ["ucl"] + ["ucl_confidence"] * confidence + ["ucl_probability"] * probabilities
     dates = _dates(bands)
     layers = [_layers(how, date, output, names, watch) for date in dates]
-    result: xr.Dataset = _dataset(layers, names, output, time, chosen)
+    same = next((band.data for band in bands.values() if band.grid == output), None)
+    result: xr.Dataset = _dataset(layers, names, output, same, time, chosen)
     if dilation:
         result["ucl"] = dilate(result["ucl"], dilation, output)
     if watch is None:
@@ -183,7 +184,7 @@ class How:
 
 
 @dataclass
-class _Watch:
+class Watch:
     """Follows the tasks of a scene in memory: counts them, and looks at what they read."""
 
     progress: Progress | None
@@ -344,7 +345,7 @@ def _dates(bands: Mapping[str, Band]) -> list[list[Band]]:
 
 
 def _layers(
-    how: How, bands: list[Band], output: GeoBox, names: list[str], watch: _Watch | None
+    how: How, bands: list[Band], output: GeoBox, names: list[str], watch: Watch | None
 ) -> dict[str, da.Array]:
     """The layers of one date, lazy: ``(y, x)``, or ``(K, y, x)`` for probabilities."""
     answers: dict[Window, Delayed] = {}
@@ -353,17 +354,17 @@ def _layers(
     def answer(window: Window, target: GeoBox) -> Delayed:
         if window not in answers:
             answers[window] = delayed(window_answer, name="cleansat-window")(
-                how, _parts(bands, target), target, watch
+                how, parts_of(bands, target), target, watch
             )
         return answers[window]
 
     def block(target: GeoBox) -> Delayed:
         area, found = plan(how.model, extent, target)
         return delayed(block_layers, name="cleansat-block")(
-            how, area, [(w, answer(w, grid)) for w, grid in found], _parts(bands, target), target, names
+            how, area, [(w, answer(w, grid)) for w, grid in found], parts_of(bands, target), target, names
         )  # fmt: skip
 
-    rows, columns = _chunks(bands, output)
+    rows, columns = block_slices(bands, output)
     blocks = [[(block(output[y, x]), output[y, x].shape) for x in columns] for y in rows]
     if watch is not None:
         watch.total += len(answers)
@@ -395,16 +396,20 @@ def plan(
     ]
 
 
-def _parts(bands: list[Band], target: GeoBox) -> list[Band] | None:
+def parts_of(bands: Sequence[Band], target: GeoBox) -> list[Band] | None:
     """The parts of a scene that decide a part of another grid; None if one of the bands ends before."""
     parts = [band.part(target) for band in bands]
     return None if None in parts else parts  # type: ignore[return-value]
 
 
-def _chunks(bands: list[Band], output: GeoBox) -> tuple[list[slice], list[slice]]:
-    """Rows and columns of the output that are made together."""
-    own = next((b.data.chunks for b in bands if b.grid == output), None)
-    chunks = own or da.core.normalize_chunks(BLOCK, shape=tuple(output.shape))
+def block_slices(bands: Sequence[Band], output: GeoBox) -> tuple[list[slice], list[slice]]:
+    """Rows and columns of the output that are made together, so many that memory stays bounded."""
+    chunks = next((b.data.chunks for b in bands if b.grid == output), None)
+    if chunks is None:
+        # A pixel of a coarse output takes as many of the scene as it covers.
+        share = max(ground_resolution(finest(bands))) / max(ground_resolution(output))
+        side = max(1, round(BLOCK * min(1.0, share)))
+        chunks = da.core.normalize_chunks(side, shape=tuple(output.shape))
     return tuple(  # type: ignore[return-value]
         [slice(*ends) for ends in pairwise(accumulate(sizes, initial=0))] for sizes in chunks
     )
@@ -425,7 +430,7 @@ def _assemble(blocks: list[list[tuple[Delayed, Any]]], name: str, classes: int) 
 
 
 def window_answer(
-    how: How, parts: list[Band] | None, target: GeoBox, watch: _Watch | None = None
+    how: How, parts: list[Band] | None, target: GeoBox, watch: Watch | None = None
 ) -> np.ndarray | None:
     """Probabilities of one window, ``(K, h, w)`` float32, or None if it holds no data."""
     answer = None
@@ -497,9 +502,11 @@ def _dataset(
     layers: list[dict[str, da.Array]],
     names: list[str],
     output: GeoBox,
+    same: xr.DataArray | None,
     time: xr.DataArray | None,
     model: Model,
 ) -> xr.Dataset:
+    """The layers of all dates, with the coordinates of a band on the same grid if there is one."""
     codes = [CloudClass.NODATA, *sorted(model.classes)]
     attrs: dict[str, dict[str, Any]] = {
         "ucl": ucl_attrs(codes),
@@ -511,9 +518,16 @@ def _dataset(
         },
     }
     coords = dict(xr_coords(output))
+    spatial, reference = tuple(output.dimensions), "spatial_ref"
+    if same is not None:
+        # Not made anew from the grid: they may differ by rounding, and xarray then aligns to nothing.
+        spatial = same.dims[-2:]
+        reference = same.encoding.get("grid_mapping", same.attrs.get("grid_mapping", reference))
+        own = {name: same[name] for name in (*spatial, reference) if name in same.coords}
+        coords = {reference: coords["spatial_ref"], **own}
     found = {}
     for name in names:
-        dims = [*["ucl_class"] * (name == "ucl_probability"), *output.dimensions]
+        dims = [*["ucl_class"] * (name == "ucl_probability"), *spatial]
         data = layers[0][name] if time is None else da.stack([each[name] for each in layers])
         if time is not None:
             dims = ["time", *dims]
@@ -521,33 +535,46 @@ def _dataset(
         if name == "ucl_probability":
             coords["ucl_class"] = [c.label for c in model.classes]
         found[name] = xr.DataArray(
-            data, dims=dims, attrs={**attrs[name], "grid_mapping": "spatial_ref"}
+            data, dims=dims, attrs={**attrs[name], "grid_mapping": reference}
         )
     return xr.Dataset(found, coords=coords, attrs={"crs": crs_name(output.crs)})
 
 
 def dilate(ucl: xr.DataArray, dilation: Mapping[str, float], output: GeoBox) -> xr.DataArray:
     """Grow cloud and shadow into clear pixels by metres; see :func:`classify`."""
-    from odc.algo import mask_cleanup
-
     kinds = {"shadow": [CloudClass.SHADOW], "cloud": [CloudClass.CLOUD, CloudClass.THIN_CLOUD]}
     if unknown := set(dilation) - set(kinds):
         raise ModelError(
             f"cannot dilate {', '.join(sorted(unknown))}; choose from cloud and shadow."
         )
+    if wrong := [metres for metres in dilation.values() if not 0 <= metres < np.inf]:
+        raise ModelError(f"cannot dilate by {wrong[0]} m; pass a number of metres, 0 or more.")
     pixel = sum(ground_resolution(output)) / 2
     clear = ucl == CloudClass.CLEAR
     grown = ucl
     for name, classes in kinds.items():
         radius = round(dilation.get(name, 0) / pixel)
         if radius > 0:
-            reached = mask_cleanup(ucl.isin(classes), [("dilation", radius)])
+            reached = widen(ucl.isin(classes), radius)
             grown = grown.where(~(reached & clear), np.uint8(classes[0]))
     dilated: xr.DataArray = grown.astype("uint8").assign_attrs(ucl.attrs)
     return dilated
 
 
-def _judge(result: xr.Dataset, watch: _Watch, model: Model, offset: float, whole: bool) -> None:
+def widen(mask: xr.DataArray, radius: int) -> xr.DataArray:
+    """Dilate by a disk of so many pixels, with `odc.algo.mask_cleanup`."""
+    from odc.algo import mask_cleanup
+
+    # Padded, for odc-algo 1.2.2 marks the corner of a mask that is empty, and under dask refuses one
+    # that is smaller than the radius.
+    spatial = mask.dims[-2:]
+    padded = mask.pad(dict.fromkeys(spatial, radius), constant_values=False)
+    inside = dict.fromkeys(spatial, slice(radius, -radius))
+    widened: xr.DataArray = mask_cleanup(padded, [("dilation", radius)]).isel(inside)
+    return widened
+
+
+def _judge(result: xr.Dataset, watch: Watch, model: Model, offset: float, whole: bool) -> None:
     """Speak up about a result in memory that cannot be right."""
     if whole and not (result.ucl != CloudClass.NODATA).any():
         raise SceneError(

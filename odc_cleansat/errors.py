@@ -29,3 +29,7 @@ class OutputError(CleansatError):
 
 class ReflectanceWarning(UserWarning):
     """The conversion of digital numbers to reflectance rests on a guess, or looks wrong."""
+
+
+class GapWarning(UserWarning):
+    """Some files cannot be read, or some scenes have no mask: there are no data where they would be."""

@@ -275,6 +275,7 @@ def _properties(
         "odc:product_family": "ucl",
         "odc:file_format": "GeoTIFF",
         "odc:dataset_version": __version__,
+        "cleansat:scene": str(source.id),
         "cleansat:model": model.name,
         "cleansat:model_version": model.version,
         "cleansat:weights_sha256": model.sha256,

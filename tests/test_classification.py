@@ -359,6 +359,18 @@ def test_files_as_rioxarray_opens_them(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.values, expected.values)
 
 
+def test_the_result_fits_into_the_scene() -> None:
+    """Slices of geographic coordinates differ from a grid's by rounding, and would align to nothing."""
+    own = SimulatedScene(shape=(360, 360), seed=1).to_xarray(20).isel(time=0)[SIX[:4]]
+    degrees = own.odc.geobox.to_crs("EPSG:4326", resolution=0.0003)
+    scene = onto(own, degrees, "nearest").isel(latitude=slice(31, 201), longitude=slice(17, 211))
+    for renamed in (scene, scene.rename(latitude="y", longitude="x")):
+        found = classify(renamed, offset=-1000).ucl
+        assert found.dims == renamed.B02.dims
+        assert (renamed.assign(ucl=found).ucl.values == found.values).all()
+        assert found.odc.geobox == renamed.odc.geobox
+
+
 def test_bands_of_several_dates_as_a_mapping(simulated: xr.Dataset) -> None:
     stack = xr.concat([simulated[SIX], simulated[SIX]], "time")
     expected = classify(simulated[SIX], offset=-1000).ucl

@@ -1,0 +1,513 @@
+"""`composite`: one unclouded picture of the ground from a series of masked scenes.
+
+It stands in a module of another name than its own for the reason that `classification` does.
+
+Everything is xarray, so that lazy scenes stay lazy: masks are made date by date, then each spatial
+chunk is reduced with all of its dates at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from datetime import date, datetime, timezone
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import odc.geo.xr  # noqa: F401  registers the accessor
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from .classes import CONFIDENCE_NODATA, CloudClass
+from .classification import widen
+from .errors import CleansatError, SceneError
+from .grids import crs_name, ground_resolution
+from .reflectance import S2_BANDS
+
+METHODS = ("median", "geomedian", "best")
+
+CLEAR = ("clear", "snow", "water")
+"""The classes in which the ground is seen, whatever lies on it. Most models call snow and water
+clear, so leaving them out by default would make composites depend on the model."""
+
+MARGIN: Mapping[str, float] = MappingProxyType({"cloud": 60.0, "shadow": 60.0})
+"""Metres that are left out around cloud and shadow unless said otherwise: two pixels of the grid on
+which the default models work, for their edges are no sharper than that, and cloud frays out."""
+
+REACH = 500.0
+"""Metres from cloud and shadow beyond which the best pixel gains nothing by being farther away."""
+
+HALF_LIFE = 30.0
+"""Days from the target date at which the best pixel's score for nearness has halved."""
+
+_HIDING = {
+    "cloud": (CloudClass.CLOUD, CloudClass.THIN_CLOUD),
+    "shadow": (CloudClass.SHADOW,),
+}
+
+_S2_NAMES = {
+    name.lower() for band, others in S2_BANDS.items() if band != "scl" for name in (band, *others)
+}
+
+
+def composite(
+    scene: xr.Dataset,
+    *,
+    method: str = "median",
+    bands: Iterable[str] | None = None,
+    clear: Iterable[str] = CLEAR,
+    dilation: Mapping[str, float] | None = MARGIN,
+    min_observations: int = 1,
+    target: str | date | np.datetime64 | None = None,
+) -> xr.Dataset:
+    """Combine the clear observations of a time series into one picture of the ground.
+
+    All dates must be on one radiometric scale. Digital numbers of Sentinel-2 from before and after
+    processing baseline 04.00 are not (see :func:`~odc_cleansat.reflectance.resolve_offset`): add
+    each date's offset before, or load reflectance. Only where the scene has a coordinate
+    ``offset`` along time can this be checked, and is.
+
+    Parameters
+    ----------
+    scene
+        Dims ``(time, y, x)`` with an odc-geo geobox: bands, integer digital numbers or
+        floating point, and ``ucl``, uint8 :class:`CloudClass` codes. A band's nodata value
+        is its attribute ``nodata``, else 0 for integers; in floating point NaN is nodata too.
+        With dask arrays the result is lazy; all dates of one spatial chunk are in memory together.
+    method
+        - ``median``: of each band by itself; the mean of the middle two where their number is even.
+        - ``geomedian``: of all bands together, which keeps the relations between them
+          (`odc.algo.xr_geomedian`).
+        - ``best``: all bands from the one date with the highest sum of: the distance from cloud
+          and shadow, 0 to 1 at :data:`REACH` metres; ``ucl_confidence``, if the scene has it, 0 to
+          1; with a `target`, nearness to it, 2 on the day and half of that
+          :data:`HALF_LIFE` days away. Of equals the latest.
+    bands
+        The variables to combine; by default all with a Sentinel-2 band's name, SCL excepted.
+    clear
+        Labels of the classes that count as clear. Nodata never does. A model without a class
+        ``snow`` calls snow clear.
+    dilation
+        ``cloud`` and ``shadow`` to metres on the ground by which they are widened first, in whole
+        pixels; thin cloud is widened with cloud. By default :data:`MARGIN`; None for not at all.
+    min_observations
+        Pixels with fewer clear observations are nodata.
+    target
+        The date wished for, UTC; only for ``best``.
+
+    Returns
+    -------
+    xarray.Dataset
+        On the scene's grid, dims ``(y, x)``. The bands, with their dtype and attributes; nodata,
+        which is NaN in floating point, where no observation, or too few, were clear. ``clear_count``, uint16:
+        observations that were clear, outside the widened cloud and shadow.
+        ``observation_count``, uint16: observations with data in ``ucl`` and in every band.
+        ``clear_share``, float32: the first over the second, 0 to 1, NaN without observations. With ``best`` also ``best_time``, datetime64: when the pixel was taken,
+        NaT where it is nodata.
+
+    Raises
+    ------
+    SceneError
+        If the scene lacks ``ucl``, bands, time or a grid, its variables stand on different
+        grids or have unsuitable types, or the dates' offsets differ.
+    CleansatError
+        If an option is unknown or out of range, or the geomedian's library is not installed.
+    """
+    classes = _check(method, clear, dilation, min_observations, target)
+    grid = _grid(scene)
+    chosen = _bands(scene, bands)
+    extra = ["ucl_confidence"] if method == "best" and "ucl_confidence" in scene else []
+    scene = _in_order(scene[[*chosen, "ucl", *extra]])
+    hidden = _hidden(scene.ucl, classes, dilation or {}, grid)
+    observed = _observed(scene, chosen)
+    used = observed & ~hidden & _is_class(scene.ucl, classes)
+    clear_count, observation_count = _count(used), _count(observed)
+    kept = used & (clear_count >= min_observations)
+    layers: dict[Hashable, xr.DataArray]
+    if method == "median":
+        layers = {name: _median(scene[name], kept) for name in chosen}
+    elif method == "geomedian":
+        layers = _geomedian(scene[chosen], kept)
+    else:
+        layers = _best(scene, chosen, kept, _score(scene, hidden, target, grid))
+    return _dataset(scene, layers, clear_count, observation_count, method, grid)
+
+
+# --- what goes in ---------------------------------------------------------------------
+
+
+def _check(
+    method: str,
+    clear: Iterable[str],
+    dilation: Mapping[str, float] | None,
+    min_observations: int,
+    target: object,
+) -> set[CloudClass]:
+    """The classes that count as clear, once the options are known to make sense."""
+    if method not in METHODS:
+        raise CleansatError(f"there is no method {method!r}; choose from {', '.join(METHODS)}.")
+    if target is not None and method != "best":
+        raise CleansatError(f"a {method} has no target date; leave it out, or use method='best'.")
+    if min_observations < 1:
+        raise CleansatError(f"min_observations is {min_observations}; it must be 1 or more.")
+    for name, metres in (dilation or {}).items():
+        if name not in _HIDING:
+            raise CleansatError(f"cannot dilate {name!r}; choose from {', '.join(_HIDING)}.")
+        if not 0 <= metres < math.inf:
+            raise CleansatError(
+                f"the dilation of {name} is {metres}; it must be metres, 0 or more."
+            )
+    labels = {clear} if isinstance(clear, str) else set(clear)
+    known = {c.label: c for c in CloudClass if c is not CloudClass.NODATA}
+    if not labels or labels - set(known):
+        raise CleansatError(
+            f"clear is {', '.join(sorted(map(str, labels))) or 'empty'}; name one or more of "
+            f"{', '.join(known)}."
+        )
+    return {known[label] for label in labels}
+
+
+def _grid(scene: xr.Dataset) -> GeoBox:
+    if not isinstance(scene, xr.Dataset):
+        raise SceneError(
+            "a composite is made of an xarray.Dataset with one variable a band and `ucl`, not of "
+            f"{type(scene).__name__}; for a DataArray with a `band` dimension use .to_dataset('band')."
+        )
+    if "ucl" not in scene:
+        raise SceneError(
+            "the scene has no `ucl`, so nothing tells clear from cloud; add one, e.g. "
+            "scene['ucl'] = classify(scene).ucl."
+        )
+    ucl = scene.ucl
+    if "time" not in ucl.dims or 0 in ucl.shape:
+        raise SceneError(
+            f"`ucl` has the dims {dict(ucl.sizes)}; a composite needs one date or more along `time`. "
+            "Join dates with xr.concat(scenes, 'time'), or give a single one .expand_dims('time')."
+        )
+    if ucl.dtype.kind not in "ui":
+        raise SceneError(
+            f"`ucl` is {ucl.dtype}, but class codes are uint8: it has been interpolated, or joined to "
+            "bands whose coordinates are not exactly its own. Where the grid is the same, give it "
+            "the bands' coordinates with .assign_coords before; else resample it by nearest."
+        )
+    grid: GeoBox | None = ucl.odc.geobox
+    if grid is None or grid.crs is None:
+        raise SceneError(
+            "the scene has no grid with a coordinate system; give it one, e.g. "
+            "scene.odc.assign_crs('EPSG:32633')."
+        )
+    if not all(_is_regular(ucl[dim]) for dim in ucl.odc.spatial_dims if dim in ucl.coords):
+        raise SceneError(
+            "the scene's pixels are not evenly spaced: dates on different grids have been joined, or "
+            "some rows or columns left out. Load all dates on one grid, e.g. with like=."
+        )
+    return grid
+
+
+def _is_regular(axis: xr.DataArray) -> bool:
+    steps = np.diff(axis.values.astype("float64"))
+    return bool(steps.size == 0 or np.ptp(steps) <= 0.01 * abs(steps.mean()))
+
+
+def _bands(scene: xr.Dataset, wanted: Iterable[str] | None) -> list[Hashable]:
+    """The variables to combine, checked."""
+    names: list[Hashable]
+    if wanted is None:
+        names = [name for name in scene.data_vars if str(name).lower() in _S2_NAMES]
+    else:
+        names = [wanted] if isinstance(wanted, str) else list(wanted)
+    present = ", ".join(map(str, scene.data_vars))
+    missing = [str(name) for name in names if name not in scene.data_vars]
+    if missing or not names:
+        raise SceneError(
+            f"the scene lacks {', '.join(missing) or 'Sentinel-2 bands'}; it has {present}. Name "
+            "the variables to combine as bands=, or load them too."
+        )
+    for name in [*names, *({"ucl_confidence"} & set(scene.data_vars))]:
+        band = scene[name]
+        if set(band.dims) != set(scene.ucl.dims):
+            raise SceneError(
+                f"{name} has the dims {dict(band.sizes)}, `ucl` {dict(scene.ucl.sizes)}; bring all "
+                "to one grid and to the same dates."
+            )
+        if band.dtype.kind not in "uif":
+            raise SceneError(f"{name} is {band.dtype}; a band holds integers or floating point.")
+        if band.dtype.kind in "ui" and not _fits(_nodata(band), band.dtype):
+            raise SceneError(
+                f"{name} is {band.dtype}, which cannot hold its nodata value {_nodata(band)}; correct "
+                "its attribute `nodata`, or load it in a type that can."
+            )
+    offsets = np.unique(scene["offset"]) if "offset" in scene.coords else np.empty(0)
+    if len(offsets) > 1 and any(scene[name].dtype.kind in "ui" for name in names):
+        raise SceneError(
+            f"the dates' digital numbers have different offsets ({', '.join(map(str, offsets))}) and "
+            "cannot be mixed. Turn them into reflectance first: (band + scene.offset) / 10000 where "
+            "the band has data, NaN elsewhere."
+        )
+    return names
+
+
+def _in_order(scene: xr.Dataset) -> xr.Dataset:
+    """Dims ``(time, y, x)``, by time: the result must not depend on the order of the dates."""
+    ordered: xr.Dataset = scene.transpose("time", *scene.ucl.odc.spatial_dims)
+    if "time" in scene.indexes and not scene.indexes["time"].is_monotonic_increasing:
+        ordered = ordered.sortby("time")
+    return ordered
+
+
+def _nodata(band: xr.DataArray) -> float:
+    declared = band.odc.nodata
+    if band.dtype.kind == "f":
+        return math.nan if declared is None else float(declared)
+    return 0 if declared is None or math.isnan(declared) else int(declared)
+
+
+def _gap(band: xr.DataArray) -> float:
+    """What stands for nodata in the composite: NaN in floating point, whatever is declared."""
+    return math.nan if band.dtype.kind == "f" else _nodata(band)
+
+
+def _fits(value: float, dtype: np.dtype[Any]) -> bool:
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= value <= limits.max)
+
+
+# --- which observations are used ------------------------------------------------------
+
+
+def _observed(scene: xr.Dataset, bands: Sequence[Hashable]) -> xr.DataArray:
+    """Where ``ucl`` and every band have data."""
+    observed: xr.DataArray = scene.ucl != CloudClass.NODATA
+    for name in bands:
+        observed &= scene[name] != _nodata(scene[name])
+        if scene[name].dtype.kind == "f":
+            observed &= np.isfinite(scene[name])
+    return observed
+
+
+def _is_class(ucl: xr.DataArray, classes: Iterable[CloudClass]) -> xr.DataArray:
+    from odc.algo import enum_to_bool
+
+    # By number: the flags of a mask name only the classes that its model knows.
+    found: xr.DataArray = enum_to_bool(ucl, [int(c) for c in classes])
+    return found
+
+
+def _hidden(
+    ucl: xr.DataArray, clear: set[CloudClass], dilation: Mapping[str, float], grid: GeoBox
+) -> xr.DataArray:
+    """Cloud and shadow, widened."""
+    pixel = sum(ground_resolution(grid)) / 2
+    hidden = xr.zeros_like(ucl, dtype=bool)
+    for name, classes in _HIDING.items():
+        if hiding := set(classes) - clear:
+            found = _is_class(ucl, hiding)
+            radius = round(dilation.get(name, 0) / pixel)
+            hidden |= widen(found, radius) if radius else found
+    return hidden
+
+
+def _count(mask: xr.DataArray) -> xr.DataArray:
+    count: xr.DataArray = mask.sum("time", dtype="uint16")
+    return count
+
+
+def _together(values: Any) -> Any:
+    """With all dates in one chunk, where there are chunks."""
+    return values.chunk(time=-1) if values.chunks else values
+
+
+# --- the methods ----------------------------------------------------------------------
+
+
+def _median(band: xr.DataArray, kept: xr.DataArray) -> xr.DataArray:
+    # Not odc.algo.xr_quantile, which wants three observations and takes one of the middle two, nor
+    # numpy.nanmedian, which is seven times slower and warns where all is NaN.
+    def middle(values: np.ndarray) -> np.ndarray:
+        ordered = np.sort(values, axis=-1)  # NaN comes last
+        last = np.isfinite(ordered).sum(axis=-1, keepdims=True) - 1
+        pair = np.concatenate([last // 2, (last + 1) // 2], axis=-1)
+        found: np.ndarray = np.take_along_axis(ordered, pair, axis=-1).mean(axis=-1)
+        return found
+
+    values = _together(band.where(kept))
+    found = xr.apply_ufunc(
+        middle,
+        values,
+        input_core_dims=[["time"]],
+        dask="parallelized",
+        output_dtypes=[values.dtype],
+    )
+    return _encoded(found, band)
+
+
+def _geomedian(bands: xr.Dataset, kept: xr.DataArray) -> dict[Hashable, xr.DataArray]:
+    from odc.algo import xr_geomedian
+
+    try:
+        xr_geomedian(np.ones((1, 1, 1, 1), dtype="float32"))
+    except ImportError as error:
+        package = (error.name or "geomad").partition(".")[0]
+        raise CleansatError(
+            f"the geomedian needs the package {package}, which cannot be imported here ({error}). "
+            f"Install it with `pip install {package}`, or use method='median' meanwhile."
+        ) from error
+
+    def centre(values: np.ndarray) -> np.ndarray:
+        # The iteration stops at a precision that suits reflectance, so each pixel is scaled to 1;
+        # and it starts from the pixel before in the same row, so each pixel has a row of its own.
+        with np.errstate(invalid="ignore"):
+            size = np.fmax.reduce(np.abs(values), axis=(-2, -1), keepdims=True)
+            size[~(size > 0)] = 1
+        pixels = (values / size).reshape(-1, 1, *values.shape[-2:])
+        found: np.ndarray = xr_geomedian(pixels).reshape(values.shape[:-1]) * size[..., 0]
+        return found
+
+    values = _together(bands.where(kept).astype("float32").to_array("band"))
+    found = xr.apply_ufunc(
+        centre,
+        values.chunk(band=-1) if values.chunks else values,
+        input_core_dims=[["band", "time"]],
+        output_core_dims=[["band"]],
+        dask="parallelized",
+        output_dtypes=["float32"],
+    )
+    return {n: _encoded(found.sel(band=n, drop=True), bands[n]) for n in bands.data_vars}
+
+
+def _score(
+    scene: xr.Dataset,
+    hidden: xr.DataArray,
+    target: str | date | np.datetime64 | None,
+    grid: GeoBox,
+) -> xr.DataArray:
+    """How good each observation is, float32."""
+    if "time" not in scene.coords or scene.time.dtype.kind != "M":
+        raise SceneError("the best pixel needs dates: give the scene a coordinate `time` of them.")
+    score = _clearance(hidden, grid)
+    if "ucl_confidence" in scene:
+        percent = scene.ucl_confidence
+        score = score + percent.where(percent != CONFIDENCE_NODATA, 0).astype("float32") / 100
+    if target is not None:
+        days = np.abs(scene.time - _moment(target)) / np.timedelta64(1, "D")
+        # Double, or a date of another season would win around every cloud of the one wished for.
+        score = score + (2 / (1 + days / HALF_LIFE)).astype("float32")
+    return score
+
+
+def _moment(target: str | date | np.datetime64) -> np.datetime64:
+    try:
+        if isinstance(target, str):
+            # Python 3.10 does not know the Z.
+            target = datetime.fromisoformat(target.replace("Z", "+00:00"))
+        if isinstance(target, datetime) and target.tzinfo:
+            target = target.astimezone(timezone.utc).replace(tzinfo=None)
+        return np.datetime64(target)
+    except (TypeError, ValueError):
+        raise CleansatError(
+            f"the target {target!r} is not a date; write it like 2024-06-15."
+        ) from None
+
+
+def _clearance(hidden: xr.DataArray, grid: GeoBox) -> xr.DataArray:
+    """Distance from what is hidden, in :data:`REACH`, 1 at most, float32."""
+    from scipy.ndimage import distance_transform_edt
+
+    pixel = ground_resolution(grid)
+
+    def clearance(masks: np.ndarray) -> np.ndarray:
+        result = np.ones(masks.shape, dtype="float32")
+        for mask, out in zip(masks, result, strict=True):
+            if mask.any():
+                np.minimum(distance_transform_edt(~mask, sampling=pixel) / REACH, 1, out=out)
+        return result
+
+    data = hidden.data
+    if hidden.chunks:
+        reach = (math.ceil(REACH / size) for size in pixel)
+        depth = (0, *map(min, reach, hidden.shape[1:]))
+        data = data.map_overlap(clearance, depth=depth, boundary="none", dtype="float32")
+    else:
+        data = clearance(data)
+    result: xr.DataArray = hidden.copy(data=data)
+    return result
+
+
+def _best(
+    scene: xr.Dataset, bands: Sequence[Hashable], kept: xr.DataArray, score: xr.DataArray
+) -> dict[Hashable, xr.DataArray]:
+    backwards = _together(score.where(kept, -np.inf)).isel(time=slice(None, None, -1))
+    index = score.sizes["time"] - 1 - backwards.argmax("time")
+    found = kept.any("time")
+
+    def pick(values: np.ndarray, which: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(values, which[..., np.newaxis], axis=-1)[..., 0]
+
+    def picked(values: xr.DataArray, how: Any) -> xr.DataArray:
+        chosen: xr.DataArray = xr.apply_ufunc(
+            how,
+            _together(values),
+            index,
+            input_core_dims=[["time"], []],
+            dask="parallelized",
+            output_dtypes=[values.dtype],
+        )
+        return chosen
+
+    layers = {
+        name: picked(scene[name], pick).where(found, scene[name].dtype.type(_gap(scene[name])))
+        for name in bands
+    }
+    time = picked(scene.time, np.take).where(found)
+    return {**layers, "best_time": time.assign_attrs(long_name="time of the observation chosen")}
+
+
+def _encoded(values: xr.DataArray, band: xr.DataArray) -> xr.DataArray:
+    """Back in the band's dtype."""
+    if band.dtype.kind in "ui":
+        values = values.round()
+    encoded: xr.DataArray = values.fillna(_gap(band)).astype(band.dtype)
+    return encoded
+
+
+# --- what comes out -------------------------------------------------------------------
+
+
+def _dataset(
+    scene: xr.Dataset,
+    layers: Mapping[Hashable, xr.DataArray],
+    clear_count: xr.DataArray,
+    observation_count: xr.DataArray,
+    method: str,
+    grid: GeoBox,
+) -> xr.Dataset:
+    counts = {
+        "clear_count": (clear_count, "number of clear observations"),
+        "observation_count": (observation_count, "number of observations with data"),
+        "clear_share": (
+            (clear_count / observation_count.where(observation_count > 0)).astype("float32"),
+            "share of the observations with data that were clear",
+        ),
+    }
+    crs_coord = scene.ucl.encoding.get("grid_mapping", scene.ucl.attrs.get("grid_mapping"))
+    mapping = {"grid_mapping": crs_coord} if crs_coord else {}
+    variables = {}
+    for name, layer in layers.items():
+        attrs = layer.attrs
+        if name in scene:
+            attrs = {**scene[name].attrs, "ancillary_variables": " ".join(counts)}
+            if layer.dtype.kind in "ui" or "nodata" in attrs:
+                attrs["nodata"] = _gap(scene[name])
+            if method == "median":
+                attrs["cell_methods"] = "time: median"
+        variables[name] = (layer.dims, layer.data, {**attrs, **mapping})
+    for name, (layer, meaning) in counts.items():
+        variables[name] = (layer.dims, layer.data, {"units": "1", "long_name": meaning, **mapping})
+    # Straight from the scene, for reductions may strip the attributes of `spatial_ref`.
+    coords = {n: c for n, c in scene.coords.items() if n != "time" and "time" not in c.dims}
+    attrs = {"crs": crs_name(grid.crs), "composite_method": method}
+    if "time" in scene.coords:
+        first, last = scene.time.values[[0, -1]]
+        attrs |= {"time_coverage_start": str(first), "time_coverage_end": str(last)}
+    return xr.Dataset(variables, coords=coords, attrs=attrs)

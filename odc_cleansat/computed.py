@@ -1,0 +1,242 @@
+"""The mask of one scene, computed from its files block by block.
+
+What has been computed is kept for a while in each process, so that small blocks, and several layers of
+one block, do not repeat inference.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+from urllib.parse import quote, unquote
+
+import numpy as np
+from cachetools import LRUCache
+from odc.geo.geobox import GeoBox
+
+from .classes import CONFIDENCE_NODATA, CloudClass
+from .classification import (
+    How,
+    Watch,
+    block_layers,
+    block_slices,
+    check_thresholds,
+    finest,
+    parts_of,
+    plan,
+    window_answer,
+)
+from .errors import ReflectanceWarning, SceneError
+from .grids import Band
+from .models import get_model
+from .sources import BandFile, SceneFiles, local_path
+
+ADDRESS = "cleansat://this-band-needs/driver=cleansat"
+"""How addresses that only our driver can open begin. Who cannot reads there what to do."""
+
+COMPUTED = f"{ADDRESS}/computed-mask"
+
+CACHE_BYTES = 512_000_000
+"""Probabilities kept in each process: some 36 windows, more than a Sentinel-2 tile has."""
+
+EMPTY = {"ucl": int(CloudClass.NODATA), "ucl_confidence": CONFIDENCE_NODATA}
+"""The layers, and their values for no data."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides the pixels of a scene's mask."""
+
+    model: str
+    """Its name."""
+
+    files: tuple[BandFile, ...]
+    """In the order of the model's bands."""
+
+    offset: float
+    """Radiometric offset, digital numbers."""
+
+    scale: float | None
+    """Reflectance per digital number; see :func:`~odc_cleansat.classify`."""
+
+    thresholds: tuple[tuple[str, float], ...]
+    """Class labels and probabilities."""
+
+    label: str
+    """The scene, for messages."""
+
+    def address(self, layer: str) -> str:
+        """What stands for a layer where other bands have the path of a file."""
+        document = json.dumps(vars(self), separators=(",", ":"))
+        return f"{COMPUTED}/{layer}?{quote(document, safe=',:/')}"
+
+    @staticmethod
+    @lru_cache(maxsize=1024)
+    def of(address: str) -> tuple[str, Recipe]:
+        """The layer and the recipe that an address stands for."""
+        layer, _, query = address.removeprefix(f"{COMPUTED}/").partition("?")
+        document = json.loads(unquote(query))
+        document["files"] = tuple(BandFile(*file) for file in document["files"])
+        document["thresholds"] = tuple((name, value) for name, value in document["thresholds"])
+        return layer, Recipe(**document)
+
+    def how(self) -> How:
+        """For the classification."""
+        model = get_model(self.model)
+        thresholds = check_thresholds(dict(self.thresholds), model)
+        return How(model, None, None, self.scale, self.offset, thresholds)
+
+
+def recipe_for(
+    scene: SceneFiles,
+    model: str | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    offset: float | None = None,
+    scale: float | None = None,
+) -> Recipe:
+    """How to make the mask of a scene; see :func:`~odc_cleansat.driver.with_ucl`."""
+    try:
+        chosen = get_model(model, bands=scene.files)
+    except SceneError as error:
+        raise SceneError(f"{scene.label}: {error}") from None
+    check_thresholds(thresholds, chosen)
+    return Recipe(
+        chosen.name,
+        tuple(scene.wanted(chosen.bands).values()),
+        scene.offset(offset).value,
+        scale,
+        tuple((thresholds or {}).items()),
+        scene.label,
+    )
+
+
+def compute_layer(recipe: Recipe, layer: str, target: GeoBox) -> np.ndarray:
+    """One layer of a scene's mask on any grid.
+
+    Parameters
+    ----------
+    layer
+        ``ucl`` or ``ucl_confidence``.
+    target
+        The grid.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``target.shape``, uint8; 0 or 255 where there are no data.
+
+    Raises
+    ------
+    SceneError
+        If a file cannot be read, or its values are not what the scale says.
+    """
+    how = recipe.how()
+    result = np.full(target.shape, EMPTY[layer], dtype="uint8")
+    with _reading(recipe):
+        bands = [file.open() for file in recipe.files]
+        key = (recipe.model, recipe.files, recipe.offset, recipe.scale, _stamps(recipe.files))
+        rows, columns = block_slices(bands, target)
+        for roi in ((y, x) for y in rows for x in columns):
+            block = target[roi]
+            area, found = plan(how.model, finest(bands), block)
+            answers = [
+                (window, _ANSWERS.get((*key, window), partial(_infer, recipe, how, bands, grid)))
+                for window, grid in found
+            ]
+            pixels = parts_of(bands, block)
+            result[roi] = block_layers(how, area, answers, pixels, block, [layer])[layer]
+    return result
+
+
+def _infer(recipe: Recipe, how: How, bands: Sequence[Band], grid: GeoBox) -> np.ndarray | None:
+    """Probabilities of one window; speaks up if the pixels do not look as the offset has it."""
+    watch = Watch(None)
+    answer = window_answer(how, parts_of(bands, grid), grid, watch)
+    if complaint := watch.check.complaint(recipe.offset):
+        warnings.warn(
+            f"{recipe.label}: the offset {recipe.offset:g} looks wrong: {complaint}",
+            ReflectanceWarning,
+            stacklevel=2,
+        )
+    return answer
+
+
+@contextlib.contextmanager
+def _reading(recipe: Recipe) -> Iterator[None]:
+    """Say of which scene a file cannot be read."""
+    from rasterio.errors import RasterioError
+
+    try:
+        yield
+    except SceneError as error:
+        raise SceneError(f"{recipe.label}: {error}") from error.__cause__
+    except (RasterioError, OSError) as error:
+        raise SceneError(
+            f"{recipe.label}: cannot read its files: {error.__cause__ or error}. Are they whole?"
+        ) from error
+
+
+def _stamps(files: Sequence[BandFile]) -> tuple[int, ...]:
+    """When files on disk were changed last, so that new ones of the same name are not taken for the old."""
+    found = []
+    for file in files:
+        try:
+            found.append(os.stat(local_path(file.uri)).st_mtime_ns)
+        except (OSError, ValueError):  # not on disk
+            found.append(0)
+    return tuple(found)
+
+
+class _Answers:
+    """What windows were answered lately, by key; what is asked for twice at once is computed once."""
+
+    def __init__(self, limit: int) -> None:
+        self._kept: LRUCache[Any, Future[np.ndarray | None]] = LRUCache(limit, _size)
+        self._running: dict[Any, Future[np.ndarray | None]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Any, compute: Callable[[], np.ndarray | None]) -> np.ndarray | None:
+        with self._lock:
+            future = self._kept.get(key) or self._running.get(key)
+            if mine := future is None:
+                future = self._running[key] = Future()
+        if not mine:
+            return future.result()
+        try:
+            future.set_result(compute())
+        except BaseException as error:
+            future.set_exception(error)
+            raise
+        finally:
+            with self._lock:
+                del self._running[key]
+                if future.exception() is None:
+                    with contextlib.suppress(ValueError):  # larger than all that may be kept
+                        self._kept[key] = future
+        return future.result()
+
+
+def _size(future: Future[np.ndarray | None]) -> int:
+    answer = future.result()
+    return 1 if answer is None else answer.nbytes
+
+
+_ANSWERS = _Answers(CACHE_BYTES)
+
+
+def _forget() -> None:
+    # A forked child has no threads that would finish what was running, nor release the lock.
+    global _ANSWERS
+    _ANSWERS = _Answers(CACHE_BYTES)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

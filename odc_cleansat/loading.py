@@ -1,0 +1,365 @@
+"""`load`: `dc.load` with the UCL, taken from the index where it is there and computed where not.
+
+It stands in a module of another name than its own, because a module `load` would hide the function of
+that name in the package as soon as anything imported it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from .classes import CloudClass
+from .computed import recipe_for
+from .driver import (
+    BANDS,
+    MASK_LAYER,
+    NAME,
+    NO_MASK,
+    SHIFTED,
+    file_address,
+    with_measurements,
+    with_paths,
+)
+from .errors import CubeError, GapWarning, ReflectanceWarning
+from .index import MASK_PRODUCT
+from .models import get_model
+from .reflectance import S2_BANDS
+from .sources import dataset_files
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from datacube import Datacube
+    from datacube.model import Dataset, Product
+
+UCL_FROM = ("auto", "indexed", "computed")
+
+_GRID = ("output_crs", "resolution", "align")
+_READING = ("dask_chunks", "fuse_func", "patch_url", "progress_cbk", "skip_broken_datasets")
+_PLACE = ("x", "y", "lon", "lat", "longitude", "latitude", "crs", "geopolygon")
+
+
+def load(
+    dc: Datacube,
+    product: str | None = None,
+    *,
+    measurements: str | Sequence[str] | None = None,
+    ucl: str = "auto",
+    model: str | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    min_clear: float | None = None,
+    harmonized: bool = False,
+    datasets: Iterable[Dataset] | None = None,
+    **query: Any,
+) -> xr.Dataset:
+    """Load Sentinel-2 scenes with the UNet classification layer.
+
+    The same arguments as `dc.load`, and some more. Each scene is masked by itself, before anything is
+    fused or reprojected: from its indexed mask, if there is one by the chosen model, and else by
+    classifying it, from its files, in full context. Files that cannot be read leave a gap, with a
+    warning, unless ``skip_broken_datasets=False``.
+
+    Parameters
+    ----------
+    dc
+        The datacube.
+    product
+        A product of Sentinel-2 L2A scenes; not needed with `datasets`.
+    measurements
+        As in `dc.load`, and ``ucl`` and ``ucl_confidence``; by default all of the product and ``ucl``.
+    ucl
+        ``auto``: the indexed mask where there is one, computed where not; ``indexed``: no data where
+        there is none; ``computed``: never from the index.
+    model
+        Name of a model; by default the best whose bands a scene has.
+    thresholds
+        See :func:`~odc_cleansat.classify`; indexed masks, which were made without, are then not used.
+    min_clear
+        0 to 1. Load the masks first, and then only the times of which at least this share of the pixels
+        with data is clear in the area. Masks are computed at once, also with `dask_chunks`.
+    harmonized
+        Take the radiometric offset off the bands, scene by scene, so that all times are on one scale:
+        ``reflectance = DN / 10000``. By default bands are as they are in their files.
+    datasets
+        Instead of a search.
+    **query
+        As in `dc.load`: search terms, ``output_crs`` and ``resolution`` or ``like``, ``group_by``,
+        ``resampling``, ``dask_chunks``, ``patch_url`` and so on.
+
+    Returns
+    -------
+    xarray.Dataset
+        As from `dc.load`, dims ``(time, y, x)``, lazy with `dask_chunks`: ``ucl``, uint8
+        :class:`CloudClass` codes, nodata 0; ``ucl_confidence``, uint8 percent, nodata 255. A
+        coordinate ``offset`` along time has the radiometric offset of the bands, digital numbers,
+        where all scenes of each time have the same.
+
+    Raises
+    ------
+    CubeError
+        If nothing matches the query, no time is clear enough, an option or a measurement is
+        unknown, or no output grid is given.
+    SceneError
+        If a scene lacks bands that the model needs, or cannot be read.
+    ModelError
+        If there is no such model, or a threshold names a class that it does not have.
+
+    Warns
+    -----
+    GapWarning
+        If files cannot be read, or ``ucl="indexed"`` and some scenes have no mask.
+    ReflectanceWarning
+        If the scenes have several radiometric offsets and are not harmonized.
+
+    Examples
+    --------
+    >>> data = odc_cleansat.load(
+    ...     dc, "s2_l2a", measurements=["red", "green", "blue", "ucl"], time="2024-06",
+    ...     x=(13.7, 13.8), y=(47.8, 47.9), output_crs="EPSG:32633", resolution=10,
+    ...     group_by="solar_day", min_clear=0.6,
+    ... )  # doctest: +SKIP
+    """
+    if ucl not in UCL_FROM:
+        raise CubeError(f"ucl={ucl!r} is unknown; choose from {', '.join(UCL_FROM)}.")
+    if min_clear is not None and not 0 <= min_clear <= 1:
+        raise CubeError(f"min_clear={min_clear} is not a share; pass a number from 0 to 1.")
+    if model is not None:
+        get_model(model)
+    query = {key: value for key, value in query.items() if value is not None}
+    like, resampling = query.pop("like", None), query.pop("resampling", None)
+    group_by = query.pop("group_by", "time")
+    grid = {key: query.pop(key) for key in _GRID if key in query}
+    reading = {key: query.pop(key) for key in _READING if key in query}
+    scenes = _scenes(dc, product, datasets, like, query)
+    names = _names(scenes[0].product, measurements)
+    geobox = _geobox(scenes, like, grid, query)
+    wanted = [] if ucl == "computed" or thresholds else _masks(dc, like, query)
+    prepared, offsets = _prepare(scenes, wanted, ucl, model, thresholds, harmonized)
+    groups = dc.group_datasets(prepared, group_by)
+
+    def read(groups: xr.DataArray, names: Sequence[str]) -> xr.Dataset:
+        found = _measurements(prepared[0].product, names, resampling)
+        options = {"skip_broken_datasets": True, **reading, "driver": NAME}
+        data: xr.Dataset = dc.load_data(groups, geobox, found, **options)
+        # The driver's loader gives local times.
+        data["time"] = groups.time
+        return data
+
+    first = None
+    if min_clear is not None:
+        first = read(groups, ["ucl"])
+        groups, first = _enough(groups, first, _clear_share(first.ucl), min_clear)
+    rest = [name for name in names if first is None or name not in first]
+    parts = [first] if first is not None else []
+    result: xr.Dataset = xr.merge(
+        [read(groups, rest), *parts] if rest else parts, compat="override", join="override"
+    )[names]
+    return _with_offset(result, groups, {} if harmonized else offsets)
+
+
+# --- what is asked for ----------------------------------------------------------------
+
+
+def _scenes(
+    dc: Datacube, product: str | None, datasets: Iterable[Dataset] | None, like: Any, query: Any
+) -> list[Dataset]:
+    if datasets is not None:
+        found = list(datasets)
+        if not found:
+            raise CubeError("datasets= is empty; pass at least one, or a product and a query.")
+        return found
+    known = sorted(each.name for each in dc.index.products.get_all())
+    if product not in known:
+        listed = f"it has {', '.join(known)}" if known else "it has none yet"
+        raise CubeError(f"the index has no product {product!r}; {listed}.")
+    try:
+        found = dc.find_datasets(product=product, like=like, ensure_location=True, **query)
+    except (LookupError, TypeError, ValueError) as error:
+        detail = " ".join(str(each) for each in error.args)
+        raise CubeError(f"the query cannot be understood: {detail}") from error
+    if not found:
+        asked = ", ".join(f"{key}={value!r}" for key, value in query.items()) or "like"
+        raise CubeError(
+            f"no dataset of {product} matches {asked}. Check the time and the place; x and y are "
+            "longitude and latitude unless crs= says otherwise."
+        )
+    return found
+
+
+def _names(product: Product, measurements: str | Sequence[str] | None) -> list[str]:
+    if measurements is None:
+        return [*(name for name in product.measurements if name not in BANDS), "ucl"]
+    names = [measurements] if isinstance(measurements, str) else list(measurements)
+    everything = {**product.measurements, **BANDS}
+    known = {*everything, *(a for m in everything.values() for a in m.get("aliases", ()))}
+    if unknown := [name for name in names if name not in known]:
+        raise CubeError(
+            f"{product.name} has no measurement {', '.join(map(repr, unknown))}; it has "
+            f"{', '.join(product.measurements)}, and here {', '.join(BANDS)}."
+        )
+    if not names:
+        raise CubeError("measurements is empty; leave it out for all.")
+    return names
+
+
+def _geobox(scenes: Sequence[Dataset], like: Any, grid: Mapping[str, Any], query: Any) -> GeoBox:
+    from datacube.api.core import output_geobox
+
+    product = scenes[0].product
+    place = {key: value for key, value in query.items() if key in _PLACE}
+    hints = product.load_hints()
+    try:
+        geobox: GeoBox = output_geobox(
+            like=like,
+            load_hints=hints,
+            grid_spec=None if hints else product.grid_spec,
+            datasets=scenes,
+            **grid,
+            **place,
+        )
+    except (ValueError, TypeError, AssertionError) as error:
+        systems = ", ".join(sorted({str(each.crs) for each in scenes}))
+        raise CubeError(
+            f"no output grid ({' '.join(str(error).split())}): pass like=, or output_crs= and "
+            f"resolution=. The scenes are in {systems}."
+        ) from error
+    return geobox
+
+
+def _measurements(
+    product: Product, names: Sequence[str], resampling: str | Mapping[str, str] | None
+) -> dict[str, Any]:
+    """The measurements as the driver's loader reads them, with their resampling."""
+    found = {}
+    for name, measurement in product.lookup_measurements(names).items():
+        how = resampling if not isinstance(resampling, Mapping) else (
+            resampling.get(name) or resampling.get(measurement.canonical_name) or resampling.get("*")
+        )  # fmt: skip
+        keys = {**measurement, "name": name}
+        if how and measurement.canonical_name not in BANDS:
+            keys["resampling"] = how
+        found[name] = type(measurement)(canonical_name=measurement.canonical_name, **keys)
+    return found
+
+
+# --- masks ----------------------------------------------------------------------------
+
+
+def _masks(dc: Datacube, like: Any, query: Mapping[str, Any]) -> list[Dataset]:
+    """All indexed masks in the place and time of the query."""
+    if dc.index.products.get_by_name(MASK_PRODUCT) is None:
+        return []
+    where = {key: value for key, value in query.items() if key in (*_PLACE, "time")}
+    found: list[Dataset] = dc.find_datasets(product=MASK_PRODUCT, like=like, **where)
+    return found
+
+
+def _prepare(
+    scenes: Sequence[Dataset],
+    masks: Sequence[Dataset],
+    ucl: str,
+    model: str | None,
+    thresholds: Mapping[str, float] | None,
+    harmonized: bool,
+) -> tuple[list[Dataset], dict[UUID, float]]:
+    """Copies of the scenes with the address of each one's mask, and their radiometric offsets."""
+    by_scene: dict[tuple[str, str], Dataset] = {}
+    for mask in sorted(
+        masks, key=lambda each: each.metadata_doc["properties"]["odc:processing_datetime"]
+    ):
+        properties = mask.metadata_doc["properties"]
+        by_scene[properties.get("cleansat:scene"), properties.get("cleansat:weights_sha256")] = mask
+    products: dict[str, Product] = {}
+    prepared, offsets, without = [], {}, 0
+    for scene in scenes:
+        recipe = recipe_for(dataset_files(scene), model, thresholds)
+        mask = by_scene.get((str(scene.id), get_model(recipe.model).sha256))
+        paths = {name: recipe.address(name) for name in BANDS}
+        if mask is not None:
+            paths = {
+                name: file_address(MASK_LAYER, dataset_files(mask).files[name]) for name in BANDS
+            }
+        elif ucl == "indexed":
+            without += 1
+            paths = dict.fromkeys(BANDS, NO_MASK)
+        if harmonized and recipe.offset:
+            paths |= _shifted(scene, recipe.offset)
+        offsets[scene.id] = recipe.offset
+        if scene.product.name not in products:
+            products[scene.product.name] = with_measurements(scene.product)
+        prepared.append(with_paths(scene, products[scene.product.name], paths))
+    if without:
+        warnings.warn(
+            f"{without} of {len(scenes)} scenes have no indexed mask, and no data in ucl; pass "
+            "ucl='auto' to compute them.",
+            GapWarning,
+            stacklevel=3,
+        )
+    return prepared, offsets
+
+
+def _shifted(scene: Dataset, offset: float) -> dict[str, str]:
+    """Addresses of the reflectance bands with the offset taken off."""
+    reflective = [b for b in S2_BANDS if b != "scl"]
+    files = dataset_files(scene).files
+    names = {}
+    for name, measurement in scene.product.measurements.items():
+        known = {name, *measurement.get("aliases", ())}
+        if name in scene.measurements and any(known & {b, *S2_BANDS[b]} for b in reflective):
+            names[name] = file_address(SHIFTED, files[name], offset)
+    return names
+
+
+# --- what comes out -------------------------------------------------------------------
+
+
+def _clear_share(ucl: xr.DataArray) -> np.ndarray:
+    """Share of the pixels with data that are clear, for each time; NaN without any."""
+    clear = ucl.isin([CloudClass.CLEAR, CloudClass.SNOW, CloudClass.WATER])
+    dims = ucl.dims[1:]
+    counts = xr.Dataset({"clear": clear.sum(dims), "data": (ucl != CloudClass.NODATA).sum(dims)})
+    counts = counts.compute()
+    with np.errstate(invalid="ignore"):
+        share: np.ndarray = counts.clear.values / counts.data.values
+    return share
+
+
+def _enough(
+    groups: xr.DataArray, first: xr.Dataset, clear: np.ndarray, least: float
+) -> tuple[xr.DataArray, xr.Dataset]:
+    keep = np.nan_to_num(clear, nan=-1.0) >= least
+    if not keep.any():
+        best = np.nanmax(clear) if np.isfinite(clear).any() else 0.0
+        raise CubeError(
+            f"none of the {groups.size} times has {100 * least:.0f} % clear pixels in the area; the best "
+            f"has {100 * best:.0f} %. Lower min_clear or widen the time."
+        )
+    return groups[keep], first.isel(time=keep)
+
+
+def _with_offset(
+    result: xr.Dataset, groups: xr.DataArray, offsets: Mapping[UUID, float]
+) -> xr.Dataset:
+    """The offset of each time as a coordinate, 0 where it was taken off; NaN where scenes of one time differ."""
+    values = []
+    for group in groups.values:
+        found = {offsets.get(each.id, 0.0) for each in group}
+        values.append(found.pop() if len(found) == 1 else np.nan)
+    mixed = len({*map(str, values)}) > 1 or any(np.isnan(value) for value in values)
+    if mixed and any(name not in (*BANDS, "scl") for name in result.data_vars):
+        warnings.warn(
+            "the scenes have several radiometric offsets, see the coordinate `offset`; pass "
+            "harmonized=True to have them taken off, or add each to its digital numbers.",
+            ReflectanceWarning,
+            stacklevel=3,
+        )
+    attrs = {"units": "1", "long_name": "radiometric offset: reflectance = (DN + offset) / 10000"}
+    coordinate = ("time", np.asarray(values, dtype="float64"), attrs)
+    labelled: xr.Dataset = result.assign_coords(offset=coordinate)
+    return labelled

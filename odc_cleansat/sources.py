@@ -1,0 +1,133 @@
+"""The files of a scene's bands, as a datacube dataset or a STAC item names them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from .errors import SceneError
+from .grids import Band
+from .reflectance import Offset, find_bands, resolve_offset
+
+if TYPE_CHECKING:
+    import pystac
+    from datacube.model import Dataset
+
+
+class BandFile(NamedTuple):
+    """One band in a file."""
+
+    uri: str
+    """Path or URL that rasterio opens."""
+
+    band: int
+    """Of the band in the file, from 1."""
+
+    nodata: float | None
+    """Value for no data, where the file itself does not say."""
+
+    def open(self, chunks: Any = None) -> Band:
+        """The band on its own grid; pixels are read when they are used.
+
+        Parameters
+        ----------
+        chunks
+            As in `rioxarray.open_rasterio`: a dask array with such chunks.
+
+        Raises
+        ------
+        SceneError
+            If the file cannot be opened or has no coordinate system.
+        """
+        import rioxarray
+        from rasterio.errors import RasterioError
+
+        try:
+            opened = rioxarray.open_rasterio(
+                local_path(self.uri), chunks=chunks, cache=False, lock=False if chunks else None
+            )
+        except (RasterioError, OSError) as error:
+            raise SceneError(f"cannot read {self.uri}: {error}. Is it there, and whole?") from error
+        assert isinstance(opened, xr.DataArray)
+        data = opened.isel(band=self.band - 1, drop=True)
+        if data.rio.crs is None:
+            raise SceneError(f"{self.uri} has no coordinate system.")
+        if data.rio.nodata is None and self.nodata is not None:
+            data = data.assign_attrs(nodata=self.nodata)
+        # Of the file, not from the coordinates of the pixels, which are rounded.
+        return Band(data, GeoBox(data.shape, data.rio.transform(recalc=False), str(data.rio.crs)))
+
+
+@dataclass(frozen=True)
+class SceneFiles:
+    """What it takes to classify a scene from its files."""
+
+    files: Mapping[str, BandFile]
+    """By any of the names of a band."""
+
+    properties: Mapping[str, Any]
+    """Of the dataset or item."""
+
+    label: str
+    """Name for people."""
+
+    hints: Mapping[str, Mapping[str, Any]]
+    """What else is said of the values of each band: arguments of `resolve_offset`."""
+
+    def wanted(self, bands: Iterable[str]) -> dict[str, BandFile]:
+        """The files of some bands, by canonical name.
+
+        Raises
+        ------
+        SceneError
+            If one is missing.
+        """
+        try:
+            return {band: self.files[name] for band, name in find_bands(self.files, bands).items()}
+        except SceneError as error:
+            raise SceneError(f"{self.label}: {error}") from None
+
+    def offset(self, explicit: float | None = None) -> Offset:
+        """The radiometric offset; see :func:`~odc_cleansat.reflectance.resolve_offset`."""
+        red = find_bands(self.files, ["red"])["red"]
+        return resolve_offset(self.properties, explicit, **self.hints[red])
+
+
+def dataset_files(dataset: Dataset) -> SceneFiles:
+    """The files of a datacube dataset, under the names and aliases of its measurements."""
+    from datacube.storage import BandInfo
+
+    files, hints = {}, {}
+    for name, measurement in dataset.product.measurements.items():
+        if name not in dataset.measurements:
+            continue
+        info = BandInfo(dataset, name)
+        file = BandFile(info.uri, info.band or 1, info.nodata)
+        for alias in (name, *measurement.get("aliases", ())):
+            files[alias] = file
+            hints[alias] = {"add_offset": measurement.get("add_offset")}
+    properties = dataset.metadata_doc.get("properties", {})
+    return SceneFiles(files, properties, f"dataset {dataset.id}", hints)
+
+
+def item_files(item: pystac.Item) -> SceneFiles:
+    """The files of a STAC item, under the names of its assets."""
+    files, hints = {}, {}
+    for name, asset in item.assets.items():
+        raster = (asset.extra_fields.get("raster:bands") or [{}])[0]
+        uri = asset.get_absolute_href() or asset.href
+        files[name] = BandFile(uri, 1, raster.get("nodata", 0))
+        hints[name] = {"raster_bands": raster}
+    return SceneFiles(files, item.properties, f"item {item.id}", hints)
+
+
+def local_path(uri: str) -> str:
+    """A ``file://`` URL as a path; anything else as it is."""
+    parts = urlparse(uri)
+    return url2pathname(parts.path) if parts.scheme == "file" else uri

@@ -1,0 +1,265 @@
+"""The reader driver: `ucl` computed while it is loaded, from a datacube and from STAC items."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import odc.stac
+import pystac
+import pytest
+import rasterio
+import xarray as xr
+from conftest import Cube
+from dask.distributed import Client, LocalCluster
+from datacube.model import Dataset
+from datacube.utils.masking import describe_variable_flags, make_mask
+from odc.algo import enum_to_bool
+from odc.geo.geobox import GeoBox
+
+from odc_cleansat import CloudClass, classify, computed
+from odc_cleansat.driver import CleansatDriver, with_ucl
+from odc_cleansat.errors import GapWarning, ModelError, ReflectanceWarning, SceneError
+from odc_cleansat.synthetic import SimulatedScene
+
+GRID = {"output_crs": "EPSG:32633", "resolution": 20}
+BANDS = ["red", "scl", "ucl", "ucl_confidence"]
+SIX = ["blue", "green", "red", "nir", "swir16", "swir22"]
+
+
+@pytest.fixture(scope="module")
+def scene(cube: Cube) -> xr.Dataset:
+    """The bands by plain `dc.load` at 10 m."""
+    return cube.dc.load(datasets=[cube.scenes["june"]], measurements=SIX, output_crs="EPSG:32633", resolution=10)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def expected(scene: xr.Dataset) -> xr.Dataset:
+    """What classify says of them on the 20 m grid."""
+    return classify(scene, offset=-1000, geobox=scene.odc.geobox.zoom_out(2), confidence=True)
+
+
+@pytest.fixture
+def item(cube: Cube) -> pystac.Item:
+    """The scene as a STAC item, with names and properties as Element 84 gives them."""
+    return stac_item(cube.folder / "june", cube.scenes["june"])
+
+
+def stac_item(folder: Path, dataset: Dataset) -> pystac.Item:
+    names = {
+        "blue": "B02", "green": "B03", "red": "B04", "nir": "B08", "swir16": "B11", "swir22": "B12",
+        "scl": "SCL",
+    }  # fmt: skip
+    found = pystac.Item(
+        "S2B_33UVP_20240615_0_L2A",
+        dataset.extent.to_crs("EPSG:4326").json,
+        list(dataset.extent.to_crs("EPSG:4326").boundingbox),
+        dataset.center_time,
+        {"s2:processing_baseline": "05.10", "proj:code": "EPSG:32633"},
+        collection="sentinel-2-l2a",
+        stac_extensions=["https://stac-extensions.github.io/projection/v2.0.0/schema.json"],
+    )
+    for name, band in names.items():
+        with rasterio.open(folder / f"{band}.tif") as file:
+            fields = {
+                "proj:transform": list(file.transform)[:6],
+                "proj:shape": list(file.shape),
+                "raster:bands": [{"data_type": file.dtypes[0], "nodata": 0}],
+            }
+        path = str(folder / f"{band}.tif")
+        found.add_asset(name, pystac.Asset(path, media_type=pystac.MediaType.COG, roles=["data"], extra_fields=fields))  # fmt: skip
+    return found
+
+
+def loaded(cube: Cube, scenes: list[Dataset], **how: Any) -> xr.Dataset:
+    options = {"measurements": BANDS, "driver": "cleansat", **GRID, **how}
+    return cube.dc.load(datasets=scenes, **options)
+
+
+# --- from a datacube ------------------------------------------------------------------
+
+
+def test_ucl_beside_the_bands(cube: Cube, expected: xr.Dataset) -> None:
+    found = loaded(cube, with_ucl([cube.scenes["june"]]))
+    plain = cube.dc.load(datasets=[cube.scenes["june"]], measurements=BANDS[:2], **GRID)
+    assert list(found.data_vars) == BANDS
+    for name in ("red", "scl"):
+        np.testing.assert_array_equal(found[name], plain[name])
+    for name in ("ucl", "ucl_confidence"):
+        np.testing.assert_array_equal(found[name], expected[name])
+        assert found[name].dtype == "uint8"
+
+
+def test_masking_works_with_the_ecosystem_s_tools(cube: Cube) -> None:
+    ucl = loaded(cube, with_ucl([cube.scenes["june"]]), measurements=["ucl"]).ucl
+    clouded = enum_to_bool(ucl, ["cloud", "shadow"])
+    np.testing.assert_array_equal(clouded, ucl.isin([CloudClass.CLOUD, CloudClass.SHADOW]))
+    np.testing.assert_array_equal(make_mask(ucl, ucl="cloud"), ucl == CloudClass.CLOUD)
+    assert "ucl" in describe_variable_flags(ucl).index
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        GeoBox.from_bbox((1522000, 6073000, 1530000, 6081000), "EPSG:3857", resolution=30),
+        GeoBox.from_bbox((13.67, 47.75, 13.75, 47.83), "EPSG:4326", resolution=0.0004),
+        GeoBox.from_bbox((402000, 5296000, 403000, 5297000), "EPSG:32633", resolution=5),
+        GeoBox.from_bbox((380000, 5280000, 420000, 5320000), "EPSG:32633", resolution=1000),
+    ],
+)
+def test_any_grid(cube: Cube, scene: xr.Dataset, grid: GeoBox) -> None:
+    expected = classify(scene, offset=-1000, geobox=grid)
+    assert (expected.ucl != CloudClass.NODATA).any()
+    found = cube.dc.load(datasets=with_ucl([cube.scenes["june"]]), measurements=["ucl"], like=grid, driver="cleansat")  # fmt: skip
+    assert np.mean(found.ucl.values == expected.ucl.values) > 0.9999
+
+
+def test_dask_gives_the_same_and_infers_once(
+    cube: Cube, expected: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lazy = loaded(cube, with_ucl([cube.scenes["june"]]), dask_chunks={"x": 70, "y": 50})
+    assert lazy.ucl.chunks is not None
+    assert len(pickle.dumps(dict(lazy.__dask_graph__()))) < 1_000_000
+    windows = []
+    monkeypatch.setattr(computed, "_ANSWERS", computed._Answers(computed.CACHE_BYTES))
+    original = computed.window_answer
+    monkeypatch.setattr(computed, "window_answer", lambda *a: windows.append(a[2]) or original(*a))
+    found = lazy.compute(scheduler="threads", num_workers=4)
+    np.testing.assert_array_equal(found.ucl, expected.ucl)
+    np.testing.assert_array_equal(found.ucl_confidence, expected.ucl_confidence)
+    assert len(windows) == len(set(windows)) == 1
+
+
+def test_distributed_gives_the_same(cube: Cube, expected: xr.Dataset) -> None:
+    lazy = loaded(cube, with_ucl([cube.scenes["june"]]), dask_chunks={"x": 200, "y": 150})
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster),
+    ):
+        found = lazy.compute()
+    np.testing.assert_array_equal(found.ucl, expected.ucl)
+
+
+def test_the_driver_by_its_dotted_path_and_as_an_object(cube: Cube, expected: xr.Dataset) -> None:
+    scenes = with_ucl([cube.scenes["june"]])
+    for driver in ("odc_cleansat.driver.CleansatDriver", CleansatDriver()):
+        found = loaded(cube, scenes, measurements=["ucl"], driver=driver)
+        np.testing.assert_array_equal(found.ucl, expected.ucl)
+
+
+def test_thresholds_and_models(cube: Cube, scene: xr.Dataset) -> None:
+    name = "unet-efficientnetb4-l2a-4b"
+    how = {"model": name, "thresholds": {"cloud": 0.9}}
+    grid = scene.odc.geobox.zoom_out(2)
+    expected = classify(scene, offset=-1000, geobox=grid, **how)
+    found = loaded(cube, with_ucl([cube.scenes["june"]], **how), measurements=["ucl"])
+    np.testing.assert_array_equal(found.ucl, expected.ucl)
+
+
+def test_each_scene_has_its_own_offset(cube: Cube) -> None:
+    scenes = with_ucl([cube.scenes["june"], cube.scenes["july"]])
+    found = loaded(cube, scenes, measurements=["ucl"])
+    for i, (name, offset) in enumerate({"june": -1000, "july": 0}.items()):
+        bands = cube.dc.load(datasets=[cube.scenes[name]], measurements=SIX, output_crs="EPSG:32633", resolution=10)  # fmt: skip
+        one = classify(bands, offset=offset, geobox=bands.odc.geobox.zoom_out(2))
+        np.testing.assert_array_equal(found.ucl[i], one.ucl[0])
+
+
+def test_the_index_is_not_changed(cube: Cube) -> None:
+    scene = cube.scenes["june"]
+    before = copy.deepcopy((scene.product.definition, scene.metadata_doc))
+    with_ucl([scene])
+    assert (scene.product.definition, scene.metadata_doc) == before
+    assert "ucl" not in cube.dc.index.products.get_by_name("s2_l2a").measurements
+
+
+# --- from STAC ------------------------------------------------------------------------
+
+
+def test_odc_stac(item: pystac.Item, expected: xr.Dataset) -> None:
+    how = {"bands": BANDS, "crs": "EPSG:32633", "resolution": 20, "driver": "cleansat"}
+    for chunks in ({}, {"chunks": {"x": 100, "y": 100}}):
+        found = odc.stac.load(with_ucl([item]), **how, **chunks)
+        np.testing.assert_array_equal(found.ucl, expected.ucl)
+        np.testing.assert_array_equal(found.ucl_confidence, expected.ucl_confidence)
+        np.testing.assert_array_equal(
+            enum_to_bool(found.ucl, ["cloud"]), found.ucl == CloudClass.CLOUD
+        )
+    assert "ucl" not in item.assets, "the caller's item is left alone"
+
+
+def test_odc_stac_with_a_configuration_of_its_own(item: pystac.Item) -> None:
+    how = {"bands": ["rot", "ucl"], "crs": "EPSG:32633", "resolution": 100}
+    with pytest.raises(ValueError, match="rot"):
+        odc.stac.load(with_ucl([item]), driver="cleansat", **how)
+    config = {"*": {"aliases": {"rot": "red"}}}
+    found = odc.stac.load(with_ucl([item]), driver=CleansatDriver(stac_cfg=config), **how)
+    assert (found.rot > 0).any()
+    assert (found.ucl != CloudClass.NODATA).any()
+
+
+# --- what is refused ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("driver", [None, "rio"])
+def test_without_the_driver_it_fails_loudly(cube: Cube, driver: str | None) -> None:
+    scenes = with_ucl([cube.scenes["june"]])
+    with pytest.raises((rasterio.errors.RasterioIOError, OSError), match="driver=cleansat"):
+        loaded(cube, scenes, measurements=["ucl"], driver=driver)
+    found = loaded(cube, scenes, measurements=["ucl"], driver=driver, skip_broken_datasets=True)
+    assert (found.ucl == CloudClass.NODATA).all()
+
+
+def test_stac_without_the_driver_fails_loudly(item: pystac.Item) -> None:
+    with pytest.raises(rasterio.errors.RasterioIOError, match="driver=cleansat"):
+        odc.stac.load(with_ucl([item]), bands=["ucl"], crs="EPSG:32633", resolution=100)
+
+
+def test_missing_bands(cube: Cube, item: pystac.Item) -> None:
+    del item.assets["nir"]
+    with pytest.raises(SceneError, match=r"S2B_33UVP_20240615_0_L2A: the scene lacks nir \(B08\)"):
+        with_ucl([item])
+    with pytest.raises(SceneError, match=f"dataset {cube.masks['june'].id}: the scene lacks blue"):
+        with_ucl([cube.masks["june"]])
+
+
+def test_unknown_model_and_threshold(cube: Cube) -> None:
+    with pytest.raises(ModelError, match="no model 'x'"):
+        with_ucl([cube.scenes["june"]], model="x")
+    with pytest.raises(ModelError, match="no class 'haze'"):
+        with_ucl([cube.scenes["june"]], thresholds={"haze": 0.5})
+
+
+def test_a_wrong_offset_is_noticed(cube: Cube) -> None:
+    with pytest.warns(ReflectanceWarning, match=f"dataset {cube.scenes['june'].id}: the offset 0"):
+        loaded(cube, with_ucl([cube.scenes["june"]], offset=0), measurements=["ucl"])
+
+
+def test_files_that_are_gone(cube: Cube) -> None:
+    scene = cube.scenes["june"]
+    document = copy.deepcopy(scene.metadata_doc)
+    document["measurements"]["nir"]["path"] = "file:///nowhere/B08.tif"
+    scenes = with_ucl([Dataset(scene.product, document, uri=scene.uri)])
+    with pytest.raises(SceneError, match=r"cannot read file:///nowhere/B08\.tif"):
+        loaded(cube, scenes)
+    with pytest.warns(GapWarning, match="nowhere"):
+        found = loaded(cube, scenes, skip_broken_datasets=True)
+    assert (found.ucl == CloudClass.NODATA).all()
+    assert (found.red != 0).any()
+
+
+def test_new_files_of_the_same_name_are_read_anew(cube: Cube, tmp_path: Path) -> None:
+    names = []
+    for seed in (1, 2):
+        SimulatedScene(shape=(300, 300), seed=seed).write(tmp_path / str(seed))
+    for seed in (1, 2):
+        for band in ("B02", "B03", "B04", "B08", "B11", "B12", "SCL"):
+            (tmp_path / f"{band}.tif").write_bytes(
+                (tmp_path / str(seed) / f"{band}.tif").read_bytes()
+            )
+        item = with_ucl([stac_item(tmp_path, cube.scenes["june"])])
+        names.append(odc.stac.load(item, bands=["ucl"], crs="EPSG:32633", resolution=20, driver="cleansat").ucl)  # fmt: skip
+    assert (names[0].values != names[1].values).any()
