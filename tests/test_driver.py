@@ -12,6 +12,7 @@ import odc.stac
 import pystac
 import pytest
 import rasterio
+import stackstac
 import xarray as xr
 from conftest import Cube
 from dask.distributed import Client, LocalCluster
@@ -58,7 +59,7 @@ def stac_item(folder: Path, dataset: Dataset) -> pystac.Item:
         dataset.extent.to_crs("EPSG:4326").json,
         list(dataset.extent.to_crs("EPSG:4326").boundingbox),
         dataset.center_time,
-        {"s2:processing_baseline": "05.10", "proj:code": "EPSG:32633"},
+        {"s2:processing_baseline": "05.10", "proj:code": "EPSG:32633", "proj:epsg": 32633},
         collection="sentinel-2-l2a",
         stac_extensions=["https://stac-extensions.github.io/projection/v2.0.0/schema.json"],
     )
@@ -199,6 +200,27 @@ def test_odc_stac_with_a_configuration_of_its_own(item: pystac.Item) -> None:
     found = odc.stac.load(with_ucl([item]), driver=CleansatDriver(stac_cfg=config), **how)
     assert (found.rot > 0).any()
     assert (found.ucl != CloudClass.NODATA).any()
+
+
+@pytest.mark.parametrize("where", ["topleft", "center"])
+def test_stackstac(item: pystac.Item, scene: xr.Dataset, where: str) -> None:
+    """By default stackstac's coordinates are those of the pixels' corners, not of their centres."""
+    expected = classify(scene, offset=-1000)
+    how = {"assets": SIX, "resolution": 10, "epsg": 32633, "xy_coords": where, "chunksize": 256}
+    integers = stackstac.stack(
+        [item], dtype="uint16", fill_value=np.uint16(0), rescale=False, **how
+    )
+    found = classify(integers, offset=-1000)
+    assert found.ucl.chunks is not None
+    np.testing.assert_array_equal(found.ucl, expected.ucl)
+    assert (found.ucl == CloudClass.CLOUD).equals(
+        (found.ucl == CloudClass.CLOUD).reindex_like(integers)
+    )
+    floats = stackstac.stack([item], **how)
+    with pytest.raises(SceneError, match="scale=1/10000"):
+        classify(floats).compute()
+    found = classify(floats, offset=-1000, scale=1e-4)
+    assert np.mean(found.ucl.values == expected.ucl.values) > 0.999
 
 
 # --- what is refused ------------------------------------------------------------------
