@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
@@ -159,7 +160,9 @@ def classify(
     output = _output(finest(bands.values()), geobox, resolution)
     names = ["ucl"] + ["ucl_confidence"] * confidence + ["ucl_probability"] * probabilities
     dates = _dates(bands)
-    layers = [_layers(how, date, output, names, watch) for date in dates]
+    # Dask would fuse reading into each part of a scene by itself, and so read what several need several times.
+    with dask.config.set({"optimization.fuse.active": False}):
+        layers = [_layers(how, date, output, names, watch) for date in dates]
     same = next((band.data for band in bands.values() if band.grid == output), None)
     result: xr.Dataset = _dataset(layers, names, output, same, time, chosen)
     if dilation:
@@ -293,7 +296,7 @@ def _grid(data: xr.Dataset | xr.DataArray, model: Model) -> GeoBox:
         raise SceneError(
             f"the scene's pixels are {coarse:.0f} m wide, too coarse for {model.name}, which was "
             f"trained at {model.resolution:g} m. Load the bands at {COARSEST * model.resolution:g} m "
-            "or finer, and classify with geobox= to get the mask on a coarse grid."
+            "or finer, and ask for the mask on a coarse grid: with geobox=, or reproject in a recipe."
         )
     return grid
 

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -37,7 +37,7 @@ from .classification import (
 from .errors import ReflectanceWarning, SceneError
 from .grids import Band
 from .models import get_model
-from .sources import BandFile, SceneFiles, local_path
+from .sources import BandFile, SceneFiles, local_path, reading
 
 ADDRESS = "cleansat://this-band-needs/driver=cleansat"
 """How addresses that only our driver can open begin. Who cannot reads there what to do."""
@@ -140,7 +140,7 @@ def compute_layer(recipe: Recipe, layer: str, target: GeoBox) -> np.ndarray:
     """
     how = recipe.how()
     result = np.full(target.shape, EMPTY[layer], dtype="uint8")
-    with _reading(recipe):
+    with reading(recipe.label):
         bands = [file.open() for file in recipe.files]
         key = (recipe.model, recipe.files, recipe.offset, recipe.scale, _stamps(recipe.files))
         rows, columns = block_slices(bands, target)
@@ -167,21 +167,6 @@ def _infer(recipe: Recipe, how: How, bands: Sequence[Band], grid: GeoBox) -> np.
             stacklevel=2,
         )
     return answer
-
-
-@contextlib.contextmanager
-def _reading(recipe: Recipe) -> Iterator[None]:
-    """Say of which scene a file cannot be read."""
-    from rasterio.errors import RasterioError
-
-    try:
-        yield
-    except SceneError as error:
-        raise SceneError(f"{recipe.label}: {error}") from error.__cause__
-    except (RasterioError, OSError) as error:
-        raise SceneError(
-            f"{recipe.label}: cannot read its files: {error.__cause__ or error}. Are they whole?"
-        ) from error
 
 
 def _stamps(files: Sequence[BandFile]) -> tuple[int, ...]:

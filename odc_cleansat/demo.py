@@ -16,11 +16,9 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from .classes import CloudClass, class_percent, scl_to_ucl
-from .classification import classify
 from .cube import embedded_cube, make_folder
 from .engines import get_engine
-from .eo3 import read_document
-from .errors import ReflectanceWarning, SceneError
+from .errors import ReflectanceWarning
 from .grids import box_geobox, crs_name, model_grid
 from .index import (
     MASK_PRODUCT,
@@ -31,18 +29,16 @@ from .index import (
     resolve_dataset,
     scene_product,
 )
-from .models import Model, get_model
-from .product import Provenance, is_intact, mask_folder, mask_id, write_mask
-from .reflectance import QUANTIFICATION, Offset, OffsetCheck, resolve_offset
+from .masking import MaskJob, mask_grid
+from .models import get_model
+from .reflectance import QUANTIFICATION, Offset, OffsetCheck
 from .review import accuracy, agreement, compare
 from .scenes import SceneFolder, open_scene, write_scene_document
+from .sources import reading
 
 if TYPE_CHECKING:
     from datacube import Datacube
     from datacube.model import Dataset
-
-MASK_RESOLUTION = 20.0
-"""Pixel size of a mask in metres where there is no SCL whose grid it could take."""
 
 
 class Reporter(Protocol):
@@ -129,7 +125,7 @@ def run_demo(
         get_model(model)  # before anything is made
     make_folder(out)
     folder = _simulate(out, report) if scene is None else open_scene(scene, moment)
-    chosen = get_model(model, bands=folder.bands)
+    get_model(model, bands=folder.bands)
     with contextlib.ExitStack() as stack:
         with report.step("Starting the embedded datacube"):
             dc = stack.enter_context(embedded_cube(out, keep_running=keep_running))
@@ -142,14 +138,14 @@ def run_demo(
             if document not in before:
                 stack.enter_context(_removed_on_failure(document))
             found = resolve_dataset(dc, document)
-        chosen_offset = resolve_offset(found.metadata_doc["properties"], offset)
-        written, computed = _mask(dc, found, chosen, chosen_offset, out / "products", report)
+        job = MaskJob(found, out / "products", model, offset)
+        written, computed = _mask(job, dc, report)
         indexed, mask = add_dataset(dc, document), add_dataset(dc, written)
         with report.step("Loading it back with dc.load at three grids"):
             recalled = _recall(dc, indexed, mask)
-        _check_offset(recalled[0].data, chosen_offset)
+        _check_offset(recalled[0].data, job.offset)
         with report.step("Drawing the comparison"):
-            figure = _figure(recalled[0].data, folder, chosen_offset, out / "compare.png")
+            figure = _figure(recalled[0].data, folder, job.offset, out / "compare.png")
     table = _table(recalled[0].data, _truth(folder, recalled[0].data))
     return DemoResult(indexed, mask, computed, recalled, figure, table)
 
@@ -174,107 +170,31 @@ def _removed_on_failure(document: Path) -> Iterator[None]:
         raise
 
 
-def _mask(
-    dc: Datacube,
-    scene: Dataset,
-    model: Model,
-    offset: Offset,
-    root: Path,
-    report: Reporter,
-) -> tuple[Path, bool]:
+def _mask(job: MaskJob, dc: Datacube, report: Reporter) -> tuple[Path, bool]:
     """The document of a scene's mask, and whether it had to be computed."""
-    source = read_document(scene.metadata_doc)
-    finest, output = _grids(scene)
-    dataset_id = mask_id(scene.id, model, abs(output.resolution.x), offset.value)
-    folder = root / mask_folder(dataset_id, source)
-    if is_intact(folder):
-        known = find_dataset(dc, dataset_id)
+    if document := job.document:
+        known = find_dataset(dc, job.id)
         state = "indexed already" if known else "written already, and indexed now"
-        report.say(f"The mask is {state} ({dataset_id}): nothing is computed.")
-        return next(folder.glob("*.odc-metadata.yaml")), False
-    if folder.exists():
-        report.say(f"The mask in {folder} is damaged: it is made anew.")
-    with report.step(f"Loading the model {model.name}"):
-        engine = get_engine(model)
+        report.say(f"The mask is {state} ({job.id}): nothing is computed.")
+        return document, False
+    if job.folder.exists():
+        report.say(f"The mask in {job.folder} is damaged: it is made anew.")
+    with report.step(f"Loading the model {job.model.name}"):
+        get_engine(job.model)
     with report.step("Classifying") as progress:
-        bands = _load(
-            dc,
-            scene,
-            like=finest,
-            measurements=model.bands,
-            dask_chunks={finest.dimensions[0]: 2048},
-        )
-        mask = classify(
-            bands.isel(time=0), model=model, geobox=output, confidence=True, offset=offset.value
-        )
-        mask = _compute(mask, scene, progress)
-    with report.step("Packaging the mask: COG, EO3, STAC, checksums"):
-        provenance = Provenance(offset, engine.name, engine.precision)
-        document = write_mask(mask, source, model, provenance, dataset_id, root)
-    return document, True
-
-
-def _grids(scene: Dataset) -> tuple[GeoBox, GeoBox]:
-    """The finest grid of a scene, and the one for its mask: the SCL's, or 20 m."""
-    document = scene.metadata_doc
-    grids = {
-        name: GeoBox(grid["shape"], _affine(grid["transform"]), scene.crs)
-        for name, grid in document["grids"].items()
-    }
-    finest = min(grids.values(), key=lambda grid: abs(grid.resolution.x))
-    if scl := document["measurements"].get("scl"):
-        return finest, grids[scl.get("grid", "default")]
-    if finest.crs.geographic or abs(finest.resolution.x) >= MASK_RESOLUTION:
-        return finest, finest
-    return finest, GeoBox.from_bbox(
-        finest.boundingbox, finest.crs, resolution=MASK_RESOLUTION, tight=True
-    )
-
-
-def _affine(values: list[float]) -> Any:
-    from affine import Affine
-
-    return Affine(*values[:6])
+        return job.run(progress), True
 
 
 def _load(dc: Datacube, dataset: Dataset, **how: Any) -> xr.Dataset:
     """Plain `dc.load` of one dataset."""
-    with _reading(dataset):
+    with reading(f"dataset {dataset.id}"):
         loaded: xr.Dataset = dc.load(product=dataset.product.name, datasets=[dataset], **how)
     return loaded
 
 
-@contextlib.contextmanager
-def _reading(dataset: Dataset) -> Iterator[None]:
-    """Tell of files that cannot be read as such."""
-    from rasterio.errors import RasterioError
-
-    try:
-        yield
-    except (RasterioError, OSError) as error:
-        raise SceneError(
-            f"cannot read {dataset.uri}: {error.__cause__ or error}. Are its files there, and whole?"
-        ) from error
-
-
-def _compute(mask: xr.Dataset, scene: Dataset, progress: Callable[[int, int], None]) -> xr.Dataset:
-    """Compute a lazy mask, counting dask's tasks."""
-    from dask.callbacks import Callback
-
-    def count(
-        key: str, value: object, graph: object, state: dict[str, Any], worker: object
-    ) -> None:
-        done = len(state["finished"])
-        progress(done, done + sum(len(state[k]) for k in ("ready", "waiting", "running")))
-
-    with _reading(scene), Callback(posttask=count):
-        computed: xr.Dataset = mask.compute(scheduler="threads")
-    return computed
-
-
 def _recall(dc: Datacube, scene: Dataset, mask: Dataset) -> list[Recalled]:
     """Scene and mask together on the scene's own grid, in web Mercator, and in an area at 10 m."""
-    _, own = _grids(scene)
+    own = mask_grid(scene)
     colours = [b for b in ("red", "green", "blue", "nir", "scl") if b in scene.measurements]
     nearest = {"scl": "nearest", "ucl": "nearest", "ucl_confidence": "nearest", "*": "average"}
 

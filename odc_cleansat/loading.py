@@ -170,16 +170,18 @@ def _scenes(
     dc: Datacube, product: str | None, datasets: Iterable[Dataset] | None, like: Any, query: Any
 ) -> list[Dataset]:
     if datasets is not None:
-        found = list(datasets)
-        if not found:
+        given = list(datasets)
+        if not given:
             raise CubeError("datasets= is empty; pass at least one, or a product and a query.")
-        return found
+        return given
     known = sorted(each.name for each in dc.index.products.get_all())
     if product not in known:
         listed = f"it has {', '.join(known)}" if known else "it has none yet"
         raise CubeError(f"the index has no product {product!r}; {listed}.")
     try:
-        found = dc.find_datasets(product=product, like=like, ensure_location=True, **query)
+        found: list[Dataset] = dc.find_datasets(
+            product=product, like=like, ensure_location=True, **query
+        )
     except (LookupError, TypeError, ValueError) as error:
         detail = " ".join(str(each) for each in error.args)
         raise CubeError(f"the query cannot be understood: {detail}") from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlparse
@@ -131,3 +132,24 @@ def local_path(uri: str) -> str:
     """A ``file://`` URL as a path; anything else as it is."""
     parts = urlparse(uri)
     return url2pathname(parts.path) if parts.scheme == "file" else uri
+
+
+@contextlib.contextmanager
+def reading(label: str) -> Iterator[None]:
+    """Say of which scene a file cannot be read.
+
+    Raises
+    ------
+    SceneError
+        For an error of rasterio or the system in the block.
+    """
+    from rasterio.errors import RasterioError
+
+    try:
+        yield
+    except SceneError as error:
+        raise SceneError(f"{label}: {error}") from error.__cause__
+    except (RasterioError, OSError) as error:
+        raise SceneError(
+            f"{label}: cannot read its files: {error.__cause__ or error}. Are they there, and whole?"
+        ) from error

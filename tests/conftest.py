@@ -117,11 +117,9 @@ SIMULATED = {
 @pytest.fixture(scope="session")
 def cube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cube]:
     """A real Postgres with three simulated scenes and two masks, for tests that only read it."""
-    from odc_cleansat import get_model
     from odc_cleansat.cube import embedded_cube
-    from odc_cleansat.demo import _mask
     from odc_cleansat.index import MASK_PRODUCT, add_dataset, add_product, product_definition
-    from odc_cleansat.reflectance import resolve_offset
+    from odc_cleansat.masking import MaskJob
     from odc_cleansat.scenes import open_scene, write_scene_document
 
     folder = tmp_path_factory.mktemp("cube")
@@ -133,9 +131,5 @@ def cube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cube]:
             opened = open_scene(scene.write(folder / name))
             scenes[name] = add_dataset(dc, write_scene_document(opened, folder / "scenes"))
             if name != "west":
-                offset = resolve_offset(scenes[name].metadata_doc["properties"])
-                document, _ = _mask(
-                    dc, scenes[name], get_model(), offset, folder / "products", Recorder()
-                )
-                masks[name] = add_dataset(dc, document)
+                masks[name] = add_dataset(dc, MaskJob(scenes[name], folder / "products").run())
         yield Cube(dc, folder, scenes, masks)

@@ -135,6 +135,22 @@ def test_every_window_is_answered_once(scene: xr.Dataset, monkeypatch: pytest.Mo
     assert len(answered) == len(set(answered)) > 4
 
 
+def test_every_chunk_is_read_once(scene: xr.Dataset) -> None:
+    reads: list[object] = []
+
+    def read(block: np.ndarray, block_info: object = None) -> np.ndarray:
+        reads.append(str(block_info))
+        return block
+
+    lazy = scene.chunk({"y": 130, "x": 200}).map(
+        lambda b: b.copy(data=b.data.map_blocks(read, dtype=b.dtype, meta=b.data._meta))
+    )
+    reads.clear()
+    classify(lazy, **HOW).compute(scheduler="threads")
+    chunks = sum(band.data.npartitions for band in lazy[SIX].data_vars.values())
+    assert len(reads) == chunks
+
+
 # --- options --------------------------------------------------------------------------
 
 

@@ -78,7 +78,7 @@ def test_the_mask_is_found_right(first: DemoResult, scene: Path) -> None:
 def test_every_step_is_told_and_the_long_one_counted(first: DemoResult, told: Recorder) -> None:
     assert first.computed
     assert [line.split()[0] for line in told.lines] == [
-        "Starting", "Describing", "Loading", "Classifying", "Packaging", "Loading", "Drawing",
+        "Starting", "Describing", "Loading", "Classifying", "Loading", "Drawing",
     ]  # fmt: skip
     done, total = told.counted["Classifying"]
     assert done == total > 0
@@ -258,7 +258,7 @@ def test_the_second_run_computes_nothing(
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("the second run must not classify")
 
-    monkeypatch.setattr("odc_cleansat.demo.classify", forbidden)
+    monkeypatch.setattr("odc_cleansat.masking.classify", forbidden)
     monkeypatch.setattr("odc_cleansat.demo.get_engine", forbidden)
     before = files(out / "products")
     second = run_demo(out, recorder, scene=scene, keep_running=True)

@@ -1,0 +1,357 @@
+"""`UNetMask`: the UCL as a transform of datacube's virtual products.
+
+The only module that imports `datacube.virtual`, which datacube 2.0 will no longer have;
+:func:`odc_cleansat.load` and the reader driver outlive it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+import warnings
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from importlib import resources
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from datacube.migration import ODC2DeprecationWarning
+
+from .classes import CONFIDENCE_NODATA, CloudClass, flags_definition
+from .errors import ModelError, SceneError
+from .models import Model, get_model
+from .reflectance import QUANTIFICATION, S2_BANDS, find_bands
+from .sources import dataset_files
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", ODC2DeprecationWarning)
+    from datacube.virtual import DEFAULT_RESOLVER, Measurement, Transformation, catalog_from_yaml
+    from datacube.virtual.impl import Reproject, Transform
+
+if TYPE_CHECKING:
+    from datacube.model import Dataset
+    from datacube.virtual.catalog import Catalog
+    from datacube.virtual.impl import VirtualDatasetBox
+
+TRANSFORM = "unet_mask"
+"""The name that recipes may use instead of the dotted path."""
+
+CATALOG = "s2_l2a_ucl.virtual.yaml"
+
+_REFLECTIVE = {
+    name.lower() for band, others in S2_BANDS.items() for name in (band, *others) if band != "scl"
+}
+
+
+class UNetMask(Transformation):  # type: ignore[misc]
+    """Add the UNet classification layer to Sentinel-2 bands, in a virtual product's recipe.
+
+    Used in YAML as ``transform: odc_cleansat.virtual.UNetMask``, or ``transform: unet_mask`` after
+    ``import odc_cleansat``. The input must have the model's bands, under any of their names in
+    :data:`~odc_cleansat.reflectance.S2_BANDS`, on a grid not coarser than 1.5 times the model's
+    resolution. The result is that of :func:`~odc_cleansat.classify`, lazy with ``dask_chunks``.
+
+    A transform is given the pixels that were asked for and no others. Near the edge of the loaded
+    extent, within about the overlap of the model's windows, a class can therefore differ from
+    the one in the whole scene; :func:`odc_cleansat.load` has no such edge.
+
+    Parameters
+    ----------
+    model
+        Name of a model; by default the best whose bands the input has.
+    confidence
+        Also give ``ucl_confidence``.
+    keep
+        The input bands that stay beside ``ucl``: all (true), none (false), or a list of names.
+    reflectance
+        Turn the bands that stay, other than SCL, into surface reflectance: float32, NaN
+        without data.
+    thresholds
+        Class label to probability, see :func:`~odc_cleansat.classify`.
+    dilation
+        ``cloud`` and ``shadow`` to metres on the ground.
+    offset
+        Radiometric offset of all datasets, in digital numbers, e.g. -1000:
+        ``reflectance = (DN + offset) * scale``. By default the metadata of each dataset decides,
+        as :func:`~odc_cleansat.reflectance.resolve_offset` reads it; floating-point bands
+        are reflectance and have none. The metadata is at hand only while datacube loads the
+        recipe: :meth:`compute` called by itself takes 0.
+    scale
+        Reflectance per digital number, by default 1/10000 for integers and 1 for
+        floating-point bands.
+
+    Raises
+    ------
+    ModelError
+        If the model or a parameter is unknown, or a value is of the wrong kind. Datacube
+        makes the transform only when it computes, so this appears after the input was read.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str | None = None,
+        confidence: bool = False,
+        keep: bool | Sequence[str] = True,
+        reflectance: bool = False,
+        thresholds: Mapping[str, float] | None = None,
+        dilation: Mapping[str, float] | None = None,
+        offset: float | None = None,
+        scale: float | None = None,
+        **unknown: Any,
+    ) -> None:
+        # Datacube reports any TypeError raised here without its message.
+        if unknown:
+            raise ModelError(
+                f"{TRANSFORM} has no parameter {', '.join(unknown)}; it has model, confidence, keep, "
+                "reflectance, thresholds, dilation, offset and scale. What concerns a product stands "
+                "with the product, under `input`."
+            )
+        if model is not None:
+            get_model(_checked("model", model, str, "the name of a model"))
+        self.model = model
+        self.confidence = _checked("confidence", confidence, bool, "true or false")
+        self.reflectance = _checked("reflectance", reflectance, bool, "true or false")
+        self.keep = _checked("keep", keep, (bool, list, tuple), "true, false or a list of bands")
+        self.thresholds = _numbers("thresholds", thresholds)
+        self.dilation = _numbers("dilation", dilation)
+        self.offset = None if offset is None else _number("offset", offset)
+        self.scale = None if scale is None else _number("scale", scale)
+
+    def measurements(self, input_measurements: Mapping[str, Measurement]) -> dict[str, Measurement]:
+        """Describe the output.
+
+        Parameters
+        ----------
+        input_measurements
+            Name to measurement of the input product.
+
+        Returns
+        -------
+        dict
+            The bands that stay, and ``ucl``, uint8, nodata 0, with ``flags_definition``, and with
+            `confidence` ``ucl_confidence``, uint8 percent, nodata 255.
+
+        Raises
+        ------
+        SceneError
+            If the input lacks bands of the model or of `keep`.
+        """
+        model = self._model(input_measurements)
+        found = {name: input_measurements[name] for name in self._kept(input_measurements)}
+        for name in self._reflective(found):
+            changed = {"dtype": "float32", "nodata": float("nan"), "units": "1"}
+            found[name] = Measurement(**{**found[name], **changed})
+        found["ucl"] = Measurement(
+            name="ucl",
+            dtype="uint8",
+            nodata=int(CloudClass.NODATA),
+            units="1",
+            flags_definition=flags_definition([CloudClass.NODATA, *sorted(model.classes)]),
+        )
+        if self.confidence:
+            found["ucl_confidence"] = Measurement(
+                name="ucl_confidence", dtype="uint8", nodata=CONFIDENCE_NODATA, units="percent"
+            )
+        return found
+
+    def compute(self, data: xr.Dataset) -> xr.Dataset:
+        """Classify what was loaded.
+
+        Parameters
+        ----------
+        data
+            Bands with dims ``(time, y, x)``, from datacube; lazy or not.
+
+        Returns
+        -------
+        xarray.Dataset
+            The same grid with the bands that :meth:`measurements` names.
+
+        Raises
+        ------
+        SceneError
+            If bands are missing, the query matched no dataset, the grid is too coarse, or this is
+            the input of ``reproject`` with dask, which datacube cannot do.
+        ModelError
+            If an option names a class that the model does not have.
+        """
+        loading = _loading()
+        model = self._model(data.data_vars)
+        if 0 in data.sizes.values():
+            raise SceneError(
+                f"there is nothing to classify: the query matches no dataset, or no pixel "
+                f"({dict(data.sizes)}). Check the product, the time and the area; "
+                "`datacube dataset search` lists what the index has."
+            )
+        bands = data[list(find_bands(data.data_vars, model.bands).values())]
+        kept = data[self._kept(data.data_vars)]
+        offsets = self._offsets(bands, loading)
+        if self.reflectance:
+            kept = kept.assign(
+                {name: self._to_reflectance(kept[name], offsets) for name in self._reflective(kept)}
+            )
+        mask = self._classify(bands, model, offsets)
+        # Without their coordinates, which could differ from these in the last digit.
+        found: xr.Dataset = kept.assign({n: (b.dims, b.data, b.attrs) for n, b in mask.items()})
+        return found
+
+    def _model(self, names: Iterable[Hashable]) -> Model:
+        """The model, for which the bands suffice."""
+        try:
+            model = get_model(self.model, bands=names)
+            find_bands(names, model.bands)
+        except SceneError as error:
+            raise SceneError(
+                f"{TRANSFORM}: {error} In a recipe, `measurements` stands with the product under "
+                "`input`; given to load(), it selects there too."
+            ) from error
+        return model
+
+    def _kept(self, names: Iterable[Hashable]) -> list[str]:
+        """Names of the input bands that stay."""
+        available = [str(name) for name in names]
+        kept = list(self.keep or []) if self.keep is not True else available
+        if missing := [str(name) for name in kept if name not in available]:
+            raise SceneError(
+                f"{TRANSFORM} is to keep {', '.join(missing)}, which the input does not have; it has "
+                f"{', '.join(available)}."
+            )
+        if taken := {"ucl", "ucl_confidence"} & set(kept):
+            raise SceneError(
+                f"the input has {' and '.join(sorted(taken))} already; leave out {TRANSFORM}, or list "
+                "the other bands in `keep`."
+            )
+        return kept
+
+    def _reflective(self, names: Iterable[Hashable]) -> list[str]:
+        """Names of the bands that are to become reflectance."""
+        if not self.reflectance:
+            return []
+        return [str(name) for name in names if str(name).lower() in _REFLECTIVE]
+
+    def _offsets(self, bands: xr.Dataset, loading: VirtualDatasetBox | None) -> list[float]:
+        """The radiometric offset of each time step."""
+        steps = bands.sizes["time"]
+        if self.offset is not None:
+            return [self.offset] * steps
+        if loading is None or any(b.dtype.kind == "f" for b in bands.data_vars.values()):
+            return [0] * steps
+        found: list[float] = []
+        for datasets in loading.input_datasets().values:
+            offsets = {o for each in datasets if (o := _offset(each)) is not None}
+            if len(offsets) > 1:
+                raise SceneError(
+                    f"datasets that are fused have the radiometric offsets {sorted(offsets)}; load "
+                    "them with group_by='time', or with odc_cleansat.load(), which masks before it fuses."
+                )
+            found.append(offsets.pop() if offsets else 0)
+        return found
+
+    def _to_reflectance(self, band: xr.DataArray, offsets: list[float]) -> xr.DataArray:
+        found = band.astype("float32")
+        if band.dtype.kind != "f":
+            offset = xr.DataArray(np.asarray(offsets, dtype="float32"), dims="time")
+            per_dn = np.float32(1 / QUANTIFICATION if self.scale is None else self.scale)
+            valid = band != band.attrs.get("nodata", 0)
+            found = ((found + offset) * per_dn).where(valid)
+        reflectance: xr.DataArray = found.assign_attrs(
+            {**band.attrs, "nodata": np.nan, "units": "1"}
+        )
+        return reflectance
+
+    def _classify(self, bands: xr.Dataset, model: Model, offsets: list[float]) -> xr.Dataset:
+        """The UCL, time steps of one offset together."""
+        from .classification import classify
+
+        # Said explicitly, an area without any data is no error: it is nodata.
+        geobox = next(iter(bands.data_vars.values())).odc.geobox
+        parts = []
+        for offset, run in groupby(range(len(offsets)), offsets.__getitem__):
+            first, *others = run
+            part = classify(
+                bands.isel(time=slice(first, first + 1 + len(others))),
+                model=model,
+                geobox=geobox,
+                confidence=self.confidence,
+                thresholds=self.thresholds,
+                dilation=self.dilation,
+                offset=offset,
+                scale=self.scale,
+            )
+            parts.append(part)
+        return xr.concat(parts, "time", coords="minimal", compat="override", join="override")
+
+
+def catalog() -> Catalog:
+    """The recipes that come with this package, made for the product ``s2_l2a``.
+
+    Returns
+    -------
+    datacube.virtual.catalog.Catalog
+        Name to virtual product, e.g. ``catalog()["s2_l2a_with_ucl"].load(dc, ...)``.
+    """
+    folder = resources.files("odc_cleansat.product_definitions")
+    return catalog_from_yaml(folder.joinpath(CATALOG).read_text(encoding="utf-8"))
+
+
+def register() -> None:
+    """Make the transform known as ``unet_mask``; harmless when repeated."""
+    if TRANSFORM not in DEFAULT_RESOLVER.lookup_table["transform"]:
+        DEFAULT_RESOLVER.register("transform", TRANSFORM, UNetMask)
+
+
+def _loading() -> VirtualDatasetBox | None:
+    """What datacube is loading, if it is datacube that calls.
+
+    A transformation is given pixels; which datasets they are of, and what becomes of the result,
+    only the calling frames know.
+    """
+    loading = None
+    for frame, _ in traceback.walk_stack(sys._getframe()):
+        if frame.f_code is Transform.fetch.__code__ and loading is None:
+            loading = frame.f_locals["grouped"]
+        if (
+            frame.f_code is Reproject.fetch.__code__
+            and frame.f_locals["load_settings"].get("dask_chunks") is not None
+        ):
+            raise SceneError(
+                "datacube cannot `reproject` with dask_chunks. Load without them; or leave "
+                "`reproject` out of the recipe and pass output_crs and resolution to load(); or use "
+                "odc_cleansat.load(), which is lazy on any grid."
+            )
+    return loading
+
+
+def _offset(dataset: Dataset) -> float | None:
+    """The radiometric offset of a dataset, digital numbers; None for what has no bands, such as masks."""
+    found = dataset_files(dataset)
+    try:
+        find_bands(found.files, ["red"])
+    except SceneError:
+        return None
+    return found.offset().value
+
+
+def _checked(name: str, value: Any, kind: type | tuple[type, ...], wanted: str) -> Any:
+    if not isinstance(value, kind):
+        raise ModelError(f"{TRANSFORM}: {name} is {value!r}; it must be {wanted}.")
+    return value
+
+
+def _number(name: str, value: Any) -> float:
+    with contextlib.suppress(TypeError, ValueError):
+        return float(value)  # YAML reads 1e-4 as text
+    raise ModelError(f"{TRANSFORM}: {name} is {value!r}; it must be a number.")
+
+
+def _numbers(name: str, values: Any) -> dict[str, float] | None:
+    if values is None:
+        return None
+    _checked(name, values, Mapping, "a mapping of classes to numbers")
+    return {label: _number(f"{name}.{label}", value) for label, value in values.items()}
+
+
+register()
