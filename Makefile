@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= cleansat-demo
 
-.PHONY: demo test lint bench clean help
+.PHONY: demo test test-programs lint bench clean help
 
 help:
 	@echo "make demo   mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
 	@echo "make test   run all tests"
+	@echo "make test-programs   as root on Debian, install PostGIS and odc-stats, without which some tests skip"
 	@echo "make lint   check style and types"
 	@echo "make bench  measure speed, memory and seams against a peer (ARGS=--quick to try it)"
 	@echo "make clean  stop the demo's database and remove what was made"
@@ -39,6 +40,12 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest $(ARGS)
 
+test-programs: $(BIN)/python
+	apt-get update --quiet --quiet
+	DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --quiet --no-install-recommends \
+	  postgresql postgresql-15-postgis-3 >/dev/null
+	PYTHON=$(BIN)/python tests/make_stats_env.sh
+
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,4 +56,4 @@ bench: $(VENV)/bench.stamp
 
 clean:
 	[ ! -x $(BIN)/cleansat ] || $(BIN)/cleansat demo --stop --out $(OUT)
-	rm -rf $(VENV) $(OUT) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-stats $(OUT) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

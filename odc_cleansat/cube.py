@@ -130,11 +130,13 @@ def _start(folder: Path) -> tuple[PostgresServer, bool]:
             f"{' '.join(repr(c) for c in sorted(awkward))}. Choose another with --out."
         )
     try:
-        # Never stopped by the package itself at exit: who starts it here decides.
-        server = pgserver.get_server(data, cleanup_mode=None, start=False)
-        before = _process(data)
-        # Asked each time: a server known to this process may have been stopped since.
-        server.start()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
+            # Never stopped by the package itself at exit: who starts it here decides.
+            server = pgserver.get_server(data, cleanup_mode=None, start=False)
+            before = _process(data)
+            # Asked each time: a server known to this process may have been stopped since.
+            server.start()
     except (OSError, RuntimeError, ValueError, AssertionError, subprocess.SubprocessError) as error:
         log = f" Its log is {data / 'log'}." if (data / "log").exists() else ""
         raise CubeError(
@@ -157,12 +159,12 @@ def _needed(module: str) -> ModuleType:
     import platformdirs
 
     with warnings.catch_warnings(), contextlib.suppress(OSError):
-        warnings.simplefilter("ignore", RuntimeWarning)  # XDG_RUNTIME_DIR is not set
+        warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
         # Where this folder is missing, pgserver locks a file in /tmp that other users cannot open.
         platformdirs.user_runtime_path("python_PostgresServer").mkdir(parents=True, exist_ok=True)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
+            warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
             return import_module(module)
     except ImportError as error:
         raise CubeError(

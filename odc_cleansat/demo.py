@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,12 +16,13 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from .classes import CloudClass, class_percent, scl_to_ucl
-from .cube import embedded_cube, make_folder
+from .cube import CONFIG_NAME, embedded_cube, make_folder
 from .engines import get_engine
 from .errors import ReflectanceWarning
 from .grids import box_geobox, crs_name, model_grid
 from .index import (
     MASK_PRODUCT,
+    SCENE_PRODUCT,
     add_dataset,
     add_product,
     find_dataset,
@@ -148,6 +149,53 @@ def run_demo(
             figure = _figure(recalled[0].data, folder, job.offset, out / "compare.png")
     table = _table(recalled[0].data, _truth(folder, recalled[0].data))
     return DemoResult(indexed, mask, computed, recalled, figure, table)
+
+
+EXAMPLE_DATES = (
+    "2024-06-05", "2024-06-15", "2024-06-25", "2024-07-05", "2024-07-15", "2024-07-25", "2024-08-04",
+)  # fmt: skip
+
+
+def example_cube(folder: str | Path, dates: Sequence[str] = EXAMPLE_DATES) -> Datacube:
+    """A datacube to try things on: simulated scenes of one place, the first two with indexed masks.
+
+    Called again with the same folder, it finds everything there. The database goes on running, for
+    others to use, until :func:`~odc_cleansat.cube.stop_cube`.
+
+    Parameters
+    ----------
+    folder
+        Where everything is kept; made if missing.
+    dates
+        Days of the scenes, ISO 8601. Each has other clouds over the same land.
+
+    Returns
+    -------
+    datacube.Datacube
+        Connected, with the products ``s2_l2a`` and ``s2_l2a_ucl``.
+
+    Raises
+    ------
+    CleansatError
+        If the folder cannot be written, or the database does not start.
+    """
+    from datacube import Datacube as DatacubeClass
+
+    from .synthetic import SimulatedScene
+
+    folder = Path(folder)
+    with embedded_cube(folder, keep_running=True) as dc:
+        for product in (SCENE_PRODUCT, MASK_PRODUCT):
+            add_product(dc, product_definition(product))
+        for i, day in enumerate(dates):
+            scene = folder / "simulated" / day
+            if not scene.exists():
+                SimulatedScene(shape=(900, 900), seed=5, datetime=f"{day}T10:10:31Z").write(scene)
+            dataset = add_dataset(dc, write_scene_document(open_scene(scene), folder / "scenes"))
+            if i < 2:
+                job = MaskJob(dataset, folder / "products")
+                add_dataset(dc, job.document or job.run())
+    return DatacubeClass(config=str(folder / CONFIG_NAME), app="odc-cleansat")
 
 
 def _simulate(out: Path, report: Reporter) -> SceneFolder:

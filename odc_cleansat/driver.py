@@ -21,9 +21,7 @@ from rasterio.errors import RasterioError
 from .classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, flags_definition, ucl_attrs
 from .computed import ADDRESS, COMPUTED, Recipe, compute_layer, recipe_for
 from .errors import GapWarning, SceneError
-from .recalling import TILE
-from .recalling import _indices as pixel_indices
-from .recalling import _tiles as tiles
+from .pixels import pixel_indices, tiles
 from .sources import BandFile, dataset_files, item_files, local_path
 
 if TYPE_CHECKING:
@@ -314,7 +312,7 @@ def _nearest(file: BandFile, target: GeoBox, fill: float) -> np.ndarray:
     result = np.full(target.shape, fill, dtype="uint8")
     with rasterio.open(local_path(file.uri)) as opened:
         grid = GeoBox.from_rio(opened)
-        for roi in (roi for row in tiles(target.shape, TILE, TILE) for roi in row):
+        for roi in (roi for row in tiles(target.shape, 512, 512) for roi in row):
             inside, row, column = pixel_indices(target[roi], grid)
             if inside.any():
                 top, left = row.min(), column.min()

@@ -15,13 +15,13 @@ import xarray as xr
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
-from odc.geo.overlap import compute_reproject_roi
 from odc.geo.warp import rio_reproject
 from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
 from .errors import SceneError
+from .pixels import Roi, reach
 from .reflectance import QUANTIFICATION
 from .windows import Box, grid_box
 
@@ -33,8 +33,6 @@ that agrees with an unresampled run in 96.7 % of the pixels on average, averagin
 TOLERANCE = 1e-4
 """Greatest error of the coordinates in a reprojection, source pixels. GDAL interpolates coordinates along
 rows to within 1/8 of a pixel by default, and then the answer depends on the block asked for."""
-
-Roi = tuple[slice, slice]
 
 
 class Band(NamedTuple):
@@ -108,12 +106,18 @@ def box_geobox(box: Box, crs: CRS, resolution: float) -> GeoBox:
 
 def overlap(source: GeoBox, target: GeoBox) -> Roi | None:
     """The part of `source` that decides the pixels of `target`, or None if they do not meet."""
-    relation = compute_reproject_roi(source, target, padding=2)
+    near = reach(source, target)
+    roi = near and reach(target[near], source)
+    if roi is None:
+        return None
     # A coarser target looks further: the kernels grow with the ratio of the pixel sizes.
-    if relation.scale > 1:
-        relation = compute_reproject_roi(source, target, padding=2 + math.ceil(2 * relation.scale))
-    rows, columns = relation.roi_src
-    return None if 0 in source[rows, columns].shape else (rows, columns)
+    ratio = max(ground_resolution(target[near])) / max(ground_resolution(source))
+    padding = 2 + (math.ceil(2 * ratio) if ratio > 1 else 0)
+    rows, columns = (
+        slice(max(span.start - padding, 0), min(span.stop + padding, size))
+        for span, size in zip(roi, source.shape, strict=True)
+    )
+    return rows, columns
 
 
 def to_model_grid(

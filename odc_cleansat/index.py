@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,10 +104,26 @@ def resolve_dataset(dc: Datacube, metadata: Path) -> Dataset:
             f"cannot index {metadata}: the index has no product {product}; add its definition first."
         )
     resolve = Doc2Dataset(dc.index, products=[product], verify_lineage=False)
-    dataset, error = resolve(document, metadata.resolve().as_uri())
+    with _quiet():
+        dataset, error = resolve(document, metadata.resolve().as_uri())
     if dataset is None:
         raise CubeError(f"cannot index {metadata}: {error}")
     return dataset
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Datacube 1.9 makes a stub of each source dataset and then warns that the stub is no EO3 document."""
+    log = logging.getLogger("datacube.index.hl")
+
+    def of_ours(record: logging.LogRecord) -> bool:
+        return "$schema" not in record.getMessage()
+
+    log.addFilter(of_ours)
+    try:
+        yield
+    finally:
+        log.removeFilter(of_ours)
 
 
 def add_dataset(dc: Datacube, metadata: Path) -> Dataset:

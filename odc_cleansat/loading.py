@@ -29,6 +29,7 @@ from .driver import (
 from .errors import CubeError, GapWarning, ReflectanceWarning
 from .index import MASK_PRODUCT
 from .models import get_model
+from .recalling import check_longitudes
 from .reflectance import S2_BANDS
 from .sources import dataset_files
 
@@ -174,6 +175,7 @@ def _scenes(
         if not given:
             raise CubeError("datasets= is empty; pass at least one, or a product and a query.")
         return given
+    check_longitudes(query)
     known = sorted(each.name for each in dc.index.products.get_all())
     if product not in known:
         listed = f"it has {', '.join(known)}" if known else "it has none yet"

@@ -387,3 +387,20 @@ def test_a_band_with_a_time_axis_only() -> None:
     grid = GeoBox.from_bbox((0, 0, 600, 600), "EPSG:32633", resolution=20)
     line = wrap_xr(np.ones(grid.shape, "uint16"), grid)[0]
     refused(xr.Dataset(dict.fromkeys(SIX, line)), "dims")
+
+
+@pytest.mark.parametrize(
+    ("crs", "bounds", "pixel"),
+    [
+        ("EPSG:4326", (-180, -90, 180, 90), 0.05),
+        ("EPSG:6933", (-1.7e7, -7.3e6, 1.7e7, 7.3e6), 5000),
+        ("EPSG:32601", (0, 5_000_000, 900_000, 6_000_000), 5000),
+    ],
+)
+def test_a_scene_in_the_midst_of_the_world(
+    simulated: xr.Dataset, crs: str, bounds: tuple[float, ...], pixel: float
+) -> None:
+    grid = GeoBox.from_bbox(bounds, crs, resolution=pixel)
+    found = classify(simulated, offset=-1000, geobox=grid).ucl
+    seen = int((found != CloudClass.NODATA).sum())
+    assert (seen > 0) == (crs != "EPSG:32601")

@@ -9,6 +9,7 @@ import pytest
 
 from odc_cleansat import CloudClass
 from odc_cleansat.cli import main
+from odc_cleansat.cube import stop_cube
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -18,8 +19,11 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-        exec(compile(block, str(page), "exec"), names)
+    try:
+        for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+            exec(compile(block, str(page), "exec"), names)
+    finally:
+        stop_cube(tmp_path / "cleansat-cube")
     if page.name == "README.md":
         assert "cloudy" in names
 
@@ -49,6 +53,6 @@ def test_commands_and_options_exist() -> None:
 
 
 def test_make_targets_exist() -> None:
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for target in re.findall(r"^make (\w+)$", PAGES[0].read_text(encoding="utf-8"), re.MULTILINE):
         assert target in targets

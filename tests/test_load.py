@@ -187,6 +187,7 @@ def test_harmonized_bands_are_on_one_scale(cube: Cube) -> None:
         ({"product": "s2"}, "no product 's2'; it has s2_l2a, s2_l2a_ucl"),
         ({"time": "1999"}, "no dataset of s2_l2a matches time='1999'"),
         ({"x": (10, 11), "y": (0, 1)}, "no dataset of s2_l2a matches x="),
+        ({"x": (179, -179), "y": (0, 1)}, "antimeridian"),
         ({"measurements": ["red", "ultraviolet"]}, "no measurement 'ultraviolet'; it has coastal"),
         ({"measurements": []}, "measurements is empty"),
         ({"like": None}, "no output grid.*EPSG:32632, EPSG:32633"),

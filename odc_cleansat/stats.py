@@ -1,0 +1,231 @@
+"""A plugin for odc-stats: how often each pixel was clear, cloudy or in cloud shadow.
+
+odc-stats finds it by its dotted name, ``odc_cleansat.stats.StatsUCL``. Nothing else in this package
+imports this module, which needs odc-stats; ``docs/ecosystem.md`` says how to install that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from dask.delayed import delayed
+from datacube.testutils.io import native_geobox
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+from odc.stats.plugins import StatsPluginInterface
+
+from .classes import CloudClass, ucl_attrs
+from .classification import dilate
+from .computed import compute_layer, recipe_for
+from .errors import ModelError, SceneError
+from .grids import ground_resolution
+from .masking import mask_grid
+from .models import get_model
+from .reflectance import find_bands
+from .sources import dataset_files
+
+if TYPE_CHECKING:
+    from datacube.model import Dataset
+
+COUNT_NODATA = 65535
+"""Declared nodata of the counts. It is never written: a pixel that was never seen counts 0."""
+
+_CLEAR, _SHADOW, _CLOUD = 1, 2, 3  # the greatest of a day is what the day counts as; 0 is nodata
+_HIDING = {
+    _SHADOW: (CloudClass.SHADOW,),
+    _CLOUD: (CloudClass.CLOUD, CloudClass.THIN_CLOUD),
+}
+_MARGIN = 10  # pixels of the mask around a tile, for the resampling
+
+
+class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
+    """Days on which each pixel was clear, under cloud and in cloud shadow.
+
+    Where the input product has a measurement ``ucl``, that is counted. Elsewhere each scene is
+    classified on the fly to the pixels that its stored mask would have: from its own files, with its own
+    radiometric offset, on the grid of its SCL, and in full context where the tile holds but a part.
+
+    The scenes of one solar day count once. Where they overlap and disagree, cloud wins over shadow,
+    and shadow over clear. Snow and water are clear: the ground is seen. Pixels without data do not
+    count.
+
+    Parameters
+    ----------
+    model
+        Name of the model for scenes without ``ucl``; by default the best for their bands.
+    offset
+        Their radiometric offset in digital numbers; by default what the metadata of each says.
+    dilation
+        ``cloud`` and ``shadow`` to metres on the ground, as for :func:`~odc_cleansat.classify`.
+    resampling
+        From a mask to the tile: ``nearest``, ``mode``, or ``max``, with which any cloud in a pixel of
+        the tile makes it cloudy.
+    **kwargs
+        What every plugin of odc-stats takes, for instance ``chunks`` and ``group_by``.
+
+    Raises
+    ------
+    ModelError
+        If the model is unknown, or the resampling unfit for classes.
+    """
+
+    NAME = "s2_l2a_ucl_summary"
+    SHORT_NAME = NAME
+    VERSION = "1.0.0"
+    PRODUCT_FAMILY = "ucl_summary"
+
+    def __init__(
+        self,
+        model: str | None = None,
+        offset: float | None = None,
+        dilation: Mapping[str, float] | None = None,
+        resampling: str = "nearest",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(resampling=resampling, **kwargs)
+        if model is not None:
+            get_model(model)  # an unknown one is better said now than in the middle of a run
+        if resampling not in ("nearest", "mode", "max"):
+            raise ModelError(
+                f"resampling {resampling!r} would invent classes; choose from nearest, mode and max."
+            )
+        self.model = model
+        self.offset = offset
+        self.dilation = dict(dilation or {})
+        self._sources: dict[UUID, Dataset] = {}
+        self._tile: GeoBox
+
+    @property
+    def measurements(self) -> tuple[str, ...]:
+        """What :meth:`reduce` gives."""
+        return ("observation_count", "clear_count", "cloud_count", "shadow_count", "clear_share")
+
+    def input_data(self, datasets: Sequence[Dataset], geobox: GeoBox, **kwargs: Any) -> xr.Dataset:
+        """What each day shows of a tile, lazy.
+
+        Parameters
+        ----------
+        datasets
+            Scenes that touch the tile, or their masks.
+        geobox
+            The tile.
+        **kwargs
+            For odc-stats' own loader.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``seen``, dims ``(solar_day, y, x)``, uint8: 1 clear, 2 shadow, 3 cloud, nodata 0.
+
+        Raises
+        ------
+        SceneError
+            If the datasets lack bands, or some have ``ucl`` and others have not.
+        """
+        self._sources = {dataset.id: dataset for dataset in datasets}
+        self._tile = geobox
+        zones: dict[Any, list[Dataset]] = {}
+        for dataset in datasets:
+            zones.setdefault(dataset.crs, []).append(dataset)
+        load = super().input_data
+        # Zone by zone because odc-stats 1.9.7 cannot join Datasets of two coordinate systems.
+        parts: list[xr.Dataset] = []
+        for zone in zones.values():
+            how = self._prepare(zone)
+            parts.append(load(zone, geobox, **how, **kwargs))
+        days = xr.concat(parts, parts[0].seen.dims[0])
+        if len(parts) > 1 and self.group_by != "idx":
+            days = days.groupby(self.group_by).map(self.fuser)
+        return days
+
+    def native_transform(self, xx: xr.Dataset) -> xr.Dataset:
+        """Bands or UCL to ``seen``, each dataset by itself on its own grid."""
+        ucl = xx.ucl if "ucl" in xx else self._computed(xx)
+        if self.dilation:
+            ucl = dilate(ucl, self.dilation, ucl.odc.geobox)
+        seen = (ucl != CloudClass.NODATA).astype("uint8")
+        for code, classes in _HIDING.items():
+            seen = seen.where(~ucl.isin(classes), np.uint8(code))
+        return xr.Dataset({"seen": seen.assign_attrs(nodata=0)})
+
+    def fuser(self, xx: xr.Dataset) -> xr.Dataset:
+        """The scenes of one day as one."""
+        fused: xr.Dataset = xx.max(xx.seen.dims[0], keep_attrs=True)
+        return fused
+
+    def reduce(self, xx: xr.Dataset) -> xr.Dataset:
+        """Count over time.
+
+        Parameters
+        ----------
+        xx
+            From :meth:`input_data`.
+
+        Returns
+        -------
+        xarray.Dataset
+            Dims ``(y, x)``: ``observation_count``, ``clear_count``, ``cloud_count`` and
+            ``shadow_count``, days, uint16; ``clear_share``, float32, the second over the first,
+            0 to 1, NaN where there was no observation.
+        """
+        seen = xx.seen
+        days = {
+            "observation_count": seen != 0,
+            "clear_count": seen == _CLEAR,
+            "cloud_count": seen == _CLOUD,
+            "shadow_count": seen == _SHADOW,
+        }
+        counts = xr.Dataset({k: v.sum(seen.dims[0], dtype="uint16") for k, v in days.items()})
+        observed = counts.observation_count
+        counts["clear_share"] = (counts.clear_count / observed.where(observed > 0)).astype(
+            "float32"
+        )
+        for name, layer in counts.data_vars.items():
+            nodata = math.nan if name == "clear_share" else COUNT_NODATA
+            layer.attrs.update(units="1", nodata=nodata)
+        return counts
+
+    def _prepare(self, datasets: Sequence[Dataset]) -> dict[str, Any]:
+        """Set the band to load for datasets of one zone, and say how far around the tile."""
+        products = {dataset.product.name: dataset.product for dataset in self._sources.values()}
+        has_ucl = {"ucl" in product.measurements for product in products.values()}
+        if len(has_ucl) > 1:
+            raise SceneError(
+                f"of the products {', '.join(sorted(products))} some have a measurement ucl and some "
+                "have not, so that scenes would count twice; save the tasks of one kind."
+            )
+        if has_ucl == {True}:
+            self.input_bands = ["ucl"]
+            return {"pad": self._reach(native_geobox(datasets[0], basis="ucl"))}
+        # Any band will do: odc-stats sorts and groups the datasets by it, and its pixels are not read.
+        self.input_bands = [find_bands(datasets[0].product.measurements, ["red"])["red"]]
+        return {}
+
+    def _computed(self, xx: xr.Dataset) -> xr.DataArray:
+        """The UCL of each dataset, lazy, dims ``(spec, y, x)``, where the tile needs it."""
+        sources = [self._sources[dataset_id] for dataset_id in xx.uuid.values]
+        grid = mask_grid(sources[0])
+        margin = (_MARGIN + self._reach(grid)) * abs(grid.resolution.x)
+        area = self._tile.extent.to_crs(grid.crs).buffer(margin)
+        part = GeoBox.from_geopolygon(
+            area, resolution=grid.resolution, crs=grid.crs, anchor=grid.anchor
+        )
+        masks = []
+        for source in sources:
+            recipe = recipe_for(dataset_files(source), self.model, offset=self.offset)
+            mask = delayed(compute_layer)(recipe, "ucl", part)
+            masks.append(da.from_delayed(mask, part.shape, "uint8"))
+        dims = ("spec", *part.dimensions)
+        index = xr.Coordinates.from_pandas_multiindex(xx.indexes["spec"], "spec")
+        coords = {**xr_coords(part), **index}
+        return xr.DataArray(da.stack(masks), dims=dims, coords=coords, attrs=ucl_attrs())
+
+    def _reach(self, geobox: GeoBox) -> int:
+        """How many pixels the dilation reaches."""
+        return math.ceil(max(self.dilation.values(), default=0) / min(ground_resolution(geobox)))

@@ -1,0 +1,242 @@
+"""The plugin, run by odc-stats' own commands in an environment that has odc-stats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import yaml
+from conftest import Cube
+from environments import DEFINITIONS, program, run
+from odc.geo.geobox import GeoBox
+from rasterio.warp import Resampling, reproject
+
+from odc_cleansat import classify
+from odc_cleansat.index import product_definition
+from odc_cleansat.reflectance import resolve_offset
+
+CONFIG = DEFINITIONS / "s2_l2a_ucl_summary.stats.yaml"
+GRID = "epsg:32633;20;1600"
+TILE = GeoBox.from_bbox((384000, 5280000, 416000, 5312000), "epsg:32633", resolution=20)
+"""The one tile of that grid which holds all the scenes."""
+
+LAYERS = ("observation_count", "clear_count", "cloud_count", "shadow_count", "clear_share")
+CLEAR, SHADOW, CLOUD = 1, 2, 3
+
+
+def summary(cube: Cube, folder: Path, product: str) -> Path:
+    """The EO3 document of the summary of 2024 from scenes or from masks."""
+    # The region, or odc-stats would ask Amazon's machines for it.
+    settings = {"config": cube.folder / "datacube.conf", "AWS_DEFAULT_REGION": "us-west-2"}
+    tasks = folder / "tasks.db"
+    run(
+        program("odc-stats"), "save-tasks", "--config", CONFIG, "--input-products", product,
+        "--grid", GRID, "--year", 2024, tasks, **settings,
+    )  # fmt: skip
+    run(
+        program("odc-stats"), "run", "--config", CONFIG, "--location", folder.as_uri(),
+        "--threads", 2, tasks, **settings,
+    )  # fmt: skip
+    (document,) = folder.glob("**/*.odc-metadata.yaml")
+    return document
+
+
+@pytest.fixture(scope="module")
+def of_masks(cube: Cube, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The summary of the two indexed masks."""
+    return summary(cube, tmp_path_factory.mktemp("masks"), "s2_l2a_ucl")
+
+
+@pytest.fixture(scope="module")
+def of_scenes(cube: Cube, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The summary of the three scenes, two of which are of one day, classified on the fly."""
+    return summary(cube, tmp_path_factory.mktemp("scenes"), "s2_l2a")
+
+
+def layers(document: Path) -> dict[str, np.ndarray]:
+    """The layers of a summary, which must stand on the tile."""
+    paths = yaml.safe_load(document.read_text())["measurements"]
+    assert set(paths) == set(LAYERS)
+    found = {}
+    for name, entry in paths.items():
+        with rasterio.open(document.parent / entry["path"]) as file:
+            assert GeoBox.from_rio(file) == TILE
+            found[name] = file.read(1)
+    return found
+
+
+def on_tile(path: Path) -> np.ndarray:
+    """A mask file on the tile, whose pixels are its own."""
+    with rasterio.open(path) as file:
+        codes, grid = file.read(1), GeoBox.from_rio(file)
+    whole = np.zeros(TILE.shape, dtype="uint8")
+    whole[TILE.overlap_roi(grid)] = codes
+    return whole
+
+
+def seen(codes: np.ndarray) -> np.ndarray:
+    """Codes of the UCL as what counts, so that the worst of several is the greatest."""
+    return np.array([0, CLEAR, CLOUD, SHADOW], dtype="uint8")[codes]
+
+
+def counted(days: list[np.ndarray]) -> Mapping[str, np.ndarray]:
+    stack = np.stack(days)
+    observed, clear = (stack > 0).sum(0), (stack == CLEAR).sum(0)
+    with np.errstate(invalid="ignore"):
+        share = (clear / observed).astype("float32")
+    return {
+        "observation_count": observed,
+        "clear_count": clear,
+        "cloud_count": (stack == CLOUD).sum(0),
+        "shadow_count": (stack == SHADOW).sum(0),
+        "clear_share": share,
+    }
+
+
+def stored(cube: Cube, name: str) -> np.ndarray:
+    dataset = cube.masks[name]
+    path = Path(dataset.local_path).parent / dataset.measurements["ucl"]["path"]
+    return seen(on_tile(path))
+
+
+def test_the_counts_are_those_of_the_masks(cube: Cube, of_masks: Path) -> None:
+    found = layers(of_masks)
+    expected = counted([stored(cube, "june"), stored(cube, "july")])
+    for name in LAYERS:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    # The test would be worth little if some kind were missing.
+    assert all(found[name].max() > 0 for name in LAYERS[:-1])
+    assert found["observation_count"].max() == 2
+    assert np.isnan(found["clear_share"]).any()
+
+
+def west_on_tile(cube: Cube) -> np.ndarray:
+    """The scene of the other zone, classified here and reprojected with rasterio alone."""
+    dataset = cube.scenes["west"]
+    bands = cube.dc.load(
+        product="s2_l2a",
+        datasets=[dataset],
+        measurements=["blue", "green", "red", "nir", "swir16", "swir22"],
+        output_crs=dataset.crs,
+        resolution=10,
+    ).isel(time=0)
+    offset = resolve_offset(dataset.metadata_doc["properties"]).value
+    mask = classify(bands, offset=offset, resolution=20).ucl
+    codes = np.zeros(TILE.shape, dtype="uint8")
+    reproject(
+        mask.values, codes, src_transform=mask.odc.geobox.affine, src_crs=str(mask.odc.crs),
+        dst_transform=TILE.affine, dst_crs="EPSG:32633", resampling=Resampling.nearest,
+    )  # fmt: skip
+    return seen(codes)
+
+
+def test_scenes_are_classified_as_their_masks_were(cube: Cube, of_scenes: Path) -> None:
+    found = layers(of_scenes)
+    west, june, july = west_on_tile(cube), stored(cube, "june"), stored(cube, "july")
+    expected = counted([np.maximum(june, west), july])
+    # Away from the scene of the other zone there is nothing to reproject, and every pixel is the same.
+    alone = west == 0
+    edge = np.zeros_like(alone)
+    edge[1:-1, 1:-1] = ~(alone[:-2, 1:-1] & alone[2:, 1:-1] & alone[1:-1, :-2] & alone[1:-1, 2:])
+    for name in LAYERS:
+        same = (found[name] == expected[name]) | (np.isnan(found[name]) & np.isnan(expected[name]))
+        assert same[alone & ~edge].all(), name
+        assert same[~alone].mean() > 0.995, name
+
+
+def test_a_day_counts_once(cube: Cube, of_scenes: Path) -> None:
+    """June was seen from both zones; where they overlap it is one observation, and the worse one."""
+    found = layers(of_scenes)
+    west, june = west_on_tile(cube), stored(cube, "june")
+    both = (west > 0) & (june > 0)
+    assert both.sum() > 1000
+    assert found["observation_count"][both].max() == 2
+    assert (west[both] != june[both]).any()
+
+
+def test_a_datacube_loads_the_summary(of_masks: Path) -> None:
+    """The product definition and the documents that odc-stats wrote belong together."""
+    from datacube import Datacube
+    from datacube.index.hl import Doc2Dataset
+
+    document = product_definition("s2_l2a_ucl_summary")
+    assert [m["name"] for m in document["measurements"]] == list(LAYERS)
+    with Datacube(raw_config={"default": {"index_driver": "memory"}}) as dc:
+        dc.index.products.add(dc.index.products.from_doc(document))
+        resolve = Doc2Dataset(dc.index, skip_lineage=True)
+        dataset, error = resolve(yaml.safe_load(of_masks.read_text()), of_masks.as_uri())
+        assert not error
+        loaded = dc.load(product=document["name"], datasets=[dataset], like=TILE)
+    for name, values in layers(of_masks).items():
+        np.testing.assert_array_equal(loaded[name].isel(time=0).values, values)
+        declared = next(m for m in document["measurements"] if m["name"] == name)
+        assert loaded[name].dtype == declared["dtype"]
+        np.testing.assert_equal(loaded[name].nodata, float(declared["nodata"]))
+
+
+PYTHON = """
+import sys
+from odc.stats.model import OutputProduct
+from odc.stats.plugins import resolve
+from odc.stats.tasks import TaskReader
+
+def task(path):
+    reader = TaskReader(path, OutputProduct.dummy())
+    return reader.load_task(reader.all_tiles[0])
+
+plugin = resolve("odc_cleansat.stats.StatsUCL")
+masks, scenes = map(task, sys.argv[1:])
+"""
+
+MISTAKES = """
+def refused(call):
+    try:
+        call()
+    except ValueError as error:
+        print(type(error).__name__, error)
+
+refused(lambda: plugin(model="unet-of-tomorrow"))
+refused(lambda: plugin(resampling="bilinear"))
+refused(lambda: plugin(dilation={"snow": 20}).input_data(masks.datasets, masks.geobox))
+refused(lambda: plugin().input_data(masks.datasets + scenes.datasets, masks.geobox))
+"""
+
+DILATION = """
+def cloudy(datasets, **how):
+    asked = plugin(**how)
+    return asked.reduce(asked.input_data(datasets, masks.geobox)).cloud_count.compute()
+
+zone = [d for d in scenes.datasets if d.crs == masks.datasets[0].crs]
+wide = {"dilation": {"cloud": 100}}
+before, after = cloudy(masks.datasets), cloudy(masks.datasets, **wide)
+print(bool((after >= before).all()), int(after.sum()) > int(before.sum()))
+print(bool((after == cloudy(zone, **wide)).all()))
+"""
+
+
+def in_python(cube: Cube, code: str, *summaries: Path) -> list[str]:
+    """The lines that Python prints where odc-stats is; `masks` and `scenes` are tasks of the summaries."""
+    databases = [next(document.parents[3].glob("*.db")) for document in summaries]
+    said = run(
+        program("odc-stats").with_name("python"), "-W", "ignore", "-c", PYTHON + code, *databases,
+        config=cube.folder / "datacube.conf", AWS_DEFAULT_REGION="us-west-2",
+    )  # fmt: skip
+    return said.splitlines()
+
+
+def test_mistakes_are_said(cube: Cube, of_masks: Path, of_scenes: Path) -> None:
+    said = in_python(cube, MISTAKES, of_masks, of_scenes)
+    model, resampling, dilation, mixed = [line for line in said if "Error " in line]
+    assert "unet-of-tomorrow" in model
+    assert "choose from nearest" in resampling
+    assert "cannot dilate snow" in dilation
+    assert "s2_l2a, s2_l2a_ucl" in mixed
+    assert "count twice" in mixed
+
+
+def test_dilation(cube: Cube, of_masks: Path, of_scenes: Path) -> None:
+    """Clouds only grow, and the same from stored masks as from scenes."""
+    assert in_python(cube, DILATION, of_masks, of_scenes)[-2:] == ["True True", "True"]
