@@ -408,14 +408,22 @@ def parts_of(bands: Sequence[Band], target: GeoBox) -> list[Band] | None:
 def block_slices(bands: Sequence[Band], output: GeoBox) -> tuple[list[slice], list[slice]]:
     """Rows and columns of the output that are made together, so many that memory stays bounded."""
     chunks = next((b.data.chunks for b in bands if b.grid == output), None)
-    if chunks is None:
+    if chunks is not None:
+        return tuple([slice(*ends) for ends in pairwise(accumulate(c, initial=0))] for c in chunks)  # type: ignore[return-value]
+    extent = finest(bands)
+    near = overlap(output, extent) or np.s_[0:0, 0:0]
+    share = 1.0
+    if 0 not in output[near].shape:
         # A pixel of a coarse output takes as many of the scene as it covers.
-        share = max(ground_resolution(finest(bands))) / max(ground_resolution(output))
-        side = max(1, round(BLOCK * min(1.0, share)))
-        chunks = da.core.normalize_chunks(side, shape=tuple(output.shape))
-    return tuple(  # type: ignore[return-value]
-        [slice(*ends) for ends in pairwise(accumulate(sizes, initial=0))] for sizes in chunks
-    )
+        share = max(ground_resolution(extent)) / max(ground_resolution(output[near]))
+    side = max(1, round(BLOCK * min(1.0, share)))
+    found = []
+    for size, span in zip(output.shape, near, strict=True):
+        # Beyond the scene nothing is read, and blocks may be large.
+        cuts = {*range(0, span.start, BLOCK), *range(span.start, span.stop, side)}
+        cuts |= {*range(span.stop, size, BLOCK), size}
+        found.append([slice(*ends) for ends in pairwise(sorted(cuts))])
+    return found[0], found[1]
 
 
 def _assemble(blocks: list[list[tuple[Delayed, Any]]], name: str, classes: int) -> da.Array:
