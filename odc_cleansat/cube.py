@@ -67,6 +67,7 @@ def embedded_cube(folder: Path, *, keep_running: bool = False) -> Iterator[Datac
                     validate_connection=False,
                     app="odc-cleansat",
                 )
+                _forget_other_databases()
                 dc.index.init_db()
                 # init_db commits the tables first, and an interruption there leaves them bare.
                 types = dc.index.metadata_types
@@ -86,6 +87,18 @@ def embedded_cube(folder: Path, *, keep_running: bool = False) -> Iterator[Datac
         finally:
             if not keep_running:
                 server.stop()
+
+
+def _forget_other_databases() -> None:
+    """Drop the indexes that datacube 1.9 remembers from databases made before by the same process.
+
+    It attaches those of each product to its one description of the tables, and on making a third
+    database creates them twice.
+    """
+    from datacube.drivers.postgres._schema import DATASET
+
+    for index in [each for each in DATASET.indexes if str(each.name).startswith("dix_")]:
+        DATASET.indexes.discard(index)
 
 
 @contextlib.contextmanager

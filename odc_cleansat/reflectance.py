@@ -227,7 +227,8 @@ class OffsetCheck:
         """
         lowest = visible[:, :: self._STEP, :: self._STEP].min(axis=0)
         values = np.clip(lowest[np.isfinite(lowest)], self._EDGES[0], self._EDGES[-1])
-        self._counts += np.histogram(values, self._EDGES)[0]
+        span = (self._EDGES[0], self._EDGES[-1])
+        self._counts += np.histogram(values, len(self._counts), span)[0]
 
     def complaint(self, offset: float) -> str | None:
         """What looks wrong with the offset, or None."""
