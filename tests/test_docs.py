@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 from odc_cleansat import CloudClass
@@ -42,7 +43,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_commands_and_options_exist() -> None:
     """Every `cleansat` command line in the docs is one that the program knows."""
-    known = {name: {o for p in c.params for o in p.opts} for name, c in main.commands.items()}
+    context = click.Context(main)
+    commands = {name: main.get_command(context, name) for name in main.list_commands(context)}
+    known = {name: {o for p in c.params for o in p.opts} for name, c in commands.items()}
     for page in PAGES:
         for line in re.findall(
             r"^\S*cleansat (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE

@@ -1,0 +1,1 @@
+"""The subcommands of `cleansat`, one module each, with a `command`."""
