@@ -64,7 +64,7 @@ class Model:
     stride: int = 896
     """Distance between cuts of the model grid, pixels; stride + overlap is a multiple of 32."""
 
-    overlap: int = 192
+    overlap: int = 128
     """Pixels shared by neighbouring windows, over which their answers are blended."""
 
     def parameters(self) -> dict[str, Any]:
