@@ -6,17 +6,18 @@ one block, do not repeat inference.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
 import threading
 import warnings
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
-from urllib.parse import quote, unquote
 
 import numpy as np
 from cachetools import LRUCache
@@ -75,15 +76,17 @@ class Recipe:
 
     def address(self, layer: str) -> str:
         """What stands for a layer where other bands have the path of a file."""
-        document = json.dumps(vars(self), separators=(",", ":"))
-        return f"{COMPUTED}/{layer}?{quote(document, safe=',:/')}"
+        document = json.dumps(vars(self), separators=(",", ":")).encode()
+        packed = base64.urlsafe_b64encode(zlib.compress(document, 9)).decode()
+        return f"{COMPUTED}/{layer}?{packed}#needs-driver=cleansat"
 
     @staticmethod
     @lru_cache(maxsize=1024)
     def of(address: str) -> tuple[str, Recipe]:
         """The layer and the recipe that an address stands for."""
-        layer, _, query = address.removeprefix(f"{COMPUTED}/").partition("?")
-        document = json.loads(unquote(query))
+        layer, _, packed = address.removeprefix(f"{COMPUTED}/").partition("?")
+        packed, _, _ = packed.partition("#")
+        document = json.loads(zlib.decompress(base64.urlsafe_b64decode(packed)))
         document["files"] = tuple(BandFile(*file) for file in document["files"])
         document["thresholds"] = tuple((name, value) for name, value in document["thresholds"])
         return layer, Recipe(**document)
@@ -141,8 +144,9 @@ def compute_layer(recipe: Recipe, layer: str, target: GeoBox) -> np.ndarray:
     how = recipe.how()
     result = np.full(target.shape, EMPTY[layer], dtype="uint8")
     with reading(recipe.label):
-        bands = [file.open() for file in recipe.files]
-        key = (recipe.model, recipe.files, recipe.offset, recipe.scale, _stamps(recipe.files))
+        stamps = _stamps(recipe.files)
+        bands = [_opened(*each) for each in zip(recipe.files, stamps, strict=True)]
+        key = (recipe.model, recipe.files, recipe.offset, recipe.scale, stamps)
         rows, columns = block_slices(bands, target)
         for roi in ((y, x) for y in rows for x in columns):
             block = target[roi]
@@ -154,6 +158,12 @@ def compute_layer(recipe: Recipe, layer: str, target: GeoBox) -> np.ndarray:
             pixels = parts_of(bands, block)
             result[roi] = block_layers(how, area, answers, pixels, block, [layer])[layer]
     return result
+
+
+@lru_cache(maxsize=128)
+def _opened(file: BandFile, stamp: int) -> Band:
+    """An open file, for the next block; opening it takes longer than reading a small one."""
+    return file.open()
 
 
 def _infer(recipe: Recipe, how: How, bands: Sequence[Band], grid: GeoBox) -> np.ndarray | None:
@@ -221,6 +231,7 @@ def _forget() -> None:
     # A forked child has no threads that would finish what was running, nor release the lock.
     global _ANSWERS
     _ANSWERS = _Answers(CACHE_BYTES)
+    _opened.cache_clear()  # nor may it share its parent's open files
 
 
 if hasattr(os, "register_at_fork"):

@@ -7,12 +7,12 @@ travel with it into dask's graphs and to other processes. No other driver can op
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote, unquote
 
 import numpy as np
+from distributed.worker import warn
 from odc.geo.geobox import GeoBox
 from odc.loader import register_driver
 from odc.loader._rio import RioDriver, RioReader
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 def with_ucl(
-    scenes: Iterable[T],
+    scenes: Iterable[T] | T,
     *,
     model: str | None = None,
     thresholds: Mapping[str, float] | None = None,
@@ -59,7 +59,7 @@ def with_ucl(
     Parameters
     ----------
     scenes
-        Datasets, from `dc.find_datasets`, or `pystac.Item` objects, with hrefs that can be read
+        Datasets, from `dc.find_datasets`, or `pystac.Item` objects, or one of them, with hrefs that can be read
         as they are: sign them first if they have to be signed.
     model
         Name of a model; by default the best whose bands a scene has.
@@ -95,12 +95,18 @@ def with_ucl(
     >>> dc.load(datasets=scenes, measurements=["red", "scl", "ucl"], driver="cleansat",
     ...         output_crs="EPSG:32633", resolution=20)  # doctest: +SKIP
     """
+    import pystac
     from datacube.model import Dataset
 
     products: dict[str, Product] = {}
     found: list[Any] = []
-    for scene in scenes:
+    several = [scenes] if isinstance(scenes, Dataset | pystac.Item) else cast("Iterable[T]", scenes)
+    for scene in several:
         is_dataset = isinstance(scene, Dataset)
+        if not is_dataset and not isinstance(scene, pystac.Item):
+            raise SceneError(
+                f"with_ucl takes datacube's Dataset and pystac's Item objects, not {type(scene).__name__}."
+            )
         files = dataset_files(scene) if is_dataset else item_files(scene)
         recipe = recipe_for(files, model, thresholds, offset, scale)
         addresses = {name: recipe.address(name) for name in BANDS}
@@ -138,6 +144,11 @@ BANDS: dict[str, dict[str, Any]] = {
 def file_address(kind: str, file: BandFile, offset: float = 0) -> str:
     """What stands for a file that is to be read in a way of its own, as `kind` says."""
     return f"{kind}?{quote(file.uri, safe=':/')}&{file.band}&{offset:g}"
+
+
+def _readable(uri: str) -> str:
+    """An address as a person wants to read it."""
+    return _file(uri).uri if uri.startswith((MASK_LAYER, SHIFTED)) else uri
 
 
 def _file(address: str) -> BandFile:
@@ -270,9 +281,14 @@ class _Reader(RioReader):  # type: ignore[misc]
             )
             return roi, pixels
         except (SceneError, RasterioError, OSError) as error:
+            if not isinstance(error, SceneError):
+                error = SceneError(
+                    f"cannot read {_readable(uri)}: {error}. Is it there, and whole?"
+                )
             if cfg.fail_on_error:
-                raise
-            warnings.warn(f"no data where they would be: {error}", GapWarning, stacklevel=2)
+                raise error
+            # On a dask worker too, where a plain warning would reach nobody.
+            warn(f"no data where they would be: {error}", GapWarning)
             return _nothing(cfg)
 
     def _shifted(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -78,6 +79,7 @@ def ground_resolution(geobox: GeoBox) -> tuple[float, float]:
     return along_y, along_x
 
 
+@lru_cache(maxsize=256)
 def model_grid(geobox: GeoBox, resolution: float) -> tuple[CRS, Box]:
     """The model grid over a scene: pixels of `resolution` metres, anchored at the origin.
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
 
 from .classes import CloudClass
 from .computed import recipe_for
@@ -26,10 +28,12 @@ from .driver import (
     with_measurements,
     with_paths,
 )
-from .errors import CubeError, GapWarning, ReflectanceWarning
+from .errors import CubeError, GapWarning, ReflectanceWarning, SceneError
 from .index import MASK_PRODUCT
+from .masking import mask_grid
 from .models import get_model
-from .recalling import check_longitudes
+from .product import mask_id
+from .recalling import check_longitudes, check_memory
 from .reflectance import S2_BANDS
 from .sources import dataset_files
 
@@ -38,6 +42,9 @@ if TYPE_CHECKING:
 
     from datacube import Datacube
     from datacube.model import Dataset, Product
+
+LONGEST = 10_000_000
+"""Pixels along a side of the output beyond which the resolution cannot be meant."""
 
 UCL_FROM = ("auto", "indexed", "computed")
 
@@ -54,6 +61,8 @@ def load(
     ucl: str = "auto",
     model: str | None = None,
     thresholds: Mapping[str, float] | None = None,
+    offset: float | None = None,
+    scale: float | None = None,
     min_clear: float | None = None,
     harmonized: bool = False,
     datasets: Iterable[Dataset] | None = None,
@@ -81,6 +90,8 @@ def load(
         Name of a model; by default the best whose bands a scene has.
     thresholds
         See :func:`~odc_cleansat.classify`; indexed masks, which were made without, are then not used.
+    offset, scale
+        See :func:`~odc_cleansat.with_ucl`; by default the metadata of each scene decides.
     min_clear
         0 to 1. Load the masks first, and then only the times of which at least this share of the pixels
         with data is clear in the area. Masks are computed at once, also with `dask_chunks`.
@@ -90,7 +101,7 @@ def load(
     datasets
         Instead of a search.
     **query
-        As in `dc.load`: search terms, ``output_crs`` and ``resolution`` or ``like``, ``group_by``,
+        As in `dc.load`: search terms, ``output_crs`` and ``resolution`` or ``like`` (or ``geobox``), ``group_by``,
         ``resampling``, ``dask_chunks``, ``patch_url`` and so on.
 
     Returns
@@ -133,16 +144,24 @@ def load(
     if model is not None:
         get_model(model)
     query = {key: value for key, value in query.items() if value is not None}
-    like, resampling = query.pop("like", None), query.pop("resampling", None)
+    like = query.pop("geobox", None) or query.pop("like", None)
+    if isinstance(like, (xr.Dataset, xr.DataArray)):
+        like = like.odc.geobox
+    resampling = query.pop("resampling", None)
     group_by = query.pop("group_by", "time")
     grid = {key: query.pop(key) for key in _GRID if key in query}
     reading = {key: query.pop(key) for key in _READING if key in query}
     scenes = _scenes(dc, product, datasets, like, query)
     names = _names(scenes[0].product, measurements)
     geobox = _geobox(scenes, like, grid, query)
-    wanted = [] if ucl == "computed" or thresholds else _masks(dc, like, query)
-    prepared, offsets = _prepare(scenes, wanted, ucl, model, thresholds, harmonized)
-    groups = dc.group_datasets(prepared, group_by)
+    masked = min_clear is not None or any(name.lower() in BANDS for name in names)
+    indexed = masked and ucl != "computed" and not thresholds
+    masks = _masks(dc, like, query) if indexed else []
+    how = {"model": model, "thresholds": thresholds, "offset": offset, "scale": scale}
+    prepared, offsets = _prepare(scenes, masks, ucl, how, masked=masked, harmonized=harmonized)
+    groups = _groups(dc, prepared, group_by)
+    if "dask_chunks" not in reading:
+        check_memory(geobox, groups.size, names)
 
     def read(groups: xr.DataArray, names: Sequence[str]) -> xr.Dataset:
         found = _measurements(prepared[0].product, names, resampling)
@@ -174,6 +193,11 @@ def _scenes(
         given = list(datasets)
         if not given:
             raise CubeError("datasets= is empty; pass at least one, or a product and a query.")
+        if unknown := set(query) - {*_PLACE, "skip_broken_datasets"}:
+            raise CubeError(
+                f"{', '.join(sorted(unknown))} cannot go with datasets=, which leaves nothing to search; "
+                "leave it out, or check its spelling."
+            )
         return given
     check_longitudes(query)
     known = sorted(each.name for each in dc.index.products.get_all())
@@ -218,6 +242,12 @@ def _geobox(scenes: Sequence[Dataset], like: Any, grid: Mapping[str, Any], query
     product = scenes[0].product
     place = {key: value for key, value in query.items() if key in _PLACE}
     hints = product.load_hints()
+    systems = ", ".join(sorted({str(each.crs) for each in scenes}))
+    if "output_crs" in grid:
+        try:
+            CRS(grid["output_crs"])
+        except Exception as error:  # pyproj's own
+            raise CubeError(f"{grid['output_crs']!r} is no coordinate system: {error}") from error
     try:
         geobox: GeoBox = output_geobox(
             like=like,
@@ -227,19 +257,41 @@ def _geobox(scenes: Sequence[Dataset], like: Any, grid: Mapping[str, Any], query
             **grid,
             **place,
         )
-    except (ValueError, TypeError, AssertionError) as error:
-        systems = ", ".join(sorted({str(each.crs) for each in scenes}))
+    except (ValueError, TypeError, AssertionError, ZeroDivisionError) as error:
         raise CubeError(
-            f"no output grid ({' '.join(str(error).split())}): pass like=, or output_crs= and "
-            f"resolution=. The scenes are in {systems}."
+            f"no output grid ({' '.join(str(error).split()) or type(error).__name__}): pass like=, or "
+            f"output_crs= and resolution=. The scenes are in {systems}."
         ) from error
+    if 0 in geobox.shape or max(geobox.shape) > LONGEST:
+        raise CubeError(
+            f"the output grid has {geobox.shape[0]} x {geobox.shape[1]} pixels; check the resolution, which is "
+            f"in units of {geobox.crs}."
+        )
     return geobox
+
+
+def _groups(dc: Datacube, scenes: Sequence[Dataset], group_by: Any) -> xr.DataArray:
+    from datacube.api.query import query_group_by
+
+    try:
+        groups: xr.DataArray = dc.group_datasets(scenes, query_group_by(group_by=group_by))
+    except LookupError as error:
+        raise CubeError(
+            f"group_by={group_by!r} is unknown; choose time or solar_day, or pass a GroupBy."
+        ) from error
+    return groups
 
 
 def _measurements(
     product: Product, names: Sequence[str], resampling: str | Mapping[str, str] | None
 ) -> dict[str, Any]:
     """The measurements as the driver's loader reads them, with their resampling."""
+    asked = resampling.values() if isinstance(resampling, Mapping) else [resampling]
+    if unknown := {each for each in asked if each and each not in Resampling.__members__}:
+        raise CubeError(
+            f"resampling {', '.join(map(repr, sorted(unknown)))} is unknown; choose from "
+            f"{', '.join(Resampling.__members__)}."
+        )
     found = {}
     for name, measurement in product.lookup_measurements(names).items():
         how = resampling if not isinstance(resampling, Mapping) else (
@@ -268,56 +320,66 @@ def _prepare(
     scenes: Sequence[Dataset],
     masks: Sequence[Dataset],
     ucl: str,
-    model: str | None,
-    thresholds: Mapping[str, float] | None,
+    how: Mapping[str, Any],
+    *,
+    masked: bool,
     harmonized: bool,
 ) -> tuple[list[Dataset], dict[UUID, float]]:
     """Copies of the scenes with the address of each one's mask, and their radiometric offsets."""
-    by_scene: dict[tuple[str, str], Dataset] = {}
-    for mask in sorted(
-        masks, key=lambda each: each.metadata_doc["properties"]["odc:processing_datetime"]
-    ):
-        properties = mask.metadata_doc["properties"]
-        by_scene[properties.get("cleansat:scene"), properties.get("cleansat:weights_sha256")] = mask
+    by_id = {mask.id: mask for mask in masks}
+    resolutions = {abs(mask_grid(mask).resolution.x) for mask in masks}
     products: dict[str, Product] = {}
-    prepared, offsets, without = [], {}, 0
+    prepared, offsets, without, failed = [], {}, 0, []
     for scene in scenes:
-        recipe = recipe_for(dataset_files(scene), model, thresholds)
-        mask = by_scene.get((str(scene.id), get_model(recipe.model).sha256))
-        paths = {name: recipe.address(name) for name in BANDS}
-        if mask is not None:
-            paths = {
-                name: file_address(MASK_LAYER, dataset_files(mask).files[name]) for name in BANDS
-            }
-        elif ucl == "indexed":
-            without += 1
-            paths = dict.fromkeys(BANDS, NO_MASK)
-        if harmonized and recipe.offset:
-            paths |= _shifted(scene, recipe.offset)
-        offsets[scene.id] = recipe.offset
+        files = dataset_files(scene)
+        paths = dict.fromkeys(BANDS, NO_MASK)
+        if masked:
+            try:
+                recipe = recipe_for(files, **how)
+            except SceneError as error:
+                failed.append(error)
+            else:
+                model = get_model(recipe.model)
+                ids = [mask_id(scene.id, model, each, recipe.offset) for each in resolutions]
+                mask = next((by_id[each] for each in ids if each in by_id), None)
+                if mask is not None:
+                    found = dataset_files(mask).files
+                    paths = {name: file_address(MASK_LAYER, found[name]) for name in BANDS}
+                elif ucl == "indexed":
+                    without += 1
+                else:
+                    paths = {name: recipe.address(name) for name in BANDS}
+        reflective = _reflective(scene)
+        if reflective:
+            offsets[scene.id] = float(files.offset(how["offset"]).value)
+        if harmonized and offsets.get(scene.id):
+            for name in reflective:
+                paths[name] = file_address(SHIFTED, files.files[name], offsets[scene.id])
         if scene.product.name not in products:
             products[scene.product.name] = with_measurements(scene.product)
         prepared.append(with_paths(scene, products[scene.product.name], paths))
+    if len(failed) == len(scenes):
+        raise failed[0]
+    gaps = (
+        [f"{len(failed)} of {len(scenes)} scenes cannot be masked: {failed[0]}"] if failed else []
+    )
     if without:
-        warnings.warn(
-            f"{without} of {len(scenes)} scenes have no indexed mask, and no data in ucl; pass "
-            "ucl='auto' to compute them.",
-            GapWarning,
-            stacklevel=3,
+        gaps.append(
+            f"{without} of {len(scenes)} scenes have no indexed mask; pass ucl='auto' to compute them"
         )
+    for gap in gaps:
+        warnings.warn(f"no data in ucl where {gap}", GapWarning, stacklevel=3)
     return prepared, offsets
 
 
-def _shifted(scene: Dataset, offset: float) -> dict[str, str]:
-    """Addresses of the reflectance bands with the offset taken off."""
-    reflective = [b for b in S2_BANDS if b != "scl"]
-    files = dataset_files(scene).files
-    names = {}
-    for name, measurement in scene.product.measurements.items():
-        known = {name, *measurement.get("aliases", ())}
-        if name in scene.measurements and any(known & {b, *S2_BANDS[b]} for b in reflective):
-            names[name] = file_address(SHIFTED, files[name], offset)
-    return names
+def _reflective(scene: Dataset) -> list[str]:
+    """The measurements of a scene that are reflectance bands."""
+    known = {n for band, others in S2_BANDS.items() if band != "scl" for n in (band, *others)}
+    return [
+        name
+        for name, measurement in scene.product.measurements.items()
+        if name in scene.measurements and known & {name, *measurement.get("aliases", ())}
+    ]
 
 
 # --- what comes out -------------------------------------------------------------------
@@ -339,7 +401,9 @@ def _enough(
 ) -> tuple[xr.DataArray, xr.Dataset]:
     keep = np.nan_to_num(clear, nan=-1.0) >= least
     if not keep.any():
-        best = np.nanmax(clear) if np.isfinite(clear).any() else 0.0
+        if not np.isfinite(clear).any():
+            raise CubeError("none of the times has a mask with data in the area.")
+        best = np.nanmax(clear)
         raise CubeError(
             f"none of the {groups.size} times has {100 * least:.0f} % clear pixels in the area; the best "
             f"has {100 * best:.0f} %. Lower min_clear or widen the time."

@@ -69,7 +69,7 @@ LARGEST = 4096**2
 
 _MERIDIAN = (
     "Ask for the two sides of the 180° meridian one after the other, or for a projected grid "
-    "across it by geobox=, e.g. in EPSG:32601 or EPSG:3832."
+    "across it as like= or geobox=, e.g. in EPSG:32601 or EPSG:3832."
 )
 
 
@@ -173,7 +173,7 @@ def recall(
     if dask_chunks is not None:
         chunks = _chunks(groups, output, dask_chunks)
         return _dataset(groups, output, names, _lazy(plan, output, how, names, chunks, None))
-    _check_memory(output, len(plan), names)
+    check_memory(output, len(plan), names)
     lost = _Losses()
     lazy = _lazy(plan, output, how, names, (len(plan), BLOCK, BLOCK), lost)
     result: xr.Dataset = _dataset(groups, output, names, lazy).compute(scheduler="threads")
@@ -614,8 +614,14 @@ def _tell(gone: Mapping[str, str], number: int, stacklevel: int) -> None:
     )
 
 
-def _check_memory(grid: GeoBox, times: int, names: Sequence[str]) -> None:
-    """Refuse a result that does not fit: before anything is read, not when memory is exhausted."""
+def check_memory(grid: GeoBox, times: int, names: Sequence[str]) -> None:
+    """Refuse a result that does not fit: before anything is read, not when memory is exhausted.
+
+    Raises
+    ------
+    CubeError
+        Saying how large it is.
+    """
     import psutil
     from distributed.system import MEMORY_LIMIT
 

@@ -104,11 +104,14 @@ def resolve_offset(
     explicit: float | None = None,
     *,
     add_offset: float | None = None,
+    scale_factor: float | None = None,
     raster_bands: Mapping[str, Any] | None = None,
+    dtype: str | None = None,
 ) -> Offset:
     """Decide the radiometric offset of one dataset from its metadata.
 
-    The first that answers wins: the explicit argument; whether the provider says that the
+    Floating-point bands are reflectance and have none. Else the first that answers wins: the explicit
+    argument; whether the provider says that the
     offset has been applied; the product's ``add_offset``; STAC's ``raster:bands``; that it is
     not ESA's L2A at all; the processing baseline; else 0, with a warning. They contradict
     each other in the wild: items with ``boa_offset_applied: true`` still carry the offset of
@@ -121,9 +124,14 @@ def resolve_offset(
     explicit
         The caller's own choice, in DN.
     add_offset
-        Of the measurement in an ODC product definition, in DN.
+        Of the measurement in an ODC product definition, in DN or, as a fraction such as -0.1, in
+        reflectance.
+    scale_factor
+        Of the same, by default 1/10000; turns a fraction into DN.
     raster_bands
         The first entry of an asset's ``raster:bands``, with ``scale`` and ``offset``.
+    dtype
+        Of the band's values, if known.
 
     Returns
     -------
@@ -146,12 +154,16 @@ def resolve_offset(
                 f"the offset {explicit} is not a whole number of digital numbers, such as -1000."
             )
         return Offset(round(explicit), "argument")
+    if dtype and np.dtype(dtype).kind == "f":
+        return Offset(0, f"the values are reflectance ({dtype})")
     for key in ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied"):
         # False says only that it was not removed, not that there is one.
         if properties.get(key) is True:
             return Offset(0, f"{key} is true")
     if add_offset is not None:
-        return Offset(round(add_offset), f"add_offset of the product is {add_offset:g}")
+        in_reflectance = 0 < abs(add_offset) < 1
+        value = add_offset / (scale_factor or 1 / QUANTIFICATION) if in_reflectance else add_offset
+        return Offset(round(value), f"add_offset of the product is {add_offset:g}")
     if raster_bands and raster_bands.get("offset") is not None:
         scale = raster_bands.get("scale") or 1 / QUANTIFICATION
         value = round(raster_bands["offset"] / scale)

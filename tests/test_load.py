@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -195,6 +196,11 @@ def test_harmonized_bands_are_on_one_scale(cube: Cube) -> None:
         ({"min_clear": 60}, "from 0 to 1"),
         ({"datasets": []}, "datasets= is empty"),
         ({"colour": "red"}, "cannot be understood"),
+        ({"group_by": "week"}, "choose time or solar_day"),
+        ({"resampling": "cubicc"}, "resampling 'cubicc' is unknown; choose from nearest"),
+        ({"like": None, "output_crs": "EPSG:99999", "resolution": 20}, "no coordinate system"),
+        ({"like": None, "output_crs": "EPSG:32633", "resolution": 0}, "no output grid"),
+        ({"like": None, "output_crs": "EPSG:32633", "resolution": 0.0002}, "check the resolution"),
     ],
 )  # fmt: skip
 def test_bad_queries(cube: Cube, how: dict[str, Any], message: str) -> None:
@@ -203,6 +209,64 @@ def test_bad_queries(cube: Cube, how: dict[str, Any], message: str) -> None:
         del query["like"]
     with pytest.raises(CubeError, match=message):
         load(cube.dc, query.pop("product"), **query)
+
+
+def test_misspelt_arguments_are_not_ignored(cube: Cube) -> None:
+    for wrong in ("tresholds", "tim", "driver", "time"):
+        with pytest.raises(CubeError, match=f"{wrong} cannot go with datasets="):
+            load(cube.dc, datasets=of_home(cube), like=HOME, **{wrong: "2024"})
+
+
+def test_a_grid_by_any_name(cube: Cube) -> None:
+    how = {"datasets": of_home(cube)[:1], "measurements": "ucl"}
+    expected = load(cube.dc, like=HOME, **how)
+    assert load(cube.dc, geobox=HOME, **how).identical(expected)
+    for like in (expected, expected.ucl):
+        xr.testing.assert_equal(load(cube.dc, like=like, **how), expected)
+
+
+def test_an_offset_of_the_caller_s(cube: Cube) -> None:
+    how = {"datasets": of_home(cube)[1:], "like": HOME, "measurements": ["red", "ucl"]}
+    raw, shifted = (load(cube.dc, offset=o, harmonized=True, **how) for o in (0, -100))
+    assert raw.offset.item() == 0
+    red = raw.red.values.astype(int)
+    np.testing.assert_array_equal(shifted.red, np.where(red == 0, 0, np.maximum(red - 100, 1)))
+    assert (shifted.ucl != raw.ucl).any(), (
+        "the indexed mask, made with another offset, is not taken"
+    )
+
+
+def test_a_scene_that_cannot_be_masked_is_a_gap(cube: Cube) -> None:
+    scene = cube.scenes["july"]
+    document = copy.deepcopy(scene.metadata_doc)
+    del document["measurements"]["blue"]
+    poor = Dataset(scene.product, document, uri=scene.uri)
+    how: dict[str, Any] = {"like": HOME, "measurements": ["scl", "ucl"]}
+    with pytest.warns(GapWarning, match="1 of 2 scenes cannot be masked.*lacks blue"):
+        found = load(cube.dc, datasets=[cube.scenes["june"], poor], **how)
+    assert (found.ucl[1] == CloudClass.NODATA).all()
+    assert (found.scl[1] != 0).any()
+    with pytest.raises(ValueError, match="lacks blue"):
+        load(cube.dc, datasets=[poor], **how)
+    load(cube.dc, datasets=[poor], like=HOME, measurements=["scl"])
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
+def test_a_gap_is_said_under_dask_too(cube: Cube, tmp_path: Path, scheduler: str) -> None:
+    """Cut off in the middle, so that it opens and then cannot be read."""
+    scene = cube.scenes["july"]
+    document = copy.deepcopy(scene.metadata_doc)
+    whole = (cube.folder / "july" / "B08.tif").read_bytes()
+    (tmp_path / "B08.tif").write_bytes(whole[: len(whole) // 2])
+    document["measurements"]["nir"]["path"] = (tmp_path / "B08.tif").as_uri()
+    broken = Dataset(scene.product, document, uri=scene.uri)
+    for name in ("ucl", "nir"):
+        lazy = load(
+            cube.dc, datasets=[broken], measurements=[name], like=HOME, ucl="computed",
+            dask_chunks={"x": 100, "y": 100},
+        )  # fmt: skip
+        with pytest.warns(GapWarning, match=r"B08\.tif|a580012d|dataset"):
+            lazy.compute(scheduler=scheduler)
 
 
 def test_unknown_model(cube: Cube) -> None:

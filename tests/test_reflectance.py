@@ -210,3 +210,15 @@ def test_classify_warns_of_a_forgotten_offset(simulated: xr.Dataset) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         classify(simulated, offset=-1000)
+
+
+def test_add_offset_as_a_fraction_of_reflectance() -> None:
+    assert resolve_offset({}, add_offset=-0.1, scale_factor=0.0001).value == -1000
+    assert resolve_offset({}, add_offset=-0.1).value == -1000
+    assert resolve_offset({}, add_offset=-1000, scale_factor=0.0001).value == -1000
+
+
+def test_floating_point_bands_have_no_offset() -> None:
+    properties = {"s2:processing_baseline": "05.10"}
+    assert resolve_offset(properties, dtype="float32").value == 0
+    assert resolve_offset(properties, dtype="uint16").value == -1000
