@@ -160,10 +160,15 @@ def compute_layer(recipe: Recipe, layer: str, target: GeoBox) -> np.ndarray:
     return result
 
 
+OPENING = threading.RLock()
+"""Held while a file is opened, for which rioxarray catches the warnings of all threads, and while we warn."""
+
+
 @lru_cache(maxsize=128)
 def _opened(file: BandFile, stamp: int) -> Band:
     """An open file, for the next block; opening it takes longer than reading a small one."""
-    return file.open()
+    with OPENING:
+        return file.open()
 
 
 def _infer(recipe: Recipe, how: How, bands: Sequence[Band], grid: GeoBox) -> np.ndarray | None:
@@ -171,11 +176,12 @@ def _infer(recipe: Recipe, how: How, bands: Sequence[Band], grid: GeoBox) -> np.
     watch = Watch(None)
     answer = window_answer(how, parts_of(bands, grid), grid, watch)
     if complaint := watch.check.complaint(recipe.offset):
-        warnings.warn(
-            f"{recipe.label}: the offset {recipe.offset:g} looks wrong: {complaint}",
-            ReflectanceWarning,
-            stacklevel=2,
-        )
+        with OPENING:
+            warnings.warn(
+                f"{recipe.label}: the offset {recipe.offset:g} looks wrong: {complaint}",
+                ReflectanceWarning,
+                stacklevel=2,
+            )
     return answer
 
 
@@ -229,7 +235,8 @@ _ANSWERS = _Answers(CACHE_BYTES)
 
 def _forget() -> None:
     # A forked child has no threads that would finish what was running, nor release the lock.
-    global _ANSWERS
+    global _ANSWERS, OPENING
+    OPENING = threading.RLock()
     _ANSWERS = _Answers(CACHE_BYTES)
     _opened.cache_clear()  # nor may it share its parent's open files
 

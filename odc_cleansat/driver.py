@@ -18,6 +18,7 @@ from odc.loader import register_driver
 from odc.loader._rio import RioDriver, RioReader
 from rasterio.errors import RasterioError
 
+from . import computed
 from .classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, flags_definition, ucl_attrs
 from .computed import ADDRESS, COMPUTED, Recipe, compute_layer, recipe_for
 from .errors import GapWarning, SceneError
@@ -288,7 +289,8 @@ class _Reader(RioReader):  # type: ignore[misc]
             if cfg.fail_on_error:
                 raise error
             # On a dask worker too, where a plain warning would reach nobody.
-            warn(f"no data where they would be: {error}", GapWarning)
+            with computed.OPENING:
+                warn(f"no data where they would be: {error}", GapWarning)
             return _nothing(cfg)
 
     def _shifted(

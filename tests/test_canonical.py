@@ -92,7 +92,7 @@ def test_a_cluster(scene: xr.Dataset, whole: xr.Dataset) -> None:
         warnings.simplefilter("ignore")
         with (
             LocalCluster(
-                n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+                n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
             ) as cluster,
             Client(cluster),
         ):

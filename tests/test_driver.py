@@ -137,7 +137,7 @@ def test_dask_gives_the_same_and_infers_once(
 def test_distributed_gives_the_same(cube: Cube, expected: xr.Dataset) -> None:
     lazy = loaded(cube, with_ucl([cube.scenes["june"]]), dask_chunks={"x": 200, "y": 150})
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster),
     ):
         found = lazy.compute()

@@ -112,7 +112,7 @@ def test_masks_by_another_model_are_not_taken(cube: Cube) -> None:
 
 def test_distributed(cube: Cube) -> None:
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster),
     ):
         found = load(

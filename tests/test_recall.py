@@ -534,7 +534,7 @@ def test_graphs_hold_no_pixels_and_travel(archive: Archive) -> None:
             processes=False,
             protocol="tcp",  # or nothing would be serialised
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
         ) as local,
         Client(local),
     ):
