@@ -17,6 +17,13 @@ from .errors import CleansatError, GapWarning, ReflectanceWarning
 
 COMMANDS = {
     "demo": "Mask one scene and recall it, in a datacube of its own.",
+    "mask": "Mask one scene, or those of a search, without a datacube.",
+    "recall": "Write indexed masks to GeoTIFF, on any grid.",
+    "export": "Write an unclouded composite to GeoTIFF.",
+    "verify": "Check that mask products are whole and true.",
+    "run": "Mask all scenes of a product that have no mask yet, on many processes.",
+    "status": "Count the scenes that are masked, missing or failed.",
+    "product": "Put the products into the datacube.",
 }
 """Name of each subcommand, which is that of its module, and its first line of help."""
 
@@ -86,5 +93,6 @@ def _quieten() -> None:
 def main(debug: bool) -> None:
     """Cloud and cloud-shadow masks for Sentinel-2 in the Open Data Cube.
 
-    Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
+    Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage; those that take several
+    scenes also 3, some failed.
     """

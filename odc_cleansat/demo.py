@@ -218,7 +218,7 @@ def _removed_on_failure(document: Path) -> Iterator[None]:
         raise
 
 
-def _mask(job: MaskJob, dc: Datacube, report: Reporter) -> tuple[Path, bool]:
+def _mask(job: MaskJob, dc: Datacube, report: Reporter) -> tuple[Path | str, bool]:
     """The document of a scene's mask, and whether it had to be computed."""
     if document := job.document:
         known = find_dataset(dc, job.id)

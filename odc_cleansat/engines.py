@@ -115,7 +115,12 @@ def _default_engine() -> str:
 
 
 def available_cpus() -> int:
-    """Processors this process may use: the affinity mask and the cgroup's quota, not the machine."""
+    """Processors this process may use: the affinity mask and the cgroup's quota, not the machine.
+
+    ``CLEANSAT_THREADS`` says otherwise, e.g. in each of several processes that share a machine.
+    """
+    if (asked := os.environ.get("CLEANSAT_THREADS", "")).isdigit():
+        return max(1, int(asked))
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()

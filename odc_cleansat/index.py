@@ -13,6 +13,7 @@ from uuid import UUID
 import yaml
 
 from .errors import CubeError
+from .storage import as_uri, prepare_gdal, split_file
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -82,33 +83,47 @@ def find_dataset(dc: Datacube, dataset_id: UUID) -> Dataset | None:
     return None if dataset is None or dataset.is_archived else dataset
 
 
-def resolve_dataset(dc: Datacube, metadata: Path) -> Dataset:
+def resolve_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
     """An EO3 document as a datacube dataset that can be loaded, not yet indexed.
 
     Parameters
     ----------
     metadata
-        Path of the ``.odc-metadata.yaml``; relative paths in it count from there.
+        Path or URL of the ``.odc-metadata.yaml``; relative paths in it count from there.
 
     Raises
     ------
     CubeError
-        If no product of the index matches, or the document is not acceptable.
+        If it cannot be read, no product of the index matches, or it is not acceptable.
     """
     from datacube.index.hl import Doc2Dataset
 
-    document = yaml.safe_load(metadata.read_text(encoding="utf-8"))
-    product = document["product"]["name"]
+    prepare_gdal()
+    document = _read_yaml(metadata)
+    try:
+        product = document["product"]["name"]
+    except (KeyError, TypeError):
+        raise CubeError(f"cannot index {metadata}: it is no EO3 document.") from None
     if dc.index.products.get_by_name(product) is None:
         raise CubeError(
             f"cannot index {metadata}: the index has no product {product}; add its definition first."
         )
     resolve = Doc2Dataset(dc.index, products=[product], verify_lineage=False)
     with _quiet():
-        dataset, error = resolve(document, metadata.resolve().as_uri())
+        dataset, error = resolve(document, as_uri(metadata))
     if dataset is None:
         raise CubeError(f"cannot index {metadata}: {error}")
     return dataset
+
+
+def _read_yaml(path: Path | str) -> Any:
+    folder, name = split_file(path)
+    try:
+        return yaml.safe_load(folder.read(name).decode("utf-8"))
+    except FileNotFoundError:
+        raise CubeError(f"cannot index {path}: it is not there.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CubeError(f"cannot index {path}: {error}") from error
 
 
 @contextlib.contextmanager
@@ -126,7 +141,7 @@ def _quiet() -> Iterator[None]:
         log.removeFilter(of_ours)
 
 
-def add_dataset(dc: Datacube, metadata: Path) -> Dataset:
+def add_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
     """Index an EO3 document, with its lineage, unless it is indexed as it is.
 
     See :func:`resolve_dataset` for parameters and errors.

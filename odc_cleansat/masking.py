@@ -1,4 +1,4 @@
-"""The mask of one dataset as a product on disk, read from the dataset's own files."""
+"""The mask of one dataset as a product, read from the dataset's own files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from .classification import classify
 from .engines import get_engine
 from .eo3 import read_document
 from .models import Model, get_model
-from .product import Provenance, is_intact, mask_folder, mask_id, write_mask
+from .product import DOCUMENT, Provenance, is_intact, mask_folder, mask_id, write_mask
 from .reflectance import Offset
 from .sources import SceneFiles, dataset_files, reading
+from .storage import Folder
 
 if TYPE_CHECKING:
     from datacube.model import Dataset
@@ -32,7 +33,7 @@ class MaskJob:
     dataset
         A scene.
     root
-        Folder under which products are kept.
+        Folder under which products are kept: a path, or a URL such as ``s3://bucket/prefix``.
     model
         A model or its name; by default the best for the scene's bands.
     offset
@@ -49,12 +50,12 @@ class MaskJob:
     def __init__(
         self,
         dataset: Dataset,
-        root: Path,
+        root: Folder | Path | str,
         model: str | Model | None = None,
         offset: float | None = None,
     ) -> None:
         self.dataset = dataset
-        self.root = root
+        self.root = Folder(root)
         self.files: SceneFiles = dataset_files(dataset)
         self.model: Model = get_model(model, bands=self.files.files)
         self.bands = self.files.wanted(self.model.bands)
@@ -63,14 +64,16 @@ class MaskJob:
         self.grid: GeoBox = mask_grid(dataset)
         pixel = abs(self.grid.resolution.x)
         self.id = mask_id(dataset.id, self.model, pixel, self.offset.value)
-        self.folder = root / mask_folder(self.id, self.source)
+        self.folder: Folder = self.root / mask_folder(self.id, self.source)
 
     @property
-    def document(self) -> Path | None:
-        """The document of the mask, if it is there and whole."""
-        return next(self.folder.glob("*.odc-metadata.yaml")) if is_intact(self.folder) else None
+    def document(self) -> Path | str | None:
+        """The document of the mask, path or URL, if it is there and whole; see :func:`is_intact`."""
+        if not is_intact(self.folder):
+            return None
+        return next(self.folder.file(n) for n in self.folder.files() if n.endswith(DOCUMENT))
 
-    def run(self, progress: Callable[[int, int], None] | None = None) -> Path:
+    def run(self, progress: Callable[[int, int], None] | None = None) -> Path | str:
         """Make the mask and write it, complete or not at all.
 
         Each band is read on its native grid, window by window, so that memory does not grow with
@@ -83,7 +86,7 @@ class MaskJob:
 
         Returns
         -------
-        Path
+        Path or str
             The EO3 document.
 
         Raises
@@ -91,7 +94,7 @@ class MaskJob:
         SceneError
             If a file cannot be read, or no pixel has data.
         OutputError
-            If the mask cannot be written, or is there already.
+            If the mask cannot be written.
         """
         engine = get_engine(self.model)
         with reading(self.files.label):
@@ -103,7 +106,7 @@ class MaskJob:
                 offset=self.offset.value,
                 progress=progress,
             )
-        provenance = Provenance(self.offset, engine.name, engine.precision)
+        provenance = Provenance(self.offset, engine.name, engine.precision, self.bands)
         return write_mask(mask, self.source, self.model, provenance, self.id, self.root)
 
 

@@ -1,35 +1,40 @@
-"""One mask product on disk: COGs, EO3 document, STAC item, provenance and checksums."""
+"""One mask product: COGs, EO3 document, STAC item, provenance and checksums."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
 import os
 import platform
-import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid5
 
 import numpy as np
 
 from ._version import __version__
-from .classes import CloudClass, class_percent, stac_classes
+from .classes import CONFIDENCE_NODATA, CloudClass, class_percent, stac_classes
 from .eo3 import own_properties, read_document
 from .errors import OutputError, SceneError
 from .index import MASK_PRODUCT
 from .models import Model
 from .reflectance import Offset
+from .storage import Folder, working_folder
 
 if TYPE_CHECKING:
     import xarray as xr
     from eodatasets3 import DatasetDoc
+    from eodatasets3.images import GridSpec
+    from pystac import Asset, Item
+
+    from .sources import BandFile
 
 ALGORITHM = "odc-cleansat"
 ALGORITHM_VERSION = "1"
@@ -37,6 +42,14 @@ ALGORITHM_VERSION = "1"
 
 _ODC_NAMESPACE = UUID("6f34c6f4-13d6-43c0-8e4e-42b6c13203af")
 _HOMEPAGE = "https://pypi.org/project/{}/"
+_SOFTWARE = ("odc-cleansat", "datacube", "odc-geo", "openvino", "torch", "rasterio", "numpy")
+
+DOCUMENT, SUMS = ".odc-metadata.yaml", ".sha1"
+"""How the names of the EO3 document and of the list of checksums end."""
+
+COG = {"compress": "DEFLATE", "level": 6, "predictor": "NO", "blocksize": 512}
+"""How GDAL's COG driver packs the layers; docs/product.md has the measurements."""
+
 _SMALLEST_OVERVIEW = 128
 
 
@@ -52,6 +65,9 @@ class Provenance:
 
     precision: str
     """In which arithmetic."""
+
+    bands: Mapping[str, BandFile] = field(default_factory=dict)
+    """The files that were read, by canonical band name."""
 
 
 def mask_id(source_id: UUID, model: Model, resolution: float, offset: float) -> UUID:
@@ -71,14 +87,27 @@ def mask_id(source_id: UUID, model: Model, resolution: float, offset: float) -> 
     offset
         Radiometric offset, digital numbers.
     """
+    return derived_id(source_id, model.name, model.sha256, model.parameters(), resolution, offset)
+
+
+def derived_id(
+    source_id: UUID,
+    model: str,
+    sha256: str,
+    parameters: Mapping[str, Any],
+    resolution: float,
+    offset: float,
+    version: str = ALGORITHM_VERSION,
+) -> UUID:
+    """:func:`mask_id` from what a product records of its model."""
     tags = {
-        "model": model.name,
-        "weights": model.sha256,
+        "model": model,
+        "weights": sha256,
         "grid": f"{resolution:g}",
         "offset": f"{offset:g}",
-        **model.parameters(),
+        **parameters,
     }
-    lines = [ALGORITHM, ALGORITHM_VERSION, "", *sorted(f"{k}={v}" for k, v in tags.items())]
+    lines = [ALGORITHM, version, "", *sorted(f"{k}={v}" for k, v in tags.items())]
     return uuid5(_ODC_NAMESPACE, "\n".join(line.lower() for line in [*lines, str(source_id)]))
 
 
@@ -95,17 +124,40 @@ def _label(dataset_id: UUID, source: DatasetDoc) -> str:
     return f"{MASK_PRODUCT}_{region}_{day}_{str(dataset_id)[:8]}"
 
 
-def is_intact(folder: Path) -> bool:
-    """Whether a mask product is there and all its files match their checksums."""
-    sums = list(folder.glob("*.sha1"))
-    if len(sums) != 1:
+def is_intact(folder: Folder | Path | str, read: bool | None = None) -> bool:
+    """Whether a mask product is there, with all its files.
+
+    Parameters
+    ----------
+    folder
+        The product's own folder: a path or URL.
+    read
+        Whether to read all files and compare their checksums. By default that is done on this machine;
+        of a store's files only the document is, and the others are looked for.
+
+    Raises
+    ------
+    OutputError
+        If a store cannot be reached or does not let itself be read.
+    """
+    folder = Folder(folder)
+    there = folder.files()
+    sums = [name for name in there if name.endswith(SUMS)]
+    documents = [name for name in there if name.endswith(DOCUMENT)]
+    if len(sums) != 1 or len(documents) != 1:
         return False
-    for line in sums[0].read_text(encoding="utf-8").splitlines():
-        expected, name = line.split("\t")
-        path = folder / name
-        if not path.is_file() or hashlib.sha1(path.read_bytes()).hexdigest() != expected:
-            return False
-    return True
+    listed = read_sums(folder.read(sums[0]))
+    if documents[0] not in listed or not listed.keys() <= there.keys():
+        return False
+    thorough = folder.path is not None if read is None else read
+    names = listed if thorough else documents
+    return all(folder.sha1(name) == listed[name] for name in names)
+
+
+def read_sums(content: bytes) -> dict[str, str]:
+    """File name to checksum, of a list as eodatasets3 writes it; nothing if it is no such list."""
+    lines = [line.split("\t") for line in content.decode("utf-8", "replace").splitlines()]
+    return {line[1]: line[0] for line in lines} if all(len(p) == 2 for p in lines) else {}
 
 
 def write_mask(
@@ -114,11 +166,13 @@ def write_mask(
     model: Model,
     provenance: Provenance,
     dataset_id: UUID,
-    root: Path,
-) -> Path:
+    root: Folder | Path | str,
+) -> Path | str:
     """Write a mask as an ODC dataset: complete or not at all.
 
-    Everything is written to a hidden folder beside the target, which is renamed at the end.
+    Everything is written to a hidden folder first, beside the target if that is on this machine. It is renamed
+    at the end, or uploaded file by file, the list of checksums and then the document last. What is there
+    already and damaged stays until each of its files is replaced.
 
     Parameters
     ----------
@@ -131,40 +185,47 @@ def write_mask(
     dataset_id
         See :func:`mask_id`.
     root
-        Folder under which products are kept; made if missing.
+        Folder under which products are kept, path or URL such as ``s3://bucket/prefix``; made if missing, but for
+        a bucket.
 
     Returns
     -------
-    Path
-        The EO3 document of the new dataset.
+    Path or str
+        The EO3 document of the new dataset; of the one that another program has put there meanwhile,
+        if it has.
 
     Raises
     ------
     SceneError
         If no pixel has data.
     OutputError
-        If it cannot be written, or is there already.
+        If it cannot be written.
     """
     if not (mask.ucl != CloudClass.NODATA).any():
         raise SceneError("no pixel of the scene has data, so there is no mask to write.")
+    root = Folder(root)
     target = root / mask_folder(dataset_id, source)
+    name = _label(dataset_id, source) + DOCUMENT
     if is_intact(target):
-        raise OutputError(f"{target} exists already, whole; it is not written again.")
+        return target.file(name)
+    beside = root.path or Path(tempfile.gettempdir())
     try:
-        if target.exists():  # damaged
-            shutil.rmtree(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".cleansat-", dir=root) as work:
-            written = _assemble(mask, source, model, provenance, dataset_id, Path(work))
-            _write_stac(written, model)
+        beside.mkdir(parents=True, exist_ok=True)
+        with working_folder(beside) as work:
+            written = _assemble(mask, source, model, provenance, dataset_id, work)
+            _write_stac(written, mask, model)
+            sums = _write_sums(written)
             written.parent.chmod(0o777 & ~_umask())
-            written.parent.rename(target)
+            if not is_intact(target):
+                target.deliver(written.parent, last=[sums.name, written.name])
     except OSError as error:
+        if is_intact(target):
+            return target.file(name)
         raise OutputError(
             f"cannot write the mask to {target}: {error.strerror or error}. "
             "Check the space and the permissions there; nothing was left behind."
         ) from error
-    return target / written.name
+    return target.file(name)
 
 
 def _umask() -> int:
@@ -187,7 +248,6 @@ def _assemble(
     from eodatasets3.model import DatasetDoc as Document
     from eodatasets3.properties import Eo3Dict
     from rasterio.crs import CRS
-    from rasterio.enums import Resampling
 
     with own_properties():
         properties = Eo3Dict(_properties(mask, source, model, provenance))
@@ -200,33 +260,69 @@ def _assemble(
     geobox = mask.odc.geobox
     grid = GridSpec(tuple(geobox.shape), geobox.affine, CRS.from_wkt(geobox.crs.to_wkt()))
     with own_properties(), DatasetAssembler(folder, dataset=document, names=names) as package:
+        # Said while an error is on its way, which says more.
+        warnings.filterwarnings("ignore", message="Closing assembler without finishing")
         package.add_source_dataset(
             source, classifier="level2", auto_inherit_properties=True, inherit_geometry=True
         )
         if package.geometry is None or source.crs != _crs(mask):
             package.geometry = mask.odc.geobox.extent.geom
-        for name in ("ucl", "ucl_confidence"):
-            package.write_measurement_numpy(
-                name,
-                mask[name].values,
-                grid,
-                nodata=mask[name].attrs["nodata"],
-                overviews=_overviews(mask.ucl.shape),
-                overview_resampling=Resampling.mode,
-                expand_valid_data=False,
-                # Named here because the conventions would turn the underscore into a hyphen.
-                path=Path(f"{names.dataset_label}_{name}.tif"),
-            )
         written_to = package._work_path  # there is no public name for it
+        for name in ("ucl", "ucl_confidence"):
+            path = written_to / f"{names.dataset_label}_{name}.tif"
+            write_cog(mask[name], path)
+            package.note_measurement(name, path, grid=grid, expand_valid_data=False)
         thumbnail = written_to / names.thumbnail_filename(suffix="png")
         _write_thumbnail(mask.ucl.values, thumbnail)
         package.note_thumbnail(thumbnail)
-        for name in ("odc-cleansat", "datacube", "odc-geo", "openvino", "torch", "rasterio"):
-            version = __version__ if name == "odc-cleansat" else metadata.version(name)
+        for name, version in software().items():
             package.note_software_version(name, _HOMEPAGE.format(name), version)
-        package.extend_user_metadata("cleansat", _record(model, provenance))
+        package.extend_user_metadata("cleansat", _record(source, model, provenance, grid))
         _, path = package.done()
     return Path(path)
+
+
+def software() -> dict[str, str]:
+    """The packages that decide a pixel, and their versions here."""
+    return {n: __version__ if n == "odc-cleansat" else metadata.version(n) for n in _SOFTWARE}
+
+
+def write_cog(layer: xr.DataArray, path: Path) -> None:
+    """Write a layer as a cloud-optimised GeoTIFF with overviews by mode, and read it back.
+
+    Parameters
+    ----------
+    layer
+        Dims ``(y, x)``, uint8, with a geobox and the attribute ``nodata``.
+
+    Raises
+    ------
+    OSError
+        If it is not on the disk as it was given; GDAL does not always say so when a disk is full.
+    """
+    import rasterio
+    from rasterio.shutil import copy
+
+    geobox = layer.odc.geobox
+    rows, columns = geobox.shape
+    profile = {
+        "driver": "GTiff", "width": columns, "height": rows, "count": 1, "dtype": "uint8", "tiled": True,
+        "nodata": layer.attrs["nodata"], "crs": str(geobox.crs), "transform": geobox.affine,
+    }  # fmt: skip
+    values = layer.values
+    try:
+        with rasterio.MemoryFile() as memory:
+            with memory.open(**profile) as file:
+                file.write(values, 1)
+            copy(
+                memory.name, path, driver="COG", overview_resampling="MODE", **COG, **_overviews(geobox.shape)
+            )  # fmt: skip
+        with rasterio.open(path) as file:
+            whole = np.array_equal(file.read(1), values)
+    except Exception as error:  # of rasterio and of GDAL, in several kinds
+        raise OSError(f"GDAL could not write {path.name}: {error}") from error
+    if not whole:
+        raise OSError(f"{path.name} was not written whole")
 
 
 def _write_thumbnail(codes: np.ndarray, path: Path) -> None:
@@ -258,9 +354,10 @@ def _crs(mask: xr.Dataset) -> str:
     return f"epsg:{epsg}" if epsg else str(mask.odc.geobox.crs.to_wkt())
 
 
-def _overviews(shape: tuple[int, int]) -> tuple[int, ...]:
-    """Halvings down to the size of a thumbnail."""
-    return tuple(2**i for i in range(1, 10) if min(shape) // 2**i >= _SMALLEST_OVERVIEW)
+def _overviews(shape: tuple[int, int]) -> dict[str, Any]:
+    """Halvings down to the size of a thumbnail, as an option of the COG driver."""
+    count = max(int(math.log2(max(min(shape), 1) / _SMALLEST_OVERVIEW)), 0)
+    return {"overview_count": count} if count else {"overviews": "NONE"}
 
 
 def _properties(
@@ -298,9 +395,22 @@ def _inherited(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _record(model: Model, provenance: Provenance) -> dict[str, Any]:
+def _record(
+    source: DatasetDoc, model: Model, provenance: Provenance, grid: GridSpec
+) -> dict[str, Any]:
+    """All that it takes to make the mask again, and to recompute its id."""
+    bands = {
+        name: {"uri": _without_query(file.uri), "band": file.band, "nodata": file.nodata}
+        for name, file in provenance.bands.items()
+    }
     return {
         "algorithm": {"name": ALGORITHM, "version": ALGORITHM_VERSION, **model.parameters()},
+        "scene": {
+            "id": str(source.id),
+            "product": source.product.name,
+            "label": source.label,
+            "bands": bands,
+        },
         "model": {
             "name": model.name,
             "version": model.version,
@@ -312,40 +422,126 @@ def _record(model: Model, provenance: Provenance) -> dict[str, Any]:
         },
         "engine": {"name": provenance.engine, "precision": provenance.precision},
         "offset": {"value": provenance.offset.value, "source": provenance.offset.source},
+        "grid": {"resolution": abs(grid.transform.a)},
         "python": platform.python_version(),
     }
 
 
-def _write_stac(document: Path, model: Model) -> None:
-    """Add a STAC item beside the EO3 document, all its links relative, and its checksum."""
+def _without_query(uri: str) -> str:
+    """An address without what may hold a key, as signed URLs do."""
+    parts = urlsplit(uri)
+    return uri if parts.scheme not in ("http", "https") else urlunsplit((*parts[:3], "", ""))
+
+
+# --- STAC -----------------------------------------------------------------------------
+
+_EXTENSIONS = {"classification": "2.0.0", "raster": "1.1.0", "mlm": "1.4.0", "processing": "1.2.0"}
+
+
+def _write_stac(document: Path, mask: xr.Dataset, model: Model) -> None:
+    """Add a STAC item beside the EO3 document, all its links relative."""
     from eodatasets3.stac import to_pystac_item
 
     dataset = read_document(document)
-    path = document.with_name(document.name.replace(".odc-metadata.yaml", ".stac-item.json"))
+    path = document.with_name(document.name.replace(DOCUMENT, ".stac-item.json"))
     with warnings.catch_warnings():
-        # The collection is that of whoever publishes the product, and is not known here.
         warnings.filterwarnings("ignore", message="No collection provided", category=UserWarning)
         item = to_pystac_item(
             dataset, stac_item_destination_url=path.name, odc_dataset_metadata_url=document.name
         )
+    # A collection would have to be linked to, so whoever publishes the item names it; ODC tools take this.
+    item.collection_id = None
+    item.properties["odc:product"] = MASK_PRODUCT
+    pixel = abs(mask.odc.geobox.resolution.x)
     classes = stac_classes([CloudClass.NODATA, *sorted(model.classes)])
-    assets = item.assets
-    assets["ucl"].extra_fields["classification:classes"] = classes
-    assets["ucl"].extra_fields["raster:bands"] = [
-        {"nodata": int(CloudClass.NODATA), "data_type": "uint8", "classification:classes": classes}
+    common = {"data_type": "uint8", "sampling": "area"}
+    if not mask.odc.geobox.crs.geographic:
+        common["spatial_resolution"] = pixel
+    item.assets["ucl"].extra_fields |= {
+        "classification:classes": classes,
+        "raster:bands": [{"nodata": 0, **common, "classification:classes": classes}],
+    }
+    item.assets["ucl_confidence"].extra_fields["raster:bands"] = [
+        {"nodata": CONFIDENCE_NODATA, "unit": "percent", **common}
     ]
-    assets["ucl_confidence"].extra_fields["raster:bands"] = [
-        {"nodata": 255, "data_type": "uint8", "unit": "percent"}
-    ]
-    item.stac_extensions += [
-        "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
-        "https://stac-extensions.github.io/raster/v1.1.0/schema.json",
-    ]
+    item.assets["model"] = _model_asset(model)
+    item.properties |= _model_properties(model, classes)
+    item.properties["processing:software"] = software()
+    _use_extensions(item)
     text = json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=2)
     path.write_text(text + "\n", encoding="utf-8")
-    sums = next(document.parent.glob("*.sha1"))
-    lines = [
-        *sums.read_text().splitlines(),
-        f"{hashlib.sha1(path.read_bytes()).hexdigest()}\t{path.name}",
+
+
+def _use_extensions(item: Item) -> None:
+    item.stac_extensions += [
+        f"https://stac-extensions.github.io/{name}/v{version}/schema.json"
+        for name, version in _EXTENSIONS.items()
     ]
-    sums.write_text("\n".join(sorted(lines, key=lambda line: line.split("\t")[1])) + "\n")
+
+
+def _model_properties(model: Model, classes: list[dict[str, Any]]) -> dict[str, Any]:
+    """What STAC's machine-learning-model extension says of a network."""
+    height = width = model.stride + model.overlap
+    channels, count = len(model.bands), len(model.classes)
+    return {
+        "mlm:name": model.name,
+        "mlm:architecture": f"UNet, {model.encoder} encoder",
+        "mlm:tasks": ["semantic-segmentation"],
+        "mlm:framework": "ONNX",
+        "mlm:pretrained": True,
+        "mlm:pretrained_source": model.citation,
+        "mlm:hyperparameters": model.parameters(),
+        "mlm:input": [
+            {
+                "name": f"surface reflectance at {model.resolution:g} m",
+                "bands": list(model.bands),
+                "input": {
+                    "shape": [-1, channels, height, width],
+                    "dim_order": ["batch", "channel", "height", "width"],
+                    "data_type": "float32",
+                },
+                "value_scaling": [
+                    {"type": "z-score", "mean": mean, "stddev": std}
+                    for mean, std in zip(model.mean, model.std, strict=True)
+                ],
+            }
+        ],
+        "mlm:output": [
+            {
+                "name": "class probabilities",
+                "tasks": ["semantic-segmentation"],
+                "result": {
+                    "shape": [-1, count, height, width],
+                    "dim_order": ["batch", "channel", "height", "width"],
+                    "data_type": "float32",
+                },
+                "classification:classes": [c for c in classes if not c.get("nodata")],
+            }
+        ],
+    }
+
+
+def _model_asset(model: Model) -> Asset:
+    """The weights, where their makers publish them."""
+    from pystac import Asset
+
+    package, _, file = model.weights.partition(":")[2].partition("/")
+    return Asset(
+        _HOMEPAGE.format(package.replace("_", "-")),
+        title=f"{file} in the Python package {package}, sha256 {model.sha256}",
+        media_type="text/html",
+        roles=["mlm:model", "mlm:weights"],
+        extra_fields={
+            "mlm:artifact_type": "onnx",
+            "eo:bands": [{"name": band} for band in model.bands],
+        },
+    )
+
+
+def _write_sums(document: Path) -> Path:
+    """Checksums of all files beside the document, in the place of those of eodatasets3."""
+    path = document.with_name(document.name.replace(DOCUMENT, SUMS))
+    names = sorted(p.name for p in document.parent.iterdir() if p != path)
+    folder = Folder(document.parent)
+    path.write_text("".join(f"{folder.sha1(name)}\t{name}\n" for name in names), encoding="utf-8")
+    return path

@@ -31,6 +31,7 @@ from .grids import crs_name
 from .index import MASK_PRODUCT
 from .models import Model
 from .pixels import Roi, halves, pixel_indices, reach, tiles
+from .storage import prepare_gdal
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -150,6 +151,7 @@ def recall(
     GapWarning
         If some of the files cannot be read; the rest is loaded.
     """
+    prepare_gdal()
     query = {key: value for key, value in query.items() if value is not None}
     names = _names(how, measurements)
     grid = _given_grid(like, geobox, output_crs, resolution, query)

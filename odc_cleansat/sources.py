@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,7 @@ from odc.geo.geobox import GeoBox
 from .errors import SceneError
 from .grids import Band
 from .reflectance import Offset, find_bands, resolve_offset
+from .storage import advice, gdal_settings, prepare_gdal
 
 if TYPE_CHECKING:
     import pystac
@@ -50,11 +52,15 @@ class BandFile(NamedTuple):
         from rasterio.errors import RasterioError
 
         try:
-            opened = rioxarray.open_rasterio(
-                local_path(self.uri), chunks=chunks, cache=False, lock=False if chunks else None
-            )
+            with gdal_settings(self.uri):
+                opened = rioxarray.open_rasterio(
+                    local_path(self.uri), chunks=chunks, cache=False, lock=False if chunks else None
+                )
         except (RasterioError, OSError) as error:
-            raise SceneError(f"cannot read {self.uri}: {error}. Is it there, and whole?") from error
+            hint = advice(error) if "://" in self.uri else None
+            raise SceneError(
+                f"cannot read {self.uri}: {error}. {f'Probably {hint}.' if hint else 'Is it there, and whole?'}"
+            ) from error
         assert isinstance(opened, xr.DataArray)
         data = opened.isel(band=self.band - 1, drop=True)
         if data.rio.crs is None:
@@ -104,6 +110,7 @@ def dataset_files(dataset: Dataset) -> SceneFiles:
     """The files of a datacube dataset, under the names and aliases of its measurements."""
     from datacube.storage import BandInfo
 
+    prepare_gdal()
     files, hints = {}, {}
     for name, measurement in dataset.product.measurements.items():
         if name not in dataset.measurements:
@@ -112,20 +119,40 @@ def dataset_files(dataset: Dataset) -> SceneFiles:
         file = BandFile(info.uri, info.band or 1, info.nodata)
         for alias in (name, *measurement.get("aliases", ())):
             files[alias] = file
-            hints[alias] = {"add_offset": measurement.get("add_offset")}
+            hints[alias] = {
+                key: measurement.get(key) for key in ("add_offset", "scale_factor", "dtype")
+            }
     properties = dataset.metadata_doc.get("properties", {})
     return SceneFiles(files, properties, f"dataset {dataset.id}", hints)
 
 
 def item_files(item: pystac.Item) -> SceneFiles:
     """The files of a STAC item, under the names of its assets."""
-    files, hints = {}, {}
+    files: dict[str, BandFile] = {}
+    hints: dict[str, dict[str, Any]] = {}
     for name, asset in item.assets.items():
-        raster = (asset.extra_fields.get("raster:bands") or [{}])[0]
-        uri = asset.get_absolute_href() or asset.href
-        files[name] = BandFile(uri, 1, raster.get("nodata", 0))
-        hints[name] = {"raster_bands": raster}
+        raster = _raster(asset)
+        file = BandFile(asset.get_absolute_href() or asset.href, 1, raster.get("nodata", 0))
+        # Copernicus calls its assets B02_10m and so on.
+        for alias in dict.fromkeys((name, re.sub(r"_\d+m$", "", name))):
+            files.setdefault(alias, file)
+            hints.setdefault(alias, {"raster_bands": raster, "dtype": raster.get("data_type")})
     return SceneFiles(files, item.properties, f"item {item.id}", hints)
+
+
+def _raster(asset: pystac.Asset) -> dict[str, Any]:
+    """What an asset says of its values: of STAC 1.0's ``raster:bands``, or the ``bands`` of 1.1."""
+    fields = asset.extra_fields
+    described = {
+        **fields,
+        **(fields.get("bands") or [{}])[0],
+        **(fields.get("raster:bands") or [{}])[0],
+    }
+    return {
+        key: described.get(key, described.get(f"raster:{key}"))
+        for key in ("nodata", "offset", "scale", "data_type")
+        if key in described or f"raster:{key}" in described
+    }
 
 
 def local_path(uri: str) -> str:

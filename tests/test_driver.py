@@ -202,6 +202,29 @@ def test_odc_stac_with_a_configuration_of_its_own(item: pystac.Item) -> None:
     assert (found.ucl != CloudClass.NODATA).any()
 
 
+def test_names_and_fields_of_other_catalogues(item: pystac.Item, expected: xr.Dataset) -> None:
+    """Assets as Copernicus names them, their values described as in STAC 1.1."""
+    del item.properties["s2:processing_baseline"]
+    names = {
+        "blue": "B02_10m",
+        "green": "B03_10m",
+        "red": "B04_10m",
+        "nir": "B08_10m",
+        "swir16": "B11_20m",
+        "swir22": "B12_20m",
+    }
+    for old, new in names.items():
+        asset = item.assets[new] = item.assets.pop(old)
+        del asset.extra_fields["raster:bands"]
+        asset.extra_fields["bands"] = [
+            {"data_type": "uint16", "nodata": 0, "raster:offset": -0.1, "raster:scale": 0.0001}
+        ]
+    found = odc.stac.load(
+        with_ucl([item]), bands=["ucl"], crs="EPSG:32633", resolution=20, driver="cleansat"
+    )
+    np.testing.assert_array_equal(found.ucl, expected.ucl)
+
+
 @pytest.mark.parametrize("where", ["topleft", "center"])
 def test_stackstac(item: pystac.Item, scene: xr.Dataset, where: str) -> None:
     """By default stackstac's coordinates are those of the pixels' corners, not of their centres."""

@@ -1,0 +1,702 @@
+"""Many scenes: find those without a mask, make the masks on a dask cluster, and index them.
+
+The unit of work is a scene. Workers read its files and write its mask; they know no database. The process
+that calls :func:`execute` searches, hands out scenes as workers get free, and indexes each mask when it
+is written. So it may be killed at any moment: what is indexed is complete, and the next run does the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from uuid import UUID
+
+from cachetools import LRUCache, cached
+
+from .cluster import THREADS_VARIABLE, ClusterError, Stop, dask_client, describe, work_through
+from .errors import CleansatError, CubeError, ModelError, ReflectanceWarning
+from .index import MASK_PRODUCT, add_dataset
+from .masking import MaskJob, mask_grid
+from .models import Model, get_model
+from .product import mask_id
+from .recalling import check_longitudes
+from .sources import BandFile, SceneFiles
+
+if TYPE_CHECKING:
+    from datacube import Datacube
+    from datacube.model import Dataset, Product
+    from odc.geo.geom import Geometry
+
+RETRIES = 2
+"""How often a scene is tried again."""
+
+_PAGE = 200
+_LONGEST_PAUSE = 60.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A scene whose mask could not be made or indexed."""
+
+    scene: UUID
+    """Id of its dataset."""
+
+    label: str
+    """Its name for people."""
+
+    mask: UUID | None
+    """Id that its mask would have, if that much is known."""
+
+    stage: str
+    """``plan``, ``mask`` or ``index``. After ``index``, the mask is written and whole."""
+
+    error: str
+    """Name of the error's class."""
+
+    reason: str
+    """What the error says, in one line."""
+
+    attempts: int = 1
+    """How often it was tried."""
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self), default=str)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which masks are wanted of scenes, and where."""
+
+    product: str
+    """Of the scenes."""
+
+    root: str | Path
+    """Under which masks are kept."""
+
+    model: str | Model | None = None
+    """A model or its name; by default the best for each scene's bands."""
+
+    offset: float | None = None
+    """Radiometric offset, digital numbers; by default the metadata of each scene decide."""
+
+    index: bool = True
+    """Whether masks are looked for and put in the index, or only in files."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to do."""
+
+    request: Request
+    """Which masks are wanted."""
+
+    scenes: int
+    """How many scenes match the query."""
+
+    masked: int
+    """How many of them have their mask."""
+
+    missing: tuple[UUID, ...]
+    """The scenes whose masks will be made, in the order of time."""
+
+    postponed: int
+    """How many more have no mask, beyond the limit."""
+
+    failures: tuple[Failure, ...]
+    """Scenes that cannot have a mask, for instance for want of a band."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run has done."""
+
+    plan: Plan
+    """What there was to do."""
+
+    masked: int
+    """Scenes whose masks were made, or found written, by this run."""
+
+    meanwhile: int
+    """Scenes that somebody else masked after the plan was made."""
+
+    failures: tuple[Failure, ...]
+    """Scenes that failed, those of the plan included."""
+
+    interrupted: bool
+    """Whether it was stopped before the end."""
+
+    seconds: float
+    """How long it took, without planning."""
+
+    @property
+    def left(self) -> int:
+        """Scenes of the plan that were not tried."""
+        tried = self.masked + self.meanwhile + len(self.failures) - len(self.plan.failures)
+        return max(0, len(self.plan.missing) - tried)
+
+
+class Watcher(Protocol):
+    """Is told how a run goes on."""
+
+    def say(self, text: str) -> None:
+        """Take note of something that a person should know."""
+
+    def scene(self, done: int, total: int, failure: Failure | None) -> None:
+        """Take note that one more scene is over, well or not."""
+
+
+def run(
+    dc: Datacube,
+    product: str,
+    *,
+    root: str | Path,
+    model: str | Model | None = None,
+    offset: float | None = None,
+    index: bool = True,
+    limit: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    retries: int = RETRIES,
+    watcher: Watcher | None = None,
+    **query: Any,
+) -> Report:
+    """Mask all scenes of a query that have no mask yet: :func:`plan` and :func:`execute`.
+
+    See these two for parameters and errors.
+
+    Examples
+    --------
+    >>> report = run(dc, "s2_l2a", root="masks", time="2024-06", workers=4)  # doctest: +SKIP
+    """
+    found = plan(
+        dc, product, root=root, model=model, offset=offset, index=index, limit=limit, **query
+    )
+    return execute(
+        dc, found, workers=workers, scheduler=scheduler, retries=retries, watcher=watcher
+    )
+
+
+# --- what there is to do --------------------------------------------------------------
+
+
+def plan(
+    dc: Datacube,
+    product: str,
+    *,
+    root: str | Path,
+    model: str | Model | None = None,
+    offset: float | None = None,
+    index: bool = True,
+    limit: int | None = None,
+    **query: Any,
+) -> Plan:
+    """Find the scenes of a query and which of them have their mask already.
+
+    The id of a mask follows from its scene, the model and the parameters, so all masks of a page of
+    scenes are looked up at once. Nothing is read but the index, or with ``index=False`` the masks.
+
+    Parameters
+    ----------
+    dc
+        The datacube.
+    product
+        A product of Sentinel-2 L2A scenes.
+    root
+        Folder, or ``s3://bucket/prefix``, under which masks are kept.
+    model
+        A model or its name; by default the best for each scene's bands.
+    offset
+        Radiometric offset in digital numbers; by default the metadata of each scene decide.
+    index
+        Whether masks count, and will be put, in the index; else only their files count.
+    limit
+        Make at most so many masks.
+    **query
+        Search terms as for `dc.find_datasets`: ``time``, ``x``, ``y``, ``crs``, ``geopolygon``, ...
+
+    Raises
+    ------
+    CubeError
+        If a product is not in the index, or the query cannot be understood.
+    ModelError
+        If there is no such model.
+
+    Warns
+    -----
+    ReflectanceWarning
+        Once, if the offset of some scenes is a guess.
+    """
+    if model is not None:
+        get_model(model)
+    request = Request(product, root, model, offset, index)
+    _check_products(dc, request)
+    ids, area = _search(dc, product, query)
+    scenes = masked = 0
+    missing: list[UUID] = []
+    failures: list[Failure] = []
+    guesses: Counter[str] = Counter()
+    for seen in _survey(dc, request, ids, area):
+        scenes += 1
+        guesses.update(seen.warnings)
+        if seen.failure:
+            failures.append(seen.failure)
+        elif seen.done:
+            masked += 1
+        else:
+            missing.append(_id(seen.scene))
+    for text, count in guesses.items():
+        warnings.warn(f"{count} of {scenes} scenes: {text}", ReflectanceWarning, stacklevel=2)
+    now = missing[:limit]
+    return Plan(request, scenes, masked, tuple(now), len(missing) - len(now), tuple(failures))
+
+
+def preview(dc: Datacube, found: Plan, count: int) -> list[str]:
+    """Names of the first scenes whose masks will be made."""
+    return [_label(scene) for scene in _scenes(dc, found.missing[:count], None)]
+
+
+def _check_products(dc: Datacube, request: Request) -> None:
+    known = sorted(each.name for each in dc.index.products.get_all())
+    if request.product not in known:
+        listed = f"it has {', '.join(known)}" if known else "it has none yet"
+        raise CubeError(f"the index has no product {request.product!r}; {listed}.")
+    if request.index and MASK_PRODUCT not in known:
+        raise CubeError(
+            f"the index has no product {MASK_PRODUCT} for the masks; add it with: cleansat product add"
+        )
+
+
+def _search(
+    dc: Datacube, product: str, query: Mapping[str, Any]
+) -> tuple[list[UUID], Geometry | None]:
+    """Ids of scenes in the order of time, and the area in which to look again, if the index has only boxes.
+
+    Only ids: a client of Postgres holds a whole answer in memory, and documents are large.
+    """
+    from datacube.api.query import Query
+
+    check_longitudes(query)
+    asked = {key: value for key, value in query.items() if value is not None}
+    try:
+        parsed = Query(dc.index, product=product, **asked)
+        rows = [
+            (str(row.time and row.time.lower), row.id)
+            for row in dc.index.datasets.search_returning(["id", "time"], **parsed.search_terms)
+        ]
+    except (LookupError, TypeError, ValueError) as error:
+        detail = " ".join(str(each) for each in error.args)
+        raise CubeError(f"the query cannot be understood: {detail}") from error
+    ids = [each for _, each in sorted(rows)]
+    return ids, None if dc.index.supports_spatial_indexes else parsed.geopolygon
+
+
+class _Seen(NamedTuple):
+    """A scene, and what is known of its mask."""
+
+    scene: Dataset
+    mask: UUID | None = None
+    done: bool = False
+    failure: Failure | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def _survey(
+    dc: Datacube, request: Request, ids: Sequence[UUID], area: Geometry | None
+) -> Iterator[_Seen]:
+    """Look at scenes and their masks, page by page."""
+    for start in range(0, len(ids), _PAGE):
+        page: list[_Seen] = []
+        for scene in _scenes(dc, ids[start : start + _PAGE], area):
+            with _heard() as said:
+                try:
+                    page.append(_Seen(scene, _mask_id(scene, request), warnings=()))
+                except Exception as error:
+                    yield _Seen(scene, failure=_failure(scene, None, "plan", error))
+                    continue
+            page[-1] = page[-1]._replace(warnings=tuple(said))
+        done = _indexed(dc, page) if request.index else _written(request, page)
+        for seen in page:
+            found = done.get(seen.mask)
+            if isinstance(found, Exception):
+                failure = _failure(seen.scene, seen.mask, "plan", found)
+                yield seen._replace(failure=failure)
+            else:
+                yield seen._replace(done=found is not None)
+
+
+def _scenes(dc: Datacube, ids: Sequence[UUID], area: Geometry | None) -> list[Dataset]:
+    """The scenes with these ids, in this order, as small as they can be."""
+    from datacube.api.core import select_datasets_inside_polygon
+
+    found = {each.id: each for each in dc.index.datasets.bulk_get(ids)}
+    scenes: Iterable[Dataset] = (found[each] for each in ids if each in found)
+    if area is not None:
+        scenes = select_datasets_inside_polygon(scenes, area)
+    return [_lean(each) for each in scenes]
+
+
+def _lean(scene: Dataset) -> Dataset:
+    """The dataset without the index's search fields, which are slow to read and not for other machines."""
+    from datacube.model import Dataset as DatasetClass
+
+    return DatasetClass(_lean_product(scene.product), scene.metadata_doc, uri=scene.uri)
+
+
+@cached(LRUCache(64), key=lambda product: (product.name, product.id, len(product.measurements)))
+def _lean_product(product: Product) -> Product:
+    from datacube.model import MetadataType, Product
+
+    return Product(MetadataType(product.metadata_type.definition), product.definition)
+
+
+def _id(scene: Dataset) -> UUID:
+    return UUID(str(scene.metadata_doc["id"]))
+
+
+def _label(scene: Dataset) -> str:
+    """A name for people: the label in the document, else the name of its file."""
+    if label := scene.metadata_doc.get("label"):
+        return str(label)
+    name = (scene.uri or "").rstrip("/").rpartition("/")[2]
+    return name.partition(".odc-metadata")[0] or str(_id(scene))
+
+
+def _mask_id(scene: Dataset, request: Request) -> UUID:
+    """The id that :class:`MaskJob` gives the mask; without its paths, which take datacube much longer."""
+    document = scene.metadata_doc
+    names = _names(scene.product, document["measurements"])
+    properties = document.get("properties", {})
+    files = SceneFiles(
+        dict.fromkeys(names, _UNKNOWN), properties, f"dataset {document['id']}", names
+    )
+    model = get_model(request.model, bands=files.files)
+    files.wanted(model.bands)
+    return mask_id(_id(scene), model, _pixel(scene), files.offset(request.offset).value)
+
+
+_UNKNOWN = BandFile("", 1, None)
+
+
+def _names(product: Product, present: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Names and aliases of a scene's measurements, and what the product says of their offset."""
+    found = {}
+    for measurement in product.definition["measurements"]:
+        if measurement["name"] in present:
+            for name in (measurement["name"], *measurement.get("aliases", ())):
+                found[name] = {"add_offset": measurement.get("add_offset")}
+    return found
+
+
+def _pixels(scene: Dataset) -> str:
+    """What decides the pixel size of a mask: it does not depend on where the scene is."""
+    document = scene.metadata_doc
+    sizes = {name: grid["transform"][0] for name, grid in document["grids"].items()}
+    return repr((document["crs"], sizes, document["measurements"].get("scl")))
+
+
+@cached(LRUCache(256), key=_pixels)
+def _pixel(scene: Dataset) -> float:
+    return abs(float(mask_grid(scene).resolution.x))
+
+
+def _indexed(dc: Datacube, page: Sequence[_Seen]) -> dict[UUID | None, object]:
+    """Which masks are in the index; an error for those that are there as something else."""
+    found: dict[UUID | None, object] = {}
+    for each in dc.index.datasets.bulk_get([seen.mask for seen in page]):
+        if each.product.name != MASK_PRODUCT:
+            found[each.id] = CubeError(
+                f"its mask {each.id} is indexed under the product {each.product.name}, not "
+                f"{MASK_PRODUCT}; archive and purge it there, or use another datacube."
+            )
+        elif not each.is_archived:
+            found[each.id] = each
+    return found
+
+
+def _written(request: Request, page: Sequence[_Seen]) -> dict[UUID | None, object]:
+    """Which masks have whole files."""
+    found: dict[UUID | None, object] = {}
+    for seen in page:
+        with _heard():
+            try:
+                job = MaskJob(seen.scene, request.root, request.model, request.offset)
+                if document := job.document:
+                    found[seen.mask] = document
+            except Exception as error:
+                found[seen.mask] = error
+    return found
+
+
+def _failure(
+    scene: Dataset, mask: UUID | None, stage: str, error: BaseException, attempts: int = 1
+) -> Failure:
+    reason = " ".join(str(error).split())
+    if not isinstance(error, CleansatError | OSError):
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        reason = f"unexpected {type(error).__name__}: {first}"
+    return Failure(_id(scene), _label(scene), mask, stage, type(error).__name__, reason, attempts)
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Within this nothing is said aloud; the list has, at the end, what was said of reflectance, each once."""
+    said: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield said
+    texts = (str(each.message) for each in caught if each.category is ReflectanceWarning)
+    said.extend(dict.fromkeys(texts))
+
+
+# --- doing it -------------------------------------------------------------------------
+
+
+def execute(
+    dc: Datacube,
+    found: Plan,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    retries: int = RETRIES,
+    watcher: Watcher | None = None,
+) -> Report:
+    """Make the masks that a plan misses, on a dask cluster, and index each when it is written.
+
+    On the first Ctrl-C, or SIGTERM, no more scenes are begun and those under way are finished; on the
+    second, everything stops at once. Either way nothing half-made can be seen.
+
+    Parameters
+    ----------
+    dc
+        The datacube of the plan.
+    found
+        From :func:`plan`.
+    workers
+        Processes on this machine; by default as many as it has processors and memory for.
+    scheduler
+        Address of a dask scheduler, for instance ``tcp://host:8786``, in place of processes here. Its
+        workers need this package, the scenes' files and, under the same name, the root.
+    retries
+        How often a scene is tried again, after pauses that double from one second.
+    watcher
+        Is told how it goes on.
+
+    Returns
+    -------
+    Report
+        What was made and what failed. Errors of single scenes are in there and are not raised.
+
+    Raises
+    ------
+    ClusterError
+        If the cluster cannot be started or reached, is lost, or has no `odc_cleansat`.
+    """
+    begun = time.monotonic()
+    tally = _Tally(dc, found, retries, watcher)
+    if found.missing:
+        with Stop(tally.say) as stop:
+            try:
+                with dask_client(workers, scheduler, len(found.missing)) as client:
+                    tally.say(f"{len(found.missing)} scenes to mask on {describe(client)}.")
+                    for unit, outcome in work_through(client, make_mask, tally.units(), stop):
+                        tally.finish(unit, outcome)
+            except ClusterError:
+                if not stop():  # else it was stopped while it came up, or went down
+                    raise
+            tally.interrupted = stop() and tally.left > 0
+    seconds = time.monotonic() - begun
+    return Report(
+        found, tally.masked, tally.meanwhile, tuple(tally.failures), tally.interrupted, seconds
+    )
+
+
+class Unit(NamedTuple):
+    """One scene to mask: all that a worker needs to know, and small."""
+
+    scene: Dataset
+    mask: UUID
+    root: str | Path
+    model: str | Model | None
+    offset: float | None
+    retries: int
+
+    @property
+    def key(self) -> str:
+        """Of its task. Dask takes what is between hyphens for words unless it is all one number."""
+        return f"mask-{self.mask.hex}"
+
+
+class Made(NamedTuple):
+    """A mask that is written."""
+
+    document: str | Path
+    warnings: tuple[str, ...] = ()
+
+
+def make_mask(unit: Unit) -> Made | Failure:
+    """Make the mask of one scene, or find that it is written already; runs on a worker.
+
+    An error comes back as a :class:`Failure`, in words: those of some libraries cannot be pickled.
+    """
+    _limit_threads()
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            with _heard():  # the plan has said it
+                job = MaskJob(unit.scene, unit.root, unit.model, unit.offset)
+            with _heard() as said:
+                document = job.document or job.run()
+        except Exception as error:
+            if attempt > unit.retries or isinstance(error, ModelError):
+                return _failure(unit.scene, unit.mask, "mask", error, attempt)
+        else:
+            return Made(document, tuple(said))
+        _pause(attempt)
+
+
+def _pause(attempt: int) -> None:
+    """Before the next attempt: one second, two, four, and so on."""
+    time.sleep(min(2.0 ** (attempt - 1), _LONGEST_PAUSE))
+
+
+def _limit_threads() -> None:
+    """Let the network use as many processors as the worker has threads, unless something else is set."""
+    from distributed import get_worker
+
+    with contextlib.suppress(ValueError):  # not on a worker
+        os.environ.setdefault(THREADS_VARIABLE, str(get_worker().state.nthreads))
+
+
+class _Tally:
+    """Counts what is done, indexes it, and passes it on."""
+
+    def __init__(self, dc: Datacube, found: Plan, retries: int, watcher: Watcher | None) -> None:
+        self.dc = dc
+        self.plan = found
+        self.retries = retries
+        self.watcher = watcher
+        self.masked = self.meanwhile = 0
+        self.failures = list(found.failures)
+        self.interrupted = False
+
+    @property
+    def done(self) -> int:
+        return self.masked + self.meanwhile + len(self.failures) - len(self.plan.failures)
+
+    @property
+    def left(self) -> int:
+        return len(self.plan.missing) - self.done
+
+    def say(self, text: str) -> None:
+        if self.watcher:
+            self.watcher.say(text)
+
+    def units(self) -> Iterator[Unit]:
+        """Units of work, made as they are taken; scenes that were masked since the plan are passed over."""
+        request = self.plan.request
+        for seen in _survey(self.dc, request, self.plan.missing, None):
+            if seen.failure or seen.mask is None:
+                self._count(seen.failure)
+            elif seen.done:
+                self.meanwhile += 1
+                self._count(None)
+            else:
+                yield Unit(
+                    seen.scene,
+                    seen.mask,
+                    request.root,
+                    request.model,
+                    request.offset,
+                    self.retries,
+                )
+
+    def finish(self, unit: Unit, outcome: Made | Failure | BaseException) -> None:
+        """Index a mask that was made, or note why there is none."""
+        failure: Failure | None = None
+        if isinstance(outcome, Made):
+            failure = self._index(unit, outcome) if self.plan.request.index else None
+            for text in outcome.warnings:
+                warnings.warn(f"{_label(unit.scene)}: {text}", ReflectanceWarning, stacklevel=2)
+        elif isinstance(outcome, Failure):
+            failure = outcome
+        else:
+            failure = _failure(unit.scene, unit.mask, "mask", _explained(outcome))
+        self.masked += failure is None
+        self._count(failure)
+
+    def _index(self, unit: Unit, made: Made) -> Failure | None:
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                add_dataset(self.dc, made.document)
+            except Exception as error:
+                if attempt > self.retries or isinstance(error, CubeError):
+                    return _failure(unit.scene, unit.mask, "index", error, attempt)
+            else:
+                return None
+            _pause(attempt)
+
+    def _count(self, failure: Failure | None) -> None:
+        if failure:
+            self.failures.append(failure)
+        if self.watcher:
+            self.watcher.scene(self.done, len(self.plan.missing), failure)
+
+
+def _explained(error: BaseException) -> BaseException:
+    """Say of dask's own errors what they mean."""
+    from distributed.scheduler import KilledWorker
+
+    if isinstance(error, KilledWorker):
+        return ClusterError(
+            f"{error.allowed_failures + 1} workers died at it, most likely for want of memory: a whole "
+            "tile takes 2 GB. Use fewer workers on a machine, or give them more memory."
+        )
+    return error
+
+
+# --- reports --------------------------------------------------------------------------
+
+
+def read_failures(path: Path) -> list[Failure]:
+    """The failures that a run has written, one line of JSON each; none if there is no such file.
+
+    Raises
+    ------
+    CleansatError
+        If it is not such a file.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            document = json.loads(line)
+            mask = document["mask"]
+            found.append(
+                Failure(
+                    **{
+                        **document,
+                        "scene": UUID(document["scene"]),
+                        "mask": UUID(mask) if mask else None,
+                    }
+                )
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise CleansatError(
+                f"{path} is not a list of failures as `cleansat run` writes it."
+            ) from error
+    return found

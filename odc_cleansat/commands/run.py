@@ -1,0 +1,343 @@
+"""`cleansat run`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from .options import check_box, connected, datacube_options, grid_query
+
+if TYPE_CHECKING:
+    from ..batch import Failure, Plan, Report
+
+FAILURES = Path("cleansat-failures.jsonl")
+"""Where failures are listed unless said otherwise."""
+
+SOME_FAILED, NONE_DONE, INTERRUPTED = 3, 4, 130
+
+_SHOWN = 10
+_LINE_EVERY = 30.0
+
+
+def scene_options(command: Any) -> Any:
+    """Which scenes, and which of their masks."""
+    for option in (
+        click.option(
+            "--offset",
+            type=float,
+            help="Radiometric offset of the digital numbers. Default: decided from each scene's metadata.",
+        ),
+        click.option(
+            "--model", metavar="NAME", help="A model. Default: the best for each scene's bands."
+        ),
+        click.option(
+            "--bbox",
+            callback=check_box,
+            metavar="W,S,E,N",
+            help="Area: west, south, east and north in degrees. Default: all.",
+        ),
+        click.option(
+            "--time",
+            metavar="ISO8601[/ISO8601]",
+            help="A day, month or year, or two with a slash between. Default: all.",
+        ),
+        click.option("--product", default="s2_l2a", show_default=True, help="Product of scenes."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(
+    "run",
+    epilog="""\b
+Examples:
+  cleansat product add
+  cleansat run --product s2_l2a --time 2024-06 --dry-run -o masks
+  cleansat run --product s2_l2a --time 2024-06 --bbox 13.6,47.7,13.8,47.9 -o masks
+  cleansat run --time 2024 -o s3://bucket/masks --scheduler tcp://10.0.0.5:8786
+
+\b
+Exit codes:
+  0    all masks are there
+  1    failed before any scene was begun (the message says why)
+  2    wrong usage
+  3    some scenes failed
+  4    scenes failed, and no scene has its mask
+  130  stopped by Ctrl-C or SIGTERM
+After 1, 3, 4 and 130 the same command goes on where it stopped.
+""",
+)
+@scene_options
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Make at most so many masks."
+)
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    metavar="DIR|s3://BUCKET/PREFIX",
+    help="Where the masks are kept.",
+)
+@click.option(
+    "--index/--no-index",
+    default=True,
+    show_default=True,
+    help="Put the masks in the datacube; without, a mask counts as done if its files are whole.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes on this machine. Default: as many as it has processors, and 3 GB of memory, for.",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="A dask scheduler, instead of --workers.")
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="How often a scene that fails is tried again.",
+)
+@click.option(
+    "--failures",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=FAILURES,
+    show_default=True,
+    help="Where scenes that fail are listed with the reason, as JSON lines. What is in there is replaced.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print a summary for programs.")
+@datacube_options
+@click.pass_context
+def command(
+    context: click.Context,
+    product: str,
+    time: str | None,
+    bbox: tuple[float, float, float, float] | None,
+    model: str | None,
+    offset: float | None,
+    limit: int | None,
+    out: str,
+    index: bool,
+    workers: int | None,
+    scheduler: str | None,
+    retries: int,
+    failures: Path,
+    dry_run: bool,
+    as_json: bool,
+    config: tuple[str, ...],
+    env: str | None,
+) -> None:
+    """Mask all scenes of a product that have no mask yet, and index the masks.
+
+    Searches the datacube, says what there is to do, and masks scene by scene on several processes or on a
+    dask cluster. It may be killed at any moment and run again: a mask is complete or absent.
+    """
+    from ..batch import execute, plan, preview
+
+    if workers and scheduler:
+        raise click.UsageError(
+            "--workers does not go with --scheduler, which has workers of its own."
+        )
+    query = grid_query(time, bbox, None, None, None)
+    root = out if "://" in out else Path(out).absolute()
+    with connected(config, env) as dc:
+        found = plan(
+            dc, product, root=root, model=model, offset=offset, index=index, limit=limit, **query
+        )
+        say(describe_plan(found), as_json)
+        if dry_run:
+            if as_json:
+                click.echo(json.dumps(plan_summary(found)))
+            elif found.missing:
+                names = preview(dc, found, _SHOWN)
+                more = len(found.missing) - len(names)
+                say("would mask: " + ", ".join(names) + (f" and {more} more" if more else ""))
+            return
+        with Listing(failures, found, as_json) as listing, _stopped_at_once(context):
+            report = execute(
+                dc,
+                found,
+                workers=workers,
+                scheduler=scheduler,
+                retries=retries,
+                watcher=listing,
+            )
+    code = exit_code(report)
+    if as_json:
+        click.echo(json.dumps(run_summary(report, code, failures)))
+    say(describe_report(report, failures), as_json)
+    context.exit(code)
+
+
+@contextmanager
+def _stopped_at_once(context: click.Context) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("Stopped. What is indexed is whole; the same command goes on from here.", True)
+        context.exit(INTERRUPTED)
+
+
+def say(text: str, to_stderr: bool = False) -> None:
+    """Print to a person; aside, where standard output is a program's."""
+    click.echo(text, err=to_stderr)
+
+
+def exit_code(report: Report) -> int:
+    """0, or what went wrong; see the help."""
+    if report.interrupted:
+        return INTERRUPTED
+    if not report.failures:
+        return 0
+    return SOME_FAILED if report.plan.masked + report.meanwhile + report.masked else NONE_DONE
+
+
+def describe_plan(found: Plan) -> str:
+    """How much there is, is done and is to do."""
+    if not found.scenes:
+        return f"No scene of {found.request.product} matches: nothing to do. Check the time and the place."
+    lines = [
+        f"{found.scenes} scenes of {found.request.product}: {found.masked} masked already, "
+        f"{len(found.missing)} to mask"
+    ]
+    if found.postponed:
+        lines[0] += f", {found.postponed} more beyond the limit"
+    if found.failures:
+        first = found.failures[0]
+        lines[0] += f", {len(found.failures)} cannot be masked"
+        lines.append(f"  {first.label}: {first.reason}")
+    return "\n".join(lines)
+
+
+def describe_report(report: Report, failures: Path) -> str:
+    """What was done, what failed and how to go on."""
+    text = f"{report.masked + report.meanwhile} masked in {duration(report.seconds)}"
+    if report.failures:
+        text += f", {len(report.failures)} failed: the reasons are in {failures}"
+    if report.interrupted:
+        text += f". Stopped with {report.left} left; the same command goes on from here"
+    return text + "."
+
+
+def plan_summary(found: Plan) -> dict[str, Any]:
+    """For programs."""
+    return {
+        "product": found.request.product,
+        "out": str(found.request.root),
+        "scenes": found.scenes,
+        "masked_before": found.masked,
+        "to_mask": len(found.missing),
+        "postponed": found.postponed,
+        "impossible": len(found.failures),
+    }
+
+
+def run_summary(report: Report, code: int, failures: Path) -> dict[str, Any]:
+    """For programs."""
+    return {
+        **plan_summary(report.plan),
+        "masked": report.masked,
+        "masked_by_others": report.meanwhile,
+        "failed": len(report.failures),
+        "left": report.left,
+        "interrupted": report.interrupted,
+        "seconds": round(report.seconds, 1),
+        "failures": str(failures) if report.failures else None,
+        "exit_code": code,
+    }
+
+
+def duration(seconds: float) -> str:
+    """Like `3 s`, `2 min 5 s` or `1 h 3 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+class Listing:
+    """Lists failures in a file as they come, and shows how the run goes on.
+
+    On a terminal there is a bar, elsewhere a line now and then.
+    """
+
+    def __init__(self, path: Path, found: Plan, aside: bool) -> None:
+        self.path = path
+        self._aside = aside
+        self._file: TextIO | None = None
+        self._failed = 0
+        self._begun = self._last = time.monotonic()
+        self._bar: Any = None
+        self._found = found
+
+    def __enter__(self) -> Listing:
+        self.path.unlink(missing_ok=True)
+        for failure in self._found.failures:
+            self._write(failure)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        if self._file is not None:
+            self._file.close()
+
+    def say(self, text: str) -> None:
+        """Print a line, above the bar."""
+        with self._beside_bar():
+            say(text, self._aside)
+
+    def scene(self, done: int, total: int, failure: Failure | None) -> None:
+        """Count a scene, and list it if it failed."""
+        if failure:
+            self._write(failure)
+            self.say(f"  failed: {failure.label}: {failure.reason}")
+        if sys.stderr.isatty():
+            self._advance(done, total)
+        elif time.monotonic() - self._last > _LINE_EVERY:
+            self._last = time.monotonic()
+            say(self._line(done, total), self._aside)
+
+    def _line(self, done: int, total: int) -> str:
+        passed = time.monotonic() - self._begun
+        rest = passed / done * (total - done)
+        failed = f", {self._failed} failed" if self._failed else ""
+        return (
+            f"{done} of {total} scenes{failed}, {3600 * done / passed:.0f} an hour, "
+            f"{duration(rest)} left"
+        )
+
+    def _advance(self, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None:
+            self._bar = tqdm(total=total, unit="scene", file=sys.stderr, leave=False)
+        self._bar.update(done - self._bar.n)
+        if self._failed:
+            self._bar.set_postfix(failed=self._failed)
+
+    @contextmanager
+    def _beside_bar(self) -> Iterator[None]:
+        if self._bar is None:
+            yield
+            return
+        with self._bar.external_write_mode(file=sys.stderr):
+            yield
+
+    def _write(self, failure: Failure) -> None:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("w", encoding="utf-8", buffering=1)
+        self._file.write(failure.to_json() + "\n")
+        self._failed += 1

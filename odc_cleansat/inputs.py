@@ -1,0 +1,508 @@
+"""What stands for a scene on the command line, as a dataset that can be masked without a datacube.
+
+A STAC item, a SAFE folder, an EO3 document or a folder of bands; or the items that a STAC API finds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+
+import yaml
+
+from .errors import CleansatError, SceneError
+from .masking import MaskJob
+from .models import Model
+from .reflectance import S2_BANDS
+from .scenes import open_scene, write_scene_document
+from .sources import SceneFiles, dataset_files, item_files, reading
+from .storage import as_uri, split_file
+
+if TYPE_CHECKING:
+    import pystac
+    from datacube.model import Dataset
+
+EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
+"""The STAC API that is asked unless another is named: free, without an account."""
+
+COLLECTION = "sentinel-2-l2a"
+"""Its name for Sentinel-2 L2A, and that of several other providers."""
+
+_SIGNED = "sentinel2l2a01.blob.core.windows.net"
+"""Where Planetary Computer keeps Sentinel-2, and answers only to signed addresses."""
+
+_RETRIED = (429, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A scene that can be masked: a dataset that no datacube needs to know."""
+
+    label: str
+    """Name for people."""
+
+    dataset: Dataset
+    """Its bands and grids, in memory only."""
+
+    files: SceneFiles
+    """Its bands, with all that their metadata say of their values."""
+
+    def job(
+        self, root: Any, model: str | Model | None = None, offset: float | None = None
+    ) -> MaskJob:
+        """What its mask would be; see :class:`~odc_cleansat.masking.MaskJob` for all arguments."""
+        found = self.files.offset(offset)
+        job = MaskJob(self.dataset, root, model, found.value)
+        job.offset = found  # the same, with what decided it
+        return job
+
+
+def read_scene(source: str, moment: datetime | None = None) -> Scene:
+    """A scene from its path or URL.
+
+    Parameters
+    ----------
+    source
+        A folder of band files; a SAFE folder; a STAC item or an EO3 document, as a file or a URL.
+    moment
+        When a folder of bands was acquired, if it does not tell.
+
+    Raises
+    ------
+    SceneError
+        If it is none of these, cannot be read, lacks bands, or is not L2A.
+    """
+    path = Path(source)
+    if "://" not in source and path.is_dir():
+        return _safe_scene(path) if _is_safe(path) else _folder_scene(path, moment)
+    document = read_metadata(source)
+    if "opendatacube.org/dataset" in str(document.get("$schema")):
+        return _document_scene(document, as_uri(source))
+    if document.get("type") == "Feature":
+        return item_scene(_item(document, as_uri(source)))
+    kind = document.get("type") or "neither"
+    raise SceneError(
+        f"{source} is no scene: it should be a STAC item or an EO3 dataset document, and is {kind}. "
+        "To search a STAC API use --stac-api, --bbox and --time."
+    )
+
+
+def read_metadata(source: str) -> dict[str, Any]:
+    """A document in JSON or YAML from a file or a URL.
+
+    Raises
+    ------
+    SceneError
+        If it is not there, cannot be read, or is something else.
+    """
+    text = _text(source)
+    try:
+        found = json.loads(text) if text[:1] == "{" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise SceneError(f"{source} is neither JSON nor YAML: {_line(error)}.") from error
+    if not isinstance(found, dict):
+        raise SceneError(f"{source} holds no document; it should be a STAC item or an EO3 dataset.")
+    return found
+
+
+def _text(source: str) -> str:
+    try:
+        if source.startswith(("http://", "https://")):
+            return str(_stac_io().read_text(source))
+        folder, name = split_file(source)
+        return folder.read(name).decode("utf-8")
+    except FileNotFoundError as error:
+        raise SceneError(f"there is no {source}; give a file, a folder or a URL.") from error
+    except UnicodeDecodeError as error:
+        raise SceneError(
+            f"{source} is no text; give a STAC item, an EO3 document or, for bands, their folder."
+        ) from error
+    except CleansatError:
+        raise
+    except Exception as error:  # of requests, pystac-client and the file systems, each with its own
+        raise SceneError(f"cannot read {source}: {_reason(error)}.") from error
+
+
+def _line(error: Exception) -> str:
+    """What went wrong in one line."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return reason.rstrip(".")[:300]
+
+
+# --- STAC -----------------------------------------------------------------------------
+
+
+def _stac_io() -> Any:
+    """Reads over HTTP, again where the server fails for a moment."""
+    from pystac_client.stac_api_io import StacApiIO
+    from urllib3 import Retry
+
+    retry = Retry(total=3, backoff_factor=0.5, status_forcelist=_RETRIED, allowed_methods=None)
+    return StacApiIO(max_retries=retry, timeout=60)
+
+
+def search(
+    bbox: tuple[float, float, float, float],
+    time: str,
+    *,
+    api: str = EARTH_SEARCH,
+    collection: str = COLLECTION,
+    limit: int | None = None,
+    max_cloud: float | None = None,
+) -> list[pystac.Item]:
+    """The STAC items of a place and time.
+
+    Parameters
+    ----------
+    bbox
+        West, south, east and north, degrees. Across the antimeridian west is larger than east.
+    time
+        A day, month, year or moment in ISO 8601, or two of them with a slash between.
+    api
+        Address of a STAC API.
+    collection
+        Its name there.
+    limit
+        How many items at most, in the API's order.
+    max_cloud
+        Percent of cloud at most, as the provider reckons it (``eo:cloud_cover``).
+
+    Raises
+    ------
+    CleansatError
+        If the box or the time make no sense, the API does not answer or refuses, or nothing matches.
+    """
+    import pystac_client
+
+    check_bbox(bbox)
+    try:
+        client = pystac_client.Client.open(api, stac_io=_stac_io())
+        asked = max_cloud is not None and client.conforms_to("QUERY")
+        query = {"eo:cloud_cover": {"lte": max_cloud}} if asked else None
+        search = client.search(
+            collections=[collection], bbox=bbox, datetime=time, query=query, limit=100
+        )
+        found = (each for each in search.items() if _clear_enough(each, max_cloud))
+        items = list(islice(found, limit))
+    except Exception as error:  # of requests, pystac, pystac-client and dateutil
+        raise CleansatError(_refused(api, time, error)) from error
+    if not items:
+        cloud = "" if max_cloud is None else f" with at most {max_cloud:g} % cloud"
+        raise CleansatError(
+            f"{api} has no item of {collection} in {','.join(f'{x:g}' for x in bbox)} at {time}{cloud}. "
+            "Check the box (west, south, east, north), the time and the collection."
+        )
+    return items
+
+
+def check_bbox(bbox: tuple[float, float, float, float]) -> None:
+    """Refuse a box that is not on the Earth, or has its edges in another order.
+
+    Raises
+    ------
+    CleansatError
+        Saying which order.
+    """
+    west, south, east, north = bbox
+    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90) or (
+        west >= east and west - east < 180
+    ):
+        raise CleansatError(
+            f"{','.join(f'{x:g}' for x in bbox)} is no box of west, south, east and north in degrees; "
+            "write it like 13.6,47.7,13.8,47.9."
+        )
+
+
+def _refused(api: str, time: str, error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.RequestException) or "Max retries" in str(error):
+        return f"the STAC API {api} cannot be reached: {_reason(error)}. Check the address and the network."
+    if re.search(r"datetime|month|day|year", str(error)):
+        return f"the time {time!r} makes no sense: {_line(error)}. Write it like 2024-06 or 2024-06-01/2024-06-15."
+    return f"the STAC API {api} refused: {_line(error)}."
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause, without the object that carried it."""
+    text = str(error)
+    found = re.findall(r"(?:Caused by|: )\s*\w*(?:Error|Exception)\(?[^:]*: (.*)", text)
+    return (found[-1] if found else _line(Exception(text))).strip("'\"().")
+
+
+def _clear_enough(item: pystac.Item, max_cloud: float | None) -> bool:
+    cover = item.properties.get("eo:cloud_cover")
+    return max_cloud is None or cover is None or cover <= max_cloud
+
+
+def _item(document: dict[str, Any], address: str) -> pystac.Item:
+    import pystac
+
+    try:
+        return pystac.Item.from_dict(document, href=address)
+    except Exception as error:  # pystac's own, and KeyError
+        raise SceneError(
+            f"{address} is no STAC item: {type(error).__name__} {_line(error)}."
+        ) from error
+
+
+def item_scene(item: pystac.Item) -> Scene:
+    """A STAC item as a scene.
+
+    Its id is that which `datacube.metadata.stac2ds` gives, so that a mask finds its scene where that
+    is indexed by datacube's tools. Where a band is there in several files, the cloud-optimised
+    one is taken. Hrefs of Planetary Computer are signed.
+
+    Raises
+    ------
+    SceneError
+        If it is not L2A, or has no bands, no footprint, or files that cannot be read.
+    """
+    from datacube.metadata import stac2ds
+
+    _check_level(item)
+    bands = _signed(_with_bands(item))
+    files = item_files(bands)
+    try:
+        (found,) = stac2ds([bands], {"*": {"warnings": "ignore", "ignore_proj": True}})
+    except Exception as error:
+        raise SceneError(
+            f"item {item.id} cannot be read as a dataset: {_line(error)}. Is it valid STAC, with a "
+            "footprint?"
+        ) from error
+    document = dict(found.metadata_doc)
+    properties = document["properties"]
+    properties["odc:region_code"] = properties.get("odc:region_code") or _region(item)
+    if (moment := item.datetime or item.common_metadata.start_datetime) is None:
+        raise SceneError(f"item {item.id} has no date; set its `datetime`.")
+    properties["datetime"] = moment
+    properties["cleansat:source"] = _public(item.get_self_href()) or item.id
+    document |= _placed(files, bands)
+    return Scene(item.id, _dataset(document, item.get_self_href()), files)
+
+
+def _public(href: str | None) -> str | None:
+    """An address that others can use too, without what may hold a key."""
+    parts = urlparse(href or "")
+    return parts._replace(query="").geturl() if parts.scheme in ("http", "https", "s3") else None
+
+
+def _placed(files: SceneFiles, item: pystac.Item) -> dict[str, Any]:
+    """Coordinate system, grid and footprint: as the files have them, whatever the item says.
+
+    A mask takes the grid of the SCL, or the extent of the finest band, so that one file tells.
+    """
+    from odc.geo.geom import Geometry
+
+    name = next((n for n in ("scl", "blue", "green", "red") if n in files.files), None)
+    file = files.files[name or next(iter(files.files))]
+    with reading(files.label):
+        grid = file.open().grid
+    footprint = Geometry(item.geometry, "EPSG:4326").to_crs(grid.crs)
+    return {
+        "crs": f"epsg:{grid.crs.epsg}" if grid.crs.epsg else grid.crs.to_wkt(),
+        "grids": {"default": {"shape": list(grid.shape), "transform": list(grid.affine)}},
+        "measurements": {band: {"path": each.uri} for band, each in files.files.items()},
+        "geometry": footprint.json,
+    }
+
+
+def _check_level(item: pystac.Item) -> None:
+    said = [item.id, item.collection_id, *map(item.properties.get, _LEVELS)]
+    for text in filter(None, map(str, said)):
+        if re.search(r"L1C|MSI1C", text, re.IGNORECASE):
+            raise SceneError(
+                f"item {item.id} is of level 1C ({text}), top of the atmosphere; the models are made "
+                "for L2A. Take the item of the same tile and time from an L2A collection."
+            )
+
+
+_LEVELS = ("s2:product_type", "s2:product_uri", "processing:level")
+
+
+def _with_bands(item: pystac.Item) -> pystac.Item:
+    """A copy with one asset a band, by canonical name."""
+    chosen: dict[str, tuple[tuple[bool, int], pystac.Asset]] = {}
+    names = {other.lower(): band for band in S2_BANDS for other in (band, *S2_BANDS[band])}
+    for key, asset in item.assets.items():
+        plain = re.sub(r"[-_]jp2$|[-_]\d+m$", "", key.lower())
+        band = names.get(plain)
+        if band and (band not in chosen or _rank(key, asset) < chosen[band][0]):
+            chosen[band] = (_rank(key, asset), asset)
+    if not chosen:
+        raise SceneError(
+            f"item {item.id} has no bands of Sentinel-2; its assets are "
+            f"{', '.join(item.assets) or 'none'}. Is it of an L2A collection?"
+        )
+    copy = item.clone()
+    copy.assets = {}
+    for band, (_, asset) in chosen.items():
+        bare = asset.clone()
+        bare.href = asset.get_absolute_href() or asset.href
+        # STAC 1.1 says in `bands` what was in `raster:bands`.
+        bare.extra_fields = {
+            "raster:bands": [_raster(asset, band)],
+        }
+        copy.add_asset(band, bare)
+    return copy
+
+
+def _rank(key: str, asset: pystac.Asset) -> tuple[bool, int]:
+    """COG before JPEG 2000, then the finest by name; no resolution in the name means the native."""
+    jp2 = "jp2" in (asset.media_type or "") or ".jp2" in asset.href.lower()
+    metres = re.search(r"[-_](\d+)m$", key)
+    return jp2, int(metres.group(1)) if metres else 0
+
+
+def _raster(asset: pystac.Asset, band: str) -> dict[str, Any]:
+    """What is said of an asset's values, as in `raster:bands` of STAC 1.0."""
+    extra = asset.extra_fields
+    own = (extra.get("raster:bands") or extra.get("bands") or [{}])[0]
+    found = {"nodata": 0, "data_type": "uint8" if band == "scl" else "uint16"}
+    for key in ("nodata", "data_type", "scale", "offset"):
+        for where, name in (
+            (extra, key),
+            (extra, f"raster:{key}"),
+            (own, f"raster:{key}"),
+            (own, key),
+        ):
+            if name in where:
+                found[key] = where[name]
+    return found
+
+
+def _region(item: pystac.Item) -> str | None:
+    """The MGRS tile."""
+    said = item.properties
+    if tile := said.get("s2:mgrs_tile") or str(said.get("grid:code", "")).removeprefix("MGRS-"):
+        return str(tile)
+    for name in ("mgrs", "sentinel"):
+        keys = (f"{name}:utm_zone", f"{name}:latitude_band", f"{name}:grid_square")
+        if all(key in said for key in keys):
+            zone, band, square = (said[key] for key in keys)
+            return f"{int(zone):02}{band}{square}"
+    match = re.search(r"(?:_T?)(\d\d[C-X][A-Z]{2})(?=_|$)", item.id)
+    return match.group(1) if match else None
+
+
+def _signed(item: pystac.Item) -> pystac.Item:
+    """With hrefs that can be read, where the provider wants them signed."""
+    plain = {
+        asset.href
+        for asset in item.assets.values()
+        if urlparse(asset.href).hostname == _SIGNED and "?" not in asset.href
+    }
+    if not plain:
+        return item
+    try:
+        import planetary_computer
+        from planetary_computer.sas import get_token
+    except ImportError as error:
+        raise SceneError(
+            f"item {item.id} is on Planetary Computer, which wants signed addresses; run: "
+            "pip install planetary-computer"
+        ) from error
+    account, container = _SIGNED.partition(".")[0], urlparse(min(plain)).path.split("/")[1]
+    try:
+        get_token(account, container, retry_total=3)  # kept, so that signing does not wait longer
+        signed: pystac.Item = planetary_computer.sign(item)
+    except Exception as error:  # of requests and pydantic
+        raise SceneError(
+            f"item {item.id} cannot be signed for Planetary Computer: {_reason(error)}."
+        ) from error
+    return signed
+
+
+# --- SAFE, EO3, folders ---------------------------------------------------------------
+
+
+def _is_safe(folder: Path) -> bool:
+    named = folder.resolve().name.upper().endswith(".SAFE")
+    return named or any((folder / name).exists() for name in ("manifest.safe", "MTD_MSIL2A.xml"))
+
+
+def _safe_scene(folder: Path) -> Scene:
+    """A SAFE folder, as stactools-sentinel2 reads it."""
+    folder = folder.resolve()
+    if "MSIL1C" in folder.name:
+        raise SceneError(
+            f"{folder.name} is of level 1C, top of the atmosphere; the models are made for L2A. "
+            "Take the L2A product, or make it with Sen2Cor."
+        )
+    if not folder.name.upper().endswith(".SAFE"):
+        raise SceneError(f"{folder} looks like a SAFE product; give it back its name, NAME.SAFE.")
+    try:
+        from stactools.sentinel2.stac import create_item
+    except ImportError as error:
+        raise SceneError(
+            "reading a SAFE folder needs stactools-sentinel2; run: pip install 'odc-cleansat[safe]'"
+        ) from error
+    try:
+        with warnings.catch_warnings():
+            # That the metadata's footprints are wound clockwise, as those of all products are.
+            warnings.filterwarnings("ignore", message="The exterior ring", category=UserWarning)
+            item = create_item(str(folder))
+    except Exception as error:  # stactools raises what its XML parser or its own code meets
+        raise SceneError(
+            f"{folder.name} cannot be read as a SAFE product: {type(error).__name__} "
+            f"{_line(error)}. Is it whole, with manifest.safe and the metadata of its granule?"
+        ) from error
+    # Its own id leaves out when and by which baseline the product was made.
+    item.id = str(item.properties.get("s2:product_uri") or folder.name).removesuffix(".SAFE")
+    item.set_self_href(folder.as_uri())
+    return item_scene(item)
+
+
+def _document_scene(document: dict[str, Any], address: str) -> Scene:
+    """An EO3 dataset document."""
+    missing = [
+        key for key in ("id", "crs", "grids", "measurements", "properties") if key not in document
+    ]
+    if missing:
+        raise SceneError(f"{address} is an incomplete EO3 document: it lacks {', '.join(missing)}.")
+    dataset = _dataset(document, address)
+    files = dataset_files(dataset)
+    return Scene(str(document.get("label") or dataset.id), dataset, files)
+
+
+def _folder_scene(folder: Path, moment: datetime | None) -> Scene:
+    """A folder with one file a band."""
+    found = open_scene(folder, moment)
+    with tempfile.TemporaryDirectory(prefix="cleansat-") as temporary:
+        path = write_scene_document(found, Path(temporary))
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return _document_scene(document, folder.resolve().as_uri() + "/")
+
+
+def _dataset(document: Mapping[str, Any], address: str | None) -> Dataset:
+    """An EO3 document as a dataset of a product that is made up for it."""
+    from datacube.index.abstract import default_metadata_type_docs
+    from datacube.index.eo3 import prep_eo3
+    from datacube.model import Dataset, Product, metadata_from_doc
+
+    types = {each["name"]: each for each in default_metadata_type_docs()}
+    name = str((document.get("product") or {}).get("name") or "scene")
+    bands = [
+        {"name": band, "dtype": "uint16", "nodata": 0, "units": "1"}
+        for band in document["measurements"]
+    ]
+    definition = {
+        "name": name,
+        "metadata_type": "eo3",
+        "metadata": {"product": {"name": name}},
+        "measurements": bands,
+    }
+    product = Product(metadata_from_doc(types["eo3"]), definition)
+    try:
+        return Dataset(product, prep_eo3({**document, "lineage": {}}), uri=address)
+    except Exception as error:
+        raise SceneError(f"{address} is no valid EO3 document: {_line(error)}.") from error

@@ -1,0 +1,428 @@
+"""The commands `mask`, `recall` and `export`, called as from the shell."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import yaml
+from click.testing import CliRunner, Result
+from conftest import SIMULATED, Cube
+from datacube import Datacube
+from environments import database
+from odc.geo.geobox import GeoBox
+from rio_cogeo import cog_validate
+from stac_server import StacServer, serving
+
+import odc_cleansat
+from odc_cleansat import CloudClass
+from odc_cleansat.cli import main
+from odc_cleansat.cube import _forget_other_databases
+from odc_cleansat.index import add_product, product_definition
+from odc_cleansat.synthetic import SimulatedScene
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    """Call a command; what it changes about warnings and logs is put back at the end."""
+    levels = {name: logging.getLogger(name).level for name in ("datacube", "odc", "rasterio")}
+    with warnings.catch_warnings():
+        yield lambda *arguments: CliRunner().invoke(main, [str(each) for each in arguments])
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def good(result: Result) -> str:
+    """What it said, if it succeeded."""
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def failure(result: Result, code: int = 1) -> str:
+    """The one line of an error."""
+    assert result.exit_code == code, result.output
+    (line,) = [text for text in result.stderr.splitlines() if text.startswith("Error:")]
+    assert "Traceback" not in result.output
+    return line
+
+
+def read(path: Path, band: int = 1) -> np.ndarray:
+    with rasterio.open(path) as file:
+        values: np.ndarray = file.read(band)
+    return values
+
+
+# --- mask -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return SimulatedScene(shape=(240, 300), seed=1, offset=0).write(
+        tmp_path_factory.mktemp("s") / "b"
+    )
+
+
+@pytest.fixture
+def api(
+    bands: Path, shared: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[StacServer]:
+    """Three good items of June 2023."""
+    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "1")
+    monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.01")
+    with serving(StacServer()) as server:
+        server.folders["b"] = bands
+        for name in ("S2A_39QTA_20230628", "S2A_39QUA_20230628", "S2B_39QTA_20230623"):
+            server.add(shared / "metadata" / "eodm" / f"{name}_0_L2A.json", "b")
+        yield server
+
+
+def june(api: StacServer, out: Path) -> list[Any]:
+    return [
+        "mask",
+        "--stac-api",
+        api.url,
+        "--bbox",
+        "-180,-90,180,90",
+        "--time",
+        "2023-06",
+        "-o",
+        out,
+    ]
+
+
+def documents(folder: Path) -> list[Path]:
+    return sorted(folder.glob("s2_l2a_ucl/**/*.odc-metadata.yaml"))
+
+
+def test_masks_of_a_search(run: Run, api: StacServer, tmp_path: Path) -> None:
+    said = good(run(*june(api, tmp_path)))
+    assert "Found 3 scenes." in said
+    assert "Masking S2A_39QUA_20230628_0_L2A (2 of 3)" in said
+    assert "3 masked, 0 there already, 0 failed." in said
+    found = documents(tmp_path)
+    assert len(found) == 3
+    for path in found:
+        assert str(path) in said
+        assert {p.name.rpartition("_")[2] for p in path.parent.glob("*.tif")} == {
+            "ucl.tif",
+            "confidence.tif",
+        }
+        assert len(list(path.parent.glob("*.stac-item.json"))) == 1
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    said = good(run(*june(api, tmp_path)))
+    assert said.count("the mask is there already, nothing is computed") == 3
+    assert "0 masked, 3 there already, 0 failed." in said
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_json(run: Run, api: StacServer, tmp_path: Path) -> None:
+    api.items[1]["assets"] = {}
+    result = run(*june(api, tmp_path), "--json")
+    assert result.exit_code == 3
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["scene"] for line in lines] == [item["id"] for item in api.items]
+    assert [line["status"] for line in lines] == ["masked", "failed", "masked"]
+    assert "no bands" in lines[1]["reason"]
+    (first,) = [path for path in documents(tmp_path) if str(path) == lines[0]["document"]]
+    document = yaml.safe_load(first.read_text(encoding="utf-8"))
+    assert document["id"] == lines[0]["mask_id"]
+    assert document["lineage"]["level2"] == [lines[0]["scene_id"]]
+    assert sum(lines[0]["percent"].values()) == pytest.approx(100, abs=0.02)
+    assert lines[0]["offset_source"] == "earthsearch:boa_offset_applied is true"
+    assert "Masking" in result.stderr
+
+
+def test_one_scene_that_fails_does_not_stop_the_others(
+    run: Run, api: StacServer, bands: Path, shared: Path, tmp_path: Path
+) -> None:
+    """Each kind of fault, in one search with good scenes around it."""
+    template = shared / "metadata" / "eodm" / "S2A_39QTA_20230628_0_L2A.json"
+    content = (bands / "B04.tif").read_bytes()
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    for path in bands.glob("*.tif"):
+        (cut / path.name).symlink_to(path)
+    (cut / "B04.tif").unlink()
+    (cut / "B04.tif").write_bytes(content[: len(content) // 2])
+    api.folders["cut"] = cut
+    api.folders |= {"error": bands, "gone": bands}
+    api.broken |= {"/error/B03.tif": 500, "/gone/B08.tif": 404}
+    api.add(template, "error", id="S2A_39QTA_ERROR")
+    api.add(template, "gone", id="S2A_39QTA_GONE")
+    api.add(template, "cut", id="S2A_39QTA_CUT")
+    api.add(template, "b", id="S2A_39QTA_BARE")["assets"] = {}
+    api.add(template, "b", id="S2A_39QTA_20230628_0_L1C")
+    api.flaky["/b/B02.tif"] = 1  # no fault: tried again
+    result = run(*june(api, tmp_path / "out"))
+    assert result.exit_code == 3, result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
+    reasons = {
+        "S2A_39QTA_ERROR": r"cannot read .*/error/B03.tif.*500",
+        "S2A_39QTA_GONE": r"cannot read .*/gone/B08.tif.*404",
+        "S2A_39QTA_CUT": r"cannot read",
+        "S2A_39QTA_BARE": r"has no bands of Sentinel-2",
+        "S2A_39QTA_20230628_0_L1C": r"level 1C",
+    }
+    assert len(lines) == len(reasons)
+    for line, (name, reason) in zip(lines, reasons.items(), strict=True):
+        assert re.search(f"Error: .*{name}.* {reason}", line), line
+    assert "3 masked, 0 there already, 5 failed." in result.stdout
+    assert len(documents(tmp_path / "out")) == 3
+    assert not list((tmp_path / "out").rglob(".*"))
+
+
+def test_nothing_succeeds(run: Run, api: StacServer, tmp_path: Path) -> None:
+    api.broken["/b/"] = 404
+    assert run(*june(api, tmp_path)).exit_code == 1
+    assert not documents(tmp_path)
+    api.items.clear()
+    assert "has no item of sentinel-2-l2a" in failure(run(*june(api, tmp_path)))
+
+
+def test_an_api_that_cannot_be_reached(run: Run, tmp_path: Path) -> None:
+    nowhere = StacServer()
+    nowhere.url = "http://127.0.0.1:9"
+    line = failure(run(*june(nowhere, tmp_path)))
+    assert re.search(r"http://127.0.0.1:9 cannot be reached: .*refused", line)
+    assert len(line) < 200
+
+
+def test_a_folder_and_its_index(run: Run, cube: Cube, tmp_path: Path) -> None:
+    """One scene; the mask is that which other ways make of it."""
+    config = cube.folder / "datacube.conf"
+    said = good(
+        run("mask", cube.folder / "june", "-o", cube.folder / "products", "--index", "-C", config)
+    )
+    assert "the mask is there already" in said
+    assert str(cube.masks["june"].local_path) in said
+
+
+def test_index_a_mask_whose_scene_is_not_indexed(
+    run: Run, cube: Cube, api: StacServer, tmp_path: Path
+) -> None:
+    config = database(cube, "commands_index", tmp_path)
+    out = tmp_path / "out"
+    with contextlib.closing(Datacube(config=str(config), validate_connection=False)) as dc:
+        _forget_other_databases()
+        dc.index.init_db()
+        command = [
+            "mask",
+            f"{api.url}/items/{api.items[0]['id']}",
+            "-o",
+            out,
+            "--index",
+            "-C",
+            config,
+        ]
+        assert "cleansat product add" in failure(run(*command))
+        assert not (out / "s2_l2a_ucl").exists()
+        add_product(dc, product_definition("s2_l2a_ucl"))
+        for _ in range(2):
+            good(run(*command))
+            (mask,) = dc.find_datasets(product="s2_l2a_ucl")
+            assert [mask.local_path] == documents(out)
+        dc.index.datasets.archive([mask.id])
+        moved = out.rename(tmp_path / "moved")
+        good(run(*command[:2], "-o", moved, *command[4:]))
+        (mask,) = dc.find_datasets(product="s2_l2a_ucl")
+        assert [mask.local_path] == documents(moved)
+        recalled = odc_cleansat.recall(dc, resolution=20)
+        assert (recalled.ucl.values != 0).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "x"], "give SCENE, or --bbox and --time"),
+        (["--bbox", "1,2,3,4", "-o", "x"], "give SCENE, or --bbox and --time"),
+        (["scene", "--time", "2024", "-o", "x"], "not both"),
+        (
+            ["--bbox", "13.8,47.7,13.6,47.9", "--time", "2024", "-o", "x"],
+            "west, south, east and north",
+        ),
+        (["--bbox", "1,2,3", "--time", "2024", "-o", "x"], "write west,south,east,north"),
+        (["--bbox", "1,2,3,4", "--time", "2024", "--limit", "0", "-o", "x"], "--limit"),
+        (
+            ["--bbox", "1,2,3,4", "--time", "2024", "--datetime", "2024-01-01", "-o", "x"],
+            "--datetime",
+        ),
+        (["scene"], "--out"),
+    ],
+)
+def test_wrong_usage_of_mask(run: Run, arguments: list[str], message: str) -> None:
+    assert message in failure(run("mask", *arguments), code=2)
+
+
+def test_a_scene_that_is_not_there_and_no_model(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert "there is no" in failure(run("mask", tmp_path / "x.json", "-o", out))
+    assert "unet-efficientnetb4" in failure(run("mask", tmp_path, "--model", "x", "-o", out))
+    assert "no band files" in failure(run("mask", tmp_path, "-o", out))
+    (tmp_path / "x.tif").write_bytes(b"II*\0\xd0\xff")
+    assert "is no text" in failure(run("mask", tmp_path / "x.tif", "-o", out))
+    (tmp_path / "file").write_text("in the way")
+    assert "cannot make the folder" in failure(run("mask", tmp_path, "-o", tmp_path / "file" / "x"))
+
+
+def test_as_a_program(cube: Cube, tmp_path: Path) -> None:
+    """As users start it: nothing but its own lines, though libraries warn."""
+    result = subprocess.run(
+        [Path(sys.executable).parent / "cleansat", "mask", cube.folder / "west", "-o", tmp_path],
+        capture_output=True, text=True, check=False, env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "Warning" not in result.stderr
+    assert len(documents(tmp_path)) == 1
+
+
+# --- recall ---------------------------------------------------------------------------
+
+
+def valid(path: Path) -> None:
+    ok, errors, _ = cog_validate(path, quiet=True)
+    assert ok, errors
+
+
+def test_recall_a_file(run: Run, cube: Cube, tmp_path: Path) -> None:
+    path = tmp_path / "june.tif"
+    config = ["-C", cube.folder / "datacube.conf"]
+    said = good(run("recall", "--time", "2024-06-15", "-o", path, *config))
+    assert str(path) in said
+    expected = odc_cleansat.recall(cube.dc, time="2024-06-15").isel(time=0)
+    np.testing.assert_array_equal(read(path), expected.ucl.values)
+    valid(path)
+    with rasterio.open(path) as file:
+        assert GeoBox.from_rio(file) == expected.odc.geobox
+        assert (file.nodata, file.dtypes, file.descriptions) == (0, ("uint8",), ("ucl",))
+        assert file.tags()["TIFFTAG_DATETIME"] == "2024:06:15 10:10:31"
+        colours = file.colormap(1)
+    for c in CloudClass:
+        assert "#{:02x}{:02x}{:02x}".format(*colours[int(c)]) == c.colour
+
+
+def test_recall_a_folder(run: Run, cube: Cube, tmp_path: Path) -> None:
+    config = ["-C", cube.folder / "datacube.conf", "-E", "default"]
+    arguments = ["--crs", "EPSG:3857", "--resolution", 100, "--bbox", "13.66,47.8,13.72,47.84"]
+    good(run("recall", *arguments, "--how", "mode", "--confidence", "-o", tmp_path, *config))
+    names = [f"s2_l2a_ucl_{t}Z" for t in ("2024-06-15T101031", "2024-07-05T101031")]
+    endings = ("mode_ucl", "ucl_confidence")
+    assert {p.name for p in tmp_path.iterdir()} == {f"{n}_{e}.tif" for n in names for e in endings}
+    expected = odc_cleansat.recall(
+        cube.dc, x=(13.66, 13.72), y=(47.8, 47.84), output_crs="EPSG:3857", resolution=100,
+        how="mode", measurements=["ucl", "ucl_confidence"],
+    )  # fmt: skip
+    for i, name in enumerate(names):
+        for ending in endings:
+            path = tmp_path / f"{name}_{ending}.tif"
+            valid(path)
+            layer = ending.removeprefix("mode_")
+            np.testing.assert_array_equal(read(path), expected[layer].values[i])
+    with rasterio.open(path) as file:
+        assert file.nodata == 255
+
+
+def test_recall_like_a_file(run: Run, cube: Cube, tmp_path: Path) -> None:
+    like = cube.folder / "west" / "SCL.tif"
+    arguments = ["--like", like, "--time", "2024-07", "--how", "fraction"]
+    good(run("recall", *arguments, "-o", tmp_path / "f.tif", "-C", cube.folder / "datacube.conf"))
+    with rasterio.open(like) as file:
+        grid = GeoBox.from_rio(file)
+    expected = odc_cleansat.recall(cube.dc, geobox=grid, time="2024-07", how="fraction").isel(
+        time=0
+    )
+    with rasterio.open(tmp_path / "f.tif") as file:
+        assert file.descriptions == ("cloud_fraction", "shadow_fraction")
+        assert np.isnan(file.nodata)
+        assert GeoBox.from_rio(file) == grid
+    for i, name in enumerate(("cloud_fraction", "shadow_fraction"), start=1):
+        np.testing.assert_array_equal(read(tmp_path / "f.tif", i), expected[name].values)
+
+
+def test_recall_errors(run: Run, cube: Cube, tmp_path: Path) -> None:
+    config = ["-C", cube.folder / "datacube.conf"]
+    out = tmp_path / "out.tif"
+    assert "there are masks of 2 times" in failure(run("recall", "-o", out, *config))
+    assert "no mask of the product" in failure(run("recall", "--time", "2020", "-o", out, *config))
+    assert "no product 'x'" in failure(run("recall", "--product", "x", "-o", out, *config))
+    assert "no coordinate system" in failure(run("recall", "--crs", "EPSG:0", "-o", out, *config))
+    missing = tmp_path / "missing.conf"
+    assert "cannot be reached" in failure(run("recall", "-o", out, "-C", missing))
+    assert "cannot be reached" in failure(run("recall", "-o", out, "-E", "x", *config))
+    like = ["--like", cube.folder / "west" / "SCL.tif"]
+    assert "leave out --crs" in failure(run("recall", *like, "--crs", "EPSG:3857", "-o", out), 2)
+    assert "--confidence" in failure(run("recall", "--confidence", "-o", out), 2)
+    assert not list(tmp_path.iterdir())
+
+
+# --- export ---------------------------------------------------------------------------
+
+AREA = ["--crs", "EPSG:32633", "--resolution", 60, "--bbox", "13.66,47.8,13.72,47.84"]
+
+
+def test_export_a_file(run: Run, cube: Cube, tmp_path: Path) -> None:
+    path = tmp_path / "clean.tif"
+    config = ["-C", cube.folder / "datacube.conf"]
+    said = good(
+        run("export", "--product", "s2_l2a", "--time", "2024-06/2024-07", *AREA, "--bands", "red,nir",
+            "--resampling", "nearest", "-o", path, *config)
+    )  # fmt: skip
+    assert "Writing a median of" in said
+    data = odc_cleansat.load(
+        cube.dc, "s2_l2a", measurements=["red", "nir", "ucl"], time=("2024-06", "2024-07"),
+        x=(13.66, 13.72), y=(47.8, 47.84), output_crs="EPSG:32633", resolution=60,
+        group_by="solar_day", harmonized=True,
+    )  # fmt: skip
+    expected = odc_cleansat.composite(data)
+    valid(path)
+    for i, name in enumerate(("red", "nir"), start=1):
+        np.testing.assert_array_equal(read(path, i), expected[name].values)
+    with rasterio.open(path) as file:
+        assert file.descriptions == ("red", "nir")
+        assert file.nodata == 0
+        assert GeoBox.from_rio(file) == expected.odc.geobox
+        assert file.tags()["COMPOSITE_METHOD"] == "median"
+
+
+def test_export_a_folder(run: Run, cube: Cube, tmp_path: Path) -> None:
+    config = ["-C", cube.folder / "datacube.conf"]
+    good(
+        run("export", "--product", "s2_l2a", *AREA, "--bands", "red", "--method", "best", "--min-clear", "0.1",
+            "-o", tmp_path, *config)
+    )  # fmt: skip
+    names = {"red", "clear_count", "observation_count", "clear_share", "best_day"}
+    assert {path.stem for path in tmp_path.iterdir()} == names
+    for path in tmp_path.iterdir():
+        valid(path)
+    days = read(tmp_path / "best_day.tif")
+    known = [np.datetime64(scene.datetime[:10]).astype(int) for scene in SIMULATED.values()]
+    assert set(np.unique(days)) <= {0, *known}
+    np.testing.assert_array_equal(days == 0, read(tmp_path / "red.tif") == 0)
+    np.testing.assert_array_equal(days == 0, read(tmp_path / "clear_count.tif") == 0)
+
+
+def test_export_errors(run: Run, cube: Cube, tmp_path: Path) -> None:
+    config = ["-C", cube.folder / "datacube.conf"]
+    out = ["-o", tmp_path / "out"]
+    assert "no product 'x'" in failure(run("export", "--product", "x", *AREA, *out, *config))
+    product = ["export", "--product", "s2_l2a", *out, *config]
+    assert "no dataset" in failure(run(*product, "--time", "2020", *AREA))
+    assert "no measurement 'rot'" in failure(run(*product, "--bands", "rot", *AREA))
+    assert "no output grid" in failure(run(*product))
+    assert "names no band" in failure(run(*product, "--bands", ",", *AREA), 2)
+    assert "--min-clear" in failure(run(*product, "--min-clear", "2", *AREA), 2)
+    assert "larger than 0" in failure(run(*product, "--crs", "EPSG:3857", "--resolution", "0"), 2)
+    assert not list(tmp_path.iterdir())
