@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from ._version import __version__
-from .errors import CleansatError, GapWarning, ReflectanceWarning
+from .errors import LOG, CleansatError, GapWarning, ReflectanceWarning
 
 COMMANDS = {
     "demo": "Mask one scene and recall it, in a datacube of its own.",
@@ -82,7 +82,13 @@ def _quieten() -> None:
     def show(message: Warning | str, *_: object, **__: object) -> None:
         click.secho(f"Warning: {message}", err=True, fg="yellow")
 
+    class Show(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            show(record.getMessage())
+
     warnings.showwarning = show
+    LOG.handlers = [Show()]
+    LOG.propagate = False
     for library in ("datacube", "odc", "rasterio"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
 

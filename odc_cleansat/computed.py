@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import threading
-import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -35,7 +34,7 @@ from .classification import (
     plan,
     window_answer,
 )
-from .errors import ReflectanceWarning, SceneError
+from .errors import ReflectanceWarning, SceneError, tell
 from .grids import Band
 from .models import get_model
 from .sources import BandFile, SceneFiles, local_path, reading
@@ -161,7 +160,7 @@ def compute_layer(recipe: Recipe, layer: str, target: GeoBox) -> np.ndarray:
 
 
 OPENING = threading.RLock()
-"""Held while a file is opened, for which rioxarray catches the warnings of all threads, and while we warn."""
+"""Held while a file is opened, for which rioxarray catches the warnings of all threads: two at once could catch them for good."""
 
 
 @lru_cache(maxsize=128)
@@ -176,12 +175,10 @@ def _infer(recipe: Recipe, how: How, bands: Sequence[Band], grid: GeoBox) -> np.
     watch = Watch(None)
     answer = window_answer(how, parts_of(bands, grid), grid, watch)
     if complaint := watch.check.complaint(recipe.offset):
-        with OPENING:
-            warnings.warn(
-                f"{recipe.label}: the offset {recipe.offset:g} looks wrong: {complaint}",
-                ReflectanceWarning,
-                stacklevel=2,
-            )
+        tell(
+            f"{recipe.label}: the offset {recipe.offset:g} looks wrong: {complaint}",
+            ReflectanceWarning,
+        )
     return answer
 
 

@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote, unquote
 
 import numpy as np
-from distributed.worker import warn
 from odc.geo.geobox import GeoBox
 from odc.loader import register_driver
 from odc.loader._rio import RioDriver, RioReader
 from rasterio.errors import RasterioError
 
-from . import computed
 from .classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, flags_definition, ucl_attrs
 from .computed import ADDRESS, COMPUTED, Recipe, compute_layer, recipe_for
-from .errors import GapWarning, SceneError
+from .errors import GapWarning, SceneError, tell
 from .pixels import pixel_indices, tiles
 from .sources import BandFile, dataset_files, item_files, local_path
 
@@ -288,9 +286,7 @@ class _Reader(RioReader):  # type: ignore[misc]
                 )
             if cfg.fail_on_error:
                 raise error
-            # On a dask worker too, where a plain warning would reach nobody.
-            with computed.OPENING:
-                warn(f"no data where they would be: {error}", GapWarning)
+            tell(f"no data where they would be: {error}", GapWarning)
             return _nothing(cfg)
 
     def _shifted(

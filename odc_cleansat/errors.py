@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import threading
+import warnings
+
+LOG = logging.getLogger("odc_cleansat")
+
 
 class CleansatError(ValueError):
     """Something the caller can put right; the message says what and how."""
@@ -33,3 +40,28 @@ class ReflectanceWarning(UserWarning):
 
 class GapWarning(UserWarning):
     """Some files cannot be read, or some scenes have no mask: there are no data where they would be."""
+
+
+def tell(text: str, category: type[Warning]) -> None:
+    """Warn from within a computation, which may run in any thread or process.
+
+    The main thread warns as usual, and a dask worker sends the warning to its client. Other threads
+    write it to the log ``odc_cleansat`` instead: before Python 3.14 the filters of warnings belong to
+    all threads at once, and rasterio changes them while it reads, so that a warning may be lost.
+    """
+    if (distributed := sys.modules.get("distributed.worker")) and _on_worker():
+        distributed.warn(text, category)
+    elif threading.current_thread() is threading.main_thread():
+        warnings.warn(text, category, stacklevel=3)
+    else:
+        LOG.warning(text, extra={"category": category})
+
+
+def _on_worker() -> bool:
+    from distributed import get_worker
+
+    try:
+        get_worker()
+    except ValueError:
+        return False
+    return True

@@ -125,7 +125,8 @@ def load(
     Warns
     -----
     GapWarning
-        If files cannot be read, or ``ucl="indexed"`` and some scenes have no mask.
+        If files cannot be read, or ``ucl="indexed"`` and some scenes have no mask. Dask's threads
+        say it in the log ``odc_cleansat``, for they may lose a warning.
     ReflectanceWarning
         If the scenes have several radiometric offsets and are not harmonized.
 

@@ -26,7 +26,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry, bbox_union, box
 
 from .classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, ucl_attrs
-from .errors import CubeError, GapWarning
+from .errors import CubeError, GapWarning, tell
 from .grids import crs_name
 from .index import MASK_PRODUCT
 from .models import Model
@@ -149,7 +149,8 @@ def recall(
     Warns
     -----
     GapWarning
-        If some of the files cannot be read; the rest is loaded.
+        If some of the files cannot be read; the rest is loaded. Dask's threads say it in the log
+        ``odc_cleansat``, for they may lose a warning.
     """
     prepare_gdal()
     query = {key: value for key, value in query.items() if value is not None}
@@ -945,12 +946,10 @@ def _open(mask: _Mask, stack: ExitStack, lost: _Losses | None) -> _Source | None
 
 def _lose(mask: _Mask, error: Exception, lost: _Losses | None) -> None:
     """Note that a mask cannot be read; on a worker, tell the user at once."""
-    from distributed.worker import warn
-
     if lost is not None:
         lost.why[mask.id] = str(error)
     else:
-        warn(
+        tell(
             f"a mask cannot be read, and there are no data where it would be: {mask.label} ({error}).",
             GapWarning,
         )
