@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .loading import load
     from .models import Model, get_model, list_models
     from .recalling import recall
+    from .verifying import verify
     from .virtual import UNetMask
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "list_models",
     "load",
     "recall",
+    "verify",
     "with_ucl",
 ]
 
@@ -49,6 +51,7 @@ _HOME = {
     "list_models": "models",
     "load": "loading",
     "recall": "recalling",
+    "verify": "verifying",
     "with_ucl": "driver",
 }
 

@@ -29,6 +29,7 @@ from .models import Model, get_model
 from .product import mask_id
 from .recalling import check_longitudes
 from .sources import BandFile, SceneFiles
+from .storage import Folder
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -497,9 +498,12 @@ def execute(
 
     Raises
     ------
+    OutputError
+        If the root is in a bucket that is not there or not ours.
     ClusterError
         If the cluster cannot be started or reached, is lost, or has no `odc_cleansat`.
     """
+    Folder(found.request.root).check()
     begun = time.monotonic()
     tally = _Tally(dc, found, retries, watcher)
     if found.missing:

@@ -22,6 +22,7 @@ from .computed import ADDRESS, COMPUTED, Recipe, compute_layer, recipe_for
 from .errors import GapWarning, SceneError, tell
 from .pixels import pixel_indices, tiles
 from .sources import BandFile, dataset_files, item_files, local_path
+from .storage import prepare_gdal
 
 if TYPE_CHECKING:
     import pystac
@@ -223,6 +224,7 @@ class CleansatDriver(RioDriver):  # type: ignore[misc]
 
     def __init__(self, stac_cfg: dict[str, Any] | None = None) -> None:
         super().__init__()
+        prepare_gdal()
         self._stac_cfg = stac_cfg or {}
 
     def open(self, src: RasterSource, ctx: Any) -> RioReader:

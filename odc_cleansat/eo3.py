@@ -24,10 +24,13 @@ def own_properties() -> Iterator[None]:
 
 
 def read_document(source: Path | Mapping[str, Any]) -> DatasetDoc:
-    """An EO3 dataset document, from its file or as datacube gives it."""
+    """An EO3 dataset document, from its file or as datacube gives it, then without its own lineage.
+
+    Datacube nests what a dataset was made of in ways that EO3 does not know.
+    """
     from eodatasets3 import serialise
 
     with own_properties():
         if isinstance(source, Path):
             return serialise.from_path(source)
-        return serialise.from_doc(dict(source), skip_validation=True)
+        return serialise.from_doc({**source, "lineage": {}}, skip_validation=True)

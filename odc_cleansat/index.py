@@ -86,6 +86,8 @@ def find_dataset(dc: Datacube, dataset_id: UUID) -> Dataset | None:
 def resolve_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
     """An EO3 document as a datacube dataset that can be loaded, not yet indexed.
 
+    It has its lineage if the index knows what it was made of.
+
     Parameters
     ----------
     metadata
@@ -102,13 +104,18 @@ def resolve_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
     document = _read_yaml(metadata)
     try:
         product = document["product"]["name"]
-    except (KeyError, TypeError):
+        lineage = (document.get("lineage") or {}).values()
+        sources = [UUID(str(each)) for made_of in lineage for each in made_of]
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise CubeError(f"cannot index {metadata}: it is no EO3 document.") from None
     if dc.index.products.get_by_name(product) is None:
         raise CubeError(
             f"cannot index {metadata}: the index has no product {product}; add its definition first."
         )
-    resolve = Doc2Dataset(dc.index, products=[product], verify_lineage=False)
+    known = all(dc.index.datasets.bulk_has(sources))
+    resolve = Doc2Dataset(
+        dc.index, products=[product], verify_lineage=False, skip_lineage=not known
+    )
     with _quiet():
         dataset, error = resolve(document, as_uri(metadata))
     if dataset is None:
@@ -142,7 +149,7 @@ def _quiet() -> Iterator[None]:
 
 
 def add_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
-    """Index an EO3 document, with its lineage, unless it is indexed as it is.
+    """Index an EO3 document, unless it is indexed as it is.
 
     See :func:`resolve_dataset` for parameters and errors.
     """
@@ -152,7 +159,7 @@ def add_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
     dataset = resolve_dataset(dc, metadata)
     known = dc.index.datasets.get(dataset.id)
     if known is None:
-        return dc.index.datasets.add(dataset, with_lineage=True)
+        return dc.index.datasets.add(dataset, with_lineage=bool(dataset.sources))
     if known.is_archived:
         dc.index.datasets.restore([dataset.id])
 

@@ -22,6 +22,7 @@ from odc.geo.geobox import GeoBox
 from stac_server import StacServer, serving
 
 from odc_cleansat import classify
+from odc_cleansat.eo3 import read_document
 from odc_cleansat.errors import CleansatError, SceneError
 from odc_cleansat.inputs import Scene, item_scene, read_scene, search
 from odc_cleansat.synthetic import SimulatedScene
@@ -486,6 +487,12 @@ def test_real_eo3_documents(name: str, region: str, metadata: Path, tmp_path: Pa
     job = read_scene(str(metadata / name)).job(tmp_path)
     assert f"/{region}/" in str(job.folder)
     assert set(job.bands) == {"blue", "green", "red", "nir", "swir16", "swir22"}
+
+
+def test_the_lineage_that_datacube_nests_is_no_hindrance(cube: Cube) -> None:
+    mask = cube.dc.index.datasets.get(cube.masks["june"].id, include_sources=True)
+    assert "source_datasets" in mask.metadata_doc["lineage"]
+    assert read_document(mask.metadata_doc).id == mask.id
 
 
 @pytest.mark.parametrize(

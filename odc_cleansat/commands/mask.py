@@ -16,7 +16,6 @@ from .options import check_box, connected, datacube_options
 
 if TYPE_CHECKING:
     from datacube import Datacube
-    from datacube.model import Dataset
 
     from ..inputs import Scene
     from ..masking import MaskJob
@@ -243,6 +242,7 @@ def _one(
 
 def _masked(label: str, job: MaskJob, dc: Datacube | None, report: _Report) -> dict[str, Any]:
     from ..eo3 import read_document
+    from ..index import add_dataset
     from ..inputs import read_metadata
 
     there = job.document
@@ -255,7 +255,7 @@ def _masked(label: str, job: MaskJob, dc: Datacube | None, report: _Report) -> d
             f"{label}{report.position}: the mask is there already, nothing is computed"
         )
     if dc is not None:
-        _add(dc, document, job.dataset)
+        add_dataset(dc, document)
     said = read_document(read_metadata(str(document))).properties
     classes = [c.label for c in sorted(job.model.classes)]
     return {
@@ -267,33 +267,6 @@ def _masked(label: str, job: MaskJob, dc: Datacube | None, report: _Report) -> d
         "offset_source": job.offset.source,
         "indexed": dc is not None,
     }
-
-
-def _add(dc: Datacube, document: Path | str, scene: Dataset) -> None:
-    """Index a mask, with its lineage if the datacube knows the scene."""
-    from datacube.index.hl import Doc2Dataset
-    from datacube.utils.changes import allow_any
-
-    from ..errors import CubeError
-    from ..index import MASK_PRODUCT, add_dataset, find_dataset
-    from ..inputs import read_metadata
-    from ..storage import as_uri
-
-    if dc.index.datasets.has(scene.id):
-        add_dataset(dc, document)
-        return
-    resolve = Doc2Dataset(dc.index, products=[MASK_PRODUCT], skip_lineage=True)
-    mask, error = resolve(read_metadata(str(document)), as_uri(document))
-    if mask is None:
-        raise CubeError(f"cannot index {document}: {error}")
-    if dc.index.datasets.has(mask.id):
-        if find_dataset(dc, mask.id) is None:
-            dc.index.datasets.restore([mask.id])
-        dc.index.datasets.update(
-            mask, updates_allowed={(key,): allow_any for key in mask.metadata_doc}
-        )
-    else:
-        dc.index.datasets.add(mask, with_lineage=False)
 
 
 def _reason(error: Exception, result: dict[str, Any]) -> str:

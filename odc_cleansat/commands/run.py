@@ -141,6 +141,7 @@ def command(
     dask cluster. It may be killed at any moment and run again: a mask is complete or absent.
     """
     from ..batch import execute, plan, preview
+    from ..cube import make_folder
 
     if workers and scheduler:
         raise click.UsageError(
@@ -148,6 +149,8 @@ def command(
         )
     query = grid_query(time, bbox, None, None, None)
     root = out if "://" in out else Path(out).absolute()
+    if isinstance(root, Path) and not dry_run:
+        make_folder(root)
     with connected(config, env) as dc:
         found = plan(
             dc, product, root=root, model=model, offset=offset, index=index, limit=limit, **query
