@@ -19,6 +19,7 @@ from .classes import CloudClass, class_percent, scl_to_ucl
 from .cube import CONFIG_NAME, embedded_cube, make_folder
 from .engines import get_engine
 from .errors import ReflectanceWarning
+from .evaluate import accuracy, agreement
 from .grids import box_geobox, crs_name, model_grid
 from .index import (
     MASK_PRODUCT,
@@ -33,7 +34,7 @@ from .index import (
 from .masking import MaskJob, mask_grid
 from .models import get_model
 from .reflectance import QUANTIFICATION, Offset, OffsetCheck
-from .review import accuracy, agreement, compare
+from .review import compare
 from .scenes import SceneFolder, open_scene, write_scene_document
 from .sources import reading
 

@@ -27,8 +27,8 @@ from odc_cleansat import CloudClass
 from odc_cleansat.cube import embedded_cube, stop_cube
 from odc_cleansat.demo import DemoResult, run_demo
 from odc_cleansat.errors import CubeError, OutputError, SceneError
+from odc_cleansat.evaluate import accuracy
 from odc_cleansat.index import add_dataset, add_product, find_dataset, scene_product
-from odc_cleansat.review import accuracy
 from odc_cleansat.synthetic import SimulatedScene
 
 

@@ -14,7 +14,7 @@ from odc.geo.xr import wrap_xr, xr_reproject
 
 from odc_cleansat import CloudClass, classify
 from odc_cleansat.classes import class_percent, scl_to_ucl
-from odc_cleansat.review import accuracy
+from odc_cleansat.evaluate import accuracy
 
 
 def test_manila_is_the_same_at_10_20_and_30_m(manila: xr.Dataset) -> None:

@@ -6,45 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from odc_cleansat import CloudClass
 from odc_cleansat.errors import SceneError
-from odc_cleansat.review import accuracy, agreement, compare, true_colour
+from odc_cleansat.review import compare, true_colour
 
 GRID = GeoBox.from_bbox((399960, 5290000, 411960, 5300000), "EPSG:32633", resolution=100)
-
-
-def codes(*values: int) -> np.ndarray:
-    return np.array(values, dtype="uint8")
-
-
-def test_accuracy_by_hand() -> None:
-    scores = accuracy(codes(2, 2, 2, 1, 3, 1, 0, 6), codes(2, 2, 1, 2, 3, 1, 2, 2))
-    # Cloud: predicted five times with data in both, four of them where the truth is seen ...
-    assert scores["cloud"]["precision"] == pytest.approx(3 / 4)
-    assert scores["cloud"]["recall"] == pytest.approx(3 / 4)
-    assert scores["cloud"]["f1"] == pytest.approx(3 / 4)
-    assert scores["shadow"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
-
-
-def test_accuracy_of_an_absent_class_is_not_a_number() -> None:
-    assert np.isnan(list(accuracy(codes(1, 1), codes(1, 1))["shadow"].values())).all()
-
-
-def test_agreement_by_hand() -> None:
-    ucl = codes(1, 2, 3, 1, 0, 3)
-    scl = codes(4, 9, 3, 8, 4, 2)
-    found = agreement(ucl, scl)
-    assert found["overall"] == pytest.approx(60)
-    assert found["cloud"] == pytest.approx(80)
-    assert found["shadow"] == pytest.approx(80)
-    assert found["clear"] == pytest.approx(60)
-
-
-def test_agreement_where_nothing_can_be_compared() -> None:
-    assert np.isnan(list(agreement(codes(0, 1), codes(4, 0)).values())).all()
 
 
 def test_true_colour_keeps_water_and_cloud_apart() -> None:
@@ -109,13 +77,6 @@ def test_arrays_of_another_shape(tmp_path: Path) -> None:
         compare(**found, geobox=GRID, path=tmp_path / "compare.png")
 
 
-def test_simulated_scl_misses_what_sen2cor_misses(simulated: xr.Dataset) -> None:
-    from odc_cleansat.classes import scl_to_ucl
-
-    scores = accuracy(scl_to_ucl(simulated.SCL.values), simulated.truth.values)
-    assert scores["shadow"]["recall"] < 0.5
-
-
 def test_rows_from_south_to_north_are_drawn_north_up(tmp_path: Path) -> None:
     from matplotlib.image import imread
 
@@ -130,7 +91,7 @@ def test_large_scenes_are_thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     from matplotlib.image import imread
 
     whole = imread(compare(**layers(), geobox=GRID, path=tmp_path / "whole.png"))
-    monkeypatch.setattr("odc_cleansat.review.PANEL", 40)
+    monkeypatch.setattr("odc_cleansat.review.figure.PANEL", 40)
     thinned = imread(compare(**layers(), geobox=GRID, path=tmp_path / "thinned.png"))
     assert thinned.shape == whole.shape
     assert not np.array_equal(thinned, whole)
