@@ -9,7 +9,7 @@ OUT ?= cleansat-demo
 help:
 	@echo "make demo   mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
 	@echo "make test   run all tests"
-	@echo "make test-programs   as root on Debian, install PostGIS and odc-stats, without which some tests skip"
+	@echo "make test-programs   as root on Debian, install PostGIS, Chromium and odc-stats, without which some tests skip"
 	@echo "make lint   check style and types"
 	@echo "make bench  measure speed, memory and seams against a peer (ARGS=--quick to try it)"
 	@echo "make clean  stop the demo's database and remove what was made"
@@ -43,7 +43,7 @@ test: $(VENV)/test.stamp
 test-programs: $(BIN)/python
 	apt-get update --quiet --quiet
 	DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --quiet --no-install-recommends \
-	  postgresql postgresql-15-postgis-3 >/dev/null
+	  chromium fonts-dejavu-core postgresql postgresql-15-postgis-3 >/dev/null
 	PYTHON=$(BIN)/python tests/make_stats_env.sh
 
 lint: $(VENV)/test.stamp
