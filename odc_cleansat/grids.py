@@ -225,8 +225,10 @@ def warp(planes: np.ndarray, grid: GeoBox, target: GeoBox, how: str) -> np.ndarr
     Returns
     -------
     numpy.ndarray
-        ``(K, *target.shape)`` float32, NaN for nodata.
+        ``(K, *target.shape)`` float32, NaN for nodata; `planes` themselves on the same grid.
     """
+    if grid == target:
+        return planes
     result = np.full((len(planes), *target.shape), np.nan, dtype="float32")
     if _aligned_factor(grid, target) == 1:
         for plane, out in zip(planes, result, strict=True):

@@ -18,6 +18,9 @@ from scipy import ndimage
 MULTIPLE = 32
 """A UNet of five levels halves its input five times."""
 
+STRIP = 32
+"""Rows that are blended at a time, so that they stay in the processor's cache."""
+
 
 class Box(NamedTuple):
     """A rectangle of pixels of the model grid, counted from the origin of the coordinate system."""
@@ -165,14 +168,21 @@ def blend(
             box = window.box
             top, bottom = max(box.top, area.top), min(box.bottom, area.bottom)
             left, right = max(box.left, area.left), min(box.right, area.right)
-            here = np.s_[top - area.top : bottom - area.top, left - area.left : right - area.left]
-            there = np.s_[top - box.top : bottom - box.top, left - box.left : right - box.left]
-            share = np.outer(window.rows.weights()[there[0]], window.columns.weights()[there[1]])
-            for plane, each in zip(total, answer, strict=True):
-                plane[here] += each[there] * share
-            weight[here] += share
+            columns = np.s_[left - area.left : right - area.left]
+            theirs = np.s_[left - box.left : right - box.left]
+            down = window.rows.weights()
+            across = window.columns.weights()[theirs]
+            for row in range(top, bottom, STRIP):
+                end = min(row + STRIP, bottom)
+                here = np.s_[row - area.top : end - area.top, columns]
+                there = np.s_[row - box.top : end - box.top, theirs]
+                share = np.outer(down[there[0]], across)
+                weight[here] += share
+                for plane, each in zip(total, answer, strict=True):
+                    plane[here] += each[there] * share
     with np.errstate(invalid="ignore"):
-        total /= weight
+        for row in range(0, area.shape[0], STRIP):
+            total[:, row : row + STRIP] /= weight[row : row + STRIP]
     return total
 
 
