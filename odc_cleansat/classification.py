@@ -26,7 +26,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 from .classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, ucl_attrs
-from .engines import check_engine, get_engine
+from .engines import available_cpus, check_engine, get_engine
 from .errors import ModelError, ReflectanceWarning, SceneError
 from .grids import (
     Band,
@@ -169,7 +169,7 @@ def classify(
         result["ucl"] = dilate(result["ucl"], dilation, output)
     if watch is None:
         return result
-    result = result.compute(scheduler="threads")
+    result = result.compute(scheduler="threads", num_workers=available_cpus())
     _judge(result, watch, chosen, offset, whole=geobox is None)
     return result
 

@@ -164,6 +164,8 @@ class OpenVINOEngine:
         options = {
             "INFERENCE_PRECISION_HINT": self.precision,
             "INFERENCE_NUM_THREADS": available_cpus(),
+            # Each process would pin its threads to the first processors, and several share those.
+            "ENABLE_CPU_PINNING": False,
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
         }
