@@ -206,6 +206,8 @@ def has_data(bands: Sequence[Band], target: GeoBox) -> np.ndarray:
         if grid == target:
             enough &= ~gone
             continue
+        if not gone.any() and _holds(grid, target):
+            continue
         share = warp((~gone)[np.newaxis].astype("float32"), grid, target, "average")[0]
         with np.errstate(invalid="ignore"):
             enough &= share >= 0.499  # half, less the rounding of a sum of float32
@@ -311,6 +313,12 @@ def _aligned_factor(grid: GeoBox, target: GeoBox) -> int | None:
         atol=1e-6,
     )
     return factor if exact else None
+
+
+def _holds(grid: GeoBox, target: GeoBox) -> bool:
+    """Whether one grid reaches as far as another in the same coordinate system."""
+    outer, inner = grid.boundingbox, target.boundingbox
+    return grid.crs == target.crs and (outer & inner) == inner
 
 
 def _divided(grid: GeoBox, n: int) -> GeoBox:
