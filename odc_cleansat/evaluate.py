@@ -1,12 +1,62 @@
-"""How good a mask is, and how far two of them agree, in figures."""
+"""How good a mask is, and how far two of them agree, in figures.
+
+Everything rests on one table of counts, :class:`Confusion`; the rest says which pixels are
+counted, and from which files.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .classes import CloudClass, scl_to_ucl
+from .errors import SceneError
+from .evaluating.confusion import METRICS, Confusion, Question
+from .evaluating.counting import Counts, Protocol, count, three_classes
+from .evaluating.evaluation import Evaluation, Result
+from .evaluating.layers import Case, ClassRaster
+from .evaluating.mappings import MAPPINGS, ClassMapping, get_mapping
+from .evaluating.pairing import LAYOUTS, find_labels, find_layout, find_prediction, pair
+from .evaluating.points import Points, evaluate_points, read_points
+from .evaluating.report import draw, markdown, write
+from .evaluating.streaming import evaluate_rasters
 
-CLOUDY = (CloudClass.CLOUD, CloudClass.THIN_CLOUD)
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .models import Model
+
+__all__ = [
+    "LAYOUTS",
+    "MAPPINGS",
+    "METRICS",
+    "Case",
+    "ClassMapping",
+    "ClassRaster",
+    "Confusion",
+    "Counts",
+    "Evaluation",
+    "Points",
+    "Protocol",
+    "Question",
+    "Result",
+    "accuracy",
+    "agreement",
+    "count",
+    "draw",
+    "evaluate_points",
+    "evaluate_rasters",
+    "find_labels",
+    "find_layout",
+    "find_prediction",
+    "get_mapping",
+    "markdown",
+    "pair",
+    "read_points",
+    "seams",
+    "write",
+]
 
 
 def agreement(ucl: np.ndarray, scl: np.ndarray) -> dict[str, float]:
@@ -26,22 +76,19 @@ def agreement(ucl: np.ndarray, scl: np.ndarray) -> dict[str, float]:
         not), on ``shadow``, on ``clear``, and on all three at once (``overall``); NaN
         where no pixel has data in both.
     """
-    other = scl_to_ucl(scl)
-    both = (ucl != CloudClass.NODATA) & (other != CloudClass.NODATA)
-    mine, theirs = _three_classes(ucl[both]), _three_classes(other[both])
-    if not both.any():
+    both = Confusion.of(three_classes(scl_to_ucl(scl)), three_classes(ucl))
+    if not both.pixels:
         return dict.fromkeys(("overall", "cloud", "shadow", "clear"), float("nan"))
 
-    def percent(same: np.ndarray) -> float:
-        return 100 * float(np.mean(same))
+    def same(question: Question) -> float:
+        yes = question.members
+        no = ~yes
+        yes[CloudClass.NODATA] = no[CloudClass.NODATA] = False
+        agreed = both.matrix[np.ix_(yes, yes)].sum() + both.matrix[np.ix_(no, no)].sum()
+        return 100 * float(agreed) / both.pixels
 
-    return {
-        "overall": percent(mine == theirs),
-        **{
-            c.label: percent((mine == c) == (theirs == c))
-            for c in (CloudClass.CLOUD, CloudClass.SHADOW, CloudClass.CLEAR)
-        },
-    }
+    asked = (Question.CLOUD, Question.SHADOW, Question.CLEAR)
+    return {"overall": 100 * (1 - both.changed), **{q.value: same(q) for q in asked}}
 
 
 def accuracy(predicted: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, float]]:
@@ -58,28 +105,52 @@ def accuracy(predicted: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, fl
         For ``cloud`` and ``shadow``: ``precision``, ``recall`` and ``f1``, between 0 and
         1, NaN where the class occurs in neither.
     """
-    both = (predicted != CloudClass.NODATA) & (truth != CloudClass.NODATA)
-    mine, real = _three_classes(predicted[both]), _three_classes(truth[both])
-    return {c.label: _scores(mine == c, real == c) for c in (CloudClass.CLOUD, CloudClass.SHADOW)}
-
-
-def _scores(predicted: np.ndarray, real: np.ndarray) -> dict[str, float]:
-    hit = float(np.sum(predicted & real))
-
-    def ratio(part: float, whole: float) -> float:
-        return part / whole if whole else float("nan")
-
+    confusion = Confusion.of(truth, predicted)
     return {
-        "precision": ratio(hit, float(predicted.sum())),
-        "recall": ratio(hit, float(real.sum())),
-        "f1": ratio(2 * hit, float(predicted.sum() + real.sum())),
+        question.value: {
+            name: confusion.scores(question)[name] for name in ("precision", "recall", "f1")
+        }
+        for question in (Question.CLOUD, Question.SHADOW)
     }
 
 
-def _three_classes(codes: np.ndarray) -> np.ndarray:
-    """Cloud of any kind, shadow, and the rest as clear."""
-    table = np.full(256, CloudClass.CLEAR, dtype="uint8")
-    table[list(CLOUDY)] = CloudClass.CLOUD
-    table[CloudClass.SHADOW] = CloudClass.SHADOW
-    classes: np.ndarray = table[codes]
-    return classes
+def seams(scene: xr.Dataset, *, model: str | Model | None = None, **how: Any) -> float:
+    """Share of the pixels whose class changes when the cuts between windows move by half a stride.
+
+    Where a scene fits into one window nothing is cut, and nothing changes.
+
+    Parameters
+    ----------
+    scene
+        As for :func:`~odc_cleansat.classify`, in a UTM zone: the scene is classified again as if it
+        lay half a stride to the south-east.
+    model
+        Name or model; by default the best whose bands the scene has.
+    how
+        Other arguments of `classify`, such as ``offset``.
+
+    Returns
+    -------
+    float
+        0 to 1, NaN without data.
+
+    Raises
+    ------
+    SceneError
+        If the scene is not in a UTM zone, or cannot be classified.
+    """
+    from .classification import classify
+    from .grids import model_grid
+    from .models import get_model
+
+    grid = scene.odc.geobox
+    chosen = get_model(model, bands=scene.data_vars)
+    if grid is None or grid.crs is None or model_grid(grid, chosen.resolution)[0] != grid.crs:
+        raise SceneError(
+            "seams are measured on scenes in a UTM zone; reproject the scene to its own."
+        )
+    shift = chosen.stride // 2 * chosen.resolution
+    y, x = grid.dimensions
+    moved = scene.assign_coords({x: scene[x] + shift, y: scene[y] - shift})
+    first, second = (classify(each, model=chosen, **how).ucl.values for each in (scene, moved))
+    return Confusion.of(first, second).changed

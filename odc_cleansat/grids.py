@@ -318,7 +318,7 @@ def _aligned_factor(grid: GeoBox, target: GeoBox) -> int | None:
 def _holds(grid: GeoBox, target: GeoBox) -> bool:
     """Whether one grid reaches as far as another in the same coordinate system."""
     outer, inner = grid.boundingbox, target.boundingbox
-    return grid.crs == target.crs and (outer & inner) == inner
+    return bool(grid.crs == target.crs and (outer & inner) == inner)
 
 
 def _divided(grid: GeoBox, n: int) -> GeoBox:

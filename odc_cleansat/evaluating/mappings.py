@@ -1,0 +1,182 @@
+"""What the codes of other masks and labels mean, as classes of the UCL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ..classes import SCL_TO_UCL, CloudClass
+from ..errors import CleansatError
+from .confusion import Question
+
+
+@dataclass(frozen=True)
+class ClassMapping:
+    """Codes of a mask or label, and the classes they stand for."""
+
+    name: str
+    """By which it is found, or what it was made from."""
+
+    codes: Mapping[int, CloudClass]
+    """Code, 0 to 255, to class. Codes that are not named are no data, whatever value the file declares
+    as nodata: many masks declare that of clear."""
+
+    source: str = ""
+    """Where these codes are described."""
+
+    @property
+    def questions(self) -> frozenset[Question]:
+        """What a layer of these codes can answer.
+
+        One without a code for cloud cannot say where cloud is, nor what is clear.
+        """
+        known = set(self.codes.values())
+        found = {q for q in (Question.CLOUD, Question.SHADOW) if known.intersection(q.classes)}
+        return frozenset(Question) if len(found) == 2 else frozenset(found)
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Translate a layer.
+
+        Parameters
+        ----------
+        values
+            Any shape, any number; what is not one of the codes becomes nodata.
+
+        Returns
+        -------
+        numpy.ndarray
+            Same shape, uint8 :class:`~odc_cleansat.CloudClass` codes, nodata 0.
+        """
+        table = np.zeros(256, dtype="uint8")
+        for code, cls in self.codes.items():
+            table[code] = cls
+        values = np.asarray(values)
+        if values.dtype.kind == "b":
+            values = values.astype("uint8")
+        if values.dtype == "uint8":
+            direct: np.ndarray = table[values]
+            return direct
+        with np.errstate(invalid="ignore"):
+            code = (values >= 0) & (values <= 255) & (values == np.floor(values))
+        found: np.ndarray = table[np.where(code, values, 0).astype("uint8")]
+        return np.where(code, found, np.uint8(CloudClass.NODATA))
+
+
+_CLEAR, _CLOUD, _SHADOW = CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.SHADOW
+_SNOW, _WATER, _THIN = CloudClass.SNOW, CloudClass.WATER, CloudClass.THIN_CLOUD
+_FOUR = {0: _CLEAR, 1: _CLOUD, 2: _THIN, 3: _SHADOW}
+
+MAPPINGS = {
+    mapping.name: mapping
+    for mapping in (
+        ClassMapping("ucl", {int(c): c for c in CloudClass if c}, "odc_cleansat.CloudClass"),
+        ClassMapping(
+            "scl", {k: c for k, c in SCL_TO_UCL.items() if c}, "Sen2Cor's scene classification"
+        ),
+        ClassMapping(
+            "fmask",
+            {1: _CLEAR, 2: _CLOUD, 3: _SHADOW, 4: _SNOW, 5: _WATER},
+            "python-fmask, and the Fmask of Digital Earth Australia: https://www.pythonfmask.org",
+        ),
+        ClassMapping(
+            "fmask4",
+            {0: _CLEAR, 1: _WATER, 2: _SHADOW, 3: _SNOW, 4: _CLOUD},
+            "Fmask 4, 255 is no data: https://github.com/GERSL/Fmask",
+        ),
+        ClassMapping(
+            "cloudsen12",
+            _FOUR,
+            "High-quality labels: https://huggingface.co/datasets/csaybar/CloudSEN12-high",
+        ),
+        ClassMapping("omnicloudmask", _FOUR, "https://pypi.org/project/omnicloudmask"),
+        ClassMapping(
+            "s2cloudless",
+            {0: _CLEAR, 1: _CLOUD},
+            "Masks, not probabilities; 255 is no data: "
+            "https://docs.sentinel-hub.com/api/latest/user-guides/cloud-masks",
+        ),
+        ClassMapping(
+            "ukis-csmask",
+            {0: _CLEAR, 1: _CLOUD, 2: _SHADOW},
+            "CSmask.csm of ukis-csmask 1.0: https://github.com/dlr-eoc/ukis-csmask",
+        ),
+        ClassMapping(
+            "on-cloud-n",
+            {0: _CLEAR, 1: _CLOUD},
+            "Labels: https://www.drivendata.org/competitions/83/cloud-cover/page/398",
+        ),
+        ClassMapping(
+            "shadow-label",
+            {0: _CLEAR, 1: _SHADOW},
+            "Labels that know shadow only, as those of doi:10.3390/rs15163955",
+        ),
+    )
+}
+"""The mappings that have a name. ``shadow-label`` answers for shadow only, ``s2cloudless`` and
+``on-cloud-n`` for cloud only."""
+
+
+def get_mapping(spec: str | ClassMapping) -> ClassMapping:
+    """Look a mapping up, or make one.
+
+    Parameters
+    ----------
+    spec
+        A name in :data:`MAPPINGS`; or codes and classes, like ``0=clear,1=cloud,3=shadow``; or the
+        path of a JSON or YAML file that maps codes to classes; or a mapping, which is returned as it is.
+
+    Raises
+    ------
+    CleansatError
+        If it is none of these.
+    """
+    if isinstance(spec, ClassMapping):
+        return spec
+    if spec in MAPPINGS:
+        return MAPPINGS[spec]
+    if "=" in spec:
+        return _mapping(spec, [pair.partition("=")[::2] for pair in spec.split(",")])
+    if spec.endswith((".json", ".yaml", ".yml")):
+        return _mapping(spec, _read(Path(spec)).items())
+    raise CleansatError(
+        f"there is no mapping {spec!r}; choose from {', '.join(MAPPINGS)}, or write codes and classes, "
+        "like 0=clear,1=cloud,3=shadow, or name a JSON or YAML file of them."
+    )
+
+
+def is_mapping(text: str) -> bool:
+    """Whether a text names or describes a mapping, and is not a part of a path."""
+    described = re.match(r"\d+=", text) or text.endswith((".json", ".yaml", ".yml"))
+    return text in MAPPINGS or bool(described and not text.startswith("//"))
+
+
+def _read(path: Path) -> dict[Any, Any]:
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CleansatError(f"cannot read the mapping {path}: {error}.") from error
+    if not isinstance(found, dict):
+        raise CleansatError(f"{path} does not map codes to classes, like `1: clear`.")
+    return found
+
+
+def _mapping(name: str, pairs: Any) -> ClassMapping:
+    known = {c.label: c for c in CloudClass}
+    codes = {}
+    for code, cls in pairs:
+        label = str(cls).strip().lower().replace("-", "_").replace(" ", "_")
+        if not str(code).strip().isdecimal() or int(code) > 255:
+            raise CleansatError(f"{name}: the code {code!r} is not a number from 0 to 255.")
+        if label not in known:
+            raise CleansatError(
+                f"{name}: there is no class {str(cls).strip()!r}; choose from {', '.join(known)}."
+            )
+        if known[label] is not CloudClass.NODATA:
+            codes[int(code)] = known[label]
+    return ClassMapping(name, codes)
