@@ -1,196 +1,290 @@
-"""Masks side by side in one picture: true colour, Sen2Cor's SCL and the UCL."""
+"""A comparison as a picture: dates as rows, layers as columns."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..classes import CloudClass, class_percent, scl_to_ucl
-from ..errors import SceneError
+from ..errors import OutputError
+from .layers import NODATA, Category, Layer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from odc.geo.geobox import GeoBox
 
-PANEL = 2000
-"""Greatest number of pixels along a side of a panel that are drawn."""
-SHOWN = (CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.THIN_CLOUD, CloudClass.SHADOW)
+    from .comparison import Comparison
+
+ROWS = 24
+"""Dates that one picture can show."""
+
+WIDTH = 4.6
+"""Of a panel, inches."""
+
+HATCHED: dict[str, Any] = {"facecolor": "white", "edgecolor": "#999999", "hatch": "////"}
+"""No data: white alone would look like cloud or snow."""
+
+SHOULDER = 0.86
+"""Where, between black and white, the brightest ground ends and what is left is for bright cloud."""
+
+GAMMA = 2.2
+"""Of the ground: darkness is where shadow is told from water."""
 
 
-def compare(
-    rgb: np.ndarray,
-    ucl: np.ndarray,
-    geobox: GeoBox,
-    path: Path,
-    *,
-    scl: np.ndarray | None = None,
-    scl_name: str = "SCL (Sen2Cor)",
-    title: str = "",
-) -> Path:
-    """Draw RGB | SCL (cloud classes only) | UCL side by side.
-
-    Parameters
-    ----------
-    rgb
-        ``(h, w, 3)`` reflectance, NaN without data.
-    ucl
-        ``(h, w)`` :class:`CloudClass` codes.
-    geobox
-        The grid they stand on.
-    path
-        Where the figure goes; the suffix chooses the format.
-    scl
-        ``(h, w)`` Sen2Cor's codes; without it that panel is left out.
-    scl_name
-        What that panel is called.
-    title
-        Written above, for instance scene and date.
+def draw(comparison: Comparison) -> Figure:
+    """Draw a comparison; see :meth:`Comparison.figure`.
 
     Raises
     ------
-    SceneError
-        If the arrays are not of the geobox's shape.
+    OutputError
+        If there are too many dates.
     """
     from matplotlib.figure import Figure
 
-    layers: list[tuple[str, np.ndarray]] = []
-    if scl is not None:
-        layers.append((f"{scl_name}, cloud classes only", scl_to_ucl(scl)))
-    layers.append(("UCL (UNet)", ucl))
-    for name, array in [("rgb", rgb[..., 0]), *layers]:
-        if array.shape != tuple(geobox.shape):
-            raise SceneError(f"{name} has the shape {array.shape}, its grid {tuple(geobox.shape)}.")
+    frames, grid = comparison.frames, comparison.grid
+    if len(frames) > ROWS:
+        raise OutputError(
+            f"{len(frames)} dates are too many for one picture; select at most {ROWS}, or write a page "
+            "(.html), which shows one at a time."
+        )
+    rows, columns = _arrangement(len(frames), 1 + len(frames[0].layers))
+    aspect = min(max(_aspect(grid), 0.4), 2.5)
+    size = (WIDTH * columns, rows * (WIDTH * aspect + 1.2) + 0.6)
+    figure = Figure(figsize=size, layout="compressed")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    places = iter(axes.flat)
+    limits = stretch_limits(frame.rgb for frame in frames)
+    for frame in frames:
+        rgb = true_colour(frame.rgb, limits)
+        ax = next(places)
+        valid = np.isfinite(frame.rgb).all(axis=-1)
+        _show(ax, rgb, valid, grid, smooth=True)
+        date = frame.date if len(frames) > 1 else ""
+        _head(ax, ", ".join(filter(None, ("True colour", date))), [])
+        for layer in frame.layers:
+            ax = next(places)
+            outlined = comparison.style == "outlines" and layer.key != "confidence"
+            if outlined:
+                _show(ax, rgb, valid & (layer.codes != NODATA), grid, smooth=True)
+                _outline(ax, layer, grid)
+            else:
+                _show(ax, paint(layer), layer.codes != NODATA, grid)
+            _head(ax, layer.name, _handles(layer, outlined))
+    for ax in places:
+        ax.remove()
+    _label_axes(axes, grid)
+    _scale_bar(axes[0, 0], grid)
+    _north(axes[0, 0])
+    dates = [frame.date for frame in frames] if len(frames) == 1 else []
+    if title := ", ".join(filter(None, (comparison.title, *dates))):
+        figure.suptitle(title, fontsize="large")
+    return figure
 
-    if geobox.affine.e > 0:  # rows from south to north
-        rgb, geobox = rgb[::-1], geobox.flipy()
-        layers = [(name, codes[::-1]) for name, codes in layers]
-    columns = 1 + len(layers)
-    aspect = _aspect(geobox)
-    figure = Figure(
-        figsize=(4.6 * columns, 4.4 * min(max(aspect, 0.5), 2) + 1.5), layout="constrained"
-    )
-    axes: Sequence[Axes] = figure.subplots(1, columns, sharex=True, sharey=True)
-    extent = _extent(geobox)
-    # No more pixels than a panel can show; a tile of 5490 would take a minute.
-    step = -(-max(geobox.shape) // PANEL)
-    axes[0].imshow(true_colour(rgb[::step, ::step]), extent=extent, interpolation="nearest")
-    axes[0].set_title("True colour")
-    for ax, (name, codes) in zip(axes[1:], layers, strict=True):
-        ax.imshow(_paint(codes[::step, ::step]), extent=extent, interpolation="nearest")
-        ax.set_title(name)
-    for ax in axes:
-        ax.set_aspect("equal" if not geobox.crs.geographic else 1 / _shrink(geobox))
-        _label_axis(ax, geobox)
-    axes[0].set_ylabel(_axis_names(geobox)[1])
-    _scale_bar(axes[0], geobox)
-    _north(axes[0])
-    figure.legend(
-        handles=_legend(layers), loc="outside lower center", ncols=len(SHOWN) + 1, frameon=False
-    )
-    if title:
-        figure.suptitle(title, fontsize="medium")
-    figure.savefig(path, dpi=130)
-    return path
+
+def _arrangement(dates: int, panels: int) -> tuple[int, int]:
+    """Rows and columns: one row a date; one date with many panels takes two."""
+    if dates == 1 and panels > 4:
+        return 2, math.ceil(panels / 2)
+    return dates, panels
 
 
-def true_colour(rgb: np.ndarray) -> np.ndarray:
+# --- colour ---------------------------------------------------------------------------
+
+
+def stretch_limits(pictures: Iterable[np.ndarray]) -> tuple[float, float]:
+    """The reflectances of dark and of bright ground, of one picture or of several dates together.
+
+    Parameters
+    ----------
+    pictures
+        ``(h, w, 3)`` reflectance, NaN without data.
+    """
+    found = [rgb[np.isfinite(rgb).all(axis=-1)] for rgb in pictures]
+    values = np.concatenate([v.ravel() for v in found]) if found else np.empty(0)
+    if not values.size:
+        return 0.0, 0.3
+    low, high = np.percentile(values[:: max(values.size // 2_000_000, 1)], (0.5, 98))
+    # Bounded: without bright ground a scene would glare, and under much cloud its ground drown.
+    return min(max(float(low), 0.0), 0.06), min(max(float(high), 0.2), 0.4)
+
+
+def true_colour(rgb: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
     """Stretch reflectance for the eye: dark water keeps detail and bright cloud its shape.
+
+    A power law up to the brightest ground, and from there a shoulder that leads smoothly to white.
 
     Parameters
     ----------
     rgb
         ``(h, w, 3)`` reflectance, NaN without data.
+    limits
+        See :func:`stretch_limits`; by default of this picture.
 
     Returns
     -------
     numpy.ndarray
-        Same shape, 0 to 1, white without data.
+        Same shape, float32, 0 to 1, white without data.
     """
     valid = np.isfinite(rgb).all(axis=-1)
-    if not valid.any():
-        return np.ones(rgb.shape, dtype="float32")
-    low, high = np.percentile(rgb[valid], (0.5, 98))
-    # Bounded: without bright ground a scene would glare, and under much cloud its ground drown.
-    high = min(max(high, 0.2), 0.5)
-    low = min(max(low, 0.0), 0.06)
-    stretched = np.clip((rgb - low) / (high - low), 0, 1) ** (1 / 1.7)
+    low, high = stretch_limits([rgb]) if limits is None else limits
+    values = np.where(valid[..., np.newaxis], rgb, high)
+    relative = np.maximum((values - low) / (high - low), 0).astype("float32")
+    ground = SHOULDER * np.minimum(relative, 1) ** np.float32(1 / GAMMA)
+    slope = SHOULDER / GAMMA / (1 - SHOULDER)  # that of the ground where it ends
+    cloud = 1 - (1 - SHOULDER) * np.exp(-slope * np.maximum(relative - 1, 0))
+    stretched = np.where(relative < 1, ground, cloud)
     return np.where(valid[..., np.newaxis], stretched, 1).astype("float32")
 
 
-def _paint(codes: np.ndarray) -> np.ndarray:
+def paint(layer: Layer) -> np.ndarray:
+    """A layer in its colours, ``(h, w, 3)`` float32 of 0 to 1, white without data."""
     from matplotlib.colors import to_rgb
 
     table = np.ones((256, 3), dtype="float32")
-    for c in CloudClass:
-        table[c] = to_rgb(c.colour)
-    picture: np.ndarray = table[codes]
+    for category in layer.categories:
+        table[category.value] = to_rgb(category.colour)
+    picture: np.ndarray = table[layer.codes]
     return picture
 
 
-def _legend(layers: list[tuple[str, np.ndarray]]) -> list[Any]:
+# --- panels ---------------------------------------------------------------------------
+
+
+def _show(
+    ax: Axes, picture: np.ndarray, valid: np.ndarray, grid: GeoBox, smooth: bool = False
+) -> None:
+    """Draw a picture over hatching, which stays where there are no data; classes are never smoothed."""
+    ax.patch.set(**HATCHED)
+    pixels = np.round(np.dstack([picture, valid]) * 255).astype("uint8")
+    ax.imshow(pixels, extent=_extent(grid), interpolation="auto" if smooth else "nearest")
+    ax.set_aspect("equal" if not grid.crs.geographic else 1 / _shrink(grid))
+
+
+def _outline(ax: Axes, layer: Layer, grid: GeoBox) -> None:
+    """Lines around all but the background, with a rim that stands out from any ground."""
+    from matplotlib.patheffects import Normal, Stroke
+
+    width = min(max(600 / max(layer.codes.shape), 0.4), 1.0)  # where there are many, they are thin
+    for category in _drawn(layer):
+        inside = layer.codes == category.value
+        if min(inside.shape) < 2 or not inside.any() or inside.all():
+            continue
+        lines = ax.contour(
+            inside,
+            levels=[0.5],
+            colors=[category.colour],
+            linewidths=1.1 * width,
+            extent=_extent(grid),
+            origin="upper",
+        )
+        lines.set_path_effects(
+            [Stroke(linewidth=2.0 * width, foreground="white", alpha=0.8), Normal()]
+        )
+        lines.set_rasterized(True)  # in a PDF, lines around single pixels would grow without bound
+
+
+def _drawn(layer: Layer) -> list[Category]:
+    return [category for category in layer.listed if not category.background]
+
+
+def _head(ax: Axes, title: str, handles: Sequence[Any]) -> None:
+    """Title and legend above a panel."""
+    ax.legend(
+        handles=list(handles),
+        title=title,
+        title_fontproperties={"weight": "bold", "size": "medium"},
+        alignment="left",
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0.1,
+        borderpad=0.2,
+        handlelength=1.2,
+        columnspacing=1.0,
+        ncols=min(max(math.ceil(len(handles) / 2), 1), 3),
+        fontsize="small",
+        frameon=False,
+    )
+
+
+def _handles(layer: Layer, outlined: bool) -> list[Any]:
     from matplotlib.patches import Patch
 
-    shares = [(name.split()[0], class_percent(codes)) for name, codes in layers]
     handles = []
-    for c in SHOWN:
-        if c is CloudClass.THIN_CLOUD and not any(percent[c] > 0 for _, percent in shares):
-            continue
-        text = ", ".join(f"{name} {percent[c]:.1f} %" for name, percent in shares)
+    for category in _drawn(layer) if outlined else layer.listed:
+        face = "none" if outlined else category.colour
+        edge = category.colour if outlined else "#888888"
+        text = f"{category.name}: {percent_text(layer.percent[category.value])}"
         handles.append(
-            Patch(facecolor=c.colour, edgecolor="#888888", label=f"{c.description}\n{text}")
+            Patch(facecolor=face, edgecolor=edge, linewidth=1.6 if outlined else 0.8, label=text)
         )
-    if any((codes == CloudClass.NODATA).any() for _, codes in layers):
-        handles.append(
-            Patch(facecolor=CloudClass.NODATA.colour, edgecolor="#888888", label="no data")
-        )
+    if layer.gaps:
+        handles.append(Patch(**HATCHED, linewidth=0.8, label="no data"))
     return handles
 
 
-def _extent(geobox: GeoBox) -> tuple[float, float, float, float]:
+def percent_text(value: float) -> str:
+    """One decimal, and never 0.0 for what is there."""
+    if not math.isfinite(value):
+        return "n/a"
+    return "<0.1 %" if 0 < value < 0.05 else f"{value:.1f} %"
+
+
+# --- coordinates ----------------------------------------------------------------------
+
+
+def _extent(grid: GeoBox) -> tuple[float, float, float, float]:
     """Left, right, bottom, top; kilometres, or degrees for a geographic grid."""
-    scale = 1 if geobox.crs.geographic else 1000
-    box = geobox.extent.boundingbox
+    scale = 1 if grid.crs.geographic else 1000
+    box = grid.extent.boundingbox
     return box.left / scale, box.right / scale, box.bottom / scale, box.top / scale
 
 
-def _shrink(geobox: GeoBox) -> float:
+def _shrink(grid: GeoBox) -> float:
     """Length of a degree of longitude over one of latitude, 1 for a projected grid."""
-    if not geobox.crs.geographic:
+    if not grid.crs.geographic:
         return 1.0
-    box = geobox.extent.boundingbox
+    box = grid.extent.boundingbox
     return max(math.cos(math.radians((box.top + box.bottom) / 2)), 0.1)
 
 
-def _aspect(geobox: GeoBox) -> float:
-    left, right, bottom, top = _extent(geobox)
-    return (top - bottom) / ((right - left) * _shrink(geobox))
+def _aspect(grid: GeoBox) -> float:
+    left, right, bottom, top = _extent(grid)
+    return (top - bottom) / ((right - left) * _shrink(grid))
 
 
-def _axis_names(geobox: GeoBox) -> tuple[str, str]:
-    if geobox.crs.geographic:
+def axis_names(grid: GeoBox) -> tuple[str, str]:
+    """What x and y are."""
+    if grid.crs.geographic:
         return "longitude, degrees", "latitude, degrees"
-    code = f" (EPSG:{geobox.crs.epsg})" if geobox.crs.epsg else ""
+    code = f" (EPSG:{grid.crs.epsg})" if grid.crs.epsg else ""
     return f"easting, km{code}", "northing, km"
 
 
-def _label_axis(ax: Axes, geobox: GeoBox) -> None:
+def _label_axes(axes: np.ndarray, grid: GeoBox) -> None:
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(4))
-        axis.set_major_formatter(ScalarFormatter(useOffset=False))
-    ax.set_xlabel(_axis_names(geobox)[0])
-    ax.tick_params(labelsize="small")
+    along_x, along_y = axis_names(grid)
+    drawn = axes[0, 0].figure.axes  # the last places may be empty
+    there = [[ax for ax in column if ax in drawn] for column in axes.T]
+    for ax in axes.flat:
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(MaxNLocator(4))
+            axis.set_major_formatter(ScalarFormatter(useOffset=False))
+        ax.tick_params(labelsize="small")
+    for column in there:
+        column[-1].tick_params(labelbottom=True)
+        column[-1].set_xlabel(along_x, fontsize="small")
+    for ax in there[0]:
+        ax.set_ylabel(along_y, fontsize="small")
 
 
-def _scale_bar(ax: Axes, geobox: GeoBox) -> None:
+def _scale_bar(ax: Axes, grid: GeoBox) -> None:
     """A bar of a round number of kilometres, about a quarter of the width."""
-    left, right, bottom, top = _extent(geobox)
-    kilometres = 111.32 * _shrink(geobox) if geobox.crs.geographic else 1.0
+    left, right, bottom, top = _extent(grid)
+    kilometres = 111.32 * _shrink(grid) if grid.crs.geographic else 1.0
     width = (right - left) * kilometres / 4
     magnitude = 10.0 ** math.floor(math.log10(width))
     length = max(m * magnitude for m in (1, 2, 5) if m * magnitude <= width)

@@ -1,0 +1,350 @@
+"""Masks and scenes from their files, as Datasets for :func:`~odc_cleansat.review.compare`."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import box
+from odc.geo.xr import wrap_xr
+
+from ..classes import confidence_attrs, ucl_attrs
+from ..errors import CleansatError, SceneError
+from ..product import DOCUMENT
+from ..reflectance import find_bands
+from ..sources import BandFile, local_path, reading
+from ..storage import Folder, gdal_settings, split_file
+from .comparison import DRAWN
+
+if TYPE_CHECKING:
+    from ..inputs import Scene
+
+LARGEST = 6000**2
+"""Pixels that are read of each layer at most; a whole tile at 20 m has fewer."""
+
+BBox = tuple[float, float, float, float]
+
+
+def is_mask(place: Path | str) -> bool:
+    """Whether a path or URL is that of a mask product: its folder, or its document.
+
+    Raises
+    ------
+    OutputError
+        If a store cannot be reached.
+    """
+    text = str(place)
+    if text.endswith(DOCUMENT):
+        return "ucl" in (_metadata(text).get("measurements") or {})
+    if text.startswith(("http://", "https://")) or ("://" not in text and not Path(text).is_dir()):
+        return False
+    return any(name.endswith(DOCUMENT) for name in Folder(place).files())
+
+
+def mask_dataset(
+    place: Path | str, *, bbox: BBox | None = None, scl: str | None = None
+) -> xr.Dataset:
+    """A mask product with the true colour and the SCL of its scene.
+
+    The scene's files are those that the product names; its SCL, which it does not, is looked for beside
+    them and in the STAC item they are of.
+
+    Parameters
+    ----------
+    place
+        Path or URL of the product's folder or document.
+    bbox
+        West, south, east and north in degrees: only this part.
+    scl
+        File of the SCL, if it is not found.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``red``, ``green``, ``blue``, ``scl`` where there is one, ``ucl`` and ``ucl_confidence``, dims
+        ``(y, x)``, on the grid of the true colour if few enough pixels are asked for, else on the mask's;
+        with the coordinates ``time`` and ``offset``.
+
+    Raises
+    ------
+    SceneError
+        If it is no mask product, its scene is not where it was, or the box lies elsewhere.
+    """
+    folder, label = _product(place)
+    document = _metadata(str(folder.file(label + DOCUMENT)))
+    record = _metadata(str(folder.file(label + ".proc-info.yaml"))).get("cleansat", {})
+    masks = {
+        name: BandFile(str(folder.file(each["path"])), 1, None)
+        for name, each in document.get("measurements", {}).items()
+    }
+    if "ucl" not in masks:
+        raise SceneError(f"{place} is no mask product: its document has no measurement ucl.")
+    bands = _scene_bands(document["properties"], record)
+    bands |= _scl(bands, scl)
+    grid = _view(masks["ucl"].open().grid, bands["red"], bbox)
+    data = _read_bands(bands, grid, label)
+    for name, attrs in {"ucl": ucl_attrs(), "ucl_confidence": confidence_attrs()}.items():
+        data[name] = wrap_xr(_read(masks[name], grid, "nearest"), grid, **attrs)
+    return _described(data, document["properties"], label, record["offset"]["value"])
+
+
+def scene_dataset(
+    source: str,
+    *,
+    moment: datetime | None = None,
+    bbox: BBox | None = None,
+    model: str | None = None,
+    offset: float | None = None,
+    scl: str | None = None,
+    ucl: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """A scene with its true colour, its SCL, and the UCL, computed or from a file.
+
+    Parameters
+    ----------
+    source, moment
+        See :func:`odc_cleansat.inputs.read_scene`.
+    bbox, scl
+        See :func:`mask_dataset`.
+    model, offset
+        As in :func:`~odc_cleansat.classify`; by default the metadata decide.
+    ucl
+        File of a UCL, instead of computing it.
+    progress
+        Called with the number of windows done and the number there are.
+
+    Returns
+    -------
+    xarray.Dataset
+        See :func:`mask_dataset`; ``ucl_confidence`` only where the UCL is computed.
+
+    Raises
+    ------
+    SceneError
+        If it is no scene, lacks bands, cannot be read, or the box lies elsewhere.
+    ModelError
+        If there is no such model.
+    """
+    from ..inputs import read_scene
+    from ..masking import mask_grid
+
+    scene = read_scene(source, moment)
+    found = scene.files.offset(offset)
+    names = find_bands(scene.files.files, ["red", "green", "blue"])
+    bands = {band: scene.files.files[name] for band, name in names.items()}
+    with contextlib.suppress(SceneError):  # it may have none
+        bands |= scene.files.wanted(["scl"])
+    bands |= _scl(bands, scl)
+    given = None if ucl is None else BandFile(ucl, 1, 0)
+    stands = mask_grid(scene.dataset) if given is None else given.open().grid
+    grid = _view(stands, bands["red"], bbox)
+    data = _read_bands(bands, grid, scene.label)
+    if given is not None:
+        data["ucl"] = wrap_xr(_read(given, grid, "nearest"), grid, **ucl_attrs())
+    else:
+        mask = _computed(scene, _part(stands, bbox), model, found.value, progress)
+        mask = mask.odc.reproject(grid, resampling="nearest")
+        for name, attrs in {"ucl": ucl_attrs(), "ucl_confidence": confidence_attrs()}.items():
+            data[name] = wrap_xr(mask[name].values, grid, **attrs)
+    return _described(
+        data, scene.dataset.metadata_doc["properties"], scene.label, float(found.value)
+    )
+
+
+def class_file(path: str, mapping: str = "ucl") -> xr.DataArray:
+    """A file of classes drawn by hand or made by others, as codes of the UCL.
+
+    Parameters
+    ----------
+    path
+        Path or URL of the raster; its first band is read.
+    mapping
+        What its codes mean, see :func:`odc_cleansat.evaluate.get_mapping`.
+
+    Raises
+    ------
+    CleansatError
+        If it cannot be read, or there is no such mapping.
+    """
+    from ..evaluate import get_mapping
+
+    found = get_mapping(mapping)
+    with reading(path), gdal_settings(path):
+        data, grid = BandFile(path, 1, None).open()
+        classes: xr.DataArray = wrap_xr(found.apply(data.values), grid, nodata=0)
+    return classes
+
+
+# --- which files ----------------------------------------------------------------------
+
+
+def _metadata(address: str) -> dict[str, Any]:
+    from ..inputs import read_metadata
+
+    return read_metadata(address)
+
+
+def _product(place: Path | str) -> tuple[Folder, str]:
+    """The folder of a product, and how the names of its files begin."""
+    if str(place).endswith(DOCUMENT):
+        folder, name = split_file(place)
+        return folder, name.removesuffix(DOCUMENT)
+    folder = Folder(place)
+    found = [name.removesuffix(DOCUMENT) for name in folder.files() if name.endswith(DOCUMENT)]
+    if len(found) != 1:
+        raise SceneError(
+            f"{place} is no mask product: it holds {len(found)} files that end in {DOCUMENT}. Give the "
+            "folder of one product, or its document."
+        )
+    return folder, found[0]
+
+
+def _scene_bands(properties: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, BandFile]:
+    """Red, green and blue of a product's scene, and its SCL if that is known.
+
+    From the STAC item they are of, which has signed addresses where they are needed; else as recorded.
+    """
+    recorded = record.get("scene", {}).get("bands")
+    if not recorded:
+        raise SceneError("the mask product does not say which files its scene has.")
+    files = {name: BandFile(**each) for name, each in recorded.items()}
+    source = str(properties.get("cleansat:source", ""))
+    if "://" in source:
+        from ..inputs import read_scene
+
+        with contextlib.suppress(CleansatError):
+            files |= read_scene(source).files.wanted(["red", "green", "blue", "scl"])
+    names = find_bands(files, ["red", "green", "blue"])
+    bands = {band: files[name] for band, name in names.items()}
+    return bands | ({"scl": files["scl"]} if "scl" in files else {})
+
+
+def _scl(bands: Mapping[str, BandFile], given: str | None) -> dict[str, BandFile]:
+    """The SCL: as given, or known, or of the name that it would have beside the red band."""
+    if given is not None:
+        return {"scl": BandFile(given, 1, 0)}
+    if "scl" in bands:
+        return {}
+    folder, _, name = bands["red"].uri.rpartition("/")
+    for old, new in (("B04", "SCL"), ("red", "scl")):
+        if old not in name:
+            continue
+        there = re.sub(r"_10m(?=\.)", "_20m", name.replace(old, new))
+        beside = BandFile(f"{re.sub(r'R10m$', 'R20m', folder)}/{there}", 1, 0)
+        with contextlib.suppress(SceneError):
+            beside.open()
+            return {"scl": beside}
+    return {}
+
+
+# --- which grid -----------------------------------------------------------------------
+
+
+def _view(mask: GeoBox, red: BandFile, bbox: BBox | None) -> GeoBox:
+    """The grid of the red band, if that has few enough pixels to be drawn; else the mask's, at most thinned."""
+    fine = _part(red.open().grid, bbox)
+    if math.prod(fine.shape) <= DRAWN:
+        return fine
+    part = _part(mask, bbox)
+    factor = math.ceil(math.sqrt(math.prod(part.shape) / LARGEST))
+    return part if factor <= 1 else part.zoom_out(factor)
+
+
+def _part(grid: GeoBox, bbox: BBox | None) -> GeoBox:
+    """The pixels of a grid that a box in degrees touches."""
+    if bbox is None:
+        return grid
+    west, south, east, north = bbox
+    area = box(west, south, east + 360 * (west > east), north, "EPSG:4326")
+    edges = area.to_crs(grid.crs, resolution=0.05).boundingbox
+    corners = [~grid.affine * (x, y) for x in edges.range_x for y in edges.range_y]
+    spans = []
+    for axis, size in ((1, grid.shape[0]), (0, grid.shape[1])):
+        places = [corner[axis] for corner in corners]
+        start, stop = math.floor(min(places)), math.ceil(max(places))
+        spans.append(slice(min(max(start, 0), size), min(max(stop, 0), size)))
+    if any(span.start >= span.stop for span in spans):
+        lonlat = grid.geographic_extent.boundingbox
+        raise SceneError(
+            f"the box {','.join(f'{x:g}' for x in bbox)} lies outside the scene, which reaches from "
+            f"{lonlat.left:.3f},{lonlat.bottom:.3f} to {lonlat.right:.3f},{lonlat.top:.3f}."
+        )
+    return grid[tuple(spans)]
+
+
+# --- pixels ---------------------------------------------------------------------------
+
+
+def _read_bands(bands: Mapping[str, BandFile], grid: GeoBox, label: str) -> xr.Dataset:
+    data = {}
+    with reading(label):
+        for name, file in bands.items():
+            how = "nearest" if name == "scl" else "average"
+            data[name] = wrap_xr(_read(file, grid, how), grid, nodata=0)
+    return xr.Dataset(data)
+
+
+def _read(file: BandFile, grid: GeoBox, how: str) -> np.ndarray:
+    """A band on a grid, from its overviews where that is coarse; memory is that of the result."""
+    import rasterio
+    from rasterio.enums import Resampling
+    from rasterio.vrt import WarpedVRT
+
+    height, width = grid.shape
+    with reading(file.uri), gdal_settings(file.uri), rasterio.open(local_path(file.uri)) as opened:
+        nodata = next((n for n in (opened.nodata, file.nodata) if n is not None), 0)
+        with WarpedVRT(
+            opened, crs=str(grid.crs), transform=grid.affine, height=height, width=width,
+            resampling=Resampling[how], src_nodata=nodata, nodata=nodata,
+        ) as view:  # fmt: skip
+            values: np.ndarray = view.read(file.band)
+    return values
+
+
+def _computed(
+    scene: Scene,
+    grid: GeoBox,
+    model: str | None,
+    offset: float,
+    progress: Callable[[int, int], None] | None,
+) -> xr.Dataset:
+    from ..classification import classify
+    from ..models import get_model
+
+    chosen = get_model(model, bands=scene.files.files)
+    bands = scene.files.wanted(chosen.bands)
+    with reading(scene.files.label):
+        return classify(
+            {name: file.open().data for name, file in bands.items()},
+            model=chosen,
+            geobox=grid,
+            confidence=True,
+            offset=offset,
+            progress=progress,
+        )
+
+
+def _described(
+    data: xr.Dataset, properties: Mapping[str, Any], label: str, offset: float
+) -> xr.Dataset:
+    """With time and offset as coordinates, and what a picture should say as attributes."""
+    data = data.assign_coords(offset=float(offset))
+    data.attrs["title"] = label
+    data.attrs["simulated"] = bool(properties.get("cleansat:simulated", False))
+    if not properties.get("cleansat:datetime_placeholder"):
+        moment = properties["datetime"]
+        if isinstance(moment, str):
+            moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(timezone.utc).replace(tzinfo=None)
+        data = data.assign_coords(time=np.datetime64(moment, "ns"))
+    return data
