@@ -106,7 +106,9 @@ class MaskJob:
                 offset=self.offset.value,
                 progress=progress,
             )
-        provenance = Provenance(self.offset, engine.name, engine.precision, self.bands)
+        provenance = Provenance(
+            self.offset, engine.name, engine.precision, self.bands, self.files.scl
+        )
         return write_mask(mask, self.source, self.model, provenance, self.id, self.root)
 
 

@@ -69,6 +69,9 @@ class Provenance:
     bands: Mapping[str, BandFile] = field(default_factory=dict)
     """The files that were read, by canonical band name."""
 
+    scl: BandFile | None = None
+    """The SCL of the scene, which is not read but compared with later."""
+
 
 def mask_id(source_id: UUID, model: Model, resolution: float, offset: float) -> UUID:
     """The id of the mask of a scene, the same wherever and whenever it is made.
@@ -399,17 +402,15 @@ def _record(
     source: DatasetDoc, model: Model, provenance: Provenance, grid: GridSpec
 ) -> dict[str, Any]:
     """All that it takes to make the mask again, and to recompute its id."""
-    bands = {
-        name: {"uri": _without_query(file.uri), "band": file.band, "nodata": file.nodata}
-        for name, file in provenance.bands.items()
-    }
+    scl = provenance.scl
     return {
         "algorithm": {"name": ALGORITHM, "version": ALGORITHM_VERSION, **model.parameters()},
         "scene": {
             "id": str(source.id),
             "product": source.product.name,
             "label": source.label,
-            "bands": bands,
+            "bands": {name: _address(file) for name, file in provenance.bands.items()},
+            **({"scl": _address(scl)} if scl else {}),
         },
         "model": {
             "name": model.name,
@@ -425,6 +426,10 @@ def _record(
         "grid": {"resolution": abs(grid.transform.a)},
         "python": platform.python_version(),
     }
+
+
+def _address(file: BandFile) -> dict[str, Any]:
+    return {"uri": _without_query(file.uri), "band": file.band, "nodata": file.nodata}
 
 
 def _without_query(uri: str) -> str:

@@ -100,6 +100,14 @@ class SceneFiles:
         except SceneError as error:
             raise SceneError(f"{self.label}: {error}") from None
 
+    @property
+    def scl(self) -> BandFile | None:
+        """The file of Sen2Cor's scene classification, if there is one."""
+        try:
+            return self.wanted(["scl"])["scl"]
+        except SceneError:
+            return None
+
     def offset(self, explicit: float | None = None) -> Offset:
         """The radiometric offset; see :func:`~odc_cleansat.reflectance.resolve_offset`."""
         red = find_bands(self.files, ["red"])["red"]

@@ -263,6 +263,7 @@ def test_provenance_is_all_there(scene: Dataset, written: Path) -> None:
     assert record["cleansat"]["scene"]["id"] == str(scene.id)
     bands = record["cleansat"]["scene"]["bands"]
     assert list(bands) == ["blue", "green", "red", "nir", "swir16", "swir22"]
+    assert record["cleansat"]["scene"]["scl"]["uri"].endswith("SCL.tif")
     assert all(Path(each["uri"].removeprefix("file://")).is_file() for each in bands.values())
     assert set(record["cleansat"]["algorithm"]) == {"name", "version", "resolution", "stride", "overlap"}  # fmt: skip
     assert len(record["cleansat"]["model"]["sha256"]) == 64

@@ -217,6 +217,8 @@ def _scene_bands(properties: Mapping[str, Any], record: Mapping[str, Any]) -> di
     if not recorded:
         raise SceneError("the mask product does not say which files its scene has.")
     files = {name: BandFile(**each) for name, each in recorded.items()}
+    if scl := record["scene"].get("scl"):
+        files["scl"] = BandFile(**scl)
     source = str(properties.get("cleansat:source", ""))
     if "://" in source:
         from ..inputs import read_scene
