@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .errors import CleansatError
     from .loading import load
     from .models import Model, get_model, list_models
+    from .presets import apply_preset
     from .recalling import recall
     from .verifying import verify
     from .virtual import UNetMask
@@ -30,6 +31,7 @@ __all__ = [
     "Model",
     "UNetMask",
     "__version__",
+    "apply_preset",
     "classify",
     "composite",
     "get_model",
@@ -45,6 +47,7 @@ _HOME = {
     "CloudClass": "classes",
     "Model": "models",
     "UNetMask": "virtual",
+    "apply_preset": "presets",
     "classify": "classification",
     "composite": "compositing",
     "get_model": "models",

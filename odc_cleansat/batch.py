@@ -22,12 +22,20 @@ from uuid import UUID
 from cachetools import LRUCache, cached
 
 from .cluster import THREADS_VARIABLE, ClusterError, Stop, dask_client, describe, work_through
-from .errors import CleansatError, CubeError, ModelError, ReflectanceWarning
+from .errors import (
+    CleansatError,
+    CubeError,
+    GapWarning,
+    ModelError,
+    OutputError,
+    ReflectanceWarning,
+)
 from .index import MASK_PRODUCT, add_dataset
 from .masking import MaskJob, mask_grid
 from .models import Model, get_model
 from .product import mask_id
 from .recalling import check_longitudes
+from .review.verdicts import STATES, folder_of, read_many, state
 from .sources import BandFile, SceneFiles
 from .storage import Folder
 
@@ -92,6 +100,9 @@ class Request:
     index: bool = True
     """Whether masks are looked for and put in the index, or only in files."""
 
+    only_accepted: bool = False
+    """Whether nothing is made, and only masks that are written and that reviewers have accepted are indexed."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -107,13 +118,22 @@ class Plan:
     """How many of them have their mask."""
 
     missing: tuple[UUID, ...]
-    """The scenes whose masks will be made, in the order of time."""
+    """The scenes whose masks will be made, or with `only_accepted` indexed, in the order of time."""
 
     postponed: int
     """How many more have no mask, beyond the limit."""
 
     failures: tuple[Failure, ...]
     """Scenes that cannot have a mask, for instance for want of a band."""
+
+    rejected: int = 0
+    """With `only_accepted`, how many more have a mask that is written but was rejected."""
+
+    unreviewed: int = 0
+    """With `only_accepted`, how many more have a mask that nobody has accepted or rejected, or none."""
+
+    verdicts: Mapping[str, int] | None = None
+    """How many of the masks that there are were accepted, rejected and not reviewed, if that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -138,10 +158,14 @@ class Report:
     seconds: float
     """How long it took, without planning."""
 
+    rejected: int = 0
+    """Scenes whose masks are written and were not indexed, for reviewers have rejected them."""
+
     @property
     def left(self) -> int:
         """Scenes of the plan that were not tried."""
-        tried = self.masked + self.meanwhile + len(self.failures) - len(self.plan.failures)
+        done = self.masked + self.meanwhile + self.rejected
+        tried = done + len(self.failures) - len(self.plan.failures)
         return max(0, len(self.plan.missing) - tried)
 
 
@@ -163,6 +187,7 @@ def run(
     model: str | Model | None = None,
     offset: float | None = None,
     index: bool = True,
+    only_accepted: bool = False,
     limit: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -179,7 +204,15 @@ def run(
     >>> report = run(dc, "s2_l2a", root="masks", time="2024-06", workers=4)  # doctest: +SKIP
     """
     found = plan(
-        dc, product, root=root, model=model, offset=offset, index=index, limit=limit, **query
+        dc,
+        product,
+        root=root,
+        model=model,
+        offset=offset,
+        index=index,
+        only_accepted=only_accepted,
+        limit=limit,
+        **query,
     )
     return execute(
         dc, found, workers=workers, scheduler=scheduler, retries=retries, watcher=watcher
@@ -197,13 +230,16 @@ def plan(
     model: str | Model | None = None,
     offset: float | None = None,
     index: bool = True,
+    only_accepted: bool = False,
+    verdicts: bool = False,
     limit: int | None = None,
     **query: Any,
 ) -> Plan:
     """Find the scenes of a query and which of them have their mask already.
 
     The id of a mask follows from its scene, the model and the parameters, so all masks of a page of
-    scenes are looked up at once. Nothing is read but the index, or with ``index=False`` the masks.
+    scenes are looked up at once. Nothing is read but the index, with ``index=False`` the masks, and verdicts
+    where they are asked for.
 
     Parameters
     ----------
@@ -219,6 +255,10 @@ def plan(
         Radiometric offset in digital numbers; by default the metadata of each scene decide.
     index
         Whether masks count, and will be put, in the index; else only their files count.
+    only_accepted
+        Plan to make nothing, and to index the masks that are written and that reviewers have accepted.
+    verdicts
+        Count the verdicts on the masks that there are, too.
     limit
         Make at most so many masks.
     **query
@@ -227,7 +267,8 @@ def plan(
     Raises
     ------
     CubeError
-        If a product is not in the index, or the query cannot be understood.
+        If a product is not in the index, the query cannot be understood, or ``only_accepted`` goes
+        with ``index=False``.
     ModelError
         If there is no such model.
 
@@ -235,29 +276,48 @@ def plan(
     -----
     ReflectanceWarning
         Once, if the offset of some scenes is a guess.
+    GapWarning
+        If verdicts cannot be read.
     """
+    if only_accepted and not index:
+        raise CubeError("only_accepted is about what is indexed; leave out index=False.")
     if model is not None:
         get_model(model)
-    request = Request(product, root, model, offset, index)
+    request = Request(product, root, model, offset, index, only_accepted)
     _check_products(dc, request)
     ids, area = _search(dc, product, query)
     scenes = masked = 0
+    states: Counter[str] = Counter()
     missing: list[UUID] = []
     failures: list[Failure] = []
     guesses: Counter[str] = Counter()
-    for seen in _survey(dc, request, ids, area):
+    waiting: Counter[str] = Counter()
+    for seen in _survey(dc, request, ids, area, verdicts=verdicts):
         scenes += 1
         guesses.update(seen.warnings)
         if seen.failure:
             failures.append(seen.failure)
         elif seen.done:
             masked += 1
-        else:
+            states[seen.state or ""] += 1
+        elif seen.state in (None, "accepted"):
             missing.append(_id(seen.scene))
+        else:
+            waiting[seen.state or ""] += 1
     for text, count in guesses.items():
         warnings.warn(f"{count} of {scenes} scenes: {text}", ReflectanceWarning, stacklevel=2)
     now = missing[:limit]
-    return Plan(request, scenes, masked, tuple(now), len(missing) - len(now), tuple(failures))
+    return Plan(
+        request,
+        scenes,
+        masked,
+        tuple(now),
+        len(missing) - len(now),
+        tuple(failures),
+        waiting["rejected"],
+        waiting["unreviewed"],
+        {name: states[name] for name in STATES} if verdicts else None,
+    )
 
 
 def preview(dc: Datacube, found: Plan, count: int) -> list[str]:
@@ -308,12 +368,19 @@ class _Seen(NamedTuple):
     done: bool = False
     failure: Failure | None = None
     warnings: tuple[str, ...] = ()
+    state: str | None = None
+    """What reviewers have made of the mask, where that was looked up."""
 
 
 def _survey(
-    dc: Datacube, request: Request, ids: Sequence[UUID], area: Geometry | None
+    dc: Datacube,
+    request: Request,
+    ids: Sequence[UUID],
+    area: Geometry | None,
+    *,
+    verdicts: bool = False,
 ) -> Iterator[_Seen]:
-    """Look at scenes and their masks, page by page."""
+    """Look at scenes and their masks, page by page; with `verdicts` at those on masks that there are."""
     for start in range(0, len(ids), _PAGE):
         page: list[_Seen] = []
         for scene in _scenes(dc, ids[start : start + _PAGE], area):
@@ -325,13 +392,17 @@ def _survey(
                     continue
             page[-1] = page[-1]._replace(warnings=tuple(said))
         done = _indexed(dc, page) if request.index else _written(request, page)
+        asked = _locations(done) if verdicts else {}
+        if request.only_accepted:
+            asked |= _targets(request, [seen for seen in page if seen.mask not in done])
+        states = _states(asked)
         for seen in page:
             found = done.get(seen.mask)
             if isinstance(found, Exception):
                 failure = _failure(seen.scene, seen.mask, "plan", found)
                 yield seen._replace(failure=failure)
             else:
-                yield seen._replace(done=found is not None)
+                yield seen._replace(done=found is not None, state=states.get(seen.mask))
 
 
 def _scenes(dc: Datacube, ids: Sequence[UUID], area: Geometry | None) -> list[Dataset]:
@@ -437,6 +508,36 @@ def _written(request: Request, page: Sequence[_Seen]) -> dict[UUID | None, objec
     return found
 
 
+def _locations(done: Mapping[UUID | None, object]) -> dict[UUID, Folder | None]:
+    """Where the masks are that were found."""
+    return {
+        mask: folder_of(found if isinstance(found, (Path, str)) else found.uri)  # type: ignore[attr-defined]
+        for mask, found in done.items()
+        if mask is not None and not isinstance(found, Exception)
+    }
+
+
+def _targets(request: Request, page: Sequence[_Seen]) -> dict[UUID, Folder | None]:
+    """Where masks would be."""
+    found: dict[UUID, Folder | None] = {}
+    for seen in page:
+        assert seen.mask is not None
+        with _heard(), contextlib.suppress(CleansatError):
+            job = MaskJob(seen.scene, request.root, request.model, request.offset)
+            found[seen.mask] = job.folder
+    return found
+
+
+def _states(folders: Mapping[UUID, Folder | None]) -> dict[UUID | None, str]:
+    """What reviewers have made of masks."""
+    said, unread = read_many(folders)
+    if unread:
+        why = next(iter(unread.values()))
+        text = f"the verdicts on {len(unread)} masks cannot be read, and count as none: {why}"
+        warnings.warn(text, GapWarning, stacklevel=2)
+    return {mask: state(each) for mask, each in said.items()}
+
+
 def _failure(
     scene: Dataset, mask: UUID | None, stage: str, error: BaseException, attempts: int = 1
 ) -> Failure:
@@ -472,6 +573,9 @@ def execute(
 ) -> Report:
     """Make the masks that a plan misses, on a dask cluster, and index each when it is written.
 
+    A mask that was written before and that reviewers have rejected is not indexed. A plan with
+    `only_accepted` needs no cluster: its masks are written.
+
     On the first Ctrl-C, or SIGTERM, no more scenes are begun and those under way are finished; on the
     second, everything stops at once. Either way nothing half-made can be seen.
 
@@ -506,7 +610,14 @@ def execute(
     Folder(found.request.root).check()
     begun = time.monotonic()
     tally = _Tally(dc, found, retries, watcher)
-    if found.missing:
+    if found.request.only_accepted:
+        with Stop(tally.say) as stop:
+            for unit in tally.units():
+                tally.finish(unit, find_mask(unit))
+                if stop():
+                    break
+            tally.interrupted = stop() and tally.left > 0
+    elif found.missing:
         with Stop(tally.say) as stop:
             try:
                 with dask_client(workers, scheduler, len(found.missing)) as client:
@@ -519,7 +630,13 @@ def execute(
             tally.interrupted = stop() and tally.left > 0
     seconds = time.monotonic() - begun
     return Report(
-        found, tally.masked, tally.meanwhile, tuple(tally.failures), tally.interrupted, seconds
+        found,
+        tally.masked,
+        tally.meanwhile,
+        tuple(tally.failures),
+        tally.interrupted,
+        seconds,
+        tally.rejected,
     )
 
 
@@ -544,6 +661,8 @@ class Made(NamedTuple):
 
     document: str | Path
     warnings: tuple[str, ...] = ()
+    rejected: bool = False
+    """Whether reviewers have rejected it; then it was there before."""
 
 
 def make_mask(unit: Unit) -> Made | Failure:
@@ -560,12 +679,34 @@ def make_mask(unit: Unit) -> Made | Failure:
                 job = MaskJob(unit.scene, unit.root, unit.model, unit.offset)
             with _heard() as said:
                 document = job.document or job.run()
+            rejected = _is_rejected(unit.mask, document)
         except Exception as error:
             if attempt > unit.retries or isinstance(error, ModelError):
                 return _failure(unit.scene, unit.mask, "mask", error, attempt)
         else:
-            return Made(document, tuple(said))
+            return Made(document, tuple(said), rejected)
         _pause(attempt)
+
+
+def find_mask(unit: Unit) -> Made | Failure:
+    """Find the mask of one scene, which should be written already."""
+    try:
+        with _heard():
+            document = MaskJob(unit.scene, unit.root, unit.model, unit.offset).document
+        if document is None:
+            raise OutputError(
+                "the mask is not whole; run without --only-accepted to make it again."
+            )
+        return Made(document, rejected=_is_rejected(unit.mask, document))
+    except Exception as error:
+        return _failure(unit.scene, unit.mask, "mask", error)
+
+
+def _is_rejected(mask: UUID, document: str | Path) -> bool:
+    said, unread = read_many({mask: folder_of(document)})
+    if unread:
+        raise OutputError(unread[mask])
+    return state(said[mask]) == "rejected"
 
 
 def _pause(attempt: int) -> None:
@@ -589,13 +730,14 @@ class _Tally:
         self.plan = found
         self.retries = retries
         self.watcher = watcher
-        self.masked = self.meanwhile = 0
+        self.masked = self.meanwhile = self.rejected = 0
         self.failures = list(found.failures)
         self.interrupted = False
 
     @property
     def done(self) -> int:
-        return self.masked + self.meanwhile + len(self.failures) - len(self.plan.failures)
+        done = self.masked + self.meanwhile + self.rejected
+        return done + len(self.failures) - len(self.plan.failures)
 
     @property
     def left(self) -> int:
@@ -614,6 +756,9 @@ class _Tally:
             elif seen.done:
                 self.meanwhile += 1
                 self._count(None)
+            elif seen.state not in (None, "accepted"):
+                self.rejected += 1
+                self._count(None)
             else:
                 yield Unit(
                     seen.scene,
@@ -627,6 +772,10 @@ class _Tally:
     def finish(self, unit: Unit, outcome: Made | Failure | BaseException) -> None:
         """Index a mask that was made, or note why there is none."""
         failure: Failure | None = None
+        if isinstance(outcome, Made) and outcome.rejected and self.plan.request.index:
+            self.rejected += 1
+            self._count(None)
+            return
         if isinstance(outcome, Made):
             failure = self._index(unit, outcome) if self.plan.request.index else None
             for text in outcome.warnings:

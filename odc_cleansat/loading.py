@@ -6,18 +6,20 @@ that name in the package as soon as anything imported it.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
 from rasterio.enums import Resampling
 
 from .classes import CloudClass
-from .computed import recipe_for
+from .computed import Recipe, recipe_for
 from .driver import (
     BANDS,
     MASK_LAYER,
@@ -29,13 +31,15 @@ from .driver import (
     with_paths,
 )
 from .errors import CubeError, GapWarning, ReflectanceWarning, SceneError
+from .grids import ground_resolution
 from .index import MASK_PRODUCT
 from .masking import mask_grid
 from .models import get_model
+from .presets import Preset, apply_preset, get_preset
 from .product import mask_id
 from .recalling import check_longitudes, check_memory
 from .reflectance import S2_BANDS
-from .sources import dataset_files
+from .sources import SceneFiles, dataset_files
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -63,8 +67,11 @@ def load(
     thresholds: Mapping[str, float] | None = None,
     offset: float | None = None,
     scale: float | None = None,
+    preset: str | Preset | None = None,
     min_clear: float | None = None,
     harmonized: bool = False,
+    only_accepted: bool = False,
+    include_rejected: bool = False,
     datasets: Iterable[Dataset] | None = None,
     **query: Any,
 ) -> xr.Dataset:
@@ -92,12 +99,20 @@ def load(
         See :func:`~odc_cleansat.classify`; indexed masks, which were made without, are then not used.
     offset, scale
         See :func:`~odc_cleansat.with_ucl`; by default the metadata of each scene decides.
+    preset
+        Make the mask stricter or more lenient: ``balanced``, ``conservative``, ``permissive`` or a
+        :class:`~odc_cleansat.presets.Preset`, applied on the output grid. By default masks are as the network gave them.
     min_clear
         0 to 1. Load the masks first, and then only the times of which at least this share of the pixels
         with data is clear in the area. Masks are computed at once, also with `dask_chunks`.
     harmonized
         Take the radiometric offset off the bands, scene by scene, so that all times are on one scale:
         ``reflectance = DN / 10000``. By default bands are as they are in their files.
+    only_accepted
+        Take only the scenes whose mask by the chosen model, in the index, a reviewer has accepted.
+    include_rejected
+        Take also those whose mask a reviewer has rejected. By default they are left out, whatever `ucl`
+        and `measurements`; see :mod:`odc_cleansat.review.verdicts`.
     datasets
         Instead of a search.
     **query
@@ -115,8 +130,8 @@ def load(
     Raises
     ------
     CubeError
-        If nothing matches the query, no time is clear enough, an option or a measurement is
-        unknown, or no output grid is given.
+        If nothing matches the query, no time is clear enough, reviewers leave nothing, an option or a
+        measurement is unknown, or no output grid is given.
     SceneError
         If a scene lacks bands that the model needs, or cannot be read.
     ModelError
@@ -125,8 +140,8 @@ def load(
     Warns
     -----
     GapWarning
-        If files cannot be read, or ``ucl="indexed"`` and some scenes have no mask. Dask's threads
-        say it in the log ``odc_cleansat``, for they may lose a warning.
+        If files cannot be read, ``ucl="indexed"`` and some scenes have no mask, or scenes are left out for
+        what reviewers said. Dask's threads say it in the log ``odc_cleansat``, for they may lose a warning.
     ReflectanceWarning
         If the scenes have several radiometric offsets and are not harmonized.
 
@@ -138,10 +153,17 @@ def load(
     ...     group_by="solar_day", min_clear=0.6,
     ... )  # doctest: +SKIP
     """
+    from .review.verdicts import heed
+
     if ucl not in UCL_FROM:
         raise CubeError(f"ucl={ucl!r} is unknown; choose from {', '.join(UCL_FROM)}.")
     if min_clear is not None and not 0 <= min_clear <= 1:
         raise CubeError(f"min_clear={min_clear} is not a share; pass a number from 0 to 1.")
+    if only_accepted and include_rejected:
+        raise CubeError(
+            "only_accepted and include_rejected contradict each other; pass one of them."
+        )
+    chosen = None if preset is None else get_preset(preset)
     if model is not None:
         get_model(model)
     query = {key: value for key, value in query.items() if value is not None}
@@ -154,23 +176,42 @@ def load(
     reading = {key: query.pop(key) for key in _READING if key in query}
     scenes = _scenes(dc, product, datasets, like, query)
     names = _names(scenes[0].product, measurements)
-    geobox = _geobox(scenes, like, grid, query)
     masked = min_clear is not None or any(name.lower() in BANDS for name in names)
-    indexed = masked and ucl != "computed" and not thresholds
-    masks = _masks(dc, like, query) if indexed else []
     how = {"model": model, "thresholds": thresholds, "offset": offset, "scale": scale}
-    prepared, offsets = _prepare(scenes, masks, ucl, how, masked=masked, harmonized=harmonized)
+    found = _look_up(scenes, _masks(dc, like, query), how, masked=masked or only_accepted)
+    if not include_rejected:
+        masks = [each.mask for each in found]
+        found = heed(found, masks, "scenes", only_accepted=only_accepted)
+    geobox = _geobox([each.scene for each in found], like, grid, query)
+    indexed = ucl != "computed" and not thresholds
+    prepared, offsets = _prepare(
+        found, ucl, offset, masked=masked, indexed=indexed, harmonized=harmonized
+    )
     groups = _groups(dc, prepared, group_by)
     if "dask_chunks" not in reading:
         check_memory(geobox, groups.size, names)
 
-    def read(groups: xr.DataArray, names: Sequence[str]) -> xr.Dataset:
-        found = _measurements(prepared[0].product, names, resampling)
+    def layers(groups: xr.DataArray, names: Sequence[str], geobox: GeoBox) -> xr.Dataset:
+        wanted = _measurements(prepared[0].product, names, resampling)
         options = {"skip_broken_datasets": True, **reading, "driver": NAME}
-        data: xr.Dataset = dc.load_data(groups, geobox, found, **options)
+        data: xr.Dataset = dc.load_data(groups, geobox, wanted, **options)
         # The driver's loader gives local times.
         data["time"] = groups.time
         return data
+
+    def read(groups: xr.DataArray, names: Sequence[str]) -> xr.Dataset:
+        if chosen is None or "ucl" not in names:
+            return layers(groups, names, geobox)
+        # What lies just outside may reach in.
+        margin = math.ceil(chosen.reach / min(ground_resolution(geobox)))
+        wide = layers(groups, ["ucl", "ucl_confidence"], geobox.pad(margin))
+        inside = dict.fromkeys(geobox.dimensions, slice(margin, -margin or None))
+        mask = apply_preset(wide, chosen).isel(inside).assign_coords(xr_coords(geobox))
+        if chunks := reading.get("dask_chunks"):
+            mask = mask.chunk({dim: size for dim, size in chunks.items() if dim in mask.dims})
+        rest = [name for name in names if name not in mask]
+        found: xr.Dataset = layers(groups, rest, geobox).assign(mask.data_vars) if rest else mask
+        return found[list(names)]
 
     first = None
     if min_clear is not None:
@@ -317,42 +358,65 @@ def _masks(dc: Datacube, like: Any, query: Mapping[str, Any]) -> list[Dataset]:
     return found
 
 
-def _prepare(
-    scenes: Sequence[Dataset],
-    masks: Sequence[Dataset],
-    ucl: str,
-    how: Mapping[str, Any],
-    *,
-    masked: bool,
-    harmonized: bool,
-) -> tuple[list[Dataset], dict[UUID, float]]:
-    """Copies of the scenes with the address of each one's mask, and their radiometric offsets."""
+class _Scene(NamedTuple):
+    """A scene, and how its mask is made or where it is."""
+
+    scene: Dataset
+    files: SceneFiles
+    recipe: Recipe | None
+    mask: Dataset | None
+    error: SceneError | None
+
+
+def _look_up(
+    scenes: Sequence[Dataset], masks: Sequence[Dataset], how: Mapping[str, Any], *, masked: bool
+) -> list[_Scene]:
+    """Each scene with its mask by the chosen model among those that are indexed."""
     by_id = {mask.id: mask for mask in masks}
     resolutions = {abs(mask_grid(mask).resolution.x) for mask in masks}
-    products: dict[str, Product] = {}
-    prepared, offsets, without, failed = [], {}, 0, []
+    found = []
     for scene in scenes:
         files = dataset_files(scene)
-        paths = dict.fromkeys(BANDS, NO_MASK)
-        if masked:
+        recipe = mask = failed = None
+        if masked or masks:
             try:
                 recipe = recipe_for(files, **how)
             except SceneError as error:
-                failed.append(error)
+                failed = error
             else:
                 model = get_model(recipe.model)
                 ids = [mask_id(scene.id, model, each, recipe.offset) for each in resolutions]
                 mask = next((by_id[each] for each in ids if each in by_id), None)
-                if mask is not None:
-                    found = dataset_files(mask).files
-                    paths = {name: file_address(MASK_LAYER, found[name]) for name in BANDS}
-                elif ucl == "indexed":
-                    without += 1
-                else:
-                    paths = {name: recipe.address(name) for name in BANDS}
+        found.append(_Scene(scene, files, recipe, mask, failed))
+    return found
+
+
+def _prepare(
+    scenes: Sequence[_Scene],
+    ucl: str,
+    offset: float | None,
+    *,
+    masked: bool,
+    indexed: bool,
+    harmonized: bool,
+) -> tuple[list[Dataset], dict[UUID, float]]:
+    """Copies of the scenes with the address of each one's mask, and their radiometric offsets."""
+    products: dict[str, Product] = {}
+    prepared, offsets, without = [], {}, 0
+    failed = [each.error for each in scenes if each.error] if masked else []
+    for scene, files, recipe, mask, _ in scenes:
+        paths = dict.fromkeys(BANDS, NO_MASK)
+        if masked and recipe:
+            if mask is not None and indexed:
+                stored = dataset_files(mask).files
+                paths = {name: file_address(MASK_LAYER, stored[name]) for name in BANDS}
+            elif ucl == "indexed":
+                without += 1
+            else:
+                paths = {name: recipe.address(name) for name in BANDS}
         reflective = _reflective(scene)
         if reflective:
-            offsets[scene.id] = float(files.offset(how["offset"]).value)
+            offsets[scene.id] = float(files.offset(offset).value)
         if harmonized and offsets.get(scene.id):
             for name in reflective:
                 paths[name] = file_address(SHIFTED, files.files[name], offsets[scene.id])

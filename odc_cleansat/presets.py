@@ -44,6 +44,11 @@ class Preset:
     shadow_dilation: float = 0
     """How far shadow does; where both reach, it becomes cloud."""
 
+    @property
+    def reach(self) -> float:
+        """How far from a pixel it looks, metres."""
+        return max(self.cloud_dilation, self.shadow_dilation)
+
     def __post_init__(self) -> None:
         for percent in (self.least_clear, self.least_cloud, self.least_shadow):
             if not 0 <= percent <= 100:

@@ -87,6 +87,8 @@ def recall(
     measurements: str | Sequence[str] | None = None,
     group_by: Any = "time",
     dask_chunks: Mapping[str, Any] | None = None,
+    only_accepted: bool = False,
+    include_rejected: bool = False,
     datasets: Iterable[Dataset] | None = None,
     **query: Any,
 ) -> xr.Dataset:
@@ -126,6 +128,11 @@ def recall(
         has data at a native pixel wins, and of one scene's masks the one made last.
     dask_chunks
         As in `dc.load`: with it the result is lazy.
+    only_accepted
+        Take only masks that a reviewer has accepted.
+    include_rejected
+        Take also those that a reviewer has rejected, which by default are left out; see
+        :mod:`odc_cleansat.review.verdicts`.
     datasets
         Instead of a search: these masks, also where none is in the area.
     **query
@@ -143,15 +150,22 @@ def recall(
     ------
     CubeError
         If the product, a measurement, the model or an option is unknown, no mask
-        matches the query, a scene has masks by several models and none is named, no grid follows
-        from the query, the grid is too large for the memory, or no file can be read.
+        matches the query, reviewers leave none, a scene has masks by several models and none is named,
+        no grid follows from the query, the grid is too large for the memory, or no file can be read.
 
     Warns
     -----
     GapWarning
-        If some of the files cannot be read; the rest is loaded. Dask's threads say it in the log
+        If some of the files cannot be read, or masks are left out for what reviewers said; the rest is
+        loaded. Dask's threads say it in the log
         ``odc_cleansat``, for they may lose a warning.
     """
+    from .review.verdicts import heed
+
+    if only_accepted and include_rejected:
+        raise CubeError(
+            "only_accepted and include_rejected contradict each other; pass one of them."
+        )
     prepare_gdal()
     query = {key: value for key, value in query.items() if value is not None}
     names = _names(how, measurements)
@@ -163,6 +177,8 @@ def recall(
         found = _listed(datasets)
     if model is not None:
         found = _made_by(model, found)
+    if not include_rejected:
+        found = heed(found, found, "masks", only_accepted=only_accepted)
     native = {each.id: _native_grid(each) for each in found}
     output = grid or _asked_grid(found, list(native.values()), output_crs, resolution, query)
     if datasets is None:

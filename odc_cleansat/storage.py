@@ -122,6 +122,22 @@ class Folder:
             content: bytes = self._files.cat_file(f"{self._text}/{name}")
             return content
 
+    def write(self, name: str, content: bytes) -> None:
+        """Add a small file with a name of its own: complete or absent."""
+        if self.path is None:
+            with _store(self._text):
+                self._files.pipe_file(f"{self._text}/{name}", content)
+            return
+        draft = self.path / f".{name}.draft"
+        try:
+            with draft.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.rename(self.path / name)
+        finally:
+            draft.unlink(missing_ok=True)
+
     def sha1(self, name: str) -> str:
         """Checksum of a file, hexadecimal."""
         digest = hashlib.sha1()

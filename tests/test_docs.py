@@ -48,7 +48,9 @@ def test_commands_and_options_exist() -> None:
     for name, group in list(commands.items()):
         if isinstance(group, click.Group):
             commands |= {f"{name} {sub}": each for sub, each in group.commands.items()}
-    known = {name: {"--help", *(o for p in c.params for o in p.opts)} for name, c in commands.items()}
+    known = {
+        name: {"--help", *(o for p in c.params for o in p.opts)} for name, c in commands.items()
+    }
     for page in PAGES:
         for line in re.findall(
             r"^\S*cleansat (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE

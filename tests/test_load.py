@@ -18,7 +18,13 @@ from odc.algo import enum_to_bool
 from odc.geo.geobox import GeoBox
 
 from odc_cleansat import CloudClass, computed
-from odc_cleansat.errors import CubeError, GapWarning, ModelError, ReflectanceWarning
+from odc_cleansat.errors import (
+    CleansatError,
+    CubeError,
+    GapWarning,
+    ModelError,
+    ReflectanceWarning,
+)
 from odc_cleansat.loading import load
 
 HOME = GeoBox.from_bbox((399960, 5294040, 407160, 5300040), "EPSG:32633", resolution=20)
@@ -315,3 +321,28 @@ def test_the_result_is_like_that_of_dc_load(cube: Cube) -> None:
     xr.testing.assert_equal(found.drop_vars("offset"), plain)
     assert found.odc.geobox == plain.odc.geobox
     assert {"units", "nodata"} <= set(found.red.attrs)
+
+
+@pytest.mark.parametrize("chunks", [None, {"x": 40, "y": 70}], ids=["eager", "lazy"])
+def test_presets(cube: Cube, chunks: Any) -> None:
+    """On part of a scene as on all of it: what lies outside the part reaches in."""
+    how: dict[str, Any] = {
+        "datasets": of_home(cube), "measurements": ["red", "ucl"], "harmonized": True,
+    }  # fmt: skip
+    plain = load(cube.dc, like=HOME, **how)
+    whole = load(cube.dc, like=HOME, preset="conservative", dask_chunks=chunks, **how)
+    assert (whole.chunks != {}) == (chunks is not None)
+    assert whole.ucl.attrs["preset"] == "conservative"
+    assert "preset" not in plain.ucl.attrs
+    xr.testing.assert_equal(whole.red, plain.red)
+    assert ((plain.ucl == CloudClass.CLEAR) & (whole.ucl == CloudClass.CLOUD)).sum() > 100
+    assert ((plain.ucl == CloudClass.NODATA) == (whole.ucl == CloudClass.NODATA)).all()
+    part = load(cube.dc, like=HOME[40:90, 30:100], preset="conservative", **how)
+    xr.testing.assert_equal(part.ucl, whole.ucl[:, 40:90, 30:100].compute())
+    lenient = load(
+        cube.dc, like=HOME, preset="permissive", min_clear=0.01, **(how | {"measurements": "ucl"})
+    )
+    assert (lenient.ucl == CloudClass.CLEAR).sum() > (plain.ucl == CloudClass.CLEAR).sum()
+    assert set(lenient.data_vars) == {"ucl"}
+    with pytest.raises(CleansatError, match="no preset 'x'; choose from balanced"):
+        load(cube.dc, like=HOME, preset="x", **how)

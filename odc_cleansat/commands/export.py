@@ -60,6 +60,16 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 )
 @click.option("--model", metavar="NAME", help="Which model's masks.")
 @click.option(
+    "--preset",
+    type=click.Choice(["balanced", "conservative", "permissive"]),
+    help="Make masks stricter or more lenient. Default: as the network gave them.",
+)
+@click.option(
+    "--only-accepted",
+    is_flag=True,
+    help="Use only the scenes whose mask a reviewer has accepted. Those rejected are never used.",
+)
+@click.option(
     "--group-by",
     type=click.Choice(["time", "solar_day"]),
     default="solar_day",
@@ -87,6 +97,8 @@ def command(
     min_clear: float | None,
     ucl: str,
     model: str | None,
+    preset: str | None,
+    only_accepted: bool,
     group_by: str,
     resampling: str,
     out: Path,
@@ -119,8 +131,10 @@ def command(
                 measurements=layers if names else None,
                 ucl=ucl,
                 model=model,
+                preset=preset,
                 min_clear=min_clear,
                 harmonized=True,
+                only_accepted=only_accepted,
                 group_by=group_by,
                 resampling={"*": resampling, "scl": "nearest", "SCL": "nearest"},
                 dask_chunks={"time": 1, "x": side, "y": side},

@@ -48,6 +48,11 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 )
 @click.option("--model", metavar="NAME", help="Which model's masks, where there are several.")
 @click.option(
+    "--only-accepted",
+    is_flag=True,
+    help="Only masks that a reviewer has accepted. Those rejected are never written.",
+)
+@click.option(
     "--group-by",
     type=click.Choice(["time", "solar_day"]),
     default="time",
@@ -67,6 +72,7 @@ def command(
     how: str,
     confidence: bool,
     model: str | None,
+    only_accepted: bool,
     group_by: str,
     out: Path,
     config: tuple[str, ...],
@@ -98,6 +104,7 @@ def command(
             model=model,
             measurements=["ucl", "ucl_confidence"] if confidence else None,
             group_by=group_by,
+            only_accepted=only_accepted,
             dask_chunks={"x": CHUNK, "y": CHUNK},
             **query,
         )

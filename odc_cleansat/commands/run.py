@@ -62,6 +62,8 @@ Examples:
   cleansat run --product s2_l2a --time 2024-06 --dry-run -o masks
   cleansat run --product s2_l2a --time 2024-06 --bbox 13.6,47.7,13.8,47.9 -o masks
   cleansat run --time 2024 -o s3://bucket/masks --scheduler tcp://10.0.0.5:8786
+  cleansat run --time 2024 -o masks --no-index
+  cleansat run --time 2024 -o masks --only-accepted
 
 \b
 Exit codes:
@@ -90,6 +92,11 @@ After 1, 3, 4 and 130 the same command goes on where it stopped.
     default=True,
     show_default=True,
     help="Put the masks in the datacube; without, a mask counts as done if its files are whole.",
+)
+@click.option(
+    "--only-accepted",
+    is_flag=True,
+    help="Make nothing, and index only masks that are written and that reviewers have accepted.",
 )
 @click.option(
     "--workers",
@@ -126,6 +133,7 @@ def command(
     limit: int | None,
     out: str,
     index: bool,
+    only_accepted: bool,
     workers: int | None,
     scheduler: str | None,
     retries: int,
@@ -138,7 +146,8 @@ def command(
     """Mask all scenes of a product that have no mask yet, and index the masks.
 
     Searches the datacube, says what there is to do, and masks scene by scene on several processes or on a
-    dask cluster. It may be killed at any moment and run again: a mask is complete or absent.
+    dask cluster. It may be killed at any moment and run again: a mask is complete or absent. A mask that is
+    written already and that reviewers have rejected is not indexed.
     """
     from ..batch import execute, plan, preview
     from ..cube import make_folder
@@ -147,13 +156,26 @@ def command(
         raise click.UsageError(
             "--workers does not go with --scheduler, which has workers of its own."
         )
+    if only_accepted and (workers or scheduler or not index):
+        raise click.UsageError(
+            "--only-accepted indexes masks that are there: it goes without --no-index, --workers and "
+            "--scheduler."
+        )
     query = grid_query(time, bbox, None, None, None)
     root = out if "://" in out else Path(out).absolute()
     if isinstance(root, Path) and not dry_run:
         make_folder(root)
     with connected(config, env) as dc:
         found = plan(
-            dc, product, root=root, model=model, offset=offset, index=index, limit=limit, **query
+            dc,
+            product,
+            root=root,
+            model=model,
+            offset=offset,
+            index=index,
+            only_accepted=only_accepted,
+            limit=limit,
+            **query,
         )
         say(describe_plan(found), as_json)
         if dry_run:
@@ -162,7 +184,11 @@ def command(
             elif found.missing:
                 names = preview(dc, found, _SHOWN)
                 more = len(found.missing) - len(names)
-                say("would mask: " + ", ".join(names) + (f" and {more} more" if more else ""))
+                say(
+                    f"would {'index' if only_accepted else 'mask'}: "
+                    + ", ".join(names)
+                    + (f" and {more} more" if more else "")
+                )
             return
         with Listing(failures, found, as_json) as listing, _stopped_at_once(context):
             report = execute(
@@ -207,10 +233,14 @@ def describe_plan(found: Plan) -> str:
     """How much there is, is done and is to do."""
     if not found.scenes:
         return f"No scene of {found.request.product} matches: nothing to do. Check the time and the place."
+    indexing = found.request.only_accepted
     lines = [
-        f"{found.scenes} scenes of {found.request.product}: {found.masked} masked already, "
-        f"{len(found.missing)} to mask"
+        f"{found.scenes} scenes of {found.request.product}: {found.masked} "
+        f"{'indexed' if indexing else 'masked'} already, "
+        f"{len(found.missing)} {'accepted and to index' if indexing else 'to mask'}"
     ]
+    if indexing:
+        lines[0] += f", {found.rejected} rejected, {found.unreviewed} not reviewed or not written"
     if found.postponed:
         lines[0] += f", {found.postponed} more beyond the limit"
     if found.failures:
@@ -222,7 +252,10 @@ def describe_plan(found: Plan) -> str:
 
 def describe_report(report: Report, failures: Path) -> str:
     """What was done, what failed and how to go on."""
-    text = f"{report.masked + report.meanwhile} masked in {duration(report.seconds)}"
+    done = "indexed" if report.plan.request.only_accepted else "masked"
+    text = f"{report.masked + report.meanwhile} {done} in {duration(report.seconds)}"
+    if report.rejected:
+        text += f", {report.rejected} not indexed for reviewers have rejected them"
     if report.failures:
         text += f", {len(report.failures)} failed: the reasons are in {failures}"
     if report.interrupted:
@@ -240,6 +273,8 @@ def plan_summary(found: Plan) -> dict[str, Any]:
         "to_mask": len(found.missing),
         "postponed": found.postponed,
         "impossible": len(found.failures),
+        "rejected": found.rejected,
+        "unreviewed": found.unreviewed,
     }
 
 
@@ -249,6 +284,7 @@ def run_summary(report: Report, code: int, failures: Path) -> dict[str, Any]:
         **plan_summary(report.plan),
         "masked": report.masked,
         "masked_by_others": report.meanwhile,
+        "rejected": report.plan.rejected + report.rejected,
         "failed": len(report.failures),
         "left": report.left,
         "interrupted": report.interrupted,

@@ -44,12 +44,15 @@ def command(
     config: tuple[str, ...],
     env: str | None,
 ) -> None:
-    """Count the scenes of a product that have an indexed mask, lack one, or failed in the last run."""
+    """Count the scenes of a product that have an indexed mask, lack one, or failed in the last run.
+
+    And how many of the indexed masks reviewers have accepted, rejected, or not reviewed yet.
+    """
     from ..batch import plan, read_failures
 
     query = grid_query(time, bbox, None, None, None)
     with connected(config, env) as dc:
-        found = plan(dc, product, root="", model=model, offset=offset, **query)
+        found = plan(dc, product, root="", model=model, offset=offset, verdicts=True, **query)
     impossible = {failure.scene for failure in found.failures}
     missing = impossible.union(found.missing)
     listed = {each.scene: each for each in read_failures(failures) if each.scene in missing}
@@ -59,11 +62,12 @@ def command(
         "masked": found.masked,
         "missing": len(missing),
         "failed": len(listed),
+        **(found.verdicts or {}),
     }
     if as_json:
         click.echo(json.dumps({"product": product, **counts}))
         return
     for name, count in counts.items():
-        click.echo(f"{name:8}{count:8}")
+        click.echo(f"{name:10}{count:8}")
     for failure in listed.values():
         click.echo(f"  failed: {failure.label}: {failure.reason}")

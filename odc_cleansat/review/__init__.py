@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
-from .figure import compare, true_colour
+from .comparison import Comparison, compare
+from .figure import true_colour
+from .files import mask_dataset, scene_dataset
+from .page import page
+from .verdicts import Verdict, accept, flag, reject, verdict, verdicts
 
-__all__ = ["compare", "true_colour"]
+__all__ = [
+    "Comparison",
+    "Verdict",
+    "accept",
+    "compare",
+    "flag",
+    "mask_dataset",
+    "page",
+    "reject",
+    "scene_dataset",
+    "true_colour",
+    "verdict",
+    "verdicts",
+]

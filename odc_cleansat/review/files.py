@@ -87,8 +87,8 @@ def mask_dataset(
     }
     if "ucl" not in masks:
         raise SceneError(f"{place} is no mask product: its document has no measurement ucl.")
-    bands = _scene_bands(document["properties"], record)
-    bands |= _scl(bands, scl)
+    bands = scene_bands(document["properties"], record)
+    bands |= scl_file(bands, scl)
     grid = _view(masks["ucl"].open().grid, bands["red"], bbox)
     data = _read_bands(bands, grid, label)
     for name, attrs in {"ucl": ucl_attrs(), "ucl_confidence": confidence_attrs()}.items():
@@ -143,7 +143,7 @@ def scene_dataset(
     bands = {band: scene.files.files[name] for band, name in names.items()}
     with contextlib.suppress(SceneError):  # it may have none
         bands |= scene.files.wanted(["scl"])
-    bands |= _scl(bands, scl)
+    bands |= scl_file(bands, scl)
     given = None if ucl is None else BandFile(ucl, 1, 0)
     stands = mask_grid(scene.dataset) if given is None else given.open().grid
     grid = _view(stands, bands["red"], bbox)
@@ -208,7 +208,7 @@ def _product(place: Path | str) -> tuple[Folder, str]:
     return folder, found[0]
 
 
-def _scene_bands(properties: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, BandFile]:
+def scene_bands(properties: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, BandFile]:
     """Red, green and blue of a product's scene, and its SCL if that is known.
 
     From the STAC item they are of, which has signed addresses where they are needed; else as recorded.
@@ -230,7 +230,7 @@ def _scene_bands(properties: Mapping[str, Any], record: Mapping[str, Any]) -> di
     return bands | ({"scl": files["scl"]} if "scl" in files else {})
 
 
-def _scl(bands: Mapping[str, BandFile], given: str | None) -> dict[str, BandFile]:
+def scl_file(bands: Mapping[str, BandFile], given: str | None) -> dict[str, BandFile]:
     """The SCL: as given, or known, or of the name that it would have beside the red band."""
     if given is not None:
         return {"scl": BandFile(given, 1, 0)}

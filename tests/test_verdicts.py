@@ -1,0 +1,642 @@
+"""Verdicts on masks: kept beside them, never changed, and heeded by load, recall, run and export."""
+
+from __future__ import annotations
+
+import errno
+import getpass
+import json
+import logging
+import shutil
+import stat
+import subprocess
+import sys
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import rasterio
+from click.testing import CliRunner, Result
+from datacube.utils import read_documents
+
+from odc_cleansat import load, recall, verify
+from odc_cleansat.batch import execute, plan
+from odc_cleansat.cli import main
+from odc_cleansat.cube import CONFIG_NAME, embedded_cube
+from odc_cleansat.errors import CleansatError, CubeError, GapWarning, OutputError
+from odc_cleansat.index import MASK_PRODUCT, add_dataset, add_product, product_definition
+from odc_cleansat.masking import MaskJob
+from odc_cleansat.product import is_intact
+from odc_cleansat.review import Verdict, accept, flag, reject, verdict, verdicts
+from odc_cleansat.review.verdicts import SUFFIX, find_mask, read_many, remarks, standing, state
+from odc_cleansat.scenes import open_scene, write_scene_document
+from odc_cleansat.storage import Folder
+from odc_cleansat.synthetic import SimulatedScene
+
+if TYPE_CHECKING:
+    from datacube import Datacube
+    from datacube.model import Dataset
+
+GRID = {"output_crs": "EPSG:32633", "resolution": 60}
+DAYS = ("2024-06-01", "2024-06-11", "2024-06-21")
+
+
+class Place:
+    """Three scenes in a datacube and their masks on disk, with no verdicts at the beginning of a test."""
+
+    def __init__(self, dc: Datacube, folder: Path) -> None:
+        self.dc = dc
+        self.folder = folder
+        self.root = folder / "masks"
+        self.scenes: list[Dataset] = []
+        self.jobs: list[MaskJob] = []
+
+    @property
+    def folders(self) -> list[Path]:
+        return [Path(str(job.folder)) for job in self.jobs]
+
+    def index(self, *which: int) -> list[Dataset]:
+        return [add_dataset(self.dc, self.jobs[i].document) for i in which]
+
+    def files(self, i: int) -> list[Path]:
+        return sorted(self.folders[i].glob(f"*{SUFFIX}"))
+
+    def clean(self) -> None:
+        for path in self.root.rglob(f"*{SUFFIX}"):
+            path.unlink()
+        self.dc.index.datasets.archive([job.id for job in self.jobs if self.dc.index.datasets.has(job.id)])  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("verdicts")
+    with embedded_cube(folder) as dc:
+        for product in ("s2_l2a", MASK_PRODUCT):
+            add_product(dc, product_definition(product))
+        place = Place(dc, folder)
+        for seed, day in enumerate(DAYS):
+            scene = SimulatedScene(shape=(240, 300), seed=seed, datetime=f"{day}T10:10:31Z")
+            document = write_scene_document(
+                open_scene(scene.write(folder / day)), folder / "scenes"
+            )
+            place.scenes.append(add_dataset(dc, document))
+            place.jobs.append(MaskJob(place.scenes[-1], place.root))
+            place.jobs[-1].run()
+        yield place
+
+
+@pytest.fixture
+def place(made: Place) -> Iterator[Place]:
+    yield made
+    made.clean()
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Result]]:
+    """Call a command; what it changes about warnings and logs is put back at the end."""
+    levels = {name: logging.getLogger(name).level for name in ("datacube", "odc", "rasterio")}
+    with warnings.catch_warnings():
+        yield lambda *arguments: CliRunner().invoke(main, [str(each) for each in arguments])
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+# --- what is kept ---------------------------------------------------------------------
+
+
+def test_a_verdict_is_a_file_beside_the_mask(place: Place) -> None:
+    before = datetime.now(timezone.utc)
+    said = accept(place.folders[0], "checked", "A. Reviewer")
+    assert (said.mask, said.verdict, said.note, said.by) == (place.jobs[0].id, "accept", "checked", "A. Reviewer")  # fmt: skip
+    assert before <= said.when <= datetime.now(timezone.utc)
+    (file,) = place.files(0)
+    assert json.loads(file.read_text()) == {
+        "mask": str(place.jobs[0].id), "verdict": "accept", "note": "checked", "by": "A. Reviewer",
+        "when": said.when.isoformat(), "version": said.version,
+    }  # fmt: skip
+    assert file.stat().st_mode & stat.S_IROTH  # whoever reads the mask reads the verdict
+    assert not list(place.folders[0].glob(".*"))
+    assert verdicts(place.folders[0]) == [said]
+    assert verdict(place.folders[0]) == said
+    assert verdicts(place.folders[1]) == []
+    assert verdict(place.folders[1]) is None
+
+
+def test_the_latest_that_accepts_or_rejects_counts_and_nothing_is_changed(place: Place) -> None:
+    folder = place.folders[0]
+    first = reject(folder, "smoke", "one")
+    kept = place.files(0)[0].read_bytes()
+    accept(folder, "no, dust", "two")
+    last = flag(folder, "who knows?", "three")
+    said = verdicts(folder)
+    assert [each.by for each in said] == ["one", "two", "three"]
+    assert verdict(folder) == said[1]
+    assert state(said) == "accepted"
+    assert remarks(said) == [last]
+    assert place.files(0)[0].read_bytes() == kept
+    again = reject(folder, "still", "one")
+    assert (state(verdicts(folder)), remarks(verdicts(folder))) == ("rejected", [])
+    assert standing(verdicts(folder)) == again != first
+
+
+def test_flags_alone_leave_a_mask_unreviewed() -> None:
+    when = datetime(2024, 6, 1, tzinfo=timezone.utc)
+    flags = [Verdict(uuid.uuid4(), "flag", str(i), "me", when, "1") for i in range(2)]
+    assert (state(flags), standing(flags), remarks(flags)) == ("unreviewed", None, flags)
+    assert (state([]), remarks([])) == ("unreviewed", [])
+
+
+def test_who_by_default_and_who_not(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert accept(place.folders[0]).by == getpass.getuser()
+    with pytest.raises(CleansatError, match="by is empty"):
+        accept(place.folders[0], by="  ")
+
+    def unknown() -> str:
+        raise KeyError("getpwuid(): uid not found: 1000")
+
+    monkeypatch.setattr(getpass, "getuser", unknown)
+    with pytest.raises(CleansatError, match="does not tell who you are"):
+        accept(place.folders[0])
+    assert len(place.files(0)) == 1
+
+
+def test_a_clock_that_is_behind_does_not_put_a_verdict_before_what_it_answers(place: Place) -> None:
+    said = accept(place.folders[0], by="ahead")
+    (file,) = place.files(0)
+    stamp, rest = file.name.split("_", 1)
+    future = (datetime.now(timezone.utc) + timedelta(days=1)).strftime("%Y%m%dT%H%M%S%fZ")
+    file.rename(file.with_name(f"{future}_{rest}"))
+    assert stamp < future
+    later = reject(place.folders[0], by="behind")
+    assert verdict(place.folders[0]) == later
+    assert verdicts(place.folders[0]) == [said, later]
+
+
+SAY = """
+import sys
+from odc_cleansat.review import flag
+for i in range(25):
+    flag(sys.argv[1], str(i), sys.argv[2])
+"""
+
+
+def test_several_reviewers_at_once_lose_nothing(place: Place) -> None:
+    people = [
+        subprocess.Popen([sys.executable, "-c", SAY, str(place.folders[0]), who])
+        for who in ("one", "two")
+    ]
+    while any(each.poll() is None for each in people):
+        verdicts(place.folders[0])  # never meets half a verdict
+        time.sleep(0.02)
+    assert [each.returncode for each in people] == [0, 0]
+    said = verdicts(place.folders[0])
+    assert len(said) == 50
+    for who in ("one", "two"):
+        assert [each.note for each in said if each.by == who] == [str(i) for i in range(25)]
+
+
+def test_json_there_and_back() -> None:
+    said = Verdict(uuid.uuid4(), "reject", 'ein „Wolkenfeld"\n</script>', "Ü", datetime.now(timezone.utc), "0.1")  # fmt: skip
+    assert Verdict.from_json(said.to_json()) == said
+    for wrong in ("[]", "{}", "no json", said.to_json().replace("reject", "maybe")):
+        with pytest.raises(ValueError):  # noqa: PT011
+            Verdict.from_json(wrong)
+
+
+# --- which mask -----------------------------------------------------------------------
+
+
+def test_every_name_of_a_mask(place: Place) -> None:
+    (mask,) = place.index(0)
+    label = mask.metadata_doc["label"]
+    document = str(place.jobs[0].document)
+    for name in (mask, mask.uri, document, Path(document), place.folders[0], str(place.folders[0])):
+        assert flag(name, by="me").mask == mask.id
+    for known in (mask.id, str(mask.id), str(mask.id)[:8], str(mask.id)[:4].upper(), label):
+        assert flag(known, by="me", dc=place.dc).mask == mask.id
+    assert len(verdicts(mask)) == 11
+
+
+def test_what_is_no_mask(place: Place, tmp_path: Path) -> None:
+    masks = place.index(0, 1, 2)
+    with pytest.raises(OutputError, match="no mask product"):
+        accept(place.root)
+    with pytest.raises(OutputError, match=r"there is no .*nothing.odc-metadata.yaml"):
+        accept("nothing.odc-metadata.yaml")
+    with pytest.raises(CubeError, match="give one, or the datacube"):
+        accept(masks[0].id)
+    with pytest.raises(CubeError, match="no mask 'ffffffffffff'"):
+        accept("ffffffffffff", dc=place.dc)
+    with pytest.raises(CubeError, match="no mask 'zebra'"):
+        accept("zebra", dc=place.dc)
+    with pytest.raises(CubeError, match="has no dataset"):
+        accept(uuid.uuid4(), dc=place.dc)
+    with pytest.raises(CubeError, match="is no mask"):
+        accept(place.scenes[0])
+    with pytest.raises(OutputError, match="is no mask"):
+        accept(place.scenes[0].uri)
+    (tmp_path / "broken.odc-metadata.yaml").write_text("{")
+    with pytest.raises(OutputError, match="no EO3 document"):
+        accept(tmp_path)
+    assert not list(place.folder.rglob(f"*{SUFFIX}"))
+
+
+def test_digits_that_several_masks_share(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    masks = place.index(0, 1)
+    monkeypatch.setattr(sys.modules[Verdict.__module__], "_FEWEST_DIGITS", 0)
+    with pytest.raises(CubeError, match=r"masks: .*give more digits"):
+        find_mask(place.dc, "")
+    assert find_mask(place.dc, str(masks[1].id)[:8]).id == masks[1].id
+
+
+def test_a_mask_whose_files_are_gone(place: Place) -> None:
+    (mask,) = place.index(0)
+    moved = place.folders[0].rename(place.folder / "moved")
+    try:
+        with pytest.raises(OutputError, match="is not there"):
+            accept(mask)
+        assert not place.folders[0].exists()
+    finally:
+        moved.rename(place.folders[0])
+
+
+def test_a_full_disk_leaves_nothing_behind(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("odc_cleansat.storage.os.fsync", full)
+    before = sorted(place.folders[0].iterdir())
+    with pytest.raises(OutputError, match=r"cannot write the verdict to .*No space left"):
+        accept(place.folders[0])
+    assert sorted(place.folders[0].iterdir()) == before
+
+
+def test_masks_in_one_folder_keep_their_verdicts_apart(place: Place, tmp_path: Path) -> None:
+    for folder in place.folders:
+        shutil.copytree(folder, tmp_path / "flat", dirs_exist_ok=True)
+    documents = sorted((tmp_path / "flat").glob("*.odc-metadata.yaml"))
+    ids = [uuid.UUID(next(read_documents(path))[1]["id"]) for path in documents]
+    reject(documents[0], by="me")
+    accept(documents[1], by="me")
+    assert [state(verdicts(each)) for each in documents] == ["rejected", "accepted", "unreviewed"]
+    said, unread = read_many(dict.fromkeys(ids, Folder(tmp_path / "flat")))
+    assert not unread
+    assert [state(said[each]) for each in ids] == ["rejected", "accepted", "unreviewed"]
+    with pytest.raises(OutputError, match="several mask products"):
+        accept(tmp_path / "flat")
+
+
+# --- the product ----------------------------------------------------------------------
+
+
+def test_products_with_verdicts_are_whole_and_keep_them(place: Place) -> None:
+    folder = place.folders[0]
+    reject(folder, "smoke", "me")
+    assert is_intact(folder)
+    assert verify(folder, pixels=False).right
+    assert place.jobs[0].document is not None
+    layer = next(folder.glob("*_ucl.tif"))
+    whole = layer.read_bytes()
+    layer.write_bytes(whole[:-100])
+    assert not is_intact(folder)
+    place.jobs[0].run()  # made again over what is there
+    assert layer.read_bytes() == whole
+    assert is_intact(folder)
+    assert [each.note for each in verdicts(folder)] == ["smoke"]
+
+
+# --- load and recall ------------------------------------------------------------------
+
+
+def days(data: object) -> list[str]:
+    return [str(time)[:10] for time in data.time.values]  # type: ignore[attr-defined]
+
+
+def test_load_leaves_out_what_was_rejected(place: Place) -> None:
+    place.index(0, 1, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GapWarning)
+        assert days(load(place.dc, "s2_l2a", measurements="ucl", **GRID)) == list(DAYS)
+    reject(place.folders[1], by="me")
+    message = "1 of 3 scenes are left out: 1 rejected by reviewers"
+    for how in (
+        {},
+        {"ucl": "computed"},
+        {"ucl": "indexed"},
+        {"min_clear": 0.0},
+        {"dask_chunks": {}},
+    ):
+        with pytest.warns(GapWarning, match=message) as caught:
+            data = load(place.dc, "s2_l2a", measurements=["scl", "ucl"], **GRID, **how)  # type: ignore[arg-type]
+        assert days(data) == [DAYS[0], DAYS[2]]
+        (said,) = (each for each in caught if each.category is GapWarning)
+        assert Path(said.filename).name == "test_verdicts.py"
+    with pytest.warns(GapWarning, match=message):
+        assert len(load(place.dc, "s2_l2a", measurements="scl", **GRID).time) == 2
+    with pytest.warns(GapWarning, match=message):
+        assert len(load(place.dc, datasets=place.scenes, measurements="ucl", **GRID).time) == 2
+    everything = load(place.dc, "s2_l2a", measurements="ucl", include_rejected=True, **GRID)
+    assert days(everything) == list(DAYS)
+    accept(place.folders[1], by="you")
+    assert len(load(place.dc, "s2_l2a", measurements="ucl", **GRID).time) == 3
+
+
+def test_load_only_what_was_accepted(place: Place) -> None:
+    place.index(0, 1)
+    with pytest.raises(CubeError, match="none of the 3 scenes is left: 3 not accepted by any"):
+        load(place.dc, "s2_l2a", measurements="ucl", only_accepted=True, **GRID)
+    accept(place.folders[0], by="me")
+    reject(place.folders[1], by="me")
+    accept(place.folders[2], by="me")  # but it is not indexed
+    with pytest.warns(
+        GapWarning, match="2 of 3 .*: 1 rejected by reviewers, 1 not accepted by any"
+    ):
+        data = load(place.dc, "s2_l2a", measurements=["red"], only_accepted=True, **GRID)
+    assert days(data) == [DAYS[0]]
+    with pytest.raises(CubeError, match="contradict each other"):
+        load(place.dc, "s2_l2a", only_accepted=True, include_rejected=True, **GRID)
+
+
+def test_load_when_all_are_rejected(place: Place) -> None:
+    place.index(0)
+    reject(place.folders[0], by="me")
+    with pytest.raises(CubeError, match="none of the 1 scenes is left: 1 rejected by reviewers"):
+        load(place.dc, "s2_l2a", time=DAYS[0], measurements="ucl", **GRID)
+
+
+def test_a_mask_by_another_model_has_no_say(place: Place) -> None:
+    place.index(0)
+    reject(place.folders[0], by="me")
+    other = "unet-efficientnetb4-l2a-4b"
+    data = load(place.dc, "s2_l2a", time=DAYS[0], measurements="ucl", model=other, **GRID)
+    assert (data.ucl != 0).any()
+    with pytest.raises(CubeError, match="rejected"):
+        load(place.dc, "s2_l2a", time=DAYS[0], measurements="ucl", **GRID)
+
+
+def test_recall_heeds_verdicts(place: Place) -> None:
+    place.index(0, 1, 2)
+    reject(place.folders[1], by="me")
+    accept(place.folders[2], by="me")
+    with pytest.warns(GapWarning, match="1 of 3 masks are left out: 1 rejected by reviewers"):
+        assert days(recall(place.dc)) == [DAYS[0], DAYS[2]]
+    with pytest.warns(GapWarning, match="2 of 3 masks .*: 1 rejected .*, 1 not accepted by any"):
+        assert days(recall(place.dc, only_accepted=True)) == [DAYS[2]]
+    assert days(recall(place.dc, include_rejected=True)) == list(DAYS)
+    with pytest.raises(CubeError, match="none of the 1 masks is left"):
+        recall(place.dc, time=DAYS[1])
+    with pytest.raises(CubeError, match="contradict each other"):
+        recall(place.dc, only_accepted=True, include_rejected=True)
+
+
+def test_a_verdict_that_cannot_be_read_is_said(place: Place) -> None:
+    place.index(0, 1, 2)
+    reject(place.folders[0], by="me")
+    place.files(0)[0].write_text("{")
+    with pytest.raises(OutputError, match=r"verdict.json cannot be read as a verdict"):
+        verdicts(place.folders[0])
+    with pytest.warns(
+        GapWarning, match="verdicts on 1 of 3 masks cannot be read, and count as none"
+    ):
+        assert len(recall(place.dc).time) == 3
+
+
+# --- run and status -------------------------------------------------------------------
+
+
+def test_a_rejected_mask_that_is_written_is_not_indexed(place: Place) -> None:
+    from odc_cleansat.batch import _Tally, make_mask
+
+    reject(place.folders[0], by="me")
+    found = plan(place.dc, "s2_l2a", root=place.root)
+    assert len(found.missing) == 3
+    tally = _Tally(place.dc, found, 0, None)
+    for unit in tally.units():
+        tally.finish(unit, make_mask(unit))
+    assert (tally.masked, tally.rejected, tally.left, tally.failures) == (2, 1, 0, [])
+    indexed = {each.id for each in place.dc.find_datasets(product=MASK_PRODUCT)}
+    assert indexed == {place.jobs[1].id, place.jobs[2].id}
+    again = plan(place.dc, "s2_l2a", root=place.root, index=False)
+    assert again.masked == 3  # as files, it is there
+
+
+def test_run_only_what_was_accepted(place: Place, run: Callable[..., Result]) -> None:
+    config = ("-C", place.folder / CONFIG_NAME)
+    options = (
+        "run",
+        "-o",
+        place.root,
+        "--only-accepted",
+        "--failures",
+        place.folder / "f",
+        *config,
+    )
+    nothing = run(*options)
+    assert nothing.exit_code == 0, nothing.output
+    assert "0 accepted and to index, 0 rejected, 3 not reviewed or not written" in nothing.output
+    accept(place.folders[0], by="me")
+    reject(place.folders[1], by="me")
+    dry = run(*options, "--dry-run")
+    assert f"would index: {DAYS[0]}" in dry.output
+    assert not place.dc.find_datasets(product=MASK_PRODUCT)
+    done = run(*options, "--json")
+    assert done.exit_code == 0, done.output
+    summary = json.loads(done.stdout)
+    assert {k: summary[k] for k in ("to_mask", "masked", "rejected", "unreviewed", "left")} == {
+        "to_mask": 1, "masked": 1, "rejected": 1, "unreviewed": 1, "left": 0,
+    }  # fmt: skip
+    (indexed,) = place.dc.find_datasets(product=MASK_PRODUCT)
+    assert indexed.id == place.jobs[0].id
+    assert "1 indexed already, 0 accepted" in run(*options).output
+    assert run(*options, "--workers", 2).exit_code == 2
+    assert run(*options, "--no-index").exit_code == 2
+    with pytest.raises(CubeError, match="only_accepted is about what is indexed"):
+        plan(place.dc, "s2_l2a", root=place.root, index=False, only_accepted=True)
+
+
+def test_an_accepted_mask_that_is_damaged_is_a_failure(place: Place) -> None:
+    accept(place.folders[0], by="me")
+    layer = next(place.folders[0].glob("*_ucl.tif"))
+    moved = layer.rename(place.folder / "layer.tif")
+    try:
+        found = plan(place.dc, "s2_l2a", root=place.root, only_accepted=True)
+        report = execute(place.dc, found)
+        assert [each.reason for each in report.failures] == [
+            "the mask is not whole; run without --only-accepted to make it again."
+        ]
+    finally:
+        moved.rename(layer)
+
+
+def test_a_verdict_between_plan_and_execution_counts(place: Place) -> None:
+    accept(place.folders[0], by="me")
+    found = plan(place.dc, "s2_l2a", root=place.root, only_accepted=True)
+    reject(place.folders[0], by="you")
+    report = execute(place.dc, found)
+    assert (report.masked, report.rejected, report.left) == (0, 1, 0)
+
+
+def test_status_counts_verdicts(place: Place, run: Callable[..., Result]) -> None:
+    place.index(0, 1)
+    reject(place.folders[0], by="me")
+    status = run("status", "-C", place.folder / CONFIG_NAME, "--failures", place.folder / "none", "--json")  # fmt: skip
+    counts = json.loads(status.stdout)
+    assert {k: counts[k] for k in ("masked", "missing", "accepted", "rejected", "unreviewed")} == {
+        "masked": 2, "missing": 1, "accepted": 0, "rejected": 1, "unreviewed": 1,
+    }  # fmt: skip
+
+
+def test_export_only_what_was_accepted(
+    place: Place, run: Callable[..., Result], tmp_path: Path
+) -> None:
+    place.index(0, 1, 2)
+    accept(place.folders[1], by="me")
+    reject(place.folders[2], by="me")
+    extent = place.scenes[0].extent.to_crs("EPSG:4326").boundingbox
+    box = ",".join(str(round(each, 4)) for each in extent.bbox)
+    options = ("--product", "s2_l2a", "--bbox", box, "--crs", "EPSG:32633", "--resolution", "60", "--bands", "red")  # fmt: skip
+    for more, expected in (((), 2), (("--only-accepted",), 1)):
+        out = tmp_path / str(expected)
+        done = run("export", *options, *more, "-o", out, "-C", place.folder / CONFIG_NAME)
+        assert done.exit_code == 0, done.output
+        with rasterio.open(out / "observation_count.tif") as file:
+            assert file.read(1).max() == expected
+        assert f"median of {expected} observations" in done.output
+
+
+# --- the commands ---------------------------------------------------------------------
+
+
+def test_commands_by_id_and_by_path(place: Place, run: Callable[..., Result]) -> None:
+    place.index(0, 1)
+    config = ("-C", place.folder / CONFIG_NAME)
+    short = str(place.jobs[0].id)[:8]
+    said = run(
+        "review", "reject", short, place.folders[1], "--note", "smoke", "--by", "me", *config
+    )
+    assert said.exit_code == 0, said.output
+    assert said.stdout.splitlines() == [f"{place.jobs[i].id} rejected by me" for i in (0, 1)]
+    shown = run("review", "show", place.folders[0])
+    assert shown.stdout.splitlines()[0].endswith(": rejected")
+    assert "reject by me: smoke" in shown.stdout
+    as_json = run("review", "accept", place.folders[0], "--by", "you", "--json")
+    assert json.loads(as_json.stdout)["verdict"] == "accept"
+    listed = run("review", "show", short, "--json", *config)
+    assert [json.loads(line)["by"] for line in listed.stdout.splitlines()] == ["me", "you"]
+    assert run("review", "flag", place.folders[0], "--note", "?", "--by", "me").exit_code == 0
+    table = run("review", "list", place.root).stdout.splitlines()
+    assert [line.split()[0] for line in table[:3]] == ["accepted", "rejected", "unreviewed"]
+    assert "(1 remark)" in table[0]
+    assert table[3] == "1 accepted, 1 rejected, 1 unreviewed"
+    known = run("review", "list", "--state", "rejected", "--json", *config)
+    (document,) = map(json.loads, known.stdout.splitlines())
+    assert document["id"] == str(place.jobs[1].id)
+    assert document["verdict"]["note"] == "smoke"
+
+
+def test_nothing_is_said_if_one_of_the_masks_is_unknown(
+    place: Place, run: Callable[..., Result]
+) -> None:
+    place.index(0)
+    wrong = run("review", "accept", place.jobs[0].id, "zebra", "-C", place.folder / CONFIG_NAME)
+    assert wrong.exit_code == 1
+    assert "no mask 'zebra'" in wrong.stderr
+    assert verdicts(place.folders[0]) == []
+
+
+def test_wrong_usage(place: Place, run: Callable[..., Result]) -> None:
+    assert run("review", "accept").exit_code == 2
+    assert run("review", "list", place.root, "--time", "2024").exit_code == 2
+    nothing = run("review", "list", "--time", "1999", "-C", place.folder / CONFIG_NAME)
+    assert nothing.exit_code == 1
+    assert "no mask of s2_l2a_ucl matches time='1999'" in nothing.stderr
+
+
+# --- a store --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket in a real S3 protocol server."""
+    import os
+
+    import boto3
+    import s3fs
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    url = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+    for name in [n for n in os.environ if n.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    settings = {
+        "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
+    }  # fmt: skip
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3", endpoint_url=url)
+    client.create_bucket(Bucket="bucket")
+    s3fs.S3FileSystem.clear_instance_cache()
+    yield "s3://bucket"
+    s3fs.S3FileSystem.clear_instance_cache()
+    client.close()
+    server.stop()
+
+
+# Sockets that botocore and its event loops leave to the garbage collector.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # fmt: skip
+def test_verdicts_on_s3(place: Place, bucket: str) -> None:
+    ids, folders = [], []
+    for i in range(12):  # a small copy of the same document is enough of a product
+        document = next(place.folders[0].glob("*.odc-metadata.yaml"))
+        mask = uuid.uuid4()
+        text = document.read_text().replace(str(place.jobs[0].id), str(mask))
+        folders.append(Folder(f"{bucket}/masks/{i}"))
+        folders[-1].write(document.name, text.encode())
+        ids.append(mask)
+    first = reject(f"{bucket}/masks/0", "smoke", "me")
+    second = accept(f"{bucket}/masks/0", "no", "you")
+    assert verdicts(f"{bucket}/masks/0") == [first, second]
+    assert set(folders[0].files()) > {document.name}
+    assert len(folders[0].files()) == 3
+    reject(str(folders[5].file(document.name)), by="me")
+    said, unread = read_many(dict(zip(ids, folders, strict=True)))
+    assert not unread
+    states = [state(said[each]) for each in ids]
+    assert [i for i, each in enumerate(states) if each != "unreviewed"] == [0, 5]
+    assert (states[0], states[5]) == ("accepted", "rejected")
+    with pytest.raises(OutputError, match="no mask product"):
+        accept(f"{bucket}/masks/none")
+    said_of = next(name for name in folders[5].files() if name.endswith(SUFFIX))
+    folders[5].write(said_of, b"{")
+    _, unread = read_many(dict(zip(ids, folders, strict=True)))
+    assert list(unread) == [ids[5]]
+    assert "cannot be read as a verdict" in unread[ids[5]]
+
+
+# --- speed ----------------------------------------------------------------------------
+
+
+def test_a_thousand_masks_on_disk_are_read_in_a_moment(tmp_path: Path) -> None:
+    folders = {}
+    for i in range(1000):
+        mask = uuid.uuid4()
+        folder = tmp_path / str(i // 50) / str(i)
+        folder.mkdir(parents=True)
+        for name in ("ucl.tif", "ucl_confidence.tif", "a.odc-metadata.yaml", "a.sha1"):
+            (folder / name).touch()
+        if i % 10 == 0:
+            said = Verdict(mask, "reject", "", "me", datetime.now(timezone.utc), "1")
+            (folder / f"20240601T000000000000Z_{str(mask)[:8]}_00000000{SUFFIX}").write_text(said.to_json())  # fmt: skip
+        folders[mask] = Folder(folder)
+    begun = time.perf_counter()
+    found, unread = read_many(folders)
+    seconds = time.perf_counter() - begun
+    assert not unread
+    assert sum(state(each) == "rejected" for each in found.values()) == 100
+    assert seconds < 2
