@@ -210,8 +210,9 @@ def load(
         if chunks := reading.get("dask_chunks"):
             mask = mask.chunk({dim: size for dim, size in chunks.items() if dim in mask.dims})
         rest = [name for name in names if name not in mask]
-        found: xr.Dataset = layers(groups, rest, geobox).assign(mask.data_vars) if rest else mask
-        return found[list(names)]
+        every = layers(groups, rest, geobox).assign(mask.data_vars) if rest else mask
+        asked: xr.Dataset = every[list(names)]
+        return asked
 
     first = None
     if min_clear is not None:
