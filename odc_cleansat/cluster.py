@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from dask.utils import key_split
+
 from .engines import available_cpus
 from .errors import CleansatError
 
@@ -111,6 +113,8 @@ def default_workers() -> int:
 @contextlib.contextmanager
 def _local_cluster(workers: int) -> Iterator[Any]:
     import dask
+    import distributed.scheduler
+    import distributed.worker
     from distributed import LocalCluster
     from distributed.system import MEMORY_LIMIT
 
@@ -140,6 +144,11 @@ def _local_cluster(workers: int) -> Iterator[Any]:
         "distributed.worker.http.routes": [],
     }
     share = max(1, available_cpus() // workers)
+    # Dask's spans remember every unit, and nobody looks at them.
+    of_scheduler, of_workers = (
+        {name: each for name, each in module.DEFAULT_EXTENSIONS.items() if name != "spans"}
+        for module in (distributed.scheduler, distributed.worker)
+    )
     with dask.config.set(settings):
         try:
             with _deaf():
@@ -150,6 +159,8 @@ def _local_cluster(workers: int) -> Iterator[Any]:
                     memory_limit=MEMORY_LIMIT // workers,
                     dashboard_address="127.0.0.1:0",
                     silence_logs=logging.CRITICAL,
+                    scheduler_kwargs={"extensions": of_scheduler},
+                    extensions=of_workers,
                     env={THREADS_VARIABLE: str(share), "PYTHONWARNINGS": "ignore"},
                 )
         except (OSError, RuntimeError) as error:
@@ -332,6 +343,7 @@ class _Window:
 
     def size(self) -> int:
         if time.monotonic() - self._asked > 1:
+            key_split.cache_clear()  # else dask remembers the names of 100,000 units
             self._size = max(2, 2 * sum(self._client.nthreads().values()))
             self._asked = time.monotonic()
         return self._size
