@@ -567,7 +567,11 @@ def test_products_are_added_to_a_datacube_that_is_bare(
         connection.execute(sqlalchemy.text("CREATE DATABASE bare"))
     engine.dispose()
     bare = url.replace("/postgres?", "/bare?")
-    path.write_text(path.read_text() + f"\n[bare]\nindex_driver: postgres\ndb_url: {bare}\n")
+    path.write_text(
+        path.read_text()
+        + f"\n[bare]\nindex_driver: postgres\ndb_url: {bare}\n"
+        + f"\n[other]\nindex_driver: postgis\ndb_url: {url}\n"
+    )
     uninitialised = invoke("product", "add", "-E", "bare")
     assert uninitialised.exit_code == 1
     assert "datacube system" in uninitialised.output
@@ -578,6 +582,10 @@ def test_products_are_added_to_a_datacube_that_is_bare(
     without = invoke("status", "-E", "bare")
     assert without.exit_code == 1
     assert "no product 's2_l2a'; it has s2_l2a_ucl" in without.output
+    other_schema = invoke("status", "-E", "other")
+    assert other_schema.exit_code == 1
+    assert "the datacube cannot be reached" in other_schema.output
+    assert len(other_schema.output.splitlines()) == 1
 
 
 def test_a_report_counts_what_is_left() -> None:
