@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import Console
-from .options import connected, datacube_options, grid_options, grid_query
+from .options import connected, datacube_options, grid_options, grid_query, source_options
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -80,18 +80,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     show_default=True,
     help="Classes as filled panels, or as outlines over true colour.",
 )
-@click.option("--model", metavar="NAME", help="Default: the best for the scene's bands.")
-@click.option(
-    "--offset",
-    type=float,
-    help="Radiometric offset of the digital numbers, 0 or -1000. Default: the metadata decide.",
-)
-@click.option(
-    "--datetime",
-    "moment",
-    metavar="ISO8601",
-    help="When a folder of bands was acquired, if it does not tell.",
-)
+@source_options
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object a date and line instead."
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from dask.callbacks import Callback
 
+from ..presets import PRESETS
 from .console import Console
 from .options import connected, datacube_options, grid_options, grid_query
 
@@ -61,7 +62,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 @click.option("--model", metavar="NAME", help="Which model's masks.")
 @click.option(
     "--preset",
-    type=click.Choice(["balanced", "conservative", "permissive"]),
+    type=click.Choice(list(PRESETS)),
     help="Make masks stricter or more lenient. Default: as the network gave them.",
 )
 @click.option(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import Console
-from .options import check_box, connected, datacube_options
+from .options import check_box, connected, datacube_options, source_options
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -66,18 +66,7 @@ Exit codes: 0 all scenes have their masks, 1 failed or nothing found, 2 wrong us
     metavar="PERCENT",
     help="Skip scenes with more cloud, as the provider reckons it.",
 )
-@click.option("--model", metavar="NAME", help="Default: the best for the scene's bands.")
-@click.option(
-    "--offset",
-    type=float,
-    help="Radiometric offset of the digital numbers, 0 or -1000. Default: the metadata decide.",
-)
-@click.option(
-    "--datetime",
-    "moment",
-    metavar="ISO8601",
-    help="When a folder of bands was acquired, if it does not tell.",
-)
+@source_options
 @click.option(
     "--index/--no-index",
     default=False,

@@ -78,6 +78,26 @@ def connected(config: Sequence[str], env: str | None) -> Iterator[Datacube]:
         yield dc
 
 
+def source_options(command: F) -> F:
+    """How a scene is read that comes without a datacube."""
+    for option in (
+        click.option(
+            "--datetime",
+            "moment",
+            metavar="ISO8601",
+            help="When a folder of bands was acquired, if it does not tell.",
+        ),
+        click.option(
+            "--offset",
+            type=float,
+            help="Radiometric offset of the digital numbers, 0 or -1000. Default: the metadata decide.",
+        ),
+        click.option("--model", metavar="NAME", help="Default: the best for the scene's bands."),
+    ):
+        command = option(command)
+    return command
+
+
 def grid_options(command: F) -> F:
     """Where and on which grid; see :func:`grid_query`."""
     for option in (

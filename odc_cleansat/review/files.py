@@ -18,6 +18,7 @@ from odc.geo.xr import wrap_xr
 
 from ..classes import confidence_attrs, ucl_attrs
 from ..errors import CleansatError, SceneError
+from ..grids import ground_resolution
 from ..product import DOCUMENT
 from ..reflectance import find_bands
 from ..sources import BandFile, local_path, reading
@@ -92,7 +93,7 @@ def mask_dataset(
     grid = _view(masks["ucl"].open().grid, bands["red"], bbox)
     data = _read_bands(bands, grid, label)
     for name, attrs in {"ucl": ucl_attrs(), "ucl_confidence": confidence_attrs()}.items():
-        data[name] = wrap_xr(_read(masks[name], grid, "nearest"), grid, **attrs)
+        data[name] = wrap_xr(_classes(masks[name], grid), grid, **attrs)
     return _described(data, document["properties"], label, record["offset"]["value"])
 
 
@@ -149,7 +150,7 @@ def scene_dataset(
     grid = _view(stands, bands["red"], bbox)
     data = _read_bands(bands, grid, scene.label)
     if given is not None:
-        data["ucl"] = wrap_xr(_read(given, grid, "nearest"), grid, **ucl_attrs())
+        data["ucl"] = wrap_xr(_classes(given, grid), grid, **ucl_attrs())
     else:
         mask = _computed(scene, _part(stands, bbox), model, found.value, progress)
         mask = mask.odc.reproject(grid, resampling="nearest")
@@ -290,26 +291,57 @@ def _read_bands(bands: Mapping[str, BandFile], grid: GeoBox, label: str) -> xr.D
     data = {}
     with reading(label):
         for name, file in bands.items():
-            how = "nearest" if name == "scl" else "average"
-            data[name] = wrap_xr(_read(file, grid, how), grid, nodata=0)
+            if name == "scl":
+                values = _classes(file, grid)
+            else:
+                values, _ = read_band(file, grid, "average", overviews=True)
+            data[name] = wrap_xr(values, grid, nodata=0)
     return xr.Dataset(data)
 
 
-def _read(file: BandFile, grid: GeoBox, how: str) -> np.ndarray:
-    """A band on a grid, from its overviews where that is coarse; memory is that of the result."""
+def _classes(file: BandFile, grid: GeoBox) -> np.ndarray:
+    return read_band(file, grid, "nearest", overviews=False)[0]
+
+
+def read_band(
+    file: BandFile, grid: GeoBox, how: str, *, overviews: bool
+) -> tuple[np.ndarray, float]:
+    """A band on a grid, and its value for no data; memory is that of the result.
+
+    Parameters
+    ----------
+    how
+        A resampling method of GDAL.
+    overviews
+        Whether to read a coarse grid from the file's overviews. Those of classes may lack what is small, and
+        in JPEG 2000 they are mixtures that mean nothing.
+    """
     import rasterio
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 
+    level = _overview(file, grid) if overviews else None
+    options = {} if level is None else {"OVERVIEW_LEVEL": level}
     height, width = grid.shape
-    with reading(file.uri), gdal_settings(file.uri), rasterio.open(local_path(file.uri)) as opened:
+    path = local_path(file.uri)
+    with reading(file.uri), gdal_settings(file.uri), rasterio.open(path, **options) as opened:
         nodata = next((n for n in (opened.nodata, file.nodata) if n is not None), 0)
         with WarpedVRT(
             opened, crs=str(grid.crs), transform=grid.affine, height=height, width=width,
             resampling=Resampling[how], src_nodata=nodata, nodata=nodata,
         ) as view:  # fmt: skip
-            values: np.ndarray = view.read(file.band)
-    return values
+            return view.read(file.band), nodata
+
+
+def _overview(file: BandFile, grid: GeoBox) -> int | None:
+    """The coarsest overview that is not coarser than a grid: a virtual warp reads none by itself."""
+    import rasterio
+
+    path = local_path(file.uri)
+    with reading(file.uri), gdal_settings(file.uri), rasterio.open(path) as opened:
+        shrink = min(ground_resolution(grid)) / max(ground_resolution(GeoBox.from_rio(opened)))
+        levels = [i for i, n in enumerate(opened.overviews(file.band)) if n <= shrink * 1.01]
+    return levels[-1] if levels else None
 
 
 def _computed(

@@ -25,7 +25,7 @@ from ..product import DOCUMENT
 from ..reflectance import QUANTIFICATION, Offset
 from ..sources import BandFile, SceneFiles, dataset_files, local_path, reading
 from ..storage import Folder, gdal_settings, split_file
-from .files import scene_bands, scl_file
+from .files import read_band, scene_bands, scl_file
 from .flags import Flag, contradiction, little_data, low_confidence, offset_doubt, seams
 from .layers import thin
 from .verdicts import THREADS, Verdict, _document, _read
@@ -343,7 +343,10 @@ def _add_scene(found: Look) -> None:
         found.gaps.append(f"scene: {_line(error)}")
         return
     try:
-        planes = [_plane(bands[name], found.grid, "average") for name in ("red", "green", "blue")]
+        planes = [
+            read_band(bands[name], found.grid, "average", overviews=True)
+            for name in ("red", "green", "blue")
+        ]
         found.rgb = _reflectance(planes, float(found.mask.properties.get("cleansat:offset", 0)))
     except Exception as error:
         found.gaps.append(f"true colour: {_line(error)}")
@@ -351,7 +354,9 @@ def _add_scene(found: Look) -> None:
         found.gaps.append("SCL: there is none with the scene")
         return
     try:
-        scl = _plane(bands["scl"], found.grid, "nearest")[0]
+        file = bands["scl"]
+        remote = "://" in local_path(file.uri) and not file.uri.lower().endswith(".jp2")
+        scl, _ = read_band(file, found.grid, "nearest", overviews=remote)
     except Exception as error:
         found.gaps.append(f"SCL: {_line(error)}")
         return
@@ -366,46 +371,7 @@ def _bands(found: Look) -> dict[str, BandFile]:
         bands = scene_bands(found.mask.properties, found.record)
         return bands | scl_file(bands, None)
     bands = scene.wanted(["red", "green", "blue"])
-    return bands | ({"scl": scene.wanted(["scl"])["scl"]} if _has_scl(scene) else {})
-
-
-def _has_scl(scene: SceneFiles) -> bool:
-    try:
-        scene.wanted(["scl"])
-    except CleansatError:
-        return False
-    return True
-
-
-def _plane(file: BandFile, grid: GeoBox, how: str) -> tuple[np.ndarray, float]:
-    """A band on a grid, and its value for no data."""
-    import rasterio
-    from rasterio.enums import Resampling
-    from rasterio.vrt import WarpedVRT
-
-    path = local_path(file.uri)
-    # Overviews of classes may lack what is small, and in JPEG 2000 they are mixtures that mean nothing.
-    whole = how == "nearest" and ("://" not in path or path.lower().endswith(".jp2"))
-    level = None if whole else _overview(file, path, grid)
-    options = {} if level is None else {"OVERVIEW_LEVEL": level}
-    height, width = grid.shape
-    with reading(file.uri), gdal_settings(file.uri), rasterio.open(path, **options) as opened:
-        nodata = next((n for n in (opened.nodata, file.nodata) if n is not None), 0)
-        with WarpedVRT(
-            opened, crs=str(grid.crs), transform=grid.affine, height=height, width=width,
-            resampling=Resampling[how], src_nodata=nodata, nodata=nodata,
-        ) as view:  # fmt: skip
-            return view.read(file.band), nodata
-
-
-def _overview(file: BandFile, path: str, grid: GeoBox) -> int | None:
-    """The coarsest overview that is not coarser than a grid: a virtual warp reads none by itself."""
-    import rasterio
-
-    with reading(file.uri), gdal_settings(file.uri), rasterio.open(path) as opened:
-        shrink = min(ground_resolution(grid)) / max(ground_resolution(GeoBox.from_rio(opened)))
-        levels = [i for i, n in enumerate(opened.overviews(file.band)) if n <= shrink * 1.01]
-    return levels[-1] if levels else None
+    return bands | ({"scl": scene.scl} if scene.scl else {})
 
 
 def _reflectance(planes: Sequence[tuple[np.ndarray, float]], offset: float) -> np.ndarray:
