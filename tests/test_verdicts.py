@@ -640,3 +640,9 @@ def test_a_thousand_masks_on_disk_are_read_in_a_moment(tmp_path: Path) -> None:
     assert not unread
     assert sum(state(each) == "rejected" for each in found.values()) == 100
     assert seconds < 2
+
+
+def test_a_path_that_is_not_there_is_no_question_for_a_datacube(tmp_path: Path) -> None:
+    said = CliRunner().invoke(main, ["review", "accept", str(tmp_path / "nowhere")])
+    assert said.exit_code == 1
+    assert f"no mask product in {tmp_path / 'nowhere'}; give the folder" in said.output

@@ -400,7 +400,7 @@ def _place(mask: Dataset | Path | str | UUID, dc: Datacube | None) -> tuple[Fold
 
 def is_place(text: str) -> bool:
     """Whether it is the path or URL of a mask, and not an id or a label."""
-    return "://" in text or text.endswith(DOCUMENT) or Path(text).exists()
+    return "/" in text or text.endswith(DOCUMENT) or Path(text).exists()
 
 
 def _at(place: Path | str) -> tuple[Folder, UUID]:
