@@ -31,6 +31,7 @@ from odc.geo.xr import wrap_xr
 from odc_cleansat import classify, get_model
 from odc_cleansat.engines import available_cpus, get_engine
 from odc_cleansat.grids import model_grid
+from odc_cleansat.models import Model
 from odc_cleansat.synthetic import SimulatedScene
 from odc_cleansat.windows import windows
 
@@ -54,10 +55,13 @@ def simulated(rows: int, columns: int, seed: int = 0) -> dict[str, np.ndarray]:
     return {band: np.concatenate(strips) for band, strips in found.items()}
 
 
-def scene_of(arrays: dict[str, np.ndarray], shift: float = 0) -> xr.Dataset:
-    """A scene at 30 m, moved by some metres so that other windows fall on it."""
+def scene_of(
+    arrays: dict[str, np.ndarray], share: float = 0, model: Model | None = None
+) -> xr.Dataset:
+    """A scene at 30 m, moved by a share of the stride so that other windows fall on it."""
     shape = next(iter(arrays.values())).shape
-    grid = GeoBox(shape, Affine(30, 0, ORIGIN[0] + shift, 0, -30, ORIGIN[1] - shift), "EPSG:32633")
+    down, right = (share * stride * 30 for stride in get_model(model).tiling.stride)
+    grid = GeoBox(shape, Affine(30, 0, ORIGIN[0] + right, 0, -30, ORIGIN[1] - down), "EPSG:32633")
     return xr.Dataset({band: wrap_xr(values, grid, nodata=0) for band, values in arrays.items()})
 
 
@@ -120,15 +124,22 @@ def on_arrays(size: int, rounds: int) -> dict[str, object]:
     }
 
 
-def seams(size: int) -> dict[str, float]:
-    """Percent of the pixels that change when the windows move by half a stride."""
-    model = get_model()
-    shift = model.stride // 2 * model.resolution
+def seams(sizes: tuple[int, int]) -> dict[str, float]:
+    """Percent of the pixels that change when the windows move by half a stride.
+
+    Scenes that would be one window are cut nevertheless.
+    """
+    default = get_model()
+    model = dataclasses.replace(default, tiling=dataclasses.replace(default.tiling, whole=0))
     found = {}
-    for seed in (0, 1):
-        arrays = simulated(size, size, seed)
-        a, b = (classify(scene_of(arrays, s), offset=OFFSET).ucl.values for s in (0, shift))
-        found[f"simulated {size}, seed {seed}"] = 100 * float(np.mean(a != b))
+    for size in sizes:
+        for seed in (0, 1):
+            arrays = simulated(size, size, seed)
+            a, b = (
+                classify(scene_of(arrays, share), model=model, offset=OFFSET).ucl.values
+                for share in (0, 1 / 2)
+            )
+            found[f"simulated {size}, seed {seed}"] = 100 * float(np.mean(a != b))
     return found | calgary_seams()
 
 
@@ -145,10 +156,9 @@ def calgary_seams() -> dict[str, float]:
         results = []
         for cut in (0, 1, 2, 3):
             # Four ways for the cuts between windows to fall on the scene.
-            shift = cut * model.stride // 4 * model.resolution
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                results.append(classify(scene_of(arrays, shift), model=model).ucl.values)
+                results.append(classify(scene_of(arrays, cut / 4), model=model).ucl.values)
         pairs = [(0, 2), (1, 3)]
         found[f"calgary {date.name}"] = 100 * float(
             np.mean([np.mean(results[i] != results[j]) for i, j in pairs])
@@ -189,7 +199,7 @@ def bare_inference(shape: tuple[int, int], resolution: float) -> Callable[[], No
     model = get_model()
     grid = GeoBox(shape, Affine(resolution, 0, ORIGIN[0], 0, -resolution, ORIGIN[1]), "EPSG:32633")
     _, scene = model_grid(grid, model.resolution)
-    shapes = [w.box.shape for w in windows(scene, scene, model.stride, model.overlap)]
+    shapes = [w.box.shape for w in windows(scene, scene, model.tiling)]
     batches = [
         np.random.default_rng(0).random((1, 6, h + -h % 32, w + -w % 32), dtype="float32")
         for h, w in shapes
@@ -286,7 +296,7 @@ def main() -> None:
             on_files("tile at 30 m", (tile, tile), 30, options.rounds),
             on_files("200 km2 at 20 m", (707, 707), 20, options.rounds),
         ],
-        "seams": seams(size),
+        "seams": seams((size, tile)),
     }
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "bench.json").write_text(json.dumps(report, indent=2) + "\n")

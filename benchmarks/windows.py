@@ -17,17 +17,18 @@ from bench import BANDS, OFFSET, scene_of, simulated
 from odc_cleansat import classify, get_model
 from odc_cleansat.grids import model_grid
 from odc_cleansat.models import Model
-from odc_cleansat.windows import windows
+from odc_cleansat.windows import Tiling, windows
 
 CHOICES = [
-    (192, 64),
-    (384, 128),
-    (448, 192),
-    (512, 256),
-    (768, 256),
-    (896, 128),
-    (896, 160),
-    (896, 192),
+    ((192, 192), 64),
+    ((384, 384), 128),
+    ((448, 448), 192),
+    ((512, 512), 256),
+    ((768, 768), 256),
+    ((896, 896), 128),
+    ((896, 896), 192),
+    ((896, 1920), 128),
+    ((896, 1920), 192),
 ]
 
 
@@ -44,9 +45,9 @@ def real_scenes() -> list[tuple[dict[str, np.ndarray], np.ndarray | None]]:
 
 def change(arrays: dict[str, np.ndarray], model: Model, offset: float) -> float:
     """Percent of the pixels that a shift changes."""
-    shift = model.stride // 2 * model.resolution
     a, b = (
-        classify(scene_of(arrays, s), model=model, offset=offset).ucl.values for s in (0, shift)
+        classify(scene_of(arrays, share, model), model=model, offset=offset).ucl.values
+        for share in (0, 1 / 2)
     )
     return 100 * float(np.mean(a != b))
 
@@ -55,7 +56,7 @@ def cost(arrays: dict[str, np.ndarray], model: Model) -> float:
     """Pixels given to the network over pixels of the scene."""
     grid = scene_of(arrays).odc.geobox
     _, scene = model_grid(grid, model.resolution)
-    found = windows(scene, scene, model.stride, model.overlap)
+    found = windows(scene, scene, model.tiling)
     return sum(int(np.prod(w.box.shape)) for w in found) / int(np.prod(grid.shape))
 
 
@@ -77,12 +78,12 @@ def main() -> None:
     print("| stride | overlap | cost at 2048 | simulated | Calgary | worst date | shadow IoU |")
     print("|---|---|---|---|---|---|---|")
     for stride, overlap in CHOICES:
-        how = {"stride": stride, "overlap": overlap}
-        a, b = dataclasses.replace(six, **how), dataclasses.replace(four, **how)
+        tiling = Tiling(stride, overlap, whole=0)
+        a, b = (dataclasses.replace(each, tiling=tiling) for each in (six, four))
         simulated_change = np.mean([change(arrays, a, OFFSET) for arrays in made])
         dates = [change(arrays, b, 0) for arrays, _ in real] or [float("nan")]
         print(
-            f"| {stride} | {overlap} | {cost(made[0], a):.2f} | {simulated_change:.2f} | "
+            f"| {stride[0]} x {stride[1]} | {overlap} | {cost(made[0], a):.2f} | {simulated_change:.2f} | "
             f"{np.mean(dates):.2f} | {max(dates):.2f} | {shadow(real, b):.3f} |",
             flush=True,
         )

@@ -393,7 +393,7 @@ def plan(
         scene.top + rows.start, scene.top + rows.stop,
         scene.left + columns.start, scene.left + columns.stop,
     )  # fmt: skip
-    found = windows(scene, box, model.stride, model.overlap)
+    found = windows(scene, box, model.tiling)
     return (box, box_geobox(box, crs, model.resolution)), [
         (window, box_geobox(window.box, crs, model.resolution)) for window in found
     ]

@@ -217,7 +217,7 @@ def _in_parts(run: Callable[[np.ndarray], np.ndarray], batch: np.ndarray) -> np.
             height, width = batch.shape[2:]
             raise EngineError(
                 f"memory does not suffice for a window of {height} x {width} pixels; "
-                "free some, or use a model with a smaller stride."
+                "free some, or use a model whose tiling is finer."
             ) from error
     middle = len(batch) // 2
     return np.concatenate([_in_parts(run, batch[:middle]), _in_parts(run, batch[middle:])])

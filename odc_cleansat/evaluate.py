@@ -149,8 +149,8 @@ def seams(scene: xr.Dataset, *, model: str | Model | None = None, **how: Any) ->
         raise SceneError(
             "seams are measured on scenes in a UTM zone; reproject the scene to its own."
         )
-    shift = chosen.stride // 2 * chosen.resolution
+    down, right = (stride // 2 * chosen.resolution for stride in chosen.tiling.stride)
     y, x = grid.dimensions
-    moved = scene.assign_coords({x: scene[x] + shift, y: scene[y] - shift})
+    moved = scene.assign_coords({x: scene[x] + right, y: scene[y] - down})
     first, second = (classify(each, model=chosen, **how).ucl.values for each in (scene, moved))
     return Confusion.of(first, second).changed

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .classes import CloudClass
 from .errors import ModelError, SceneError
 from .reflectance import find_bands
+from .windows import DEFAULT, Tiling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,15 +62,19 @@ class Model:
     citation: str
     """Who made it, and where it is described."""
 
-    stride: int = 896
-    """Distance between cuts of the model grid, pixels; stride + overlap is a multiple of 32."""
-
-    overlap: int = 128
-    """Pixels shared by neighbouring windows, over which their answers are blended."""
+    tiling: Tiling = DEFAULT
+    """How scenes are cut into windows."""
 
     def parameters(self) -> dict[str, Any]:
         """Everything besides the weights that decides a class; part of a mask's identity."""
-        return {"resolution": self.resolution, "stride": self.stride, "overlap": self.overlap}
+        tiling = asdict(self.tiling)
+        return {"resolution": self.resolution, **tiling, "stride": [*self.tiling.stride]}
+
+    def with_parameters(self, parameters: Mapping[str, Any]) -> Model:
+        """The same weights under other :meth:`parameters`, such as those a mask was made with."""
+        down, across = parameters["stride"]
+        tiling = Tiling((down, across), parameters["overlap"], parameters["whole"])
+        return replace(self, resolution=float(parameters["resolution"]), tiling=tiling)
 
 
 _CITATION = (

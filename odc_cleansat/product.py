@@ -486,7 +486,7 @@ def _use_extensions(item: Item) -> None:
 
 def _model_properties(model: Model, classes: list[dict[str, Any]]) -> dict[str, Any]:
     """What STAC's machine-learning-model extension says of a network."""
-    height = width = model.stride + model.overlap
+    height, width = (stride + model.tiling.overlap for stride in model.tiling.stride)
     channels, count = len(model.bands), len(model.classes)
     return {
         "mlm:name": model.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -370,8 +370,7 @@ def _made_again(product: _Product) -> tuple[np.ndarray, dict[str, str]]:
         model = get_model(record["model"]["name"])
         if model.sha256 != record["model"]["sha256"]:
             raise _Unknown(f"the weights of {model.name} here are not those of the product")
-        numbers = {name: record["algorithm"][name] for name in model.parameters()}
-        model = replace(model, **numbers)
+        model = model.with_parameters(record["algorithm"])
         try:
             engine = get_engine(model, wanted["name"], wanted["precision"])
         except ModelError:  # not on this processor

@@ -3,7 +3,8 @@
 The model grid is cut into cells at whole multiples of a stride, counted from the origin of the
 coordinate system and not from the array at hand. A window is a cell with half the overlap on each
 side. So a pixel is seen in the same windows whatever part of a scene is asked for. A cut less than
-half a stride from the scene's edge is left out: a narrow window there would lack context.
+half a stride from the scene's edge is left out: a narrow window there would lack context. A scene
+small enough for one window is not cut at all.
 """
 
 from __future__ import annotations
@@ -106,13 +107,42 @@ class Window:
         return Box(self.rows.start, self.rows.stop, self.columns.start, self.columns.stop)
 
 
-def windows(scene: Box, area: Box, stride: int, overlap: int) -> list[Window]:
+@dataclass(frozen=True)
+class Tiling:
+    """How scenes are cut into windows."""
+
+    stride: tuple[int, int] = (896, 1920)
+    """Distance between cuts of the model grid down and across, pixels; plus the overlap a multiple of 32."""
+
+    overlap: int = 128
+    """Pixels shared by neighbouring windows, over which their answers are blended."""
+
+    whole: int = 2048 * 2048
+    """A scene of at most so many pixels of the model grid is not cut: it is one window."""
+
+    def spans(self, scene: Box) -> tuple[list[Span], list[Span]]:
+        """The windows of a scene along y and along x."""
+        rows, columns = (scene.top, scene.bottom), (scene.left, scene.right)
+        if scene.shape[0] * scene.shape[1] <= self.whole:
+            return [Span(*rows, 0, 0)], [Span(*columns, 0, 0)]
+        return (
+            spans(*rows, self.stride[0], self.overlap),
+            spans(*columns, self.stride[1], self.overlap),
+        )
+
+
+DEFAULT = Tiling()
+"""Chosen by measurement; see docs/measurements.md."""
+
+
+def windows(scene: Box, area: Box, tiling: Tiling) -> list[Window]:
     """The windows of a scene that touch an area of it, row by row."""
+    rows, columns = tiling.spans(scene)
     return [
         Window(row, column)
-        for row in spans(scene.top, scene.bottom, stride, overlap)
+        for row in rows
         if row.start < area.bottom and row.stop > area.top
-        for column in spans(scene.left, scene.right, stride, overlap)
+        for column in columns
         if column.start < area.right and column.stop > area.left
     ]
 

@@ -18,10 +18,11 @@ from odc.geo.xr import wrap_xr
 from odc_cleansat import CloudClass, classify, get_model
 from odc_cleansat.errors import ModelError, SceneError
 from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.windows import Tiling
 
 SIX = ["B02", "B03", "B04", "B08", "B11", "B12"]
 # Small windows, so that a small scene has many and areas cut through them.
-MODEL = dataclasses.replace(get_model(), stride=96, overlap=32)
+MODEL = dataclasses.replace(get_model(), tiling=Tiling((96, 96), 32, whole=0))
 HOW = {"model": MODEL, "offset": -1000, "precision": "f32"}
 
 

@@ -37,6 +37,7 @@ from odc_cleansat.review.flags import (
 from odc_cleansat.review.layers import thin
 from odc_cleansat.review.look import Mask, hot_spots, look, masks_at, thinned
 from odc_cleansat.review.page import _bound, _pictures, _shrunk, _side
+from odc_cleansat.windows import Tiling
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -162,7 +163,7 @@ def blobs(shape: tuple[int, int], seed: int) -> np.ndarray:
     return codes
 
 
-MODEL = replace(get_model(None), stride=448, overlap=64)
+MODEL = replace(get_model(None), tiling=Tiling((448, 448), 64, whole=0))
 """Its windows are half as large, so that a small mask has several."""
 
 

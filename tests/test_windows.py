@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odc_cleansat.windows import Box, blend, grid_box, prepare, spans, windows
+from odc_cleansat.windows import Box, Tiling, blend, grid_box, prepare, spans, windows
 
 STRIDE, OVERLAP = 64, 16
 
@@ -33,6 +33,13 @@ def test_windows_do_not_depend_on_where_the_scene_ends(start: int, length: int, 
     shorter = set(spans(start, start + length - cut, STRIDE, OVERLAP))
     inside = {s for s in shorter if s.stop < start + length - cut - STRIDE}
     assert inside <= whole
+
+
+def test_a_small_scene_is_one_window() -> None:
+    tiling = Tiling((64, 64), 16, whole=150 * 100)
+    small, large = Box(-20, 130, 30, 130), Box(-20, 131, 30, 130)
+    assert [w.box for w in windows(small, Box(0, 1, 50, 51), tiling)] == [small]
+    assert len(windows(large, large, tiling)) == 4
 
 
 def pointwise(batch: np.ndarray) -> np.ndarray:
@@ -61,7 +68,7 @@ def run(
         batch = prepare(values[:, rows, box.left - scene.left : box.right - scene.left])
         return None if batch is None else network(batch)[0, :, : box.shape[0], : box.shape[1]]
 
-    found = windows(scene, area, STRIDE, OVERLAP)
+    found = windows(scene, area, Tiling((STRIDE, STRIDE), OVERLAP, whole=0))
     return blend(area, [(w, answer(w.box)) for w in found], classes)
 
 

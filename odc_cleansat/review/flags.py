@@ -14,7 +14,7 @@ from ..classes import CONFIDENCE_NODATA, CloudClass
 from ..grids import model_grid
 from ..models import Model
 from ..reflectance import Offset, OffsetCheck
-from ..windows import Span, spans
+from ..windows import Span
 
 NEARLY_ALL, NEARLY_NONE = 90.0, 10.0
 """Percent of cloud: at least the first by one of UCL and SCL and at most the second by the other is a contradiction."""
@@ -134,8 +134,7 @@ def seams(codes: np.ndarray, grid: GeoBox, model: Model) -> Flag | None:
     crs, box = model_grid(grid, model.resolution)
     if crs != grid.crs or not grid.axis_aligned:
         return None
-    rows = spans(box.top, box.bottom, model.stride, model.overlap)
-    columns = spans(box.left, box.right, model.stride, model.overlap)
+    rows, columns = model.tiling.spans(box)
     scale = model.resolution
     xs = [_pixels(each, scale, grid.affine.c, grid.affine.a) for each in columns]
     ys = [_pixels(each, -scale, grid.affine.f, grid.affine.e) for each in rows]
