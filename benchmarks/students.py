@@ -1,0 +1,269 @@
+"""A distilled model beside its teachers: `python benchmarks/students.py unet-mobilenetv2-l2a --docs docs/training.md`.
+
+Takes names of models, or paths of model documents, and judges each and the teacher of its bands on what the
+recipe holds out, on simulated scenes that neither has seen, on labels, and by speed. The real scenes are not
+part of the project (../shared/data).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import rioxarray
+import xarray as xr
+from evaluation import fill
+
+from odc_cleansat import CloudClass, classify, get_model
+from odc_cleansat.engines import get_engine
+from odc_cleansat.evaluate import MAPPINGS, Confusion, Question, three_classes
+from odc_cleansat.evaluating.report import markdown_table, score
+from odc_cleansat.models import Model, read_model, weights_path
+from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.training import read_recipe
+from odc_cleansat.training.data import gather
+from odc_cleansat.training.patches import Patch
+from odc_cleansat.training.recipe import Recipe
+from odc_cleansat.windows import prepare
+
+ROOT = Path(__file__).parents[1]
+SEEDS = range(300, 306)
+SHOWN = (CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.SHADOW)
+Pair = tuple[Model, Model]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="+", help="names, or paths of documents")
+    parser.add_argument("--recipe", type=Path, default=ROOT / "training/unet-mobilenetv2-l2a.yaml")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--size", type=int, default=2048, help="side of the array for speed")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--docs", type=Path, help="write the tables into this page")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    recipe = read_recipe(options.recipe)
+    pairs = [(student, teacher_of(student, recipe)) for student in map(model_of, options.models)]
+    tables = {"students-truth": truth(pairs)}
+    if options.data.is_dir():
+        groups = gather(recipe, options.data).held_out
+        tables["students-agreement"], tables["students-confusion"] = agreement(
+            pairs, groups, recipe
+        )
+        tables["students-calgary"] = calgary(pairs, options.data / "calgary")
+        tables["students-oncloudn"] = oncloudn(pairs, options.data / "oncloudn" / "chip_3")
+    # At the end, when the models have been compiled and are in the cache.
+    tables["students-speed"] = speed(pairs, options.size, options.rounds)
+    for name, lines in tables.items():
+        print(f"\n{name}\n", *lines, sep="\n")
+    if options.docs:
+        fill(options.docs, tables)
+
+
+def model_of(text: str) -> Model:
+    return read_model(text) if text.endswith(".yaml") else get_model(text)
+
+
+def teacher_of(student: Model, recipe: Recipe) -> Model:
+    return recipe.teachers[student.level, len(student.bands)]
+
+
+def distinct(pairs: Iterable[Pair]) -> list[Model]:
+    """Each teacher with its students behind it, none twice."""
+    return list(dict.fromkeys(m for student, teacher in pairs for m in (teacher, student)))
+
+
+# --- against the teacher --------------------------------------------------------------
+
+
+def codes(model: Model, patch: Patch) -> np.ndarray | None:
+    """Classes at the model's resolution, nodata 0; None without data."""
+    pixels = patch.at(model.resolution)
+    batch = prepare(pixels)
+    if batch is None:
+        return None
+    valid = np.isfinite(pixels).all(axis=0)
+    best = get_engine(model)(batch)[0].argmax(axis=0)[: valid.shape[0], : valid.shape[1]]
+    found = np.array(model.classes, dtype="uint8")[best]
+    return np.where(valid, found, np.uint8(0))
+
+
+def agreement(
+    pairs: list[Pair], groups: dict[str, list[Patch]], recipe: Recipe
+) -> tuple[list[str], list[str]]:
+    """On each group that is held out; the teacher is that of the patches' own level."""
+    rows = [["held out", "patches", "bands", "student", "agreement", "cloud F1", "shadow F1"]]
+    matrices = [["held out", "student", "teacher says", *(f"student: {c.label}" for c in SHOWN)]]
+    for name, patches in groups.items():
+        count = len(patches[0].bands)
+        for student, _ in pairs:
+            teacher = recipe.teachers.get((patches[0].level, len(student.bands)))
+            if len(student.bands) != count or teacher is None:
+                continue
+            found = sum((compared(teacher, student, p) for p in patches), Confusion.zero())
+            f1 = [score(found.scores(q)["f1"]) for q in (Question.CLOUD, Question.SHADOW)]
+            agreed = f"{100 * (1 - found.changed):.2f} %"
+            rows.append([name, str(len(patches)), str(count), student.name, agreed, *f1])
+            matrices += [
+                [name, student.name, cls.label, *shares(found.matrix[cls], found.pixels)]
+                for cls in SHOWN
+            ]
+    return markdown_table(rows), markdown_table(matrices)
+
+
+def compared(teacher: Model, student: Model, patch: Patch) -> Confusion:
+    first, second = codes(teacher, patch), codes(student, patch)
+    return Confusion.zero() if first is None or second is None else Confusion.of(first, second)
+
+
+def shares(row: np.ndarray, total: int) -> list[str]:
+    return [f"{100 * row[each] / total:.2f} %" for each in SHOWN]
+
+
+# --- against truth and labels ---------------------------------------------------------
+
+
+def truth(pairs: list[Pair]) -> list[str]:
+    """Simulated scenes of 12 km at 30 m, with seeds that were not trained on."""
+    counts = {model: Confusion.zero() for model in distinct(pairs)}
+    for seed in SEEDS:
+        cover = 0.1 + 0.05 * (seed % 8)
+        scene = SimulatedScene(seed=seed, cloud_cover=cover).to_xarray(30).isel(time=0)
+        for model in counts:
+            found = classify(scene, model=model, offset=-1000).ucl.values
+            counts[model] += Confusion.of(scene.truth.values, three_classes(found))
+    rows = [
+        [
+            "model",
+            "cloud recall",
+            "cloud precision",
+            "cloud F1",
+            "shadow recall",
+            "shadow precision",
+            "shadow F1",
+        ]
+    ]
+    for model, found in counts.items():
+        values = [found.scores(q) for q in (Question.CLOUD, Question.SHADOW)]
+        rows.append(
+            [model.name, *(score(v[m]) for v in values for m in ("recall", "precision", "f1"))]
+        )
+    return markdown_table(rows)
+
+
+def calgary(pairs: list[Pair], folder: Path) -> list[str]:
+    """Shadow over farmland, four bands, by date and pooled."""
+    rows = [["date", "model", "recall", "precision", "F1", "IoU"]]
+    models = [model for model in distinct(pairs) if len(model.bands) == 4]
+    pooled = {model: Confusion.zero() for model in models}
+    for date in sorted(path.parent for path in folder.glob("*/shadow_label.tif")):
+        for model in models:
+            found = on_label(date, date / "shadow_label.tif", "shadow-label", model)
+            pooled[model] += found
+            rows.append([date.name, model.name, *shadow_scores(found)])
+    rows += [["all", model.name, *shadow_scores(found)] for model, found in pooled.items()]
+    return markdown_table(rows)
+
+
+def shadow_scores(found: Confusion) -> list[str]:
+    values = found.scores(Question.SHADOW)
+    return [score(values[name]) for name in ("recall", "precision", "f1", "iou")]
+
+
+def oncloudn(pairs: list[Pair], folder: Path) -> list[str]:
+    """Cloud on a chip of 5 km, four bands."""
+    rows = [["model", "cloud recall", "cloud precision", "cloud F1", "cloud IoU"]]
+    for model in distinct(pairs):
+        if len(model.bands) == 4 and folder.is_dir():
+            values = on_label(folder, folder / "label.tif", "on-cloud-n", model).scores(
+                Question.CLOUD
+            )
+            rows.append(
+                [model.name, *(score(values[m]) for m in ("recall", "precision", "f1", "iou"))]
+            )
+    return markdown_table(rows)
+
+
+def on_label(folder: Path, label: Path, mapping: str, model: Model) -> Confusion:
+    scene = {
+        name: rioxarray.open_rasterio(folder / f"{name}.tif").squeeze("band", drop=True)
+        for name in ("B02", "B03", "B04", "B08")
+    }
+    found = classify(xr.Dataset(scene), model=model, offset=0).ucl.values
+    with rasterio.open(label) as file:
+        truth = MAPPINGS[mapping].apply(file.read(1))
+    return Confusion.of(truth, three_classes(found))
+
+
+# --- cost -----------------------------------------------------------------------------
+
+
+def speed(pairs: list[Pair], size: int, rounds: int) -> list[str]:
+    """The networks alone, taking turns on one array, on the default engine; and what they take to load."""
+    rng = np.random.default_rng(0)
+    models = distinct(pairs)
+    batches = {
+        count: rng.uniform(0.02, 0.5, (1, count, size, size)).astype("float32")
+        for count in {len(model.bands) for model in models}
+    }
+    runs: dict[Model, Callable[[], object]] = {
+        model: (lambda m=model: get_engine(m)(batches[len(m.bands)])) for model in models
+    }
+    seconds: dict[Model, list[float]] = {model: [] for model in models}
+    for turn in range(rounds + 1):
+        for model, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if turn:  # the first also loads
+                seconds[model].append(time.perf_counter() - start)
+            print(
+                f"  {model.name}: {time.perf_counter() - start:.2f} s", file=sys.stderr, flush=True
+            )
+    median = {model: statistics.median(times) for model, times in seconds.items()}
+    teachers = dict(pairs)
+    rows = [
+        ["model", "engine", "Mpx/s", "times the teacher", "weights, MB", "load from the cache, s"]
+    ]
+    for model in models:
+        engine = get_engine(model)
+        times = f"{median[teachers[model]] / median[model]:.2f}" if model in teachers else ""
+        rows.append(
+            [
+                model.name,
+                f"{engine.name}, {engine.precision}",
+                f"{size**2 / median[model] / 1e6:.2f}",
+                times,
+                f"{weights_path(model).stat().st_size / 1e6:.1f}",
+                f"{loading(model):.2f}",
+            ]
+        )
+    return markdown_table(rows)
+
+
+def loading(model: Model) -> float:
+    """Seconds from the start of Python's imports to an engine that is ready, in fresh processes; median."""
+    path = next(
+        (p for p in map(Path, sys.argv[1:]) if p.suffix == ".yaml" and p.stem == model.name), None
+    )
+    read = f"read_model({str(path)!r})" if path else f"get_model({model.name!r})"
+    program = (
+        "import time; start = time.perf_counter()\n"
+        "from odc_cleansat.models import get_model, read_model\n"
+        "from odc_cleansat.engines import get_engine\n"
+        f"get_engine({read}); print(time.perf_counter() - start)"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(3)]
+    return statistics.median(float(each.stdout) for each in runs)
+
+
+if __name__ == "__main__":
+    main()

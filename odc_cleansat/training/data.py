@@ -1,0 +1,273 @@
+"""Where patches come from, and how a recipe's patches are gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import SceneError
+from ..reflectance import QUANTIFICATION
+from .labels import available, read_labels, read_scene
+from .patches import Patch, hold_out, read_archive
+from .truths import SIMULATED, truth_of
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
+
+FINEST = 0.5
+"""Labelled patches are kept at this share of the model's resolution: tiles are hardly ever finer."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Some of the data of a recipe."""
+
+    name: str = ""
+    """Of the group that it forms where it is held out."""
+
+    origin: str = ""
+    """Who published it, and where."""
+
+    licence: str = ""
+    """SPDX identifier, or what is known of it."""
+
+    note: str = ""
+    """What else to know."""
+
+    def read(self, folder: Path, recipe: Recipe) -> list[Patch]:
+        """Its patches, as they are; paths are relative to the folder.
+
+        Raises
+        ------
+        SceneError
+            If there are none, or they cannot be read.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Archive(Source):
+    """``.npz`` files of patches without labels; see :func:`~odc_cleansat.training.patches.read_archive`."""
+
+    archive: str = ""
+    """Path or pattern."""
+
+    def read(self, folder: Path, recipe: Recipe) -> list[Patch]:
+        """See :meth:`Source.read`."""
+        paths = _matching(folder, self.archive)
+        return [patch for path in paths for patch in read_archive(path, recipe.bands)]
+
+    def __str__(self) -> str:
+        return self.archive
+
+
+@dataclass(frozen=True)
+class Labels(Source):
+    """Patches with labels; see :func:`~odc_cleansat.training.labels.read_labels`."""
+
+    labels: str = ""
+    """Folder."""
+
+    layout: str = ""
+    """``cloudsen12`` or ``on-cloud-n``."""
+
+    level: str = "L2A"
+    """Which level to read, or what the files are."""
+
+    offset: int = 0
+    """Of the digital numbers."""
+
+    def read(self, folder: Path, recipe: Recipe) -> list[Patch]:
+        """See :meth:`Source.read`."""
+        return read_labels(
+            folder / self.labels, self.layout, recipe.bands,
+            level=self.level, resolution=FINEST * recipe.resolution, offset=self.offset,
+        )  # fmt: skip
+
+    def __str__(self) -> str:
+        return self.labels
+
+
+@dataclass(frozen=True)
+class Scenes(Source):
+    """Scenes without labels: folders with one file for each band, or files of several bands."""
+
+    scenes: str = ""
+    """Path or pattern of folders or files."""
+
+    bands: tuple[str, ...] = ()
+    """What the bands of a file of several are."""
+
+    level: str = "L2A"
+    """What they are."""
+
+    resolution: float | None = None
+    """Metres; by default what their coordinates say."""
+
+    offset: int = 0
+    """Of the digital numbers."""
+
+    def read(self, folder: Path, recipe: Recipe) -> list[Patch]:
+        """See :meth:`Source.read`."""
+        found = []
+        for path in _matching(folder, self.scenes):
+            if path.is_file() and not self.bands:
+                raise SceneError(f"{path} is a file of several bands; say its bands in the recipe.")
+            files = path if path.is_dir() else {b: (path, i) for i, b in enumerate(self.bands, 1)}
+            site = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+            how = {"level": self.level, "site": site}
+            found.append(
+                read_scene(
+                    files, recipe.bands, **how, resolution=self.resolution, offset=self.offset
+                )
+            )
+        return found
+
+    def __str__(self) -> str:
+        return self.scenes
+
+
+@dataclass(frozen=True)
+class Simulated(Source):
+    """Simulated scenes: farmland, towns and water at the model's resolution, with clouds of known truth."""
+
+    simulated: tuple[int, ...] = ()
+    """Their seeds."""
+
+    size: int = 640
+    """Side, pixels; a multiple of 2."""
+
+    truth: bool = True
+    """Whether to learn from their truth, and not from the teacher alone."""
+
+    def read(self, folder: Path, recipe: Recipe) -> list[Patch]:
+        """See :meth:`Source.read`."""
+        return [simulate(seed, self.size, recipe, self.truth) for seed in self.simulated]
+
+    def __str__(self) -> str:
+        first, last = self.simulated[0], self.simulated[-1]
+        if self.simulated == (*range(first, last + 1),) and last > first + 1:
+            return f"simulated scenes {first} to {last}"
+        return f"simulated scenes {', '.join(map(str, self.simulated))}"
+
+
+def simulate(seed: int, size: int, recipe: Recipe, truth: bool = True) -> Patch:
+    """A simulated scene at the model's resolution, 10, 20 or 30 m."""
+    from ..synthetic import SimulatedScene
+
+    metres = recipe.resolution
+    if metres not in (10, 20, 30):
+        raise SceneError(f"there are simulated scenes at 10, 20 and 30 m, not at {metres:g} m.")
+    factor = round(metres / 10)
+    scene = SimulatedScene(shape=(factor * size, factor * size), seed=seed)
+    layers = scene.to_xarray(round(metres)).isel(time=0)
+    names = available(layers, recipe.bands)
+    values = np.stack([layers[name].values for name in names.values()]).astype("float32")
+    label = truth_of(layers["truth"].values, SIMULATED) if truth else None
+    pixels = (values + np.float32(scene.offset)) / QUANTIFICATION
+    return Patch(pixels, tuple(names), metres, "L2A", f"simulated {seed}", truth=label)
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    if Path(pattern).is_absolute():
+        folder, pattern = Path(Path(pattern).anchor), str(Path(pattern).relative_to("/"))
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise SceneError(f"there is no {folder / pattern}; --data names the folder where it is.")
+    return found
+
+
+# --- together -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a recipe has to learn from and to judge by."""
+
+    train: list[Patch]
+    """Never of a site that is held out."""
+
+    held_out: dict[str, list[Patch]]
+    """By group."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    """Patches of each source, held out or not."""
+
+    unused: int = 0
+    """Patches that lack bands."""
+
+
+def gather(recipe: Recipe, folder: Path, say: Callable[[str], None] = lambda _: None) -> Material:
+    """Read the data of a recipe, and part what is held out from the rest.
+
+    A patch is used with all of the recipe's bands, or with its first few. L1C patches are used twice if the
+    recipe has a typical haze: as they are, and as L2A with that taken off.
+
+    Raises
+    ------
+    SceneError
+        If files are missing or cannot be read, or a site to be held out is not there.
+    """
+    real: list[Patch] = []
+    simulated: list[Patch] = []
+    counts, unused = {}, 0
+    for source in recipe.data:
+        say(f"  {source}")
+        found = source.read(folder, recipe)
+        usable = usable_bands(found, recipe)
+        counts[str(source)] = len(usable)
+        unused += len(found) - len(usable)
+        (simulated if isinstance(source, Simulated) else real).extend(usable)
+    train, held = hold_out(real, recipe.held_out.sites, recipe.held_out.share)
+    groups = {level.lower(): [p for p in held if p.level == level] for level in ("L2A", "L1C")}
+    if recipe.haze:
+        train += [p.at_surface(recipe.haze_of) for p in train if p.level == "L1C"]
+        groups["l1c-surface"] = [p.at_surface(recipe.haze_of) for p in groups["l1c"]]
+    sites = {patch.site for patch in (*train, *simulated)}
+    for source in recipe.held_out.data:
+        say(f"  {source}, held out")
+        found = usable_bands(source.read(folder, recipe), recipe)
+        if both := {patch.site for patch in found} & sites:
+            raise SceneError(
+                f"{', '.join(sorted(both))}: held out, and among the data to train on."
+            )
+        groups.setdefault(source.name, []).extend(found)
+    return Material(train + simulated, by_bands(groups, recipe), counts, unused)
+
+
+def usable_bands(patches: Sequence[Patch], recipe: Recipe) -> list[Patch]:
+    """Those that have all of the recipe's bands, or the first few and are cut to them."""
+    found = []
+    for patch in patches:
+        for bands in (recipe.bands, recipe.bands[: recipe.few]):
+            if patch.bands[: len(bands)] == bands:
+                found.append(patch if patch.bands == bands else patch.with_bands(bands))
+                break
+    return found
+
+
+def by_bands(groups: dict[str, list[Patch]], recipe: Recipe) -> dict[str, list[Patch]]:
+    """Each group as it is, and with the first few bands only; named like ``l2a-6`` and ``l2a-4``."""
+    full, few = recipe.bands, recipe.bands[: recipe.few]
+    found = {}
+    for name, patches in groups.items():
+        found[f"{name}-{len(full)}"] = [p for p in patches if p.bands == full]
+        if few != full:
+            found[f"{name}-{len(few)}"] = [p.with_bands(few) for p in patches]
+    return {name: patches for name, patches in found.items() if patches}
+
+
+def statistics(patches: Sequence[Patch], bands: tuple[str, ...]) -> tuple[tuple[float, ...], ...]:
+    """Mean and standard deviation of reflectance for each band, over all patches that have it."""
+    means, deviations = [], []
+    for i in range(len(bands)):
+        values = np.concatenate(
+            [p.pixels[i, ::4, ::4].astype("float64").ravel() for p in patches if len(p.bands) > i]
+        )
+        means.append(round(float(np.nanmean(values)), 6))
+        deviations.append(round(float(np.nanstd(values)), 6))
+    return tuple(means), tuple(deviations)

@@ -1,0 +1,162 @@
+"""Patches: pieces of real scenes to train on, and which of them are kept for judging."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from ..errors import SceneError
+from ..reflectance import QUANTIFICATION, find_bands
+
+LEVELS = ("L1C", "L2A")
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """A square of a scene, as it was recorded."""
+
+    pixels: np.ndarray
+    """``(C, H, W)`` reflectance, float32 or, to save memory, float16; NaN where there is none."""
+
+    bands: tuple[str, ...]
+    """Canonical names of the C bands."""
+
+    resolution: float
+    """Ground sampling, metres."""
+
+    level: str
+    """``L1C``, top of the atmosphere, or ``L2A``, the surface."""
+
+    site: str
+    """Where it is. Patches of one site look alike, so sites are held out whole."""
+
+    weight: float = 1.0
+    """How often it is drawn, among the patches of its site."""
+
+    truth: np.ndarray | None = None
+    """``(H, W)`` uint8, what a label says (:mod:`~odc_cleansat.training.truths`); None without a label."""
+
+    def at(self, resolution: float) -> np.ndarray:
+        """Its pixels at another resolution, ``(C, h, w)`` float32: averaged, or interpolated if finer."""
+        pixels = self.pixels.astype("float32", copy=False)
+        factor = self.resolution / resolution
+        if abs(factor - 1) < 0.02:
+            return pixels
+        if (whole := round(1 / factor)) > 1 and abs(whole * factor - 1) < 0.02:
+            return _averaged(pixels, whole)
+        blurred = pixels
+        if factor < 1:
+            blurred = ndimage.uniform_filter(blurred, (0, 1 / factor, 1 / factor), mode="nearest")
+        zoom = [1, *(round(side * factor) / side for side in pixels.shape[1:])]
+        found: np.ndarray = ndimage.zoom(blurred, zoom, order=1, mode="nearest", grid_mode=True)
+        return found
+
+    def truth_on(self, shape: tuple[int, int]) -> np.ndarray:
+        """What its label says on a grid of so many pixels over the same ground, uint8: of the nearest."""
+        if self.truth is None:
+            return np.zeros(shape, dtype="uint8")
+        rows, columns = map(_nearest, shape, self.truth.shape)
+        found: np.ndarray = self.truth[np.ix_(rows, columns)]
+        return found
+
+    def resampled(self, resolution: float) -> Patch:
+        """The same at another resolution."""
+        pixels = self.at(resolution)
+        truth = None if self.truth is None else self.truth_on((pixels.shape[1], pixels.shape[2]))
+        return replace(self, pixels=pixels, truth=truth, resolution=resolution)
+
+    def with_bands(self, bands: tuple[str, ...]) -> Patch:
+        """The same with the first of its bands only."""
+        return replace(self, pixels=self.pixels[: len(bands)], bands=bands)
+
+    def at_surface(self, haze: Mapping[str, float]) -> Patch:
+        """As L2A, the reflectance that an atmosphere adds to each band taken off."""
+        added = np.array([haze.get(band, 0) for band in self.bands], dtype="float32")
+        return replace(self, pixels=self.pixels - added[:, None, None], level="L2A")
+
+
+def _nearest(count: int, side: int) -> np.ndarray:
+    """Which of `side` pixels lie at the centres of `count` that cover them."""
+    found: np.ndarray = ((np.arange(count) + 0.5) * side / count).astype("int64")
+    return found
+
+
+def _averaged(pixels: np.ndarray, factor: int) -> np.ndarray:
+    count, rows, columns = pixels.shape
+    rows, columns = rows // factor, columns // factor
+    cut = pixels[:, : rows * factor, : columns * factor]
+    mean: np.ndarray = cut.reshape(count, rows, factor, columns, factor).mean(axis=(2, 4))
+    return mean
+
+
+def read_archive(path: Path | str, wanted: Sequence[str]) -> list[Patch]:
+    """Read the patches of one ``.npz`` file.
+
+    Parameters
+    ----------
+    path
+        File with the arrays ``x`` (N, C, H, W) uint16, reflectance x 10000 with 0 for nodata; ``bands``
+        (C,); and for each patch ``res_m`` (metres), ``level`` and ``site``.
+    wanted
+        Canonical names of the bands to keep. Those that the file lacks are left out.
+
+    Raises
+    ------
+    SceneError
+        If arrays are missing or do not belong together.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            x, names = file["x"], [str(name) for name in file["bands"]]
+            resolutions, levels, sites = file["res_m"], file["level"], file["site"]
+    except (OSError, KeyError, ValueError) as error:
+        raise SceneError(f"{path} is not an archive of patches: {error}") from error
+    if x.ndim != 4 or x.shape[1] != len(names) or not len(x) == len(resolutions) == len(sites):
+        raise SceneError(f"{path}: x has the shape {x.shape}, which does not fit its other arrays.")
+    found: dict[str, str] = {}
+    for band in wanted:
+        try:
+            found |= find_bands(names, [band])
+        except SceneError:
+            continue
+    order = [names.index(name) for name in found.values()]
+    patches = []
+    for values, resolution, level, site in zip(x, resolutions, levels, sites, strict=True):
+        if level not in LEVELS:
+            raise SceneError(f"{path} has the level {level!r}; it must be L1C or L2A.")
+        pixels = values[order].astype("float32") / QUANTIFICATION
+        pixels[:, (values[order] == 0).all(axis=0)] = np.nan
+        patches.append(Patch(pixels, tuple(found), float(resolution), str(level), str(site)))
+    return patches
+
+
+def hold_out(
+    patches: Iterable[Patch], sites: Collection[str], share: float = 0.0
+) -> tuple[list[Patch], list[Patch]]:
+    """Those to train on, and those to judge by: of the given sites, and of a share of all others.
+
+    The share is chosen by the names of the sites, so that it stays the same when patches are added.
+
+    Raises
+    ------
+    SceneError
+        If a site is not among the patches: a slip there would train on what judges.
+    """
+    patches = list(patches)
+    present = {patch.site for patch in patches}
+    if unknown := set(sites) - present:
+        raise SceneError(f"there are no patches of the sites {', '.join(sorted(unknown))}.")
+    held = set(sites) | {site for site in present if _lot(site) < share}
+    kept = [patch for patch in patches if patch.site in held]
+    return [patch for patch in patches if patch.site not in held], kept
+
+
+def _lot(site: str) -> float:
+    """A number from 0 to 1 that is always the same for a name."""
+    return int.from_bytes(hashlib.sha256(site.encode()).digest()[:6], "big") / 256**6

@@ -1,0 +1,376 @@
+"""Recipes: YAML files that say all that is needed to train a model again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from ..classes import CloudClass
+from ..errors import CleansatError
+from ..evaluating.pairing import LAYOUTS
+from ..models import Architecture, Model, get_model
+from ..models.documents import _CHECKS as OF_MODELS
+from ..windows import MULTIPLE
+from .data import Archive, Labels, Scenes, Simulated, Source
+from .plans import Plan
+from .teachers import Teachers, appoint
+
+T = TypeVar("T")
+
+
+class RecipeError(CleansatError):
+    """A recipe that cannot be followed; the message says what to correct."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What is never trained on."""
+
+    sites: tuple[str, ...] = ()
+    """Of the patches to train on."""
+
+    share: float = 0.0
+    """Of all other sites, 0 to 1; which, their names decide."""
+
+    data: tuple[Source, ...] = ()
+    """Further ones, each with the name of its group."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is made."""
+
+    path: Path
+    """Of the file."""
+
+    name: str
+    """Of the model to be; the one for the first few bands is named ``NAME-4b`` or so."""
+
+    version: str
+    """Of its weights."""
+
+    title: str
+    """One line for people."""
+
+    licence: str
+    """Of its weights."""
+
+    level: str
+    """It is for: ``L2A`` or ``L1C``."""
+
+    bands: tuple[str, ...]
+    """All that it may see, by canonical name."""
+
+    few: int
+    """How many of them, from the first, it also does with; all if it does not."""
+
+    resolution: float
+    """It works at, metres."""
+
+    classes: tuple[CloudClass, ...]
+    """Of its channels."""
+
+    architecture: Architecture
+    """Of `segmentation_models_pytorch`."""
+
+    teachers: Teachers
+    """By level and number of bands; empty where labels alone teach."""
+
+    data: tuple[Source, ...]
+    """To train on."""
+
+    plan: Plan
+    """Steps, rates and weights."""
+
+    held_out: HeldOut = field(default_factory=HeldOut)
+    """To judge by."""
+
+    haze: tuple[tuple[str, float], ...] = ()
+    """Reflectance that a typical atmosphere adds, by band. If given, L1C patches are also learnt from as
+    L2A, with this taken off."""
+
+    mean: tuple[float, ...] = ()
+    """For the normalisation; by default the first teacher's, or that of the data."""
+
+    std: tuple[float, ...] = ()
+    """The same."""
+
+    citation: str = ""
+    """Who made it, and where it is described."""
+
+    @property
+    def haze_of(self) -> dict[str, float]:
+        """Of each band."""
+        return dict(self.haze)
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """The first few bands."""
+        return self.bands[: self.few]
+
+    def model(self, weights: str = "", sha256: str = "", **more: Any) -> Model:
+        """The model to be, with all bands."""
+        return Model(
+            name=self.name, version=self.version, title=self.title, bands=self.bands,
+            mean=self.mean, std=self.std, resolution=self.resolution, classes=self.classes,
+            level=self.level, weights=weights, architecture=self.architecture, sha256=sha256,
+            licence=self.licence, citation=self.citation, **more,
+        )  # fmt: skip
+
+
+def read_recipe(path: Path | str) -> Recipe:
+    """Read and check a recipe.
+
+    Raises
+    ------
+    RecipeError
+        If it cannot be read, a key is unknown, missing or has an unsuitable value, or values do not go together.
+    ModelError
+        If there is no such teacher.
+    """
+    path = Path(path)
+    found = _load(path)
+    try:
+        return _recipe(path, found)
+    except ValueError as error:
+        if isinstance(error, CleansatError) and not isinstance(error, RecipeError):
+            raise
+        raise RecipeError(f"{path}: {error}") from None
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise RecipeError(f"cannot read {path}: {error.strerror or error}.") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path} is not YAML: {str(error).splitlines()[0]}.") from error
+    if not isinstance(found, dict):
+        raise RecipeError(f"{path} is no recipe, which is a mapping of keys to values.")
+    return found
+
+
+def _recipe(path: Path, found: dict[str, Any]) -> Recipe:
+    values = _checked("", found, _KEYS, _NEEDED)
+    bands = values["bands"]
+    few = values.pop("few", len(bands))
+    if not few <= len(bands):
+        raise ValueError(f"few is {few}, and there are {len(bands)} bands.")
+    teachers = _teachers(values.pop("teachers", ()), values, few)
+    classes = values.pop("classes", ()) or (
+        next(iter(teachers.values())).classes if teachers else ()
+    )
+    if not classes:
+        raise ValueError("it has no teachers, so it must say its classes.")
+    if "resolution" not in values and teachers:
+        values["resolution"] = next(iter(teachers.values())).resolution
+    if "resolution" not in values:
+        raise ValueError("it has no teachers, so it must say its resolution.")
+    first = teachers.get((values["level"], len(bands)))
+    for key in ("mean", "std"):
+        if key not in values and first is not None:
+            values[key] = getattr(first, key)
+        if key in values and len(values[key]) != len(bands):
+            raise ValueError(f"{key} should have a number for each of the {len(bands)} bands.")
+    recipe = Recipe(path=path, few=few, teachers=teachers, classes=classes, **values)
+    _check_together(recipe)
+    return recipe
+
+
+def _teachers(names: tuple[str, ...], values: Mapping[str, Any], few: int) -> Teachers:
+    bands = values["bands"]
+    teachers = appoint(get_model(name) for name in names)
+    for (_, count), model in teachers.items():
+        if count not in (few, len(bands)) or model.bands != bands[:count]:
+            raise ValueError(
+                f"the teacher {model.name} sees {', '.join(model.bands)}, which are neither all of the "
+                f"bands nor the first {few}."
+            )
+        if model.resolution != values.get("resolution", model.resolution):
+            raise ValueError(
+                f"the teacher {model.name} works at {model.resolution:g} m; so must the resolution be."
+            )
+    needed = {(values["level"], count) for count in (len(bands), few)}
+    if teachers and (lacking := needed - set(teachers)):
+        level, count = sorted(lacking)[0]
+        raise ValueError(f"no teacher is for {level} with {count} bands; name one, or none at all.")
+    return teachers
+
+
+def _check_together(recipe: Recipe) -> None:
+    if recipe.teachers:
+        known = set(next(iter(recipe.teachers.values())).classes)
+        if set(recipe.classes) != known:
+            raise ValueError("its classes are not those of its teachers.")
+    elif recipe.plan.teacher and not recipe.plan.truth:
+        raise ValueError("it has no teachers, and the plan gives labels no weight; set truth: 1.")
+    for source in recipe.held_out.data:
+        if not source.name:
+            raise ValueError(f"held_out: {source} needs a name for its group.")
+    if strange := set(recipe.haze_of) - set(recipe.bands):
+        raise ValueError(f"haze names {', '.join(sorted(strange))}, which is none of its bands.")
+
+
+def _checked(
+    where: str, found: Any, checks: Mapping[str, Callable[[Any], Any]], needed: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The values of a mapping, each checked; ValueError says what is wrong."""
+    inside = f"{where}: " if where else ""
+    if not isinstance(found, dict):
+        raise ValueError(f"{where} should be a mapping of keys to values, and is {found!r}.")
+    if unknown := [str(key) for key in found if key not in checks]:
+        near = get_close_matches(unknown[0], checks, 1)
+        hint = f"perhaps {near[0]!r} is meant." if near else f"there are {', '.join(checks)}."
+        raise ValueError(f"{inside}there is no {unknown[0]!r}; {hint}")
+    if missing := [key for key in needed if key not in found]:
+        raise ValueError(f"{inside}it lacks {', '.join(missing)}.")
+    values = {}
+    for key, value in found.items():
+        try:
+            values[key] = checks[key](value)
+        except CleansatError:
+            raise
+        except ValueError as error:
+            text = str(error)
+            # Of a mapping within, the message is whole.
+            raise ValueError(
+                inside + (text if text.endswith(".") else f"{key} {text}, and is {_short(value)}.")
+            ) from None
+    return values
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+# --- values ---------------------------------------------------------------------------
+
+
+def _whole(least: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if type(value) is not int or value < least:
+            raise ValueError(f"should be a whole number from {least}")
+        return value
+
+    return check
+
+
+def _fraction(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ValueError("should be from 0 to below 1")
+    return float(value)
+
+
+def _positive(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise ValueError("should be a number, not below 0")
+    return float(value)
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("should be true or false")
+    return value
+
+
+def _words(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("should be text (a number in quotes)")
+    return " ".join(value.split())
+
+
+def _several(check: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...]]:
+    def check_all(value: Any) -> tuple[T, ...]:
+        if not isinstance(value, list) or not value:
+            raise ValueError("should be a list")
+        return tuple(map(check, value))
+
+    return check_all
+
+
+def _layout(value: Any) -> str:
+    if value not in LAYOUTS:
+        raise ValueError(f"should be {' or '.join(LAYOUTS)}")
+    return str(value)
+
+
+def _offset(value: Any) -> int:
+    if value not in (0, -1000) or isinstance(value, bool):
+        raise ValueError("should be 0 or -1000")
+    return int(value)
+
+
+def _size(value: Any) -> int:
+    if type(value) is not int or value < MULTIPLE or value % MULTIPLE:
+        raise ValueError(f"should be a multiple of {MULTIPLE}")
+    return value
+
+
+_ANY = {"name": _words, "origin": _words, "licence": _words, "note": _words}
+_SOURCES: dict[type[Source], dict[str, Callable[[Any], Any]]] = {
+    Archive: {"archive": _words},
+    Labels: {"labels": _words, "layout": _layout, "level": OF_MODELS["level"], "offset": _offset},
+    Scenes: {
+        "scenes": _words,
+        "bands": _several(_words),
+        "level": OF_MODELS["level"],
+        "resolution": OF_MODELS["resolution"],
+        "offset": _offset,
+    },
+    Simulated: {"simulated": _several(_whole(0)), "size": _size, "truth": _flag},
+}
+"""The first key of each says which it is."""
+
+
+def _source(value: Any) -> Source:
+    kinds = {next(iter(checks)): kind for kind, checks in _SOURCES.items()}
+    named = [key for key in kinds if isinstance(value, dict) and key in value]
+    if len(named) != 1:
+        raise ValueError(f"data should each have one of {', '.join(kinds)}: {_short(value)}.")
+    kind = kinds[named[0]]
+    needed = ("labels", "layout") if kind is Labels else ()
+    return kind(**_checked(f"data, {named[0]}", value, {**_SOURCES[kind], **_ANY}, needed))
+
+
+def _held_out(value: Any) -> HeldOut:
+    checks = {"sites": _several(_words), "share": _fraction, "data": _several(_source)}
+    return HeldOut(**_checked("held_out", value, checks))
+
+
+def _haze(value: Any) -> tuple[tuple[str, float], ...]:
+    if not isinstance(value, dict):
+        raise ValueError("should map bands to reflectance")
+    return tuple((str(band), _positive(each)) for band, each in value.items())
+
+
+def _plan(value: Any) -> Plan:
+    special: dict[str, Callable[[Any], Any]] = {
+        "size": _size, "average": _fraction, "warmup": _whole(0), "cooldown": _whole(0), "seed": _whole(0),
+    }  # fmt: skip
+    general: dict[str, Callable[[Any], Any]] = {"int": _whole(1), "float": _positive}
+    checks = {each.name: special.get(each.name, general[str(each.type)]) for each in fields(Plan)}
+    return Plan(**_checked("plan", value, checks))
+
+
+_NEEDED = ("name", "version", "title", "licence", "level", "bands", "architecture", "data", "plan")
+_KEYS: dict[str, Callable[[Any], Any]] = {
+    **{
+        key: OF_MODELS[key]
+        for key in (
+            "name", "version", "title", "licence", "citation", "level", "bands", "resolution", "classes",
+            "architecture", "mean", "std",
+        )
+    },
+    "few": _whole(1),
+    "teachers": _several(_words),
+    "data": _several(_source),
+    "held_out": _held_out,
+    "haze": _haze,
+    "plan": _plan,
+}  # fmt: skip

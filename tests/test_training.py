@@ -1,0 +1,692 @@
+"""Training: tiles and their truth, recipes, labels, the loop that learns, and the model that comes of it."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import yaml
+from affine import Affine
+from click.testing import CliRunner
+
+from odc_cleansat import CloudClass, get_model
+from odc_cleansat.cli import main
+from odc_cleansat.engines import get_engine
+from odc_cleansat.errors import ModelError, SceneError
+from odc_cleansat.evaluating.mappings import MAPPINGS
+from odc_cleansat.models import read_model
+from odc_cleansat.training import Recipe, RecipeError, export, read_recipe, train
+from odc_cleansat.training.checkpoints import read_average, read_table
+from odc_cleansat.training.clouds import Clouds, draw_clouds
+from odc_cleansat.training.data import gather, simulate
+from odc_cleansat.training.labels import read_labels
+from odc_cleansat.training.patches import Patch, hold_out, read_archive
+from odc_cleansat.training.plans import Plan, Progress
+from odc_cleansat.training.running import SUMMARY, build
+from odc_cleansat.training.tiles import Tiles
+from odc_cleansat.training.truths import UNKNOWN, bits, possible_channels, truth_of
+
+CLEAR, CLOUD, SHADOW = CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.SHADOW
+THIN = CloudClass.THIN_CLOUD
+SIX = ("blue", "green", "red", "nir", "swir16", "swir22")
+ROOT = Path(__file__).parents[1]
+SHIPPED = ROOT / "training" / "unet-mobilenetv2-l2a.yaml"
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These networks are so small that threads would only wait for each other."""
+    monkeypatch.setenv("CLEANSAT_THREADS", "1")
+
+
+def patch(site: str = "a", seed: int = 0, bands: tuple[str, ...] = SIX, side: int = 70) -> Patch:
+    """Smooth ground with bright blobs, which labels call cloud."""
+    rng = np.random.default_rng(seed)
+    field = rng.normal(size=(side // 10, side // 10)).repeat(10, 0).repeat(10, 1)
+    cloud = field > 0.5
+    pixels = np.where(cloud, 0.6, 0.1 + 0.02 * field).astype("float32")
+    truth = truth_of(np.where(cloud, CLOUD, CLEAR), MAPPINGS["ucl"])
+    return Patch(np.stack([pixels] * len(bands)), bands, 30.0, "L2A", site, truth=truth)
+
+
+DOCUMENT = {
+    "name": "tiny",
+    "version": "1",
+    "title": "For tests",
+    "licence": "CC0-1.0",
+    "level": "L2A",
+    "bands": list(SIX),
+    "few": 4,
+    "resolution": 30,
+    "classes": ["clear", "cloud", "shadow"],
+    "architecture": {
+        "name": "Unet",
+        "encoder": "mobilenet_v2",
+        "decoder_channels": [16, 16, 8, 8, 8],
+    },
+    "data": [{"simulated": [1], "size": 64}],
+    "held_out": {"data": [{"name": "sim", "simulated": [2], "size": 64}]},
+    "plan": {
+        "steps": 6, "cooldown": 2, "warmup": 2, "batch": 2, "size": 64, "check": 3, "average": 0.5,
+        "teacher": 0, "truth": 1,
+    },
+}  # fmt: skip
+
+
+def write(folder: Path, **changes: object) -> Path:
+    path = folder / "tiny.yaml"
+    found = {key: value for key, value in (DOCUMENT | changes).items() if value is not None}
+    path.write_text(yaml.safe_dump(found))
+    return path
+
+
+def plan(**changes: object) -> dict[str, object]:
+    return {**DOCUMENT["plan"], **changes}  # type: ignore[dict-item]
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    return read_recipe(write(tmp_path))
+
+
+# --- clouds and truth -----------------------------------------------------------------
+
+
+def test_the_truth_of_clouds_agrees_with_what_was_laid_over() -> None:
+    ground = np.full((6, 128, 128), 0.08, "float32")
+    seen_classes = set()
+    for seed in range(12):
+        clouds = draw_clouds(np.random.default_rng(seed), 128)
+        seen, truth = clouds.over(ground, SIX), clouds.truth()
+        change = seen[0] / ground[0]
+        # Dark ground below a quarter of a bright cloud is brighter, in the shadow of one darker.
+        assert (change[truth == CLOUD] > 1.2).all()
+        # A trace of cloud, below what counts, may be over a shadow or over clear ground.
+        assert (change[truth == SHADOW] < 0.97).all()
+        assert (np.abs(change[truth == CLEAR] - 1) < 0.3).all()
+        seen_classes |= set(np.unique(truth))
+    assert seen_classes == {CloudClass.NODATA, CLEAR, CLOUD, SHADOW}
+
+
+def test_a_shadow_lies_where_the_cloud_is_moved_to() -> None:
+    clouds = draw_clouds(np.random.default_rng(3), 96)
+    found = [
+        np.allclose(np.roll(clouds.opacity, (dy, dx), (0, 1)), clouds.dimming)
+        for dy in range(96)
+        for dx in range(96)
+    ]
+    assert sum(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("mapping", "code", "classes"),
+    [
+        ("cloudsen12", 0, {CLEAR, CloudClass.SNOW, CloudClass.WATER}),
+        ("cloudsen12", 1, {CLOUD}),
+        ("cloudsen12", 2, {THIN}),
+        ("cloudsen12", 3, {SHADOW}),
+        ("on-cloud-n", 0, {CLEAR, SHADOW, CloudClass.SNOW, CloudClass.WATER}),
+        ("on-cloud-n", 1, {CLOUD, THIN}),
+        ("on-cloud-n", 255, set()),
+        ("shadow-label", 0, {CLEAR, CLOUD, THIN, CloudClass.SNOW, CloudClass.WATER}),
+    ],
+)
+def test_what_labels_leave_open(mapping: str, code: int, classes: set[CloudClass]) -> None:
+    assert truth_of(np.array([[code]]), MAPPINGS[mapping])[0, 0] == bits(classes)
+
+
+def test_which_channels_would_be_right() -> None:
+    three, four = (CLEAR, CLOUD, SHADOW), (CLEAR, CLOUD, THIN, SHADOW)
+
+    def right(classes: tuple[CloudClass, ...], *truth: CloudClass) -> list[bool]:
+        return possible_channels(classes)[bits(truth)].tolist()
+
+    assert right(three, THIN) == [False, True, False], "thin cloud counts as cloud"
+    assert right(four, THIN) == [False, False, True, False]
+    assert right(four, CLOUD, THIN) == [False, True, True, False]
+    assert right(three, CloudClass.SNOW) == [True, False, False]
+    assert right(three, CLEAR, SHADOW) == [True, False, True]
+    assert right(three) == [True] * 3, "nothing is known"
+
+
+def test_the_loss_of_a_label_that_does_not_know_shadow() -> None:
+    import torch
+
+    from odc_cleansat.training.fitting import loss_of
+
+    logs = torch.tensor([0.2, 0.5, 0.3]).log().view(1, 3, 1, 1)
+    possible = torch.from_numpy(possible_channels((CLEAR, CLOUD, SHADOW)))
+    for truth, wanted in (({CLEAR, SHADOW}, -np.log(0.5)), ({SHADOW}, -np.log(0.3)), ((), 0.0)):
+        each = possible[bits(truth)].view(1, 3, 1, 1)
+        assert float(loss_of(logs, None, each, Plan(truth=1.0))) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_the_loss_has_the_weights_of_the_plan() -> None:
+    import torch
+
+    from odc_cleansat.training.fitting import loss_of
+
+    logs = torch.tensor([0.2, 0.5, 0.3]).log().view(1, 3, 1, 1)
+    taught = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1)
+    cloud = torch.tensor([False, True, False]).view(1, 3, 1, 1)
+    found = float(loss_of(logs, taught, cloud, Plan(teacher=2.0, truth=0.5)))
+    assert found == pytest.approx(2.5 * np.log(2), abs=1e-6)
+
+
+# --- patches and tiles ----------------------------------------------------------------
+
+
+def test_tiles_are_the_same_for_the_same_seed_and_number() -> None:
+    patches = [patch("a", 0), patch("b", 1, SIX[:4])]
+    first, again = (Tiles(patches, SIX, few=4, size=64, seed=5) for _ in range(2))
+    other = Tiles(patches, SIX, few=4, size=64, seed=6)
+    for number in range(8):
+        tile = first.draw(number)
+        assert np.array_equal(tile.pixels, again.draw(number).pixels)
+        assert np.array_equal(tile.truth, again.draw(number).truth)
+        assert tile.pixels.shape == (len(tile.bands), 64, 64)
+        assert np.isfinite(tile.pixels).all()
+        assert tile.bands in (SIX, SIX[:4])
+        there = other.draw(number)
+        assert there.pixels.shape != tile.pixels.shape or (there.pixels != tile.pixels).any()
+
+
+def test_the_truth_of_a_tile_lies_where_its_pixels_do() -> None:
+    """Ground is near 0.1 and cloud 0.6 in every band, whatever else is done to a tile."""
+    tiles = Tiles([patch(str(i), i) for i in range(4)], SIX, size=64)
+    right = total = 0
+    for number in range(40):
+        tile = tiles.draw(number)
+        cloud, clear = tile.truth == bits([CLOUD]), (tile.truth & bits([CLEAR])) != 0
+        right += (tile.pixels[0][cloud] > 0.3).sum() + (tile.pixels[0][clear] < 0.3).sum()
+        total += cloud.sum() + clear.sum()
+    assert total > 40 * 64 * 64 * 0.3
+    assert right / total > 0.9, "edges are blurred by resampling, no more"
+
+
+def test_tiles_never_come_from_sites_that_are_held_out() -> None:
+    """Those have a reflectance of 3, which nothing else has."""
+    bright = [
+        replace(patch("held", i), pixels=np.full((6, 70, 70), 3.0, "float32")) for i in (0, 1)
+    ]
+    kept, held = hold_out([patch("a", 0), *bright, patch("b", 1)], ["held"])
+    assert {p.site for p in kept} == {"a", "b"}
+    assert len(held) == 2
+    tiles = Tiles(kept, SIX, size=64)
+    # A very bright simulated cloud reaches 1.1, and a gain doubles nothing.
+    assert max(tiles.draw(number).pixels.max() for number in range(30)) < 2
+    leaky = Tiles([*kept, *held], SIX, size=64)
+    assert max(leaky.draw(number).pixels.max() for number in range(30)) > 2, "the test can fail"
+
+
+def test_a_share_of_the_sites_is_held_out_always_the_same() -> None:
+    patches = [patch(f"site {i}", side=10) for i in range(200)]
+    kept, held = hold_out(patches, [], 0.25)
+    assert 30 < len(held) < 70
+    assert {p.site for p in hold_out(patches[:100], [], 0.25)[1]} <= {p.site for p in held}
+    assert {p.site for p in held}.isdisjoint(p.site for p in kept)
+    with pytest.raises(SceneError, match="no patches of the sites Nowhere"):
+        hold_out(patches, ["Nowhere"])
+
+
+def test_resampling_moves_truth_with_pixels() -> None:
+    whole = patch(side=120)
+    for resolution in (30.0, 60.0, 47.0, 20.0):
+        each = whole.resampled(resolution)
+        assert each.truth is not None
+        assert each.truth.shape == each.pixels.shape[1:]
+        cloud = each.truth == bits([CLOUD])
+        assert np.mean((each.pixels[0] > 0.35) == cloud) > 0.9, resolution
+
+
+def test_an_archive_is_read(tmp_path: Path) -> None:
+    x = np.full((2, 4, 8, 8), 1500, "uint16")
+    x[0, :, 0, 0] = 0
+    path = tmp_path / "a.npz"
+    there = {"res_m": [10.0, 20.0], "level": ["L1C", "L2A"], "site": ["a", "b"]}
+    np.savez(path, x=x, bands=["B02", "B03", "B04", "B8A"], **there)
+    first, second = read_archive(path, SIX)
+    assert first.bands == SIX[:4]
+    assert np.isnan(first.pixels[:, 0, 0]).all()
+    assert first.pixels[2, 3, 3] == pytest.approx(0.15)
+    assert (second.resolution, second.level, second.site) == (20.0, "L2A", "b")
+    np.savez(path, x=x)
+    with pytest.raises(SceneError, match="not an archive"):
+        read_archive(path, SIX)
+
+
+def test_the_archives_of_the_shipped_model_are_read(shared: Path) -> None:
+    if not (shared / "training").is_dir():
+        pytest.skip("the archives to train on are not here; they are not part of the project")
+    found = read_recipe(SHIPPED)
+    quick = tuple(s for s in found.data if "simulated" not in str(s))
+    held = replace(found.held_out, data=())
+    material = gather(replace(found, data=quick, held_out=held), shared)
+    assert sum(material.counts.values()) == 481
+    assert material.unused == 0
+    assert {p.site for p in material.train}.isdisjoint(found.held_out.sites)
+    assert {p.bands for p in material.train} == {SIX, SIX[:4]}
+    surface = [p for p in material.train if p.bands == SIX and p.site.startswith("ROIs")]
+    raw, hazed = (next(p for p in surface if p.level == level) for level in ("L1C", "L2A"))
+    assert raw.site == hazed.site
+    assert np.allclose(raw.pixels[0] - hazed.pixels[0], 0.07, atol=1e-6)
+    assert set(material.held_out) == {
+        f"{name}-{n}" for name in ("l2a", "l1c", "l1c-surface") for n in (4, 6)
+    }
+
+
+# --- labels ---------------------------------------------------------------------------
+
+
+def raster(path: Path, planes: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count, height, width = planes.shape
+    with rasterio.open(
+        path, "w", driver="GTiff", count=count, height=height, width=width, dtype=planes.dtype,
+        crs="EPSG:32633", transform=Affine(10, 0, 4e5, 0, -10, 5e6),
+    ) as file:  # fmt: skip
+        file.write(planes)
+
+
+def halves(side: int = 60) -> np.ndarray:
+    """Left half 0, right half 1."""
+    return (np.arange(side) >= side // 2)[None].repeat(side, 0).astype("uint8")
+
+
+def test_labels_in_the_layout_of_cloudsen12(tmp_path: Path) -> None:
+    for i, roi in enumerate(("ROI_0001", "ROI_0002")):
+        folder = tmp_path / "high" / roi / "20200215T082021_T34JCP"
+        for level, count in (("L1C", 13), ("L2A", 15)):
+            bands = np.arange(1, count + 1)[:, None, None] * 100 * np.ones((1, 60, 60))
+            bands[:, :, 30:] += 1000
+            raster(folder / f"S2{level}.tif", bands.astype("int16"))
+        raster(folder / "labels" / "manual_hq.tif", (halves() * (2 + i))[None])
+    l2a = read_labels(tmp_path / "high", "cloudsen12", SIX)
+    l1c = read_labels(tmp_path, "cloudsen12", SIX, level="L1C", resolution=30)
+    assert [p.site for p in l2a] == ["ROI_0001", "ROI_0002"]
+    assert l2a[0].bands == SIX
+    assert l2a[0].pixels.shape == (6, 60, 60)
+    # B02 is the second band; of L2A B12 is the twelfth, of L1C, which has B10, the thirteenth.
+    assert l2a[0].pixels[[0, 5], 0, 0] == pytest.approx([0.02, 0.12], rel=1e-3)
+    assert l1c[0].pixels[[0, 5], 0, 0] == pytest.approx([0.02, 0.13], rel=1e-3)
+    assert l1c[0].pixels.shape == (6, 20, 20)
+    assert l1c[0].resolution == pytest.approx(30)
+    for found in (l2a, l1c):
+        for each, cls in zip(found, (THIN, SHADOW), strict=True):
+            assert each.truth is not None
+            bright = each.pixels[0] > 0.1
+            assert (each.truth == np.where(bright, bits([cls]), each.truth[0, 0])).all()
+            assert each.truth[0, 0] & bits([CLEAR])
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_labels_in_the_layout_of_on_cloud_n(tmp_path: Path, published: bool) -> None:
+    label = halves()
+    label[:, :5] = 255
+    for chip in ("abcd", "efgh"):
+        folder = tmp_path / "train_features" / chip if published else tmp_path / chip
+        for i, band in enumerate(("B02", "B03", "B04", "B08")):
+            raster(folder / f"{band}.tif", np.full((1, 60, 60), 1000 + i, "uint16"))
+        place = tmp_path / "train_labels" / f"{chip}.tif" if published else folder / "label.tif"
+        raster(place, label[None])
+    with (tmp_path / "train_metadata.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("chip_id", "location"), ("abcd", "Chifunfu")])
+    first, second = read_labels(tmp_path, "on-cloud-n", SIX)
+    assert (first.site, second.site) == ("Chifunfu", "efgh")
+    assert first.bands == SIX[:4]
+    assert first.truth is not None
+    assert first.truth[0, 0] == UNKNOWN
+    assert first.truth[0, 40] == bits([CLOUD, THIN])
+    assert first.truth[0, 10] & bits([SHADOW]), "not cloud may be shadow"
+    if published:
+        (tmp_path / "train_features" / "efgh").rename(tmp_path / "elsewhere")
+        with pytest.raises(SceneError, match="train_features/efgh"):
+            read_labels(tmp_path, "on-cloud-n", SIX)
+
+
+def test_a_label_on_another_grid_is_refused(tmp_path: Path) -> None:
+    raster(tmp_path / "chip" / "B02.tif", np.full((1, 60, 60), 1000, "uint16"))
+    raster(tmp_path / "chip" / "label.tif", halves(40)[None])
+    with pytest.raises(SceneError, match="40 x 40 pixels and its bands 60 x 60"):
+        read_labels(tmp_path, "on-cloud-n", SIX)
+
+
+# --- recipes --------------------------------------------------------------------------
+
+
+def test_the_recipe_of_the_shipped_model_is_in_order() -> None:
+    found = read_recipe(SHIPPED)
+    assert found.few == 4
+    assert set(found.teachers) == {("L2A", 6), ("L2A", 4), ("L1C", 6), ("L1C", 4)}
+    assert found.mean == get_model("unet-efficientnetb4-l2a-6b").mean
+    assert all(source.licence for source in found.data)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bans": ["blue"]}, "no 'bans'; perhaps 'bands' is meant"),
+        ({"licence": None}, "lacks licence"),
+        ({"few": 9}, "few is 9, and there are 6 bands"),
+        ({"bands": ["blue", "pink"]}, "bands should be of coastal, blue"),
+        ({"classes": None}, "no teachers, so it must say its classes"),
+        ({"plan": plan(size=100)}, "plan: size should be a multiple of 32, and is 100"),
+        ({"plan": plan(stepps=3)}, "plan: there is no 'stepps'; perhaps 'steps' is meant"),
+        ({"plan": plan(rate="high")}, "rate should be a number"),
+        ({"plan": plan(teacher=1, truth=0)}, "no teachers, and the plan gives labels no weight"),
+        ({"data": [{"archiv": "a.npz"}]}, "one of archive, labels, scenes, simulated"),
+        ({"data": [{"labels": "a"}]}, "data, labels: it lacks layout"),
+        ({"data": [{"labels": "a", "layout": "b"}]}, "layout should be cloudsen12 or on-cloud-n"),
+        ({"held_out": {"data": [{"simulated": [1]}]}}, "needs a name for its group"),
+        ({"haze": {"pink": 0.1}}, "haze names pink"),
+        ({"teachers": ["unet-efficientnetb4-l2a-6b"]}, "no teacher is for L2A with 4 bands"),
+        ({"teachers": ["cloudsen12-l2a"], "few": 4}, "neither all of the bands nor the first 4"),
+        ({"mean": [0.1]}, "mean should have a number for each of the 6 bands"),
+    ],
+)
+def test_recipes_that_are_wrong(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
+        read_recipe(write(tmp_path, **changes))
+    assert str(tmp_path / "tiny.yaml") in str(caught.value)
+
+
+def test_recipes_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    for text, message in (("a: [", "not YAML"), ("- a", "no recipe")):
+        path.write_text(text)
+        with pytest.raises(RecipeError, match=message):
+            read_recipe(path)
+    with pytest.raises(RecipeError, match="cannot read"):
+        read_recipe(tmp_path / "b.yaml")
+    with pytest.raises(ModelError, match="there is no model 'unet'"):
+        read_recipe(write(tmp_path, teachers=["unet"]))
+
+
+def test_data_that_are_missing_or_held_out_twice(tmp_path: Path) -> None:
+    found = read_recipe(write(tmp_path, data=[{"archive": "none/*.npz"}]))
+    with pytest.raises(SceneError, match=r"there is no .*none/\*\.npz; --data names the folder"):
+        gather(found, tmp_path)
+    for name in ("a", "b"):
+        raster(tmp_path / "scenes" / name / "B02.tif", np.full((1, 64, 64), 1000, "uint16"))
+    held = {"data": [{"name": "again", "scenes": "scenes/*"}]}
+    data = [{"scenes": "scenes/a"}]
+    found = read_recipe(write(tmp_path, bands=["blue"], few=None, data=data, held_out=held))
+    with pytest.raises(SceneError, match="scenes/a: held out, and among the data"):
+        gather(found, tmp_path)
+
+
+def test_a_simulated_scene_is_not_held_out_and_trained_on(tmp_path: Path) -> None:
+    held = {"data": [{"name": "sim", "simulated": [1], "size": 64}]}
+    with pytest.raises(SceneError, match="simulated 1: held out, and among the data"):
+        gather(read_recipe(write(tmp_path, held_out=held)), tmp_path)
+
+
+def test_five_bands_are_cut_to_the_few_that_a_recipe_has(tmp_path: Path, recipe: Recipe) -> None:
+    from odc_cleansat.training.data import usable_bands
+
+    found = usable_bands([patch(bands=SIX[:5]), patch(), patch(bands=SIX[1:])], recipe)
+    assert [p.bands for p in found] == [SIX[:4], SIX]
+    assert found[0].pixels.shape[0] == 4
+
+
+def test_simulated_ground_at_the_resolution_of_the_model(recipe: Recipe) -> None:
+    found = simulate(3, 96, recipe)
+    assert found.pixels.shape == (6, 96, 96)
+    assert found.truth is not None
+    cloud = found.truth == bits([CLOUD, THIN])
+    assert cloud.any()
+    assert found.pixels[0][cloud].mean() > 2 * found.pixels[0][~cloud].mean()
+
+
+# --- learning -------------------------------------------------------------------------
+
+
+def run(recipe: Recipe, out: Path, **how: object) -> list[float]:
+    """Train in f32, and return the losses of this session."""
+    losses: list[float] = []
+
+    def watch(progress: Progress) -> None:
+        losses.append(progress.losses[-1])
+
+    train(recipe, out.parent, out, device="cpu", precision="f32", watch=watch, **how)  # type: ignore[arg-type]
+    return losses
+
+
+def weights(out: Path) -> dict[str, np.ndarray]:
+    return {name: value.numpy() for name, value in read_average(out).items()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
+    """The folder and the losses of a run from the first to the last step."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("CLEANSAT_THREADS", "1")
+        return folder / "run", run(read_recipe(write(folder)), folder / "run")
+
+
+def after(steps: int) -> Callable[[], bool]:
+    """Says to stop after so many steps."""
+    asked = iter(range(1, steps + 1))
+    return lambda: next(asked) == steps
+
+
+def test_a_run_that_is_stopped_goes_on_as_if_it_had_not_been(
+    tmp_path: Path, recipe: Recipe, whole: tuple[Path, list[float]]
+) -> None:
+    folder, losses = whole
+    threads = {thread.name for thread in threading.enumerate()}
+    assert not any(name.startswith("tiles") for name in threads), "the preparing thread has ended"
+    first = run(recipe, tmp_path / "parts", stop=after(4))
+    second = run(recipe, tmp_path / "parts")
+    assert (len(first), len(second)) == (4, 2)
+    assert first + second == losses
+    one, other = weights(folder), weights(tmp_path / "parts")
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+    assert [row["step"] for row in read_table(tmp_path / "parts")] == [3, 6]
+    with (folder / "curves.png").open("rb") as file:
+        assert file.read(4) == b"\x89PNG"
+    changed = replace(recipe, plan=replace(recipe.plan, rate=1.0))
+    with pytest.raises(ModelError, match="another rate; use another folder"):
+        run(changed, tmp_path / "parts")
+    with pytest.raises(ModelError, match="holds a run of the recipe tiny"):
+        run(replace(recipe, name="other"), tmp_path / "parts")
+
+
+def test_the_loss_falls_on_a_small_fixed_set(tmp_path: Path, recipe: Recipe) -> None:
+    import torch
+
+    from odc_cleansat.training.fitting import fit
+
+    class Fixed(Tiles):
+        """The same two tiles at each step."""
+
+        def draw(self, number: int):  # type: ignore[no-untyped-def]
+            return super().draw(number % 2)
+
+    torch.manual_seed(0)
+    found = replace(recipe.plan, steps=25, cooldown=5, rate=0.01, check=100, size=32)
+    losses: list[float] = []
+    fit(
+        build(recipe), Fixed([patch()], SIX, size=32), tmp_path,
+        classes=recipe.classes, mean=[0.2] * 6, std=[0.2] * 6, plan=found, held_out={},
+        device="cpu", precision="f32", watch=lambda p: losses.append(p.losses[-1]),
+    )  # fmt: skip
+    assert np.mean(losses[-4:]) < 0.6 * np.mean(losses[:4])
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(
+    tmp_path: Path, recipe: Recipe, whole: tuple[Path, list[float]]
+) -> None:
+    """It is killed between two steps, some steps after the last checkpoint."""
+    folder, losses = whole
+    program = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from odc_cleansat.training import read_recipe, train\n"
+        "def watch(progress):\n"
+        "    if progress.step == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "train(read_recipe(sys.argv[1]), Path('.'), Path(sys.argv[2]), device='cpu', precision='f32',"
+        " watch=watch)\n"
+    )
+    arguments = [sys.executable, "-W", "ignore", "-c", program, recipe.path, tmp_path / "killed"]
+    assert subprocess.run(arguments, timeout=100, check=False).returncode == -signal.SIGKILL
+    rest = run(recipe, tmp_path / "killed")
+    assert rest == pytest.approx(losses[3:], rel=1e-5), "the checkpoint was at step 3"
+    one, other = weights(folder), weights(tmp_path / "killed")
+    for name in one:
+        # Another process may add up in another order.
+        assert np.allclose(one[name], other[name], rtol=1e-4, atol=1e-6), name
+
+
+def test_a_teacher_is_imitated(tmp_path: Path) -> None:
+    """With a real teacher, on tiles of all bands and of four: first the same losses for the same seed."""
+    names = ["unet-efficientnetb4-l2a-6b", "unet-efficientnetb4-l2a-4b"]
+    path = write(
+        tmp_path,
+        teachers=names,
+        classes=None,
+        resolution=None,
+        plan=plan(steps=2, teacher=1, truth=0.1),
+    )
+    found = read_recipe(path)
+    assert found.classes == get_model(names[0]).classes
+    first, again = (run(found, tmp_path / name) for name in ("one", "two"))
+    assert first == again
+    (row,) = read_table(tmp_path / "one")
+    assert set(row) - {"step", "seconds", "loss"} == {
+        f"sim-{n}{end}" for n in (4, 6) for end in ("", " label")
+    }
+
+
+def test_the_model_that_comes_of_it(
+    tmp_path: Path, recipe: Recipe, whole: tuple[Path, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    out = whole[0]
+    files = export(recipe, out)
+    assert [path.name for path in files] == [
+        "tiny.yaml", "tiny-4b.yaml", "tiny.safetensors", "tiny.md", "tiny.png",
+    ]  # fmt: skip
+    monkeypatch.setenv("CLEANSAT_MODELS", str(tmp_path / "models"))
+    done = CliRunner().invoke(main, ["models", "import", str(files[0])])
+    assert done.exit_code == 0, done.output
+    model = get_model("tiny")
+    scene = simulate(9, 64, recipe).pixels[None]
+    probabilities = get_engine(model, "torch", "f32")(scene)
+    # Weights in half precision change no class to speak of.
+    network = build(recipe)
+    network.load_state_dict(read_average(out))
+    mean, std = (np.array(v, "float32")[:, None, None] for v in (model.mean, model.std))
+    with torch.inference_mode():
+        full = network.eval()(torch.from_numpy((scene - mean) / std)).numpy()
+    assert np.mean(full.argmax(1) == probabilities.argmax(1)) > 0.999
+    openvino = get_engine(model, "openvino", "f32")(scene)
+    assert np.abs(openvino - probabilities).max() < 1e-3
+    four = read_model(files[1])
+    assert four.bands == SIX[:4]
+    lacking = scene.copy()
+    lacking[:, 4:] = np.array(model.mean[4:], "float32")[:, None, None]
+    same = get_engine(four, "torch", "f32")(scene[:, :4])
+    assert np.abs(same - get_engine(model, "torch", "f32")(lacking)).max() < 1e-5
+    card = files[3].read_text()
+    for text in (
+        "CC0-1.0",
+        "simulated scenes 1",
+        "sim-6",
+        model.sha256,
+        "![Learning curves](tiny.png)",
+    ):
+        assert text in card
+    other = replace(recipe, classes=(CLEAR, CLOUD))
+    with pytest.raises(ModelError, match="another architecture"):
+        export(other, out)
+    with pytest.raises(ModelError, match="there is no run"):
+        export(recipe, tmp_path)
+
+
+# --- the command ----------------------------------------------------------------------
+
+
+def test_the_command_trains_and_goes_on(tmp_path: Path, recipe: Recipe) -> None:
+    arguments = ["train", str(recipe.path), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    done = CliRunner().invoke(main, [*arguments, "--steps", "3"])
+    assert done.exit_code == 0, done.output
+    assert "agreement, %: sim-6" in done.output
+    assert "cleansat models import" in done.output
+    first = (tmp_path / "run" / "tiny.safetensors").read_bytes()
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    assert "Going on after step 3" in done.output
+    assert (tmp_path / "run" / "tiny.safetensors").read_bytes() != first
+    (tmp_path / "run" / "tiny.safetensors").unlink()
+    done = CliRunner().invoke(main, [*arguments, "--export-only"])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "run" / "tiny.safetensors").exists()
+    assert (tmp_path / "run" / SUMMARY).exists()
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command, with far too many steps to do."""
+    path = write(tmp_path, plan=plan(steps=100_000, check=50_000))
+    program = "import sys; from odc_cleansat.cli import main; main(sys.argv[1:])"
+    arguments = ["train", path, "--out", tmp_path / "run", "--device", "cpu"]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", program, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"CLEANSAT_THREADS": "1"},
+    )
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(
+    tmp_path: Path, endless: subprocess.Popen[str]
+) -> None:
+    assert endless.stdout is not None
+    for line in endless.stdout:
+        if "s a step: about" in line:
+            break
+    began = time.monotonic()
+    endless.send_signal(signal.SIGINT)
+    rest, _ = endless.communicate(timeout=40)
+    assert time.monotonic() - began < 30
+    assert endless.returncode == 130
+    assert "Stopped. It goes on by: cleansat train" in rest
+    assert "--export-only" in rest
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_commands_that_cannot_be_done(tmp_path: Path, recipe: Recipe) -> None:
+    out = str(tmp_path / "none")
+    for arguments, code, message in (
+        (["--export-only"], 1, "there is no run in"),
+        (["--hours", "0"], 2, "not in the range"),
+    ):
+        done = CliRunner().invoke(main, ["train", str(recipe.path), "--out", out, *arguments])
+        assert done.exit_code == code, done.output
+        assert message in done.output
+
+
+def test_clouds_can_be_laid_over_every_band() -> None:
+    from odc_cleansat.reflectance import S2_BANDS
+
+    bands = tuple(band for band in S2_BANDS if band != "scl")
+    half = np.full((4, 4), 0.5, "float32")
+    seen = Clouds(half, half, half).over(np.full((len(bands), 4, 4), 0.1, "float32"), bands)
+    assert np.isfinite(seen).all()
