@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from ._version import __version__
-from .errors import LOG, CleansatError, GapWarning, ReflectanceWarning
+from .errors import LOG, CleansatError, GapWarning, ModelWarning, ReflectanceWarning
 
 COMMANDS = {
     "demo": "Mask one scene and recall it, in a datacube of its own.",
@@ -27,6 +27,8 @@ COMMANDS = {
     "run": "Mask all scenes of a product that have no mask yet, on many processes.",
     "status": "Count the scenes that are masked, missing or failed.",
     "product": "Put the products into the datacube.",
+    "models": "List, fetch, check and add models.",
+    "train": "Train a model, from labels or from a larger model.",
 }
 """Name of each subcommand, which is that of its module, and its first line of help."""
 
@@ -79,7 +81,7 @@ class _Group(click.Group):
 def _quieten() -> None:
     """Show our own warnings as one line, and leave those of libraries to ``--debug``."""
     warnings.simplefilter("ignore")
-    for kind in (ReflectanceWarning, GapWarning):
+    for kind in (ReflectanceWarning, GapWarning, ModelWarning):
         warnings.simplefilter("always", kind)
 
     def show(message: Warning | str, *_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""Engines: the two ways to run a network. The only module that imports torch or openvino."""
+"""Engines: the two ways to run a network."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from .errors import EngineError, ModelError
-from .models import Model, read_onnx, read_state_dict, weights_path
+from .models import Model, check_allowed, sha256_of, torch_network, weights_path
+from .openvino_graph import PROBE, openvino_graph
 
 if TYPE_CHECKING:
     import openvino
-    import torch
 
 
 class Engine(Protocol):
@@ -52,8 +52,14 @@ class Engine(Protocol):
 ENGINES = ("openvino", "torch")
 PRECISIONS = ("bf16", "f32")
 
-GRAPH = 2
+GRAPH = 3
 """Raised when the graph that is compiled for a model changes, so that old ones are not taken from the cache."""
+
+BYTES_PER_PIXEL = 2000.0
+"""Memory of a CUDA device that a pixel of a batch is thought to take, until one has been measured."""
+
+_LARGE = 256 * 256
+"""Pixels of a window from which on what it takes is worth measuring."""
 
 
 def get_engine(model: Model, name: str | None = None, precision: str | None = None) -> Engine:
@@ -77,7 +83,7 @@ def get_engine(model: Model, name: str | None = None, precision: str | None = No
     check_engine(name, precision)
     with _LOCK:
         # The process id is part of the key: a forked child must not use its parent's threads.
-        return _load(model, name or _default_engine(), precision, os.getpid())
+        return _load(model, name or _default_engine(model), precision, os.getpid())
 
 
 def check_engine(name: str | None, precision: str | None) -> None:
@@ -101,17 +107,28 @@ _LOCK = threading.Lock()
 
 @lru_cache(maxsize=8)
 def _load(model: Model, name: str, precision: str | None, pid: int) -> Engine:
+    if model.members:
+        members = [_load(member, name, precision, pid) for member in model.members]
+        return EnsembleEngine(model, members)
     return OpenVINOEngine(model, precision) if name == "openvino" else TorchEngine(model, precision)
 
 
+def _default_engine(model: Model) -> str:
+    # A bare ONNX graph is nothing that torch could run.
+    bare = any(
+        each.format == "onnx" and each.architecture is None for each in model.members or (model,)
+    )
+    return "torch" if not bare and _has_cuda() else "openvino"
+
+
 @lru_cache(maxsize=1)
-def _default_engine() -> str:
+def _has_cuda() -> bool:
     # Importing torch takes seconds, so ask only where an NVIDIA driver is loaded at all.
     if not Path("/proc/driver/nvidia").exists():
-        return "openvino"
+        return False
     import torch
 
-    return "torch" if torch.cuda.is_available() else "openvino"
+    return bool(torch.cuda.is_available())
 
 
 def available_cpus() -> int:
@@ -170,22 +187,41 @@ class OpenVINOEngine:
             "NUM_STREAMS": 1,
         }
         weights_path(model)  # verified, whether or not the cache holds the graph
+        check_allowed(model)
         processor = core.get_property("CPU", "FULL_DEVICE_NAME")
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        parts = (model, options, GRAPH, ov.__version__, processor, sorted(capabilities))
+        network = (
+            sha256_of(model), model.architecture, model.bands, model.channels, model.mean, model.std,
+            model.classes, model.output, model.format,
+        )  # fmt: skip
+        parts = (network, options, GRAPH, ov.__version__, processor, sorted(capabilities))
         key = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
         path = cache_folder() / f"{model.name}-{self.precision}-{key}.blob"
         try:
             return core.import_model(io.BytesIO(path.read_bytes()), "CPU", options)
         except (OSError, RuntimeError):
             # Not there, or cut off, or another build's: as good as not there.
-            compiled = core.compile_model(_openvino_graph(model, core), "CPU", options)
+            compiled = _compile(model, core, options)
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
                 file.write(compiled.export_model().getvalue())
             Path(file.name).replace(path)
         return compiled
+
+
+def _compile(
+    model: Model, core: openvino.Core, options: dict[str, object]
+) -> openvino.CompiledModel:
+    graph = openvino_graph(model, core)
+    try:
+        compiled = core.compile_model(graph, "CPU", options)
+    except RuntimeError as error:
+        raise ModelError(
+            f"model {model.name}: OpenVINO cannot compile the network: {error}"
+        ) from error
+    _check_answers(model, lambda batch: compiled(batch)[0])
+    return compiled
 
 
 def cache_folder() -> Path:
@@ -228,69 +264,8 @@ _OUT_OF_MEMORY = re.compile(
 )
 
 
-def _openvino_graph(model: Model, core: openvino.Core) -> openvino.Model:
-    """``(x - mean) / std``, the network, softmax; any batch, height and width."""
-    import openvino as ov
-    from openvino import opset13 as ops
-
-    network = core.read_model(read_onnx(model).SerializeToString(), b"")
-    network.reshape([-1, len(model.bands), -1, -1])
-    _fuse_upsampling(network)
-    reflectance = ops.parameter([-1, len(model.bands), -1, -1], np.float32, name="reflectance")
-    mean, std = (_per_channel(values) for values in (model.mean, model.std))
-    normalised = ops.divide(ops.subtract(reflectance, mean), std)
-    for target in network.inputs[0].get_target_inputs():
-        target.replace_source_output(normalised.output(0))
-    logits = network.outputs[0].get_node().input_value(0)
-    return ov.Model([ops.softmax(logits, axis=1)], [reflectance], model.name)
-
-
-def _fuse_upsampling(network: openvino.Model) -> None:
-    """Turn "double the size, append the skip, convolve" into one transposed and one plain convolution.
-
-    The result is the same but for rounding. A 3 x 3 kernel over pixels that are repeated twice adds
-    up weights that meet the same pixel, so 4 x 4 weights at half the resolution do with 4/9 of the
-    multiplications, and neither the doubled nor the joined tensor is ever written: a tenth less time.
-    """
-    from openvino import opset13 as ops
-
-    # Row k of the 4 x 4 kernel is the sum of these rows of the 3 x 3 kernel.
-    rows = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], dtype="float32")
-    for node in network.get_ordered_ops():
-        if node.get_type_name() != "Convolution":
-            continue
-        source, skip = _uncast(node.input_value(0)), None
-        if source.get_node().get_type_name() == "Concat":
-            source, skip = (source.get_node().input_value(i) for i in (0, 1))
-            source = _uncast(source)
-        if source.get_node().get_type_name() != "Interpolate":
-            continue
-        small = _uncast(source.get_node().input_value(0))
-        kernel = np.asarray(node.input_value(1).get_node().data, dtype="float32")
-        channels = small.get_partial_shape()[1].get_length()
-        transposed = np.einsum("ak,oikl,bl->ioab", rows, kernel[:, :channels], rows)
-        result = ops.convolution_backprop_data(
-            small,
-            ops.constant(np.ascontiguousarray(transposed)),
-            strides=[2, 2], pads_begin=[1, 1], pads_end=[1, 1], dilations=[1, 1],
-        )  # fmt: skip
-        if skip is not None:
-            own = ops.constant(np.ascontiguousarray(kernel[:, channels:]))
-            result = ops.add(result, ops.convolution(skip, own, [1, 1], [1, 1], [1, 1], [1, 1]))
-        for target in node.output(0).get_target_inputs():
-            target.replace_source_output(result.output(0))
-    network.validate_nodes_and_infer_types()
-
-
-def _uncast(value: openvino.Output) -> openvino.Output:
-    """What a tensor was before casts between precisions, which mean nothing here."""
-    while value.get_node().get_type_name() == "Convert":
-        value = value.get_node().input_value(0)
-    return value
-
-
 class TorchEngine:
-    """The reference: `segmentation_models_pytorch.Unet` in PyTorch, on CUDA where there is one."""
+    """The reference: the network in PyTorch, on CUDA where there is a device."""
 
     name = "torch"
 
@@ -298,68 +273,118 @@ class TorchEngine:
         import torch
 
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.precision = precision or ("bf16" if self._device.type == "cuda" else "f32")
-        if self._device.type == "cpu":
+        cuda = self._device.type == "cuda"
+        half = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+        self.precision = precision or ("bf16" if half else "f32")
+        if not cuda:
             torch.set_num_threads(available_cpus())
-        self._network = torch_network(model).to(self._device, memory_format=torch.channels_last)
+        network = torch_network(model)
+        self._network = network.to(self._device, memory_format=torch.channels_last)
         self._mean, self._std = (
-            torch.from_numpy(_per_channel(values)).to(self._device)
+            torch.tensor(values, device=self._device).reshape(1, -1, 1, 1)
             for values in (model.mean, model.std)
         )
+        self._logits = model.output == "logits"
+        self._need = BYTES_PER_PIXEL
         self._lock = threading.Lock()
+        _check_answers(model, self)
 
     def __call__(self, reflectance: np.ndarray) -> np.ndarray:
         """Probabilities; see :class:`Engine`. One call runs at a time."""
         with self._lock:
-            return _in_parts(self._run, reflectance)
+            step = self._fitting(reflectance)
+            parts = [reflectance[i : i + step] for i in range(0, len(reflectance), step)]
+            return np.concatenate([_in_parts(self._run, part) for part in parts])
+
+    def _fitting(self, reflectance: np.ndarray) -> int:
+        """How many windows the free memory of the device should suffice for."""
+        import torch
+
+        if self._device.type == "cpu":
+            return max(1, len(reflectance))
+        free, _ = torch.cuda.mem_get_info(self._device)
+        # What torch has taken and does not use is free to it.
+        free += torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+        height, width = reflectance.shape[2:]
+        return max(1, min(len(reflectance), int(0.8 * free / (self._need * height * width))))
 
     def _run(self, reflectance: np.ndarray) -> np.ndarray:
         import torch
 
         half = self.precision == "bf16"
-        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, half):
+        with self._measured(reflectance), torch.inference_mode():
             batch = torch.from_numpy(np.ascontiguousarray(reflectance)).to(self._device)
             batch = ((batch - self._mean) / self._std).to(memory_format=torch.channels_last)
-            result: np.ndarray = self._network(batch).float().softmax(dim=1).cpu().numpy()
+            with torch.autocast(self._device.type, torch.bfloat16, half):
+                answer = self._network(batch).float()
+            if self._logits:
+                answer = answer.softmax(dim=1)
+            result: np.ndarray = answer.cpu().numpy()
             return result
 
+    @contextlib.contextmanager
+    def _measured(self, reflectance: np.ndarray) -> Iterator[None]:
+        """Learn from what a batch took of the device's memory how much the next will take."""
+        import torch
 
-def torch_network(model: Model) -> torch.nn.Module:
-    """The model as an `smp.Unet` in evaluation mode: normalised reflectance in, logits out.
+        if self._device.type == "cpu":
+            yield
+            return
+        torch.cuda.reset_peak_memory_stats(self._device)
+        before = torch.cuda.memory_allocated(self._device)
+        yield
+        taken = torch.cuda.max_memory_allocated(self._device) - before
+        count, _, height, width = reflectance.shape
+        if height * width >= _LARGE:  # on small windows what is taken once for all would count
+            self._need = max(1.0, taken / (count * height * width))
+
+
+class EnsembleEngine:
+    """The mean probability of several models, each run by an engine of its own."""
+
+    def __init__(self, model: Model, members: Sequence[Engine]) -> None:
+        self.name = members[0].name
+        self.precision = members[0].precision
+        self._members = [
+            (
+                engine,
+                [model.bands.index(band) for band in member.bands],
+                [member.classes.index(c) for c in model.classes],
+            )
+            for engine, member in zip(members, model.members, strict=True)
+        ]
+
+    def __call__(self, reflectance: np.ndarray) -> np.ndarray:
+        """Probabilities; see :class:`Engine`."""
+        total = np.float32(0)
+        for engine, bands, classes in self._members:
+            total = total + engine(reflectance[:, bands])[:, classes]
+        mean: np.ndarray = total / np.float32(len(self._members))
+        return mean
+
+
+def _check_answers(model: Model, run: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Try a network on noise, and refuse it if it does not give probabilities.
 
     Raises
     ------
     ModelError
-        If the weights are not those of the architecture that the model names.
+        Saying what it gives.
     """
-    import segmentation_models_pytorch as smp
-    import torch
-
-    network = smp.Unet(
-        model.encoder,
-        encoder_weights=None,
-        in_channels=len(model.bands),
-        classes=len(model.classes),
-    )
-    weights: dict[str, Any] = {
-        name: torch.from_numpy(values.copy()) for name, values in read_state_dict(model).items()
-    }
-    missing, unexpected = network.load_state_dict(weights, strict=False)
-    # A UNet never calls the encoder's classification head, and exports leave out what is
-    # never called; the counters only matter in training.
-    unused = ("encoder._conv_head.", "encoder._bn1.")
-    missing = [
-        name
-        for name in missing
-        if not name.startswith(unused) and not name.endswith("num_batches_tracked")
-    ]
-    if missing or unexpected:
+    noise = np.random.default_rng(0).uniform(0, 0.6, (1, len(model.bands), *PROBE[1:]))
+    answer = run(noise.astype("float32"))
+    if answer.shape != (wanted := (1, len(model.classes), *PROBE[1:])):
         raise ModelError(
-            f"model {model.name}: the weights do not fit smp.Unet({model.encoder!r}); "
-            f"missing {missing[:3]}, unexpected {unexpected[:3]}."
+            f"model {model.name}: the network gives an array of the shape {answer.shape}, not {wanted}: one "
+            f"channel for each of its classes ({', '.join(c.label for c in model.classes)})."
         )
-    return network.eval()
-
-
-def _per_channel(values: tuple[float, ...]) -> np.ndarray:
-    return np.asarray(values, dtype="float32").reshape(1, -1, 1, 1)
+    if not np.isfinite(answer).all():
+        raise ModelError(
+            f"model {model.name}: the network gives values that are not finite; its weights are spoilt, or "
+            "too large for this precision."
+        )
+    if answer.min() < -0.001 or np.abs(answer.sum(axis=1) - 1).max() > 0.02:
+        raise ModelError(
+            f"model {model.name}: what the network gives are no probabilities, which add up to 1; if it has "
+            "no softmax at its end, say output: logits in its document."
+        )

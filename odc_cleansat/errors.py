@@ -38,6 +38,10 @@ class ReflectanceWarning(UserWarning):
     """The conversion of digital numbers to reflectance rests on a guess, or looks wrong."""
 
 
+class ModelWarning(UserWarning):
+    """A model that cannot be used, is not for such scenes, or has no masks where others have."""
+
+
 class GapWarning(UserWarning):
     """Some files cannot be read, or some scenes have no mask: there are no data where they would be."""
 

@@ -36,6 +36,7 @@ S2_BANDS: dict[str, tuple[str, ...]] = {
     "nir": ("B08", "band_08", "nir_1", "nbart_nir_1"),
     "nir08": ("B8A", "band_8a", "nir_narrow", "nir_2", "nbart_nir_2"),
     "nir09": ("B09", "band_09", "water_vapour"),
+    "cirrus": ("B10", "band_10"),
     "swir16": ("B11", "band_11", "swir_1", "swir_16", "swir1", "nbart_swir_2"),
     "swir22": ("B12", "band_12", "swir_2", "swir_22", "swir2", "nbart_swir_3"),
     "scl": ("SCL", "mask", "qa"),
@@ -45,8 +46,25 @@ S2_BANDS: dict[str, tuple[str, ...]] = {
 Geoscience Australia's ``nbart_swir_2`` and ``nbart_swir_3`` are bands 11 and 12.
 """
 
+_NATIVE = {
+    "coastal": 60, "blue": 10, "green": 10, "red": 10, "rededge1": 20, "rededge2": 20, "rededge3": 20,
+    "nir": 10, "nir08": 20, "nir09": 60, "cirrus": 60, "swir16": 20, "swir22": 20,
+}  # fmt: skip
+"""Ground sampling of each band as the sensor takes it, metres."""
+
 _STAND_INS = {"nir": "nir08"}
 """Where the first band is missing, the second serves: the same wavelength, narrower and at 20 m."""
+
+
+def native_resolution(band: str) -> int:
+    """Ground sampling of a band as the sensor takes it, or of the one that may stand in for it, metres.
+
+    Parameters
+    ----------
+    band
+        Canonical name, a key of :data:`S2_BANDS` other than ``scl``.
+    """
+    return _NATIVE[_STAND_INS.get(band, band)]
 
 
 def find_bands(available: Iterable[Hashable], wanted: Iterable[str]) -> dict[str, str]:
@@ -81,9 +99,12 @@ def find_bands(available: Iterable[Hashable], wanted: Iterable[str]) -> dict[str
                 break
     missing = [f"{band} ({S2_BANDS[band][0]})" for band in wanted if band not in found]
     if missing:
+        cure = "Load the missing bands too, or rename them."
+        if "cirrus" in wanted and "cirrus" not in found:
+            cure = "L2A has no cirrus: take a model that was trained on L2A, or a scene of L1C."
         raise SceneError(
             f"the scene lacks {', '.join(missing)}; it has {', '.join(sorted(names.values())) or 'no bands'}. "
-            "Load the missing bands too, or rename them."
+            f"{cure}"
         )
     return found
 
@@ -193,6 +214,16 @@ def _product_name(properties: Mapping[str, Any]) -> tuple[str, str]:
         if name := properties.get(key):
             return key, str(name)
     return "", ""
+
+
+def processing_level(properties: Mapping[str, Any]) -> str:
+    """``L2A`` or ``L1C``, as far as the metadata of a dataset or STAC item tell, or ``""``."""
+    # A producer of other surface reflectance may name the L1C product that it was made from.
+    stated = [properties.get(key) for key in ("s2:product_type", "processing:level")]
+    if any(str(each).endswith(("L1C", "MSI1C")) for each in stated):
+        return "L1C"
+    said = any(str(each).endswith(("L2A", "MSI2A")) for each in stated)
+    return "L2A" if said or "_MSIL2A_" in _product_name(properties)[1] else ""
 
 
 def _offset_since(baseline: tuple[int, int]) -> int:

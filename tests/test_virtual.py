@@ -449,7 +449,7 @@ def test_nothing_where_datacube_fails_first(
     [
         ({"confidnce": True}, "no parameter confidnce; it has model, confidence, keep"),
         ({"measurements": ["ucl"]}, "with the product, under `input`"),
-        ({"model": "nosuch"}, "no model 'nosuch'; choose from unet-"),
+        ({"model": "nosuch"}, "no model 'nosuch'; those that there are: unet-"),
         ({"model": ["a"]}, "must be the name of a model"),
         ({"confidence": "yes"}, "confidence is 'yes'; it must be true or false"),
         ({"keep": "scl"}, "keep is 'scl'; it must be true, false or a list"),

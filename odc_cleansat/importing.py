@@ -1,0 +1,254 @@
+"""A model of one's own: try it out, keep it in the user's folder, begin its document."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import ModelError
+from .models import (
+    Model,
+    allow_torchscript,
+    find_models,
+    models_folder,
+    read_model,
+    write_model,
+)
+from .models.weights import networks_of, sha256_of, weights_path
+from .reflectance import S2_BANDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DOCUMENTS = (".yaml", ".yml")
+
+TRIAL = 64
+"""Pixels along a side of what a network is tried out on."""
+
+
+def try_model(model: Model) -> None:
+    """Load the model's network and let it classify noise.
+
+    Raises
+    ------
+    ModelError
+        If the weights cannot be loaded, do not fit the model, or give answers that are no
+        probabilities.
+    """
+    import numpy as np
+
+    from .engines import get_engine
+
+    noise = np.random.default_rng(0).uniform(0, 1, (1, len(model.bands), TRIAL, TRIAL))
+    answer = get_engine(model)(noise.astype("float32"))
+    wanted = (1, len(model.classes), TRIAL, TRIAL)
+    if answer.shape != wanted:
+        raise ModelError(
+            f"model {model.name}: for {len(model.bands)} bands it answers in the shape {answer.shape}, not "
+            f"{wanted}. Correct bands and classes in its document."
+        )
+    if not np.isfinite(answer).all() or abs(answer.sum(axis=1) - 1).max() > 1e-2:
+        raise ModelError(
+            f"model {model.name}: its answers are no probabilities. The weights are damaged, or `output` "
+            "in its document is not what the network gives."
+        )
+
+
+def import_model(document: Path, *, force: bool = False, allow: bool = False) -> Model:
+    """Check a model of the user's own and copy it into the folder of models.
+
+    Copied are the document, the card and, if they stand in a file, the weights, whose sha256 is
+    written into the copy.
+
+    Parameters
+    ----------
+    document
+        A model document.
+    force
+        Whether to replace a model of this name that was imported before.
+    allow
+        Whether to run weights that are TorchScript, now and from now on.
+
+    Raises
+    ------
+    ModelError
+        If the document, the weights or the answers are wrong, or there is such a model already.
+    """
+    model = read_model(document)
+    target = models_folder() / f"{model.name}.yaml"
+    _refuse_twins(model, target, force)
+    for each in networks_of(model):
+        weights_path(each)
+    try:
+        if allow:
+            _allow(model)
+        try_model(model)
+        return _keep(model, target)
+    except OSError as error:
+        raise ModelError(
+            f"cannot write to {target.parent}: {error.strerror or error}. Set CLEANSAT_MODELS to a folder "
+            "that can be written."
+        ) from error
+
+
+def _allow(model: Model) -> None:
+    for each in networks_of(model):
+        if each.format == "torchscript":
+            allow_torchscript(sha256_of(each))
+
+
+def _refuse_twins(model: Model, target: Path, force: bool) -> None:
+    for entry in find_models():
+        if entry.name != model.name or entry.problem:
+            continue
+        if entry.origin != "user":
+            raise ModelError(
+                f"there is a model {model.name} already ({entry.origin}); give yours another name."
+            )
+        if entry.path != target:
+            raise ModelError(
+                f"there is a model {model.name} already, in {entry.path}; remove that, or give yours "
+                "another name."
+            )
+    if target.exists() and not force:
+        raise ModelError(
+            f"there is a model {model.name} already, in {target}; --force replaces it."
+        )
+
+
+def _keep(model: Model, target: Path) -> Model:
+    """Write the model into the folder, its document last."""
+    folder = target.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    if not model.members:
+        model = replace(model, sha256=sha256_of(model))
+    if model.weights.startswith("file:"):
+        weights = weights_path(model)
+        kept = _copy(weights, folder / f"{model.name}{weights.suffix.lower()}")
+        model = replace(model, weights=f"file:{kept}")
+    if model.card:
+        model = replace(model, card=str(_copy(Path(model.card), target.with_suffix(".md"))))
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder) as drafts:
+        write_model(model, draft := Path(drafts) / target.name)
+        os.replace(draft, target)
+    return model
+
+
+def _copy(source: Path, target: Path) -> Path:
+    """Copy a file under another name at once, unless it is there by itself."""
+    if not (target.exists() and target.samefile(source)):
+        with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as drafts:
+            draft = shutil.copyfile(source, Path(drafts) / target.name)
+            os.replace(draft, target)
+    return target
+
+
+def template(weights: Path) -> str:
+    """A model document to fill in, with what can be read off the weights."""
+    bands, classes = _counts(weights)
+    known = weights.suffix == ".onnx"
+    return _TEMPLATE.format(
+        name=weights.stem.lower().replace(" ", "-").replace("_", "-"),
+        file=weights.name,
+        bands=", ".join(_BANDS.get(bands, _BANDS[6])),
+        of_bands=f"  # the first layer takes {bands}" if bands else "",
+        classes=", ".join(_CLASSES.get(classes, _CLASSES[3])),
+        of_classes=f"  # there are {classes}" if classes else "",
+        architecture="# architecture: the ONNX file holds the network itself"
+        if known
+        else _ARCHITECTURE,
+    )
+
+
+def _counts(weights: Path) -> tuple[int, int]:
+    """Channels that go in and come out, 0 where the file does not say."""
+    try:
+        if weights.suffix == ".onnx":
+            return _counts_of_onnx(weights)
+        if weights.suffix == ".safetensors":
+            return _counts_of_safetensors(weights)
+    except Exception:  # whatever the file is, the import will say
+        pass
+    return 0, 0
+
+
+def _counts_of_onnx(weights: Path) -> tuple[int, int]:
+    import onnx
+
+    graph = onnx.load(weights, load_external_data=False).graph
+    constants = {each.name for each in graph.initializer}
+    first = next(each for each in graph.input if each.name not in constants)
+    taken, given = (
+        each.type.tensor_type.shape.dim[1].dim_value for each in (first, graph.output[0])
+    )
+    return taken, given
+
+
+def _counts_of_safetensors(weights: Path) -> tuple[int, int]:
+    from safetensors import safe_open
+
+    with safe_open(weights, framework="numpy") as file:
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    kernels = {name: shape for name, shape in shapes.items() if len(shape) == 4}
+    head = next((s for n, s in kernels.items() if "segmentation_head" in n), [0])
+    stems = ("encoder._conv_stem", "encoder.conv1", "encoder.features.0.", "encoder.stem")
+    stem = next(
+        (s for n, s in kernels.items() if n.removeprefix("model.").startswith(stems)), [0, 0]
+    )
+    return stem[1], head[0]
+
+
+_ALL = [band for band in S2_BANDS if band != "scl"]
+_BANDS: dict[int, Sequence[str]] = {
+    3: ("blue", "green", "red"),
+    4: ("blue", "green", "red", "nir"),
+    6: ("blue", "green", "red", "nir", "swir16", "swir22"),
+    12: [band for band in _ALL if band != "cirrus"],
+    13: _ALL,
+}
+_CLASSES: dict[int, Sequence[str]] = {
+    2: ("clear", "cloud"),
+    3: ("clear", "cloud", "shadow"),
+    4: ("clear", "cloud", "thin_cloud", "shadow"),
+}
+"""Likely meanings of so many channels, to be corrected by whoever knows."""
+
+_ARCHITECTURE = """architecture:
+  name: Unet               # a class of segmentation_models_pytorch
+  encoder: mobilenet_v2
+  # further arguments of the class, such as
+  # decoder_channels: [256, 128, 64, 32, 16]"""
+
+_TEMPLATE = """\
+# A model document. Correct what is wrong, fill in what is missing, and run:
+#   cleansat models import THIS_FILE
+
+name: {name}
+version: "1"
+title: What it is, in one line
+
+# What the network was trained on, and so what it is right for.
+level: L2A                 # or L1C
+resolution: 30             # metres; it runs at this resolution whatever the scene's
+
+# Its input channels in their order, by their names in Element 84's STAC and the product s2_l2a.
+bands: [{bands}]{of_bands}
+# What is subtracted from the reflectance (0 to 1) of each band, and then divided by. Leave out for 0 and 1.
+# mean: []
+# std: []
+
+# What its output channels mean, in their order: clear, cloud, thin_cloud, shadow, snow, water.
+classes: [{classes}]{of_classes}
+output: logits             # or probabilities, where the network ends in a softmax
+
+weights: file:{file}       # beside this document; or https://..., hf:OWNER/REPO/FILE@REVISION
+{architecture}
+
+licence: ""                # of the weights, as SPDX writes it, e.g. CC-BY-4.0
+citation: Who made it, and where it is described
+# A model card, THIS_FILE with the suffix .md, is taken along and shown by: cleansat models show
+"""

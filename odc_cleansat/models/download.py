@@ -1,0 +1,242 @@
+"""Downloads over bad lines: resumed where they broke off, bounded in tries, whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from .._version import __version__
+from ..errors import ModelError
+
+if TYPE_CHECKING:
+    import requests
+    from requests import Response
+
+ATTEMPTS = 5
+"""How often a download is tried, each time from where the last one broke off."""
+
+WAIT = 1.0
+"""Seconds before the second try; twice as long before each further one."""
+
+TIMEOUT = 30.0
+"""Seconds without a byte after which a try is given up."""
+
+_PASSING = {408, 425, 429, 500, 502, 503, 504}
+_LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+class _Broken(Exception):
+    """What may go better at the next try."""
+
+
+def download(
+    url: str,
+    target: Path,
+    check: Callable[[str, str], None],
+    *,
+    headers: Mapping[str, str] | None = None,
+    progress: bool = True,
+) -> None:
+    """Bring a file here. It appears under its name when it is whole and has passed the check.
+
+    What broke off stays beside it as ``.NAME.part``, and the next call, in this process or another,
+    goes on from there, unless the server says that the file has changed since.
+
+    Parameters
+    ----------
+    check
+        Called with the sha256 of what came and the one that the server published (Hugging Face does,
+        in ``X-Linked-ETag``), or ``""``; raises to refuse the file, which is deleted then.
+    headers
+        Of the request. ``Authorization`` is not sent on to other hosts.
+    progress
+        Whether to draw a bar.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be had or cannot be written, or as `check` does.
+    """
+    part = target.with_name(f".{target.name}.part")
+    reason = ""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(WAIT * 2 ** (attempt - 1))
+        resumed = part.exists()
+        try:
+            published = _receive(url, part, headers or {}, progress)
+            found = file_sha256(part)
+            try:
+                check(found, published)
+            except ModelError as error:
+                _discard(part)
+                if not resumed:
+                    raise
+                raise _Broken(str(error)) from error  # its beginning may have been at fault
+            os.replace(part, target)
+            _discard(part)
+            return
+        except _Broken as error:
+            reason = str(error)
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise ModelError(
+                f"cannot write {part}: {error.strerror or error}. "
+                f"{'Make room there' if full else 'Make it writable'}, or set CLEANSAT_WEIGHTS to another folder."
+            ) from error
+    later = ", and it goes on from where it broke off" if part.exists() else ""
+    raise ModelError(f"cannot fetch {url}: {reason} ({ATTEMPTS} tries). Try again later{later}.")
+
+
+def file_sha256(path: Path) -> str:
+    """The file's sha256, hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _receive(url: str, part: Path, headers: Mapping[str, str], progress: bool) -> str:
+    """Append to the part what it lacks; returns the sha256 that the server publishes, or ``""``."""
+    import requests
+
+    start = part.stat().st_size if part.exists() else 0
+    ask = {
+        "User-Agent": f"odc-cleansat/{__version__}",
+        "Accept-Encoding": "identity",
+        **headers,
+        **({"Range": f"bytes={start}-"} if start else {}),
+    }
+    try:
+        with requests.get(url, headers=ask, stream=True, timeout=TIMEOUT) as response:
+            _judge(url, response, part)
+            if not start or not _continues(response, part, start):
+                start = 0
+                _stamp(part).write_text(_version(response), encoding="utf-8")
+            _write(response, part, start, progress)
+            return _published(response)
+    except requests.RequestException as error:
+        raise _failure(url, error) from error
+
+
+def _failure(url: str, error: requests.RequestException) -> Exception:
+    from requests.exceptions import InvalidSchema, InvalidURL, SSLError, TooManyRedirects
+
+    if isinstance(error, SSLError):
+        return ModelError(
+            f"cannot fetch {url}: {_short(error)}. Behind a proxy that opens encrypted traffic, let "
+            "REQUESTS_CA_BUNDLE name its certificate."
+        )
+    if isinstance(error, InvalidURL | InvalidSchema | TooManyRedirects):
+        return ModelError(f"cannot fetch {url}: {_short(error)}. Look at the address.")
+    return _Broken(_short(error))
+
+
+def _judge(url: str, response: Response, part: Path) -> None:
+    """Refuse answers that are no weights."""
+    status = response.status_code
+    if status == 416:  # nothing lies beyond what is here: it belongs to another version
+        _discard(part)
+        raise _Broken("the server has no more of the file than has been fetched")
+    if status in _PASSING:
+        raise _Broken(f"the server answers {status} {response.reason}")
+    if status in (401, 403):
+        raise ModelError(
+            f"cannot fetch {url}: the server answers {status} {response.reason}. For a repository of "
+            "Hugging Face that asks for a login, set HF_TOKEN."
+        )
+    if status not in (200, 206):
+        raise ModelError(
+            f"cannot fetch {url}: the server answers {status} {response.reason}. The file may have been "
+            "moved or removed; see the model's card for where it is described."
+        )
+    final = urlsplit(response.url)
+    if url.startswith("https:") and final.scheme != "https" and final.hostname not in _LOCAL:
+        raise ModelError(f"cannot fetch {url}: it leads to {response.url}, which is not encrypted.")
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        raise ModelError(
+            f"cannot fetch {url}: the answer is a web page and no weights. Look at it in a browser; a "
+            "network that asks for a login does this."
+        )
+
+
+def _continues(response: Response, part: Path, start: int) -> bool:
+    """Whether the answer is what the part lacks, of the same version of the file."""
+    if response.status_code != 206:
+        return False
+    begins = re.match(rf"bytes {start}-", response.headers.get("Content-Range", ""))
+    version = _version(response)
+    stamp = _stamp(part)
+    if begins and version and stamp.exists() and stamp.read_text("utf-8") == version:
+        return True
+    _discard(part)
+    raise _Broken("the file has changed while it was fetched")
+
+
+def _write(response: Response, part: Path, start: int, progress: bool) -> None:
+    from tqdm import tqdm
+
+    length = response.headers.get("Content-Length", "")
+    total = start + int(length) if length.isdigit() else None
+    with (
+        open(part, "ab" if start else "wb") as file,
+        tqdm(
+            total=total,
+            initial=start,
+            unit="B",
+            unit_scale=True,
+            disable=not progress,
+            leave=False,
+            desc=part.name[1:-5],
+        ) as bar,
+    ):
+        for block in response.iter_content(2**16):
+            file.write(block)
+            bar.update(len(block))
+        size = file.tell()
+    if total is not None and size != total:
+        raise _Broken(f"the line broke after {size} of {total} bytes")
+
+
+def _version(response: Response) -> str:
+    return response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+
+
+def _published(response: Response) -> str:
+    for each in (*response.history, response):
+        tag = each.headers.get("X-Linked-ETag", "").strip('"')
+        if re.fullmatch(r"[0-9a-f]{64}", tag):
+            return str(tag)
+    return ""
+
+
+def _stamp(part: Path) -> Path:
+    """Where it says which version of the file the part belongs to."""
+    return part.with_suffix(".etag")
+
+
+def _discard(part: Path) -> None:
+    for path in (part, _stamp(part)):
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _short(error: Exception) -> str:
+    """One phrase of what `requests` and `urllib3` wrap into each other."""
+    from requests.exceptions import ChunkedEncodingError
+
+    if "timed out" in str(error).lower():
+        return "no answer in time"
+    if isinstance(error, ChunkedEncodingError):
+        return "the line broke"
+    cause = getattr(error.args[0], "reason", error) if error.args else error
+    return str(cause).rpartition("): ")[2].rstrip(".") or type(error).__name__

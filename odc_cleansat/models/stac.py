@@ -1,0 +1,118 @@
+"""What a STAC item says of the model that made it, in the terms of the extension for machine learning (MLM)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .model import Model
+from .weights import networks_of, sha256_of
+
+if TYPE_CHECKING:
+    from pystac import Asset
+
+_ARTIFACTS = {
+    "onnx": "onnx",
+    "safetensors": "safetensors.torch.save_file",
+    "torchscript": "torch.jit.save",
+    "state dict": "torch.save",
+}
+"""How a file of each format was written."""
+
+
+def model_properties(model: Model, classes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Properties of an item.
+
+    Parameters
+    ----------
+    classes
+        As ``classification:classes``, without nodata.
+    """
+    height, width = (stride + model.tiling.overlap for stride in model.tiling.stride)
+    channels, count = len(model.bands), len(model.classes)
+    parts = list(networks_of(model))
+    frameworks = {"ONNX" if part.format == "onnx" else "PyTorch" for part in parts}
+    return {
+        "mlm:name": model.name,
+        "mlm:architecture": " and ".join(dict.fromkeys(map(_architecture, parts))),
+        "mlm:tasks": ["semantic-segmentation"],
+        "mlm:framework": " and ".join(sorted(frameworks)),
+        "mlm:pretrained": True,
+        "mlm:pretrained_source": model.citation or model.title,
+        "mlm:hyperparameters": model.parameters(),
+        "mlm:input": [
+            {
+                "name": f"{_REFLECTANCE[model.level]} at {model.resolution:g} m",
+                "bands": list(model.bands),
+                "input": {
+                    "shape": [-1, channels, height, width],
+                    "dim_order": ["batch", "channel", "height", "width"],
+                    "data_type": "float32",
+                },
+                "value_scaling": [
+                    {"type": "z-score", "mean": mean, "stddev": std}
+                    for mean, std in zip(model.mean, model.std, strict=True)
+                ],
+            }
+        ],
+        "mlm:output": [
+            {
+                "name": "class probabilities",
+                "tasks": ["semantic-segmentation"],
+                "result": {
+                    "shape": [-1, count, height, width],
+                    "dim_order": ["batch", "channel", "height", "width"],
+                    "data_type": "float32",
+                },
+                "classification:classes": classes,
+            }
+        ],
+    }
+
+
+def model_assets(model: Model) -> dict[str, Asset]:
+    """The weights, where their makers publish them: ``model``, or one ``model_NAME`` for each member."""
+    if model.members:
+        return {f"model_{each.name}": _asset(each) for each in networks_of(model)}
+    return {"model": _asset(model)}
+
+
+_REFLECTANCE = {"L2A": "surface reflectance", "L1C": "top-of-atmosphere reflectance"}
+
+
+def _architecture(model: Model) -> str:
+    return str(model.architecture) if model.architecture else f"a network kept as {model.format}"
+
+
+def _asset(model: Model) -> Asset:
+    from pystac import Asset
+
+    sha256 = sha256_of(model)
+    href, kind, title = _published(model, sha256)
+    return Asset(
+        href,
+        title=f"{title}, sha256 {sha256}",
+        media_type=kind,
+        roles=["mlm:model", "mlm:weights"],
+        extra_fields={
+            "mlm:artifact_type": _ARTIFACTS[model.format],
+            "eo:bands": [{"name": band} for band in model.bands],
+        },
+    )
+
+
+def _published(model: Model, sha256: str) -> tuple[str, str, str]:
+    """Address, media type and title. A file of this machine is named by its hash and not by its path."""
+    scheme, _, place = model.weights.partition(":")
+    if scheme == "package":
+        package, _, file = place.partition("/")
+        address = f"https://pypi.org/project/{package.replace('_', '-')}/"
+        return address, "text/html", f"{file} in the Python package {package}"
+    place, _, revision = place.partition("@")
+    name = place.rpartition("/")[2].partition("?")[0]
+    address = f"urn:sha256:{sha256}"
+    if scheme == "hf":
+        owner, repository, file = place.split("/", 2)
+        address = f"https://huggingface.co/{owner}/{repository}/resolve/{revision or 'main'}/{file}"
+    elif scheme == "https":
+        address = model.weights.partition("?")[0]  # what follows may hold a key
+    return address, "application/octet-stream", name
