@@ -70,6 +70,9 @@ _COLOURS = {
     CloudClass.THIN_CLOUD: "#f0e442",
 }
 
+CLOUDS = (CloudClass.CLOUD, CloudClass.THIN_CLOUD)
+"""What counts as cloud wherever its kind does not matter."""
+
 SCL_TO_UCL = {
     0: CloudClass.NODATA,
     1: CloudClass.NODATA,
@@ -145,7 +148,7 @@ def confidence_attrs() -> dict[str, Any]:
     return {
         "units": "percent",
         "nodata": CONFIDENCE_NODATA,
-        "long_name": "confidence of the UNet classification: probability of the winning class",
+        "long_name": "confidence of the UNet classification: probability of the class, of cloud that of any kind",
     }
 
 

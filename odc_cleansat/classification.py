@@ -25,7 +25,7 @@ from dask.delayed import Delayed, delayed
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
-from .classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, ucl_attrs
+from .classes import CLOUDS, CONFIDENCE_NODATA, CloudClass, confidence_attrs, ucl_attrs
 from .engines import available_cpus, check_engine, get_engine
 from .errors import ModelError, ReflectanceWarning, SceneError
 from .grids import (
@@ -41,11 +41,11 @@ from .grids import (
     warp,
 )
 from .models import Model, get_model
-from .reflectance import OffsetCheck, find_bands
+from .reflectance import OffsetCheck, find_bands, native_resolution
 from .windows import Box, Window, blend, prepare, windows
 
 COARSEST = 1.5
-"""A scene may be this much coarser than the model's resolution, and no more."""
+"""A band may be this much coarser than the model's resolution or its own, and no more."""
 
 BLOCK = 2048
 """Side of the blocks in which the output is made where the scene's chunks do not say."""
@@ -109,7 +109,7 @@ def classify(
         likeliest of the classes not named.
     dilation
         ``cloud`` and ``shadow`` to metres on the ground: both grow into clear pixels, and
-        where they meet, cloud wins.
+        where they meet, cloud wins. Thin cloud grows as cloud does and stays thin; thick wins.
     scale
         Reflectance per digital number, by default 1/10000 for integers and 1 for
         floating-point numbers.
@@ -126,8 +126,10 @@ def classify(
     xarray.Dataset
         On the output grid, with the scene's dims: ``ucl``, uint8 :class:`CloudClass` codes,
         nodata 0 wherever a band has no data; ``ucl_confidence``, uint8, percent
-        probability of the class (before dilation), nodata 255; ``ucl_probability``, float32 of 0 to
-        1, dims ``([time,] ucl_class, y, x)``, NaN without data.
+        probability of the class (before dilation), for thick and thin cloud that of either, nodata
+        255; ``ucl_probability``, float32 of 0 to
+        1, dims ``([time,] ucl_class, y, x)``, NaN without data; its coordinates ``ucl_class`` and
+        ``ucl_code`` have the label and the code of each plane, in the order of the model.
 
     Raises
     ------
@@ -273,12 +275,14 @@ def _select(arrays: Mapping[str, xr.DataArray], model: Model, *, one_grid: bool)
         )
     # Of the selected bands together: an array may have lost its reference to the coordinate system, and
     # an attribute of the whole Dataset may be left over from before a reprojection.
-    common = _grid(xr.Dataset(chosen), model) if one_grid else None
-    return {b: Band(data, common or _grid(data, model)) for b, data in chosen.items()}
+    common = _grid(xr.Dataset(chosen)) if one_grid else None
+    bands = {b: Band(data, common or _grid(data)) for b, data in chosen.items()}
+    check_resolution(bands.values(), model)
+    return bands
 
 
-def _grid(data: xr.Dataset | xr.DataArray, model: Model) -> GeoBox:
-    """Where the pixels stand; refused if they are too large for the model."""
+def _grid(data: xr.Dataset | xr.DataArray) -> GeoBox:
+    """Where the pixels stand."""
     grid = data.odc.geobox
     if grid is None or grid.crs is None:
         raise SceneError(
@@ -291,14 +295,34 @@ def _grid(data: xr.Dataset | xr.DataArray, model: Model) -> GeoBox:
         beyond = ((grid.affine.c - spec.bounds[0]) / grid.affine.a) % 1
         if abs(beyond - 0.5) < 0.1:
             grid = grid.translate_pix(0.5, 0.5)
-    coarse = max(ground_resolution(grid))
-    if coarse > COARSEST * model.resolution:
-        raise SceneError(
-            f"the scene's pixels are {coarse:.0f} m wide, too coarse for {model.name}, which was "
-            f"trained at {model.resolution:g} m. Load the bands at {COARSEST * model.resolution:g} m "
-            "or finer, and ask for the mask on a coarse grid: with geobox=, or reproject in a recipe."
-        )
     return grid
+
+
+def check_resolution(bands: Iterable[Band], model: Model) -> None:
+    """Refuse bands whose pixels are too large for the model, though the sensor's are not.
+
+    Parameters
+    ----------
+    bands
+        In the order of the model's.
+
+    Raises
+    ------
+    SceneError
+        Saying what to load.
+    """
+    for name, band in zip(model.bands, bands, strict=True):
+        # A model of 10 m is fed the bands of 20 and 60 m too, and nobody has those any finer.
+        own = native_resolution(name)
+        limit = COARSEST * max(model.resolution, own)
+        coarse = max(ground_resolution(band.grid))
+        if coarse > limit:
+            raise SceneError(
+                f"the pixels of {name} are {coarse:.0f} m wide, too coarse for {model.name}, which was "
+                f"trained at {model.resolution:g} m. Load the bands at {limit:g} m or finer (the sensor's own "
+                f"pixels are of {own} m), and ask for the mask on a coarse grid: with geobox=, or reproject "
+                "in a recipe."
+            )
 
 
 def _times(bands: Mapping[str, Band]) -> xr.DataArray | None:
@@ -450,7 +474,8 @@ def window_answer(
         check_scale(pixels)
         if watch is not None:
             visible = [b in ("blue", "green", "red") for b in how.model.bands]
-            watch.saw(pixels[visible])
+            if any(visible):
+                watch.saw(pixels[visible])
         batch = prepare(pixels)
         if batch is not None:
             run = get_engine(how.model, how.engine, how.precision)
@@ -500,6 +525,10 @@ def _decide(
         np.copyto(best, candidate, where=better)
         np.copyto(percent, plane, where=better)
         codes[better] = c
+    clouds = [p for c, p in zip(how.model.classes, probabilities, strict=True) if c in CLOUDS]
+    if len(clouds) > 1:
+        # Doubt between thick and thin is no doubt that it is cloud.
+        np.copyto(percent, sum(clouds), where=np.isin(codes, CLOUDS))
     codes[~valid] = CloudClass.NODATA
     percent = np.rint(100 * percent)
     percent[~valid] = CONFIDENCE_NODATA
@@ -545,6 +574,7 @@ def _dataset(
             coords["time"] = time
         if name == "ucl_probability":
             coords["ucl_class"] = [c.label for c in model.classes]
+            coords["ucl_code"] = ("ucl_class", np.array(model.classes, dtype="uint8"))
         found[name] = xr.DataArray(
             data, dims=dims, attrs={**attrs[name], "grid_mapping": reference}
         )
@@ -553,7 +583,8 @@ def _dataset(
 
 def dilate(ucl: xr.DataArray, dilation: Mapping[str, float], output: GeoBox) -> xr.DataArray:
     """Grow cloud and shadow into clear pixels by metres; see :func:`classify`."""
-    kinds = {"shadow": [CloudClass.SHADOW], "cloud": [CloudClass.CLOUD, CloudClass.THIN_CLOUD]}
+    # The last wins where they meet.
+    kinds = {"shadow": [CloudClass.SHADOW], "cloud": [CloudClass.THIN_CLOUD, CloudClass.CLOUD]}
     if unknown := set(dilation) - set(kinds):
         raise ModelError(
             f"cannot dilate {', '.join(sorted(unknown))}; choose from cloud and shadow."
@@ -565,9 +596,11 @@ def dilate(ucl: xr.DataArray, dilation: Mapping[str, float], output: GeoBox) -> 
     grown = ucl
     for name, classes in kinds.items():
         radius = round(dilation.get(name, 0) / pixel)
-        if radius > 0:
-            reached = widen(ucl.isin(classes), radius)
-            grown = grown.where(~(reached & clear), np.uint8(classes[0]))
+        for cls in classes if radius > 0 else ():
+            found = ucl == cls
+            if cls in ucl.attrs.get("flag_values", [cls]) and (ucl.chunks or found.any()):
+                reached = widen(found, radius)
+                grown = grown.where(~(reached & clear), np.uint8(cls))
     dilated: xr.DataArray = grown.astype("uint8").assign_attrs(ucl.attrs)
     return dilated
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 THREADS_VARIABLE = "CLEANSAT_THREADS"
 """Environment variable: the processors that one process may use; see :func:`~odc_cleansat.engines.available_cpus`."""
 
-SCENE_MEMORY = 3_000_000_000
-"""Bytes for each worker: a whole Sentinel-2 tile takes two thirds of it."""
+SCENE_MEMORY = 3_500_000_000
+"""Bytes for each worker: a whole Sentinel-2 tile takes 2.9 GB of it."""
 
 CONNECT_TIMEOUT = 20
 """Seconds that a scheduler has to answer."""

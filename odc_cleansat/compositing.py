@@ -19,7 +19,7 @@ import odc.geo.xr  # noqa: F401  registers the accessor
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from .classes import CONFIDENCE_NODATA, CloudClass
+from .classes import CLOUDS, CONFIDENCE_NODATA, CloudClass
 from .classification import widen
 from .errors import CleansatError, SceneError
 from .grids import crs_name, ground_resolution
@@ -42,7 +42,7 @@ HALF_LIFE = 30.0
 """Days from the target date at which the best pixel's score for nearness has halved."""
 
 _HIDING = {
-    "cloud": (CloudClass.CLOUD, CloudClass.THIN_CLOUD),
+    "cloud": CLOUDS,
     "shadow": (CloudClass.SHADOW,),
 }
 
@@ -87,7 +87,8 @@ def composite(
         The variables to combine; by default all with a Sentinel-2 band's name, SCL excepted.
     clear
         Labels of the classes that count as clear. Nodata never does. A model without a class
-        ``snow`` calls snow clear.
+        ``snow`` calls snow clear. To keep what is seen through thin cloud, add ``thin_cloud``, which
+        then is not widened either.
     dilation
         ``cloud`` and ``shadow`` to metres on the ground by which they are widened first, in whole
         pixels; thin cloud is widened with cloud. By default :data:`MARGIN`; None for not at all.

@@ -20,7 +20,9 @@ from rasterio.errors import RasterioError
 from .classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, flags_definition, ucl_attrs
 from .computed import ADDRESS, COMPUTED, Recipe, compute_layer, recipe_for
 from .errors import GapWarning, SceneError, tell
+from .models import get_model
 from .pixels import pixel_indices, tiles
+from .reflectance import native_resolution
 from .sources import BandFile, dataset_files, item_files, local_path
 from .storage import prepare_gdal
 
@@ -114,7 +116,8 @@ def with_ucl(
             product = products.setdefault(scene.product.name, with_measurements(scene.product))
             found.append(with_paths(scene, product, addresses))
         else:
-            found.append(_with_assets(scene, recipe, addresses))
+            like = files.scl or _coarsest(recipe)
+            found.append(_with_assets(scene, like.uri, addresses))
     return found
 
 
@@ -181,13 +184,20 @@ def with_paths(dataset: Dataset, product: Product, paths: Mapping[str, str]) -> 
     return DatasetClass(product, document, uri=dataset.uri, indexed_time=dataset.indexed_time)
 
 
-def _with_assets(item: pystac.Item, recipe: Recipe, paths: Mapping[str, str]) -> pystac.Item:
+def _coarsest(recipe: Recipe) -> BandFile:
+    """The file of the coarsest of the bands, but for those of 60 m if there are others."""
+    sizes = [native_resolution(band) % 60 for band in get_model(recipe.model).bands]
+    return recipe.files[sizes.index(max(sizes))]
+
+
+def _with_assets(item: pystac.Item, like: str, paths: Mapping[str, str]) -> pystac.Item:
+    """A copy of an item with more assets, on the grid of the one at an address."""
     import pystac
 
     clone = item.clone()
-    # The grid of the coarsest of the bands, so that a native load finds one that it knows.
-    like = next(a for a in reversed(item.assets.values()) if _href(a) == recipe.files[-1].uri)
-    grid = {k: v for k, v in like.extra_fields.items() if k.startswith("proj:")}
+    # The grid that a stored mask would have, so that a native load finds one that it knows.
+    known = next(each for each in reversed(item.assets.values()) if _href(each) == like)
+    grid = {k: v for k, v in known.extra_fields.items() if k.startswith("proj:")}
     for name, path in paths.items():
         band = BANDS[name]
         clone.assets[name] = asset = pystac.Asset(

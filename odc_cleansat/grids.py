@@ -151,10 +151,12 @@ def to_model_grid(
         values += np.float32(offset)
         values *= np.float32(per_dn)
         values[gone] = np.nan
-        repeat = next((n for n in (1, 2, 3) if _aligned_factor(_divided(band.grid, n), target)), 0)
+        repeat = next(
+            (n for n in (1, 2, 3, 6) if _aligned_factor(_divided(band.grid, n), target)), 0
+        )
         if repeat:
-            # 20 m pixels go into those of 30 m only when halved: the same area average, and to the bit
-            # that of the same pixels loaded at 10 m.
+            # 20 m pixels go into those of 30 m only when halved, and those of 60 m into 10 m when cut in six:
+            # the same area average, and to the bit that of the same pixels loaded at 10 m.
             values = values.repeat(repeat, axis=0).repeat(repeat, axis=1) if repeat > 1 else values
             _mean_of_blocks(values, _divided(band.grid, repeat), target, out)
         else:

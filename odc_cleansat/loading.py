@@ -30,7 +30,7 @@ from .driver import (
     with_measurements,
     with_paths,
 )
-from .errors import CubeError, GapWarning, ReflectanceWarning, SceneError
+from .errors import CubeError, GapWarning, ModelWarning, ReflectanceWarning, SceneError
 from .grids import ground_resolution
 from .index import MASK_PRODUCT
 from .masking import mask_grid
@@ -94,7 +94,8 @@ def load(
         ``auto``: the indexed mask where there is one, computed where not; ``indexed``: no data where
         there is none; ``computed``: never from the index.
     model
-        Name of a model; by default the best whose bands a scene has.
+        Name of a model; by default the best of the default models whose bands a scene has. Masks by
+        others are not taken, even where there are no others.
     thresholds
         See :func:`~odc_cleansat.classify`; indexed masks, which were made without, are then not used.
     offset, scale
@@ -142,6 +143,8 @@ def load(
     GapWarning
         If files cannot be read, ``ucl="indexed"`` and some scenes have no mask, or scenes are left out for
         what reviewers said. Dask's threads say it in the log ``odc_cleansat``, for they may lose a warning.
+    ModelWarning
+        If scenes have masks, but none by the model that is taken where none is named.
     ReflectanceWarning
         If the scenes have several radiometric offsets and are not harmonized.
 
@@ -178,7 +181,10 @@ def load(
     names = _names(scenes[0].product, measurements)
     masked = min_clear is not None or any(name.lower() in BANDS for name in names)
     how = {"model": model, "thresholds": thresholds, "offset": offset, "scale": scale}
-    found = _look_up(scenes, _masks(dc, like, query), how, masked=masked or only_accepted)
+    there = _masks(dc, like, query)
+    found = _look_up(scenes, there, how, masked=masked or only_accepted)
+    if model is None and masked and ucl != "computed" and not thresholds:
+        _tell_of_others(found, there)
     if not include_rejected:
         masks = [each.mask for each in found]
         found = heed(found, masks, "scenes", only_accepted=only_accepted)
@@ -390,6 +396,27 @@ def _look_up(
                 mask = next((by_id[each] for each in ids if each in by_id), None)
         found.append(_Scene(scene, files, recipe, mask, failed))
     return found
+
+
+def _tell_of_others(scenes: Sequence[_Scene], masks: Sequence[Dataset]) -> None:
+    """Say if scenes have masks, but none by the model that is taken where none is named."""
+    makers: dict[str, set[str]] = {}
+    for mask in masks:
+        said = mask.metadata_doc.get("properties", {})
+        scene, maker = (str(said.get(f"cleansat:{key}")) for key in ("scene", "model"))
+        makers.setdefault(scene, set()).add(maker)
+    unused = [
+        makers.get(str(each.scene.id), set()) - {each.recipe.model}
+        for each in scenes
+        if each.mask is None and each.recipe
+    ]
+    if others := list(filter(None, unused)):
+        warnings.warn(
+            f"{len(others)} of {len(scenes)} scenes have masks in the index, by "
+            f"{', '.join(sorted(set().union(*others)))}, but none by the default model; pass model= to take those.",
+            ModelWarning,
+            stacklevel=3,
+        )
 
 
 def _prepare(

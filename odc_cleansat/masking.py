@@ -58,6 +58,7 @@ class MaskJob:
         self.root = Folder(root)
         self.files: SceneFiles = dataset_files(dataset)
         self.model: Model = get_model(model, bands=self.files.files)
+        self.files.check_level(self.model)
         self.bands = self.files.wanted(self.model.bands)
         self.offset: Offset = self.files.offset(offset)
         self.source = read_document(dataset.metadata_doc)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .classes import CloudClass
+from .classes import CLOUDS, CloudClass
 from .errors import CleansatError, SceneError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _sorted(mask: xr.Dataset, preset: Preset) -> xr.DataArray:
     """The classes, without those that are too uncertain."""
     rules = (
         ([CloudClass.CLEAR], preset.least_clear, CloudClass.CLOUD),
-        ([CloudClass.CLOUD, CloudClass.THIN_CLOUD], preset.least_cloud, CloudClass.CLEAR),
+        (CLOUDS, preset.least_cloud, CloudClass.CLEAR),
         ([CloudClass.SHADOW], preset.least_shadow, CloudClass.CLEAR),
     )
     codes: xr.DataArray = mask.ucl

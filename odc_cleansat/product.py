@@ -20,11 +20,12 @@ from uuid import UUID, uuid5
 import numpy as np
 
 from ._version import __version__
-from .classes import CONFIDENCE_NODATA, CloudClass, class_percent, stac_classes
+from .classes import CLOUDS, CONFIDENCE_NODATA, CloudClass, class_percent, stac_classes
 from .eo3 import own_properties, read_document
 from .errors import OutputError, SceneError
 from .index import MASK_PRODUCT
-from .models import Model
+from .models import Model, sha256_of
+from .models.stac import model_assets, model_properties
 from .reflectance import Offset
 from .storage import Folder, working_folder
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from eodatasets3 import DatasetDoc
     from eodatasets3.images import GridSpec
-    from pystac import Asset, Item
+    from pystac import Item
 
     from .sources import BandFile
 
@@ -90,7 +91,9 @@ def mask_id(source_id: UUID, model: Model, resolution: float, offset: float) -> 
     offset
         Radiometric offset, digital numbers.
     """
-    return derived_id(source_id, model.name, model.sha256, model.parameters(), resolution, offset)
+    return derived_id(
+        source_id, model.name, sha256_of(model), model.parameters(), resolution, offset
+    )
 
 
 def derived_id(
@@ -266,7 +269,11 @@ def _assemble(
         # Said while an error is on its way, which says more.
         warnings.filterwarnings("ignore", message="Closing assembler without finishing")
         package.add_source_dataset(
-            source, classifier="level2", auto_inherit_properties=True, inherit_geometry=True
+            source,
+            classifier="level2",
+            auto_inherit_properties=True,
+            inherit_geometry=True,
+            inherit_skip_properties=["eo:cloud_cover"],  # the provider's; a mask has its own
         )
         if package.geometry is None or source.crs != _crs(mask):
             package.geometry = mask.odc.geobox.extent.geom
@@ -378,13 +385,14 @@ def _properties(
         "cleansat:scene": str(source.id),
         "cleansat:model": model.name,
         "cleansat:model_version": model.version,
-        "cleansat:weights_sha256": model.sha256,
+        "cleansat:weights_sha256": sha256_of(model),
         "cleansat:engine": provenance.engine,
         "cleansat:precision": provenance.precision,
         "cleansat:offset": provenance.offset.value,
         "cleansat:offset_source": provenance.offset.source,
         "cleansat:data_percent": round(100 * float(np.mean(codes != CloudClass.NODATA)), 2),
         **{f"cleansat:{c.label}_percent": round(p, 2) for c, p in percent.items()},
+        "eo:cloud_cover": round(sum(percent.get(c, 0.0) for c in CLOUDS), 2),
         **_inherited(source.properties),
     }
 
@@ -415,7 +423,7 @@ def _record(
         "model": {
             "name": model.name,
             "version": model.version,
-            "sha256": model.sha256,
+            "sha256": sha256_of(model),
             "licence": model.licence,
             "citation": model.citation,
             "bands": list(model.bands),
@@ -469,8 +477,8 @@ def _write_stac(document: Path, mask: xr.Dataset, model: Model) -> None:
     item.assets["ucl_confidence"].extra_fields["raster:bands"] = [
         {"nodata": CONFIDENCE_NODATA, "unit": "percent", **common}
     ]
-    item.assets["model"] = _model_asset(model)
-    item.properties |= _model_properties(model, classes)
+    item.assets |= model_assets(model)
+    item.properties |= model_properties(model, [c for c in classes if not c.get("nodata")])
     item.properties["processing:software"] = software()
     _use_extensions(item)
     text = json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=2)
@@ -482,65 +490,6 @@ def _use_extensions(item: Item) -> None:
         f"https://stac-extensions.github.io/{name}/v{version}/schema.json"
         for name, version in _EXTENSIONS.items()
     ]
-
-
-def _model_properties(model: Model, classes: list[dict[str, Any]]) -> dict[str, Any]:
-    """What STAC's machine-learning-model extension says of a network."""
-    height, width = (stride + model.tiling.overlap for stride in model.tiling.stride)
-    channels, count = len(model.bands), len(model.classes)
-    return {
-        "mlm:name": model.name,
-        "mlm:architecture": f"UNet, {model.encoder} encoder",
-        "mlm:tasks": ["semantic-segmentation"],
-        "mlm:framework": "ONNX",
-        "mlm:pretrained": True,
-        "mlm:pretrained_source": model.citation,
-        "mlm:hyperparameters": model.parameters(),
-        "mlm:input": [
-            {
-                "name": f"surface reflectance at {model.resolution:g} m",
-                "bands": list(model.bands),
-                "input": {
-                    "shape": [-1, channels, height, width],
-                    "dim_order": ["batch", "channel", "height", "width"],
-                    "data_type": "float32",
-                },
-                "value_scaling": [
-                    {"type": "z-score", "mean": mean, "stddev": std}
-                    for mean, std in zip(model.mean, model.std, strict=True)
-                ],
-            }
-        ],
-        "mlm:output": [
-            {
-                "name": "class probabilities",
-                "tasks": ["semantic-segmentation"],
-                "result": {
-                    "shape": [-1, count, height, width],
-                    "dim_order": ["batch", "channel", "height", "width"],
-                    "data_type": "float32",
-                },
-                "classification:classes": [c for c in classes if not c.get("nodata")],
-            }
-        ],
-    }
-
-
-def _model_asset(model: Model) -> Asset:
-    """The weights, where their makers publish them."""
-    from pystac import Asset
-
-    package, _, file = model.weights.partition(":")[2].partition("/")
-    return Asset(
-        _HOMEPAGE.format(package.replace("_", "-")),
-        title=f"{file} in the Python package {package}, sha256 {model.sha256}",
-        media_type="text/html",
-        roles=["mlm:model", "mlm:weights"],
-        extra_fields={
-            "mlm:artifact_type": "onnx",
-            "eo:bands": [{"name": band} for band in model.bands],
-        },
-    )
 
 
 def _write_sums(document: Path) -> Path:

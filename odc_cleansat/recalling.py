@@ -25,7 +25,7 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry, bbox_union, box
 
-from .classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, ucl_attrs
+from .classes import CLOUDS, CONFIDENCE_NODATA, CloudClass, confidence_attrs, ucl_attrs
 from .errors import CubeError, GapWarning, tell
 from .grids import crs_name
 from .index import MASK_PRODUCT
@@ -534,6 +534,19 @@ def _model(dataset: Dataset) -> str:
     return str(dataset.metadata_doc.get("properties", {}).get("cleansat:model", "an unknown model"))
 
 
+def of_one_model(datasets: Sequence[Dataset], model: str | Model | None) -> list[Dataset]:
+    """The masks by a model; all if none is named, unless there are several of one scene.
+
+    Raises
+    ------
+    CubeError
+        If a scene has masks by several models and none is named, or there are none by the one that is.
+    """
+    found = list(datasets) if model is None else _made_by(model, datasets)
+    _check_models(found)
+    return found
+
+
 def _made_by(model: str | Model, datasets: Sequence[Dataset]) -> list[Dataset]:
     name = model.name if isinstance(model, Model) else model
     found = [each for each in datasets if _model(each) == name]
@@ -788,7 +801,7 @@ def _tile(
 
 def _fractions(counts: np.ndarray) -> dict[str, np.ndarray]:
     data = counts.sum(axis=0) - counts[CloudClass.NODATA]
-    cloud = counts[CloudClass.CLOUD] + counts[CloudClass.THIN_CLOUD]
+    cloud = counts[list(CLOUDS)].sum(axis=0)
     with np.errstate(invalid="ignore"):
         return {
             "cloud_fraction": (cloud / data).astype("float32"),

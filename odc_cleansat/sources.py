@@ -13,9 +13,10 @@ from urllib.request import url2pathname
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from .errors import SceneError
+from .errors import ModelWarning, SceneError, tell
 from .grids import Band
-from .reflectance import Offset, find_bands, resolve_offset
+from .models import Model
+from .reflectance import Offset, find_bands, processing_level, resolve_offset
 from .storage import advice, gdal_settings, prepare_gdal
 
 if TYPE_CHECKING:
@@ -112,6 +113,22 @@ class SceneFiles:
         """The radiometric offset; see :func:`~odc_cleansat.reflectance.resolve_offset`."""
         red = find_bands(self.files, ["red"])["red"]
         return resolve_offset(self.properties, explicit, **self.hints[red])
+
+    def check_level(self, model: Model) -> None:
+        """Speak up if the model was trained on another level of processing, where the scene's is known.
+
+        Warns
+        -----
+        ModelWarning
+            Naming both.
+        """
+        level = processing_level(self.properties)
+        if level and level != model.level:
+            tell(
+                f"{model.name} was trained on {model.level}, and this scene is {level}; what its mask is worth "
+                f"is not known. Take a model for {level}: cleansat models list shows the level of each.",
+                ModelWarning,
+            )
 
 
 def dataset_files(dataset: Dataset) -> SceneFiles:

@@ -20,13 +20,14 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from odc.stats.plugins import StatsPluginInterface
 
-from .classes import CloudClass, ucl_attrs
+from .classes import CLOUDS, CloudClass, ucl_attrs
 from .classification import dilate
 from .computed import compute_layer, recipe_for
 from .errors import ModelError, SceneError
 from .grids import ground_resolution
 from .masking import mask_grid
 from .models import get_model
+from .recalling import of_one_model
 from .reflectance import find_bands
 from .sources import dataset_files
 
@@ -39,7 +40,7 @@ COUNT_NODATA = 65535
 _CLEAR, _SHADOW, _CLOUD = 1, 2, 3  # the greatest of a day is what the day counts as; 0 is nodata
 _HIDING = {
     _SHADOW: (CloudClass.SHADOW,),
-    _CLOUD: (CloudClass.CLOUD, CloudClass.THIN_CLOUD),
+    _CLOUD: CLOUDS,
 }
 _MARGIN = 10  # pixels of the mask around a tile, for the resampling
 
@@ -58,7 +59,8 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
     Parameters
     ----------
     model
-        Name of the model for scenes without ``ucl``; by default the best for their bands.
+        Name of the model for scenes without ``ucl``; by default the best for their bands. Of masks,
+        only those that it made are counted; needed where a scene has masks by several.
     offset
         Their radiometric offset in digital numbers; by default what the metadata of each says.
     dilation
@@ -127,7 +129,11 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         ------
         SceneError
             If the datasets lack bands, or some have ``ucl`` and others have not.
+        CubeError
+            If a scene has masks by several models and none is named, or there are none by the one that is.
         """
+        if all("ucl" in dataset.product.measurements for dataset in datasets):
+            datasets = of_one_model(datasets, self.model)
         self._sources = {dataset.id: dataset for dataset in datasets}
         self._tile = geobox
         zones: dict[Any, list[Dataset]] = {}

@@ -359,7 +359,7 @@ def _made_again(product: _Product) -> tuple[np.ndarray, dict[str, str]]:
     """The classes, from the scene's files as the product names them, and what made them."""
     from .classification import classify
     from .engines import get_engine
-    from .models import get_model
+    from .models import get_model, sha256_of
 
     record = product.record["cleansat"]
     files = {name: BandFile(**each) for name, each in record["scene"]["bands"].items()}
@@ -368,7 +368,7 @@ def _made_again(product: _Product) -> tuple[np.ndarray, dict[str, str]]:
     wanted = record["engine"]
     try:
         model = get_model(record["model"]["name"])
-        if model.sha256 != record["model"]["sha256"]:
+        if sha256_of(model) != record["model"]["sha256"]:
             raise _Unknown(f"the weights of {model.name} here are not those of the product")
         model = model.with_parameters(record["algorithm"])
         try:

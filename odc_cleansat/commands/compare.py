@@ -134,7 +134,9 @@ def command(
         else:
             dc = stack.enter_context(connected(config, env))
             data = _from_cube(dc, str(product), model, offset, query, console)
-        simulated = data.attrs.get("simulated", False)
+        names = _called(data.attrs.get("model", model))
+        if data.attrs.get("simulated", False):
+            names["scl"] = "SCL (simulated)"
         with console.step("Comparing"):
             comparison = compare(
                 data,
@@ -143,13 +145,20 @@ def command(
                 agreement=agreement,
                 style=style,
                 offset=offset,
-                names={"scl": "SCL (simulated)"} if simulated else None,
+                names=names,
                 title=data.attrs.get("title", product or ""),
             )
         for path in outputs:
             with console.step(f"Drawing {path}"):
                 comparison.save(path)
     _report(comparison, outputs, as_json, out)
+
+
+def _called(model: str | None) -> dict[str, str]:
+    """What to call the UCL of a model that is not one of those by default."""
+    from ..models.registry import DEFAULTS
+
+    return {"ucl": f"UCL ({model})"} if model and model not in DEFAULTS else {}
 
 
 def _check_usage(

@@ -183,6 +183,7 @@ def several_options(function: Any) -> Any:
             show_default=True,
             help="Product of masks in the datacube.",
         ),
+        click.option("--model", metavar="NAME", help="Only masks that this model made."),
         click.argument("paths", metavar="[PATH]...", nargs=-1),
     ):
         function = option(function)
@@ -232,6 +233,7 @@ Examples:
 def list_masks(
     paths: tuple[str, ...],
     product: str,
+    model: str | None,
     time: str | None,
     bbox: tuple[float, float, float, float] | None,
     wanted: str | None,
@@ -247,11 +249,12 @@ def list_masks(
     from ..review.verdicts import read_many, remarks, standing, state
 
     with _several(paths, product, time, bbox, config, env) as (masks, dc):
-        found = collect(masks, dc)
+        found = collect(masks, dc, model)
     for each in found:
         if isinstance(each, tuple):
             click.secho(f"Warning: {': '.join(each)}", err=True, fg="yellow")
     whole = [each for each in found if not isinstance(each, tuple)]
+    several = len({each.model for each in whole}) > 1
     said, unread = read_many({each.id: each.folder for each in whole})
     for why in dict.fromkeys(unread.values()):
         click.secho(f"Warning: {why}", err=True, fg="yellow")
@@ -263,6 +266,7 @@ def list_masks(
             continue
         if as_json:
             document: dict[str, Any] = {"id": str(each.id), "label": each.label, "state": now}
+            document |= {"model": each.model}
             document |= {"remarks": len(remarks(said[each.id])), "place": str(each.folder)}
             document |= {"verdict": json.loads(last.to_json()) if last else None}
             click.echo(json.dumps(document))
@@ -270,7 +274,8 @@ def list_masks(
         open_remarks = len(remarks(said[each.id]))
         flagged = f" ({open_remarks} remark{'s' * (open_remarks > 1)})" if open_remarks else ""
         reason = f"  {_line(last)}" if last else ""
-        click.echo(f"{click.style(f'{now:10s}', fg=MARKS[now])} {each.label}{flagged}{reason}")
+        by = f" {each.model}" if several else ""
+        click.echo(f"{click.style(f'{now:10s}', fg=MARKS[now])} {each.label}{by}{flagged}{reason}")
     if not as_json:
         click.echo(", ".join(f"{count} {name}" for name, count in counts.items()))
 
@@ -304,6 +309,7 @@ Examples:
 def write_page(
     paths: tuple[str, ...],
     product: str,
+    model: str | None,
     time: str | None,
     bbox: tuple[float, float, float, float] | None,
     out: Path,
@@ -329,6 +335,7 @@ def write_page(
                 masks,
                 out,
                 dc=dc,
+                model=model,
                 title=title,
                 command=" ".join(["cleansat review", "VERDICT", *map(shlex.quote, where)]),
                 threads=threads,

@@ -7,14 +7,12 @@ from enum import Enum
 
 import numpy as np
 
-from ..classes import CloudClass
+from ..classes import CLOUDS, CloudClass
 from ..errors import SceneError
 
 CLASSES = len(CloudClass)
 METRICS = ("recall", "precision", "f1", "f2", "iou", "boa", "oa", "kappa")
 """Scores of a yes-or-no question, each 0 to 1 but for ``kappa``, -1 to 1."""
-
-_CLOUD = (CloudClass.CLOUD, CloudClass.THIN_CLOUD)
 
 
 class Question(Enum):
@@ -28,11 +26,11 @@ class Question(Enum):
     @property
     def classes(self) -> tuple[CloudClass, ...]:
         """The classes that say yes. Clear is all that is neither cloud nor shadow, snow and water too."""
-        contaminated = (*_CLOUD, CloudClass.SHADOW)
+        contaminated = (*CLOUDS, CloudClass.SHADOW)
         if self is Question.CLEAR:
             return tuple(c for c in CloudClass if c not in (*contaminated, CloudClass.NODATA))
         return {
-            Question.CLOUD: _CLOUD,
+            Question.CLOUD: CLOUDS,
             Question.SHADOW: (CloudClass.SHADOW,),
             Question.CONTAMINATED: contaminated,
         }[self]

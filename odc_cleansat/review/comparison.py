@@ -7,7 +7,7 @@ import io
 import math
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -230,7 +230,8 @@ def compare(
         planes = {key: _codes(key, array) for key, array in loaded.items()}
         rgb = _reflectance(scene, i, step, offset, scale)
         agreed = agree(planes["ucl"], loaded["scl"].values) if "scl" in planes else {}
-        frames.append(Frame(time, rgb, _layers(planes, called, question, step), agreed))
+        known = loaded["ucl"].attrs.get("flag_values", [c.value for c in CLASSES])
+        frames.append(Frame(time, rgb, _layers(planes, called, question, step, known), agreed))
     drawn = GeoBox(frames[0].rgb.shape[:2], grid.affine * Affine.scale(step), grid.crs)
     if grid.affine.e > 0:  # rows from south to north
         frames, drawn = [_flipped(frame) for frame in frames], drawn.flipy()
@@ -411,8 +412,11 @@ def _layers(
     names: Mapping[str, str],
     question: Question | None,
     step: int,
+    known: Collection[int],
 ) -> tuple[Layer, ...]:
-    kinds = {"confidence": CONFIDENCES, "label": LABEL_CLASSES}
+    # A model that does not know a class should not be said to have found none of it.
+    own = tuple(c for c in CLASSES if c.value in known or (planes["ucl"] == c.value).any())
+    kinds = {"ucl": own, "confidence": CONFIDENCES, "label": LABEL_CLASSES}
     titles = {**names, "scl": f"{names['scl']}, cloud classes only"}
     layers = [
         make_layer(key, titles[key], codes, kinds.get(key, CLASSES), step)

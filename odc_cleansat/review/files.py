@@ -16,9 +16,10 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import box
 from odc.geo.xr import wrap_xr
 
-from ..classes import confidence_attrs, ucl_attrs
+from ..classes import CloudClass, confidence_attrs, ucl_attrs
 from ..errors import CleansatError, SceneError
 from ..grids import ground_resolution
+from ..models import Model, get_model
 from ..product import DOCUMENT
 from ..reflectance import find_bands
 from ..sources import BandFile, local_path, reading
@@ -72,7 +73,7 @@ def mask_dataset(
     xarray.Dataset
         ``red``, ``green``, ``blue``, ``scl`` where there is one, ``ucl`` and ``ucl_confidence``, dims
         ``(y, x)``, on the grid of the true colour if few enough pixels are asked for, else on the mask's;
-        with the coordinates ``time`` and ``offset``.
+        with the coordinates ``time`` and ``offset``, and the attribute ``model``, which made it.
 
     Raises
     ------
@@ -92,8 +93,11 @@ def mask_dataset(
     bands |= scl_file(bands, scl)
     grid = _view(masks["ucl"].open().grid, bands["red"], bbox)
     data = _read_bands(bands, grid, label)
-    for name, attrs in {"ucl": ucl_attrs(), "ucl_confidence": confidence_attrs()}.items():
+    known = {CloudClass.NODATA.label, *record["model"]["classes"]}
+    classes = [c for c in CloudClass if c.label in known]
+    for name, attrs in {"ucl": ucl_attrs(classes), "ucl_confidence": confidence_attrs()}.items():
         data[name] = wrap_xr(_classes(masks[name], grid), grid, **attrs)
+    data.attrs["model"] = str(document["properties"].get("cleansat:model", ""))
     return _described(data, document["properties"], label, record["offset"]["value"])
 
 
@@ -152,9 +156,15 @@ def scene_dataset(
     if given is not None:
         data["ucl"] = wrap_xr(_classes(given, grid), grid, **ucl_attrs())
     else:
-        mask = _computed(scene, _part(stands, bbox), model, found.value, progress)
+        chosen = get_model(model, bands=scene.files.files)
+        data.attrs["model"] = chosen.name
+        mask = _computed(scene, _part(stands, bbox), chosen, found.value, progress)
         mask = mask.odc.reproject(grid, resampling="nearest")
-        for name, attrs in {"ucl": ucl_attrs(), "ucl_confidence": confidence_attrs()}.items():
+        classes = [CloudClass.NODATA, *sorted(chosen.classes)]
+        for name, attrs in {
+            "ucl": ucl_attrs(classes),
+            "ucl_confidence": confidence_attrs(),
+        }.items():
             data[name] = wrap_xr(mask[name].values, grid, **attrs)
     return _described(
         data, scene.dataset.metadata_doc["properties"], scene.label, float(found.value)
@@ -347,19 +357,17 @@ def _overview(file: BandFile, grid: GeoBox) -> int | None:
 def _computed(
     scene: Scene,
     grid: GeoBox,
-    model: str | None,
+    model: Model,
     offset: float,
     progress: Callable[[int, int], None] | None,
 ) -> xr.Dataset:
     from ..classification import classify
-    from ..models import get_model
 
-    chosen = get_model(model, bands=scene.files.files)
-    bands = scene.files.wanted(chosen.bands)
+    bands = scene.files.wanted(model.bands)
     with reading(scene.files.label):
         return classify(
             {name: file.open().data for name, file in bands.items()},
-            model=chosen,
+            model=model,
             geobox=grid,
             confidence=True,
             offset=offset,

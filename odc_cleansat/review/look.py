@@ -16,7 +16,7 @@ from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
-from ..classes import CONFIDENCE_NODATA, CloudClass, class_percent, scl_to_ucl
+from ..classes import CLOUDS, CONFIDENCE_NODATA, CloudClass, class_percent, scl_to_ucl
 from ..errors import CleansatError, CubeError, ModelError
 from ..evaluate import agreement
 from ..grids import crs_name, ground_resolution
@@ -76,6 +76,11 @@ class Mask:
         """Of the document."""
         found: Mapping[str, Any] = self.document.get("properties", {})
         return found
+
+    @property
+    def model(self) -> str:
+        """Name of the model that made it; empty if that is not known."""
+        return str(self.properties.get("cleansat:model") or "")
 
     @property
     def day(self) -> str:
@@ -397,8 +402,11 @@ def _odd(found: Look, whole: np.ndarray, native: GeoBox, step: int) -> Iterable[
         found.gaps.append(f"confidence: {_line(error)}")
     yield little_data(found.data_percent)
     try:
-        yield seams(whole, native, get_model(said.get("cleansat:model")))
-    except ModelError:  # one that is not known here
+        model = get_model(found.mask.model)
+        if made_with := found.record.get("algorithm"):
+            model = model.with_parameters(made_with)
+        yield seams(whole, native, model)
+    except (ModelError, KeyError):  # one that is not known here, or not how it was made
         return
 
 
@@ -425,7 +433,7 @@ def _line(error: BaseException) -> str:
 
 _KINDS = np.zeros(256, dtype="uint8")  # cloud of any kind, shadow, and the rest as clear
 _KINDS[[c for c in CloudClass if c != CloudClass.NODATA]] = CloudClass.CLEAR
-_KINDS[[CloudClass.CLOUD, CloudClass.THIN_CLOUD]] = CloudClass.CLOUD
+_KINDS[list(CLOUDS)] = CloudClass.CLOUD
 _KINDS[CloudClass.SHADOW] = CloudClass.SHADOW
 
 

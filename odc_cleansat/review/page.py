@@ -61,6 +61,7 @@ def page(
     out: Path | str,
     *,
     dc: Datacube | None = None,
+    model: str | None = None,
     title: str = "Masks to review",
     command: str = "cleansat review VERDICT",
     threads: int = THREADS,
@@ -80,6 +81,8 @@ def page(
         The file. What is there is replaced; folders are made.
     dc
         The datacube that the datasets are from, in which their scenes are looked up.
+    model
+        Only the masks that this model made.
     title
         At the top.
     command
@@ -99,7 +102,7 @@ def page(
     OutputError
         If there is no mask, or the page cannot be written.
     """
-    found = collect(masks, dc)
+    found = collect(masks, dc, model)
     if not found:
         raise OutputError("there is no mask to review; give mask products, or datasets of them.")
     rows = _rows(found, _side(len(found)), threads, progress)
@@ -120,14 +123,16 @@ def page(
 
 
 def collect(
-    masks: Path | str | Iterable[Path | str | Dataset], dc: Datacube | None
+    masks: Path | str | Iterable[Path | str | Dataset],
+    dc: Datacube | None,
+    model: str | None = None,
 ) -> list[Mask | tuple[str, str]]:
-    """All masks that are meant, each once; and what is none, with why.
+    """All masks that are meant, or those of them by one model, each once; and what is none, with why.
 
     Raises
     ------
     OutputError
-        If there is nothing at a place, or a store cannot be read.
+        If there is nothing at a place, nothing by the model, or a store cannot be read.
     """
     given = [masks] if isinstance(masks, (Path, str)) else list(masks)
     places = [each for each in given if isinstance(each, (Path, str))]
@@ -135,7 +140,13 @@ def collect(
     found = [each for place in places for each in masks_at(place)]
     found += indexed_masks(dc, datasets)
     unique = {each.id if isinstance(each, Mask) else each[0]: each for each in found}
-    return list(unique.values())
+    kept = [each for each in unique.values() if model in (None, getattr(each, "model", model))]
+    if unique and not any(isinstance(each, Mask) for each in kept) and model is not None:
+        makers = {each.model for each in unique.values() if isinstance(each, Mask)}
+        raise OutputError(
+            f"there is no mask by the model {model!r}; there are masks by {', '.join(sorted(makers)) or 'none'}."
+        )
+    return kept
 
 
 def _side(count: int) -> int:
@@ -173,6 +184,7 @@ def _row(mask: Mask | tuple[str, str], side: int) -> dict[str, Any]:
         "id": str(mask.id),
         "label": mask.label,
         "region": str(mask.properties.get("odc:region_code") or ""),
+        "model": mask.model,
         "day": "" if mask.properties.get("cleansat:datetime_placeholder") else mask.day,
         "target": _target(mask),
         "state": state(found.verdicts),
