@@ -167,8 +167,10 @@ def prepare(window: np.ndarray) -> np.ndarray | None:
     if not valid.all():
         window = _mirror(window, valid)
     height, width = valid.shape
-    padding = (-height % MULTIPLE, -width % MULTIPLE)
-    return np.pad(window, ((0, 0), (0, padding[0]), (0, padding[1])), mode="symmetric")[np.newaxis]
+    below, right = -height % MULTIPLE, -width % MULTIPLE
+    if below or right:  # copying a large window for nothing takes as long as a few rows of it
+        window = np.pad(window, ((0, 0), (0, below), (0, right)), mode="symmetric")
+    return window[np.newaxis]
 
 
 def blend(
