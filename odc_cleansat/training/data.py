@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 
 from ..errors import SceneError
 from ..reflectance import QUANTIFICATION
-from .labels import available, read_labels, read_scene
-from .patches import Patch, hold_out, read_archive
+from .labels import read_labels, read_scene
+from .patches import Patch, available, hold_out, read_archive
 from .truths import SIMULATED, truth_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ FINEST = 0.5
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(ABC):
     """Some of the data of a recipe."""
 
     name: str = ""
@@ -38,6 +39,7 @@ class Source:
     note: str = ""
     """What else to know."""
 
+    @abstractmethod
     def read(self, folder: Path, recipe: Recipe) -> list[Patch]:
         """Its patches, as they are; paths are relative to the folder.
 
@@ -46,7 +48,6 @@ class Source:
         SceneError
             If there are none, or they cannot be read.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from ..errors import SceneError
 from ..evaluating.layers import ClassRaster, opened
 from ..evaluating.mappings import ClassMapping
 from ..evaluating.pairing import LAYOUTS, find_layout
-from ..reflectance import QUANTIFICATION, S2_BANDS, find_bands
-from .patches import Patch
+from ..reflectance import QUANTIFICATION, S2_BANDS
+from .patches import Patch, available
 from .truths import truth_of
 
 L1C_BANDS = tuple(names[0] for band, names in S2_BANDS.items() if band != "scl")
@@ -128,18 +128,6 @@ def read_scene(
     pixels = (pixels + np.float32(offset)) / QUANTIFICATION
     pixels[missing] = np.nan
     return Patch(pixels, tuple(names), resolution or ground[finest], level, site)
-
-
-def available(names: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
-    """Those of the wanted bands that are there: canonical name to name at hand."""
-    names = list(names)
-    found: dict[str, str] = {}
-    for band in wanted:
-        try:
-            found |= find_bands(names, [band])
-        except SceneError:
-            continue
-    return found
 
 
 def _find(folder: Path, layout: str) -> dict[str, str]:

@@ -94,6 +94,18 @@ def _averaged(pixels: np.ndarray, factor: int) -> np.ndarray:
     return mean
 
 
+def available(names: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
+    """Those of the wanted bands that are there: canonical name to name at hand."""
+    names = list(names)
+    found: dict[str, str] = {}
+    for band in wanted:
+        try:
+            found |= find_bands(names, [band])
+        except SceneError:
+            continue
+    return found
+
+
 def read_archive(path: Path | str, wanted: Sequence[str]) -> list[Patch]:
     """Read the patches of one ``.npz`` file.
 
@@ -119,12 +131,7 @@ def read_archive(path: Path | str, wanted: Sequence[str]) -> list[Patch]:
         raise SceneError(f"{path} is not an archive of patches: {error}") from error
     if x.ndim != 4 or x.shape[1] != len(names) or not len(x) == len(resolutions) == len(sites):
         raise SceneError(f"{path}: x has the shape {x.shape}, which does not fit its other arrays.")
-    found: dict[str, str] = {}
-    for band in wanted:
-        try:
-            found |= find_bands(names, [band])
-        except SceneError:
-            continue
+    found = available(names, wanted)
     order = [names.index(name) for name in found.values()]
     patches = []
     for values, resolution, level, site in zip(x, resolutions, levels, sites, strict=True):
