@@ -8,6 +8,7 @@ part of the project (../shared/data).
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import subprocess
 import sys
@@ -84,9 +85,8 @@ def distinct(pairs: Iterable[Pair]) -> list[Model]:
 # --- against the teacher --------------------------------------------------------------
 
 
-def codes(model: Model, patch: Patch) -> np.ndarray | None:
-    """Classes at the model's resolution, nodata 0; None without data."""
-    pixels = patch.at(model.resolution)
+def codes(model: Model, pixels: np.ndarray) -> np.ndarray | None:
+    """Classes of ``(C, h, w)`` reflectance at the model's resolution, nodata 0; None without data."""
     batch = prepare(pixels)
     if batch is None:
         return None
@@ -99,19 +99,39 @@ def codes(model: Model, patch: Patch) -> np.ndarray | None:
 def agreement(
     pairs: list[Pair], groups: dict[str, list[Patch]], recipe: Recipe
 ) -> tuple[list[str], list[str]]:
-    """On each group that is held out; the teacher is that of the patches' own level."""
-    rows = [["held out", "patches", "bands", "student", "agreement", "cloud F1", "shadow F1"]]
+    """On each group that is held out; the teacher is that of the patches' own level.
+
+    Beside it how far the teacher agrees with itself when the scene is turned and mirrored, which changes
+    nothing but where the sun stands: what comes near it cannot be told from the teacher's own whims.
+    """
+    rows = [
+        [
+            "held out",
+            "patches",
+            "bands",
+            "student",
+            "agreement",
+            "cloud F1",
+            "shadow F1",
+            "teacher, scene turned",
+        ]
+    ]
     matrices = [["held out", "student", "teacher says", *(f"student: {c.label}" for c in SHOWN)]]
     for name, patches in groups.items():
         count = len(patches[0].bands)
+        teacher = recipe.teachers.get((patches[0].level, count))
+        if teacher is None:
+            continue
+        itself = sum((compared_turned(teacher, patch) for patch in patches), Confusion.zero())
         for student, _ in pairs:
-            teacher = recipe.teachers.get((patches[0].level, len(student.bands)))
-            if len(student.bands) != count or teacher is None:
+            if len(student.bands) != count:
                 continue
             found = sum((compared(teacher, student, p) for p in patches), Confusion.zero())
             f1 = [score(found.scores(q)["f1"]) for q in (Question.CLOUD, Question.SHADOW)]
-            agreed = f"{100 * (1 - found.changed):.2f} %"
-            rows.append([name, str(len(patches)), str(count), student.name, agreed, *f1])
+            agreed = [f"{100 * (1 - each.changed):.2f} %" for each in (found, itself)]
+            rows.append(
+                [name, str(len(patches)), str(count), student.name, agreed[0], *f1, agreed[1]]
+            )
             matrices += [
                 [name, student.name, cls.label, *shares(found.matrix[cls], found.pixels)]
                 for cls in SHOWN
@@ -120,8 +140,25 @@ def agreement(
 
 
 def compared(teacher: Model, student: Model, patch: Patch) -> Confusion:
-    first, second = codes(teacher, patch), codes(student, patch)
+    first, second = (codes(model, patch.at(model.resolution)) for model in (teacher, student))
     return Confusion.zero() if first is None or second is None else Confusion.of(first, second)
+
+
+def compared_turned(model: Model, patch: Patch) -> Confusion:
+    """A model with itself: the seven ways to turn and mirror a scene against north up."""
+    pixels = patch.at(model.resolution)
+    upright = codes(model, pixels)
+    found = Confusion.zero()
+    for turns, mirrored in list(itertools.product(range(4), (False, True)))[1:]:
+        answer = codes(model, turn(pixels, turns, mirrored))
+        if upright is not None and answer is not None:
+            found += Confusion.of(turn(upright, turns, mirrored), answer)
+    return found
+
+
+def turn(image: np.ndarray, turns: int, mirrored: bool) -> np.ndarray:
+    turned = np.rot90(image, turns, axes=(-2, -1))
+    return np.ascontiguousarray(turned[..., ::-1] if mirrored else turned)
 
 
 def shares(row: np.ndarray, total: int) -> list[str]:
