@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from .errors import CubeError, OutputError
+from .errors import CubeError, OutputError, first_line
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -77,7 +77,7 @@ def embedded_cube(folder: Path, *, keep_running: bool = False) -> Iterator[Datac
             except Exception as error:
                 raise CubeError(
                     f"the database in {folder} started but is not usable as a datacube: "
-                    f"{_line(error)}. If it is from another version, use a new output folder."
+                    f"{first_line(error)}. If it is from another version, use a new output folder."
                 ) from error
             with contextlib.closing(dc):
                 yield dc
@@ -153,7 +153,7 @@ def _start(folder: Path) -> tuple[PostgresServer, bool]:
     except (OSError, RuntimeError, ValueError, AssertionError, subprocess.SubprocessError) as error:
         log = f" Its log is {data / 'log'}." if (data / "log").exists() else ""
         raise CubeError(
-            f"the database in {data} does not start: {_line(error)}.{log} "
+            f"the database in {data} does not start: {first_line(error)}.{log} "
             "Use another output folder, or remove this one to start anew."
         ) from error
     return server, before is not None and before == _process(data)
@@ -201,8 +201,3 @@ def make_folder(folder: Path) -> None:
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"the folder {folder} cannot be written. Choose another with --out.")
-
-
-def _line(error: Exception) -> str:
-    """The first line of an error's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -46,6 +46,12 @@ class GapWarning(UserWarning):
     """Some files cannot be read, or some scenes have no mask: there are no data where they would be."""
 
 
+def first_line(error: BaseException) -> str:
+    """What went wrong, as others' errors have it, in one line without its full stop."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return line.rstrip(".")[:300]
+
+
 def tell(text: str, category: type[Warning]) -> None:
     """Warn from within a computation, which may run in any thread or process.
 

@@ -19,7 +19,7 @@ from urllib.parse import urlparse
 
 import yaml
 
-from .errors import CleansatError, SceneError
+from .errors import CleansatError, SceneError, first_line
 from .masking import MaskJob
 from .models import Model
 from .reflectance import S2_BANDS
@@ -108,7 +108,7 @@ def read_metadata(source: str) -> dict[str, Any]:
     try:
         found = json.loads(text) if text[:1] == "{" else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError) as error:
-        raise SceneError(f"{source} is neither JSON nor YAML: {_line(error)}.") from error
+        raise SceneError(f"{source} is neither JSON nor YAML: {first_line(error)}.") from error
     if not isinstance(found, dict):
         raise SceneError(f"{source} holds no document; it should be a STAC item or an EO3 dataset.")
     return found
@@ -130,12 +130,6 @@ def _text(source: str) -> str:
         raise
     except Exception as error:  # of requests, pystac-client and the file systems, each with its own
         raise SceneError(f"cannot read {source}: {_reason(error)}.") from error
-
-
-def _line(error: Exception) -> str:
-    """What went wrong in one line."""
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return reason.rstrip(".")[:300]
 
 
 # --- STAC -----------------------------------------------------------------------------
@@ -228,15 +222,15 @@ def _refused(api: str, time: str, error: Exception) -> str:
     if isinstance(error, requests.RequestException) or "Max retries" in str(error):
         return f"the STAC API {api} cannot be reached: {_reason(error)}. Check the address and the network."
     if re.search(r"datetime|month|day|year", str(error)):
-        return f"the time {time!r} makes no sense: {_line(error)}. Write it like 2024-06 or 2024-06-01/2024-06-15."
-    return f"the STAC API {api} refused: {_line(error)}."
+        return f"the time {time!r} makes no sense: {first_line(error)}. Write it like 2024-06 or 2024-06-01/2024-06-15."
+    return f"the STAC API {api} refused: {first_line(error)}."
 
 
 def _reason(error: BaseException) -> str:
     """The innermost cause, without the object that carried it."""
     text = str(error)
     found = re.findall(r"(?:Caused by|: )\s*\w*(?:Error|Exception)\(?[^:]*: (.*)", text)
-    return (found[-1] if found else _line(Exception(text))).strip("'\"().")
+    return (found[-1] if found else first_line(Exception(text))).strip("'\"().")
 
 
 def _clear_enough(item: pystac.Item, max_cloud: float | None) -> bool:
@@ -251,7 +245,7 @@ def _item(document: dict[str, Any], address: str) -> pystac.Item:
         return pystac.Item.from_dict(document, href=address)
     except Exception as error:  # pystac's own, and KeyError
         raise SceneError(
-            f"{address} is no STAC item: {type(error).__name__} {_line(error)}."
+            f"{address} is no STAC item: {type(error).__name__} {first_line(error)}."
         ) from error
 
 
@@ -276,7 +270,7 @@ def item_scene(item: pystac.Item) -> Scene:
         (found,) = stac2ds([bands], {"*": {"warnings": "ignore", "ignore_proj": True}})
     except Exception as error:
         raise SceneError(
-            f"item {item.id} cannot be read as a dataset: {_line(error)}. Is it valid STAC, with a "
+            f"item {item.id} cannot be read as a dataset: {first_line(error)}. Is it valid STAC, with a "
             "footprint?"
         ) from error
     document = dict(found.metadata_doc)
@@ -321,8 +315,9 @@ def _check_level(item: pystac.Item) -> None:
     for text in filter(None, map(str, said)):
         if re.search(r"L1C|MSI1C", text, re.IGNORECASE):
             raise SceneError(
-                f"item {item.id} is of level 1C ({text}), top of the atmosphere; the models are made "
-                "for L2A. Take the item of the same tile and time from an L2A collection."
+                f"item {item.id} is of level 1C ({text}), top of the atmosphere; masks are made of L2A. "
+                "Take the item of the same tile and time from an L2A collection. The models for L1C take "
+                "its bands as an array: classify(bands, model=..., offset=...)."
             )
 
 
@@ -435,8 +430,9 @@ def _safe_scene(folder: Path) -> Scene:
     folder = folder.resolve()
     if "MSIL1C" in folder.name:
         raise SceneError(
-            f"{folder.name} is of level 1C, top of the atmosphere; the models are made for L2A. "
-            "Take the L2A product, or make it with Sen2Cor."
+            f"{folder.name} is of level 1C, top of the atmosphere; masks are made of L2A. Take the L2A "
+            "product, or make it with Sen2Cor. The models for L1C take its bands as an array: "
+            "classify(bands, model=..., offset=...)."
         )
     if not folder.name.upper().endswith(".SAFE"):
         raise SceneError(f"{folder} looks like a SAFE product; give it back its name, NAME.SAFE.")
@@ -454,7 +450,7 @@ def _safe_scene(folder: Path) -> Scene:
     except Exception as error:  # stactools raises what its XML parser or its own code meets
         raise SceneError(
             f"{folder.name} cannot be read as a SAFE product: {type(error).__name__} "
-            f"{_line(error)}. Is it whole, with manifest.safe and the metadata of its granule?"
+            f"{first_line(error)}. Is it whole, with manifest.safe and the metadata of its granule?"
         ) from error
     # Its own id leaves out when and by which baseline the product was made.
     item.id = str(item.properties.get("s2:product_uri") or folder.name).removesuffix(".SAFE")
@@ -505,4 +501,4 @@ def _dataset(document: Mapping[str, Any], address: str | None) -> Dataset:
     try:
         return Dataset(product, prep_eo3({**document, "lineage": {}}), uri=address)
     except Exception as error:
-        raise SceneError(f"{address} is no valid EO3 document: {_line(error)}.") from error
+        raise SceneError(f"{address} is no valid EO3 document: {first_line(error)}.") from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import ModelError
+from .errors import ModelError, first_line
 from .models import Model, read_onnx, torch_network
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _network(model: Model, core: openvino.Core) -> openvino.Model:
         raise
     except Exception as error:  # OpenVINO's readers raise errors of their own, and of Python
         raise ModelError(
-            f"model {model.name}: OpenVINO cannot read the network: {_line(error.__cause__ or error)}"
+            f"model {model.name}: OpenVINO cannot read the network: {first_line(error.__cause__ or error)}."
         ) from error
 
 
@@ -227,7 +227,3 @@ def _uncast(value: openvino.Output) -> openvino.Output:
 
 def _per_channel(values: tuple[float, ...]) -> np.ndarray:
     return np.asarray(values, dtype="float32").reshape(1, -1, 1, 1)
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

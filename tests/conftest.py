@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +14,12 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+from calling import Run
+from click.testing import CliRunner
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
+from odc_cleansat.cli import main
 from odc_cleansat.synthetic import SimulatedScene
 
 if TYPE_CHECKING:
@@ -133,3 +138,13 @@ def cube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cube]:
             if name != "west":
                 masks[name] = add_dataset(dc, MaskJob(scenes[name], folder / "products").run())
         yield Cube(dc, folder, scenes, masks)
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    """Call a command; what it changes about warnings and logs is put back at the end."""
+    levels = {name: logging.getLogger(name).level for name in ("datacube", "odc", "rasterio")}
+    with warnings.catch_warnings():
+        yield lambda *arguments: CliRunner().invoke(main, [str(each) for each in arguments])
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)

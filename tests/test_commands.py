@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import re
 import subprocess
 import sys
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ import numpy as np
 import pytest
 import rasterio
 import yaml
-from click.testing import CliRunner, Result
+from calling import Run, failure, good
 from conftest import SIMULATED, Cube
 from datacube import Datacube
 from environments import database
@@ -28,36 +26,9 @@ from stac_server import StacServer, serving
 
 import odc_cleansat
 from odc_cleansat import CloudClass
-from odc_cleansat.cli import main
 from odc_cleansat.cube import _forget_other_databases
 from odc_cleansat.index import add_product, product_definition
 from odc_cleansat.synthetic import SimulatedScene
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run() -> Iterator[Run]:
-    """Call a command; what it changes about warnings and logs is put back at the end."""
-    levels = {name: logging.getLogger(name).level for name in ("datacube", "odc", "rasterio")}
-    with warnings.catch_warnings():
-        yield lambda *arguments: CliRunner().invoke(main, [str(each) for each in arguments])
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
-
-
-def good(result: Result) -> str:
-    """What it said, if it succeeded."""
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def failure(result: Result, code: int = 1) -> str:
-    """The one line of an error."""
-    assert result.exit_code == code, result.output
-    (line,) = [text for text in result.stderr.splitlines() if text.startswith("Error:")]
-    assert "Traceback" not in result.output
-    return line
 
 
 def read(path: Path, band: int = 1) -> np.ndarray:

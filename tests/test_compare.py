@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import logging
-import warnings
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
-from click.testing import CliRunner, Result
+from calling import Run, failure, good
 from conftest import Cube, read_folder
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
@@ -24,7 +22,6 @@ from odc.geo.xr import wrap_xr
 import odc_cleansat
 from odc_cleansat import CloudClass
 from odc_cleansat.classes import class_percent, scl_to_ucl
-from odc_cleansat.cli import main
 from odc_cleansat.errors import CleansatError, OutputError, ReflectanceWarning, SceneError
 from odc_cleansat.evaluate import agreement
 from odc_cleansat.review import Comparison, compare, mask_dataset, scene_dataset, true_colour
@@ -439,29 +436,10 @@ def test_other_places_are_no_masks(cube: Cube, tmp_path: Path) -> None:
 
 # --- the command ----------------------------------------------------------------------
 
-Run = Callable[..., Result]
-
 
 @pytest.fixture
-def run() -> Iterator[Run]:
-    """Call the command; what it changes about warnings and logs is put back at the end."""
-    levels = {name: logging.getLogger(name).level for name in ("datacube", "odc", "rasterio")}
-    with warnings.catch_warnings():
-        yield lambda *arguments: CliRunner().invoke(main, ["compare", *map(str, arguments)])
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
-
-
-def good(result: Result) -> str:
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def failure(result: Result, code: int = 1) -> str:
-    assert result.exit_code == code, result.output
-    (line,) = [text for text in result.stderr.splitlines() if text.startswith("Error:")]
-    assert "Traceback" not in result.output
-    return line
+def run(run: Run) -> Run:
+    return partial(run, "compare")
 
 
 def test_compare_a_mask(run: Run, cube: Cube, tmp_path: Path) -> None:

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from calling import Run, failure, good
 from test_evaluate import GRID, blobs, save
 
-from odc_cleansat.cli import main
 from odc_cleansat.commands.evaluate import command
 from odc_cleansat.evaluate import LAYOUTS, MAPPINGS
 
-Run = Callable[..., Result]
-
 
 @pytest.fixture
-def run() -> Iterator[Run]:
-    with warnings.catch_warnings():
-        yield lambda *arguments: CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+def run(run: Run) -> Run:
+    return partial(run, "evaluate")
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +34,6 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save(folder / "masks" / f"{name}.tif", label[::2, ::2], GRID.zoom_out(2))
         save(folder / "shadow" / f"{name}.tif", (label == 3).astype("uint8"))
     return folder
-
-
-def good(result: Result) -> str:
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def failure(result: Result, code: int = 1) -> str:
-    assert result.exit_code == code, result.output
-    (line,) = [text for text in result.stderr.splitlines() if text.startswith("Error:")]
-    assert "Traceback" not in result.output
-    return line
 
 
 def test_one_scene(run: Run, scenes: Path) -> None:

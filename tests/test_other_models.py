@@ -7,10 +7,9 @@ the class in :data:`BRIGHTNESS`.
 from __future__ import annotations
 
 import json
-import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ import pystac
 import pytest
 import rasterio
 import xarray as xr
-from click.testing import CliRunner, Result
+from calling import Run, failure, good
 from datacube.migration import ODC2DeprecationWarning
 from environments import program
 from environments import run as shell
@@ -44,7 +43,6 @@ from odc_cleansat import (
     with_ucl,
 )  # fmt: skip
 from odc_cleansat.classes import class_percent
-from odc_cleansat.cli import main
 from odc_cleansat.cube import CONFIG_NAME, embedded_cube
 from odc_cleansat.errors import CubeError, GapWarning, ModelError, ModelWarning, SceneError
 from odc_cleansat.index import MASK_PRODUCT, add_dataset, add_product, product_definition
@@ -61,7 +59,6 @@ if TYPE_CHECKING:
     from datacube import Datacube
     from datacube.model import Dataset
 
-Run = Callable[..., Result]
 
 DEFAULT = "unet-efficientnetb4-l2a-6b"
 GRID = {"output_crs": "EPSG:32633", "resolution": 20}
@@ -225,29 +222,6 @@ def stac_item(archive: Archive, scene: str) -> pystac.Item:
         }  # fmt: skip
         item.add_asset(name, pystac.Asset(str(path), media_type=pystac.MediaType.COG, extra_fields=fields))  # fmt: skip
     return item
-
-
-@pytest.fixture
-def run() -> Iterator[Run]:
-    """Call a command; what it changes about warnings and logs is put back at the end."""
-    levels = {name: logging.getLogger(name).level for name in ("datacube", "odc", "rasterio")}
-    with warnings.catch_warnings():
-        yield lambda *arguments: CliRunner().invoke(main, [str(each) for each in arguments])
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
-
-
-def good(result: Result) -> str:
-    """What it said, if it succeeded."""
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def failure(result: Result, code: int = 1) -> str:
-    """The one line of an error."""
-    assert result.exit_code == code, result.output
-    (line,) = [text for text in result.stderr.splitlines() if text.startswith("Error:")]
-    return line
 
 
 def reflectance(band: xr.DataArray, offset: float = -1000) -> np.ndarray:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,12 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from click.testing import CliRunner, Result
+from calling import Run
 from conftest import Cube
 from odc.geo.geobox import GeoBox
 
 from odc_cleansat import CloudClass
 from odc_cleansat.classes import class_percent, scl_to_ucl
-from odc_cleansat.cli import main
 from odc_cleansat.cube import CONFIG_NAME
 from odc_cleansat.errors import OutputError
 from odc_cleansat.models import get_model
@@ -370,21 +368,7 @@ def test_a_page_that_cannot_be_written(masks: Path, tmp_path: Path) -> None:
         page(product(masks, "06"), tmp_path / "file" / "page.html")
 
 
-@pytest.fixture
-def run() -> Iterator[Callable[..., Result]]:
-    """Call a command; what it changes about warnings and logs is put back at the end."""
-    import logging
-
-    levels = {name: logging.getLogger(name).level for name in ("datacube", "odc", "rasterio")}
-    with warnings.catch_warnings():
-        yield lambda *arguments: CliRunner().invoke(main, [str(each) for each in arguments])
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
-
-
-def test_the_command_over_a_datacube(
-    cube: Cube, run: Callable[..., Result], tmp_path: Path
-) -> None:
+def test_the_command_over_a_datacube(cube: Cube, run: Run, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     config = cube.folder / CONFIG_NAME
     done = run("review", "page", "--time", "2024-06", "-o", out, "--title", "A & B", "-C", config)
@@ -400,7 +384,7 @@ def test_the_command_over_a_datacube(
     assert wrong.exit_code == 2
 
 
-def test_the_command_over_a_folder(masks: Path, run: Callable[..., Result], tmp_path: Path) -> None:
+def test_the_command_over_a_folder(masks: Path, run: Run, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     done = run("review", "page", masks, "-o", out)
     assert done.exit_code == 0, done.output

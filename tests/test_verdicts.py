@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import getpass
 import json
-import logging
 import shutil
 import stat
 import subprocess
@@ -13,14 +12,15 @@ import sys
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import rasterio
-from click.testing import CliRunner, Result
+from calling import Run
+from click.testing import CliRunner
 from datacube.utils import read_documents
 
 from odc_cleansat import load, recall, verify
@@ -93,16 +93,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 def place(made: Place) -> Iterator[Place]:
     yield made
     made.clean()
-
-
-@pytest.fixture
-def run() -> Iterator[Callable[..., Result]]:
-    """Call a command; what it changes about warnings and logs is put back at the end."""
-    levels = {name: logging.getLogger(name).level for name in ("datacube", "odc", "rasterio")}
-    with warnings.catch_warnings():
-        yield lambda *arguments: CliRunner().invoke(main, [str(each) for each in arguments])
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
 
 
 # --- what is kept ---------------------------------------------------------------------
@@ -424,7 +414,7 @@ def test_a_rejected_mask_that_is_written_is_not_indexed(place: Place) -> None:
     assert again.masked == 3  # as files, it is there
 
 
-def test_run_only_what_was_accepted(place: Place, run: Callable[..., Result]) -> None:
+def test_run_only_what_was_accepted(place: Place, run: Run) -> None:
     config = ("-C", place.folder / CONFIG_NAME)
     options = (
         "run",
@@ -480,7 +470,7 @@ def test_a_verdict_between_plan_and_execution_counts(place: Place) -> None:
     assert (report.masked, report.rejected, report.left) == (0, 1, 0)
 
 
-def test_status_counts_verdicts(place: Place, run: Callable[..., Result]) -> None:
+def test_status_counts_verdicts(place: Place, run: Run) -> None:
     place.index(0, 1)
     reject(place.folders[0], by="me")
     status = run("status", "-C", place.folder / CONFIG_NAME, "--failures", place.folder / "none", "--json")  # fmt: skip
@@ -490,9 +480,7 @@ def test_status_counts_verdicts(place: Place, run: Callable[..., Result]) -> Non
     }  # fmt: skip
 
 
-def test_export_only_what_was_accepted(
-    place: Place, run: Callable[..., Result], tmp_path: Path
-) -> None:
+def test_export_only_what_was_accepted(place: Place, run: Run, tmp_path: Path) -> None:
     place.index(0, 1, 2)
     accept(place.folders[1], by="me")
     reject(place.folders[2], by="me")
@@ -511,7 +499,7 @@ def test_export_only_what_was_accepted(
 # --- the commands ---------------------------------------------------------------------
 
 
-def test_commands_by_id_and_by_path(place: Place, run: Callable[..., Result]) -> None:
+def test_commands_by_id_and_by_path(place: Place, run: Run) -> None:
     place.index(0, 1)
     config = ("-C", place.folder / CONFIG_NAME)
     short = str(place.jobs[0].id)[:8]
@@ -538,9 +526,7 @@ def test_commands_by_id_and_by_path(place: Place, run: Callable[..., Result]) ->
     assert document["verdict"]["note"] == "smoke"
 
 
-def test_nothing_is_said_if_one_of_the_masks_is_unknown(
-    place: Place, run: Callable[..., Result]
-) -> None:
+def test_nothing_is_said_if_one_of_the_masks_is_unknown(place: Place, run: Run) -> None:
     place.index(0)
     wrong = run("review", "accept", place.jobs[0].id, "zebra", "-C", place.folder / CONFIG_NAME)
     assert wrong.exit_code == 1
@@ -548,7 +534,7 @@ def test_nothing_is_said_if_one_of_the_masks_is_unknown(
     assert verdicts(place.folders[0]) == []
 
 
-def test_wrong_usage(place: Place, run: Callable[..., Result]) -> None:
+def test_wrong_usage(place: Place, run: Run) -> None:
     assert run("review", "accept").exit_code == 2
     assert run("review", "list", place.root, "--time", "2024").exit_code == 2
     nothing = run("review", "list", "--time", "1999", "-C", place.folder / CONFIG_NAME)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ..checks import above_zero, checked, flag, list_of, number, one_of, read_mapping, text
 from ..classes import CloudClass
 from ..errors import ModelError
 from ..reflectance import S2_BANDS
@@ -37,26 +36,19 @@ def read_document(path: Path | str) -> dict[str, Any]:
         If it cannot be read, or a key is unknown, missing or has an unsuitable value.
     """
     path = Path(path)
-    found = _load(path)
-    if unknown := [str(key) for key in found if key not in _CHECKS]:
-        near = get_close_matches(unknown[0], _CHECKS, 1)
-        raise ModelError(
-            f"{path}: a model document has no {unknown[0]!r}; "
-            + (f"perhaps {near[0]!r} is meant." if near else f"it has {', '.join(_CHECKS)}.")
-        )
-    needed = _NEEDED_BY_ENSEMBLES if "members" in found else _NEEDED
-    if missing := [key for key in needed if key not in found]:
-        raise ModelError(f"{path}: the model document lacks {', '.join(missing)}.")
-    if "members" in found and (extra := set(found) - _ALLOWED_IN_ENSEMBLES):
+    try:
+        found = read_mapping(path, "model document")
+    except ValueError as error:
+        raise ModelError(str(error)) from error.__cause__
+    ensemble = "members" in found
+    try:
+        result = checked("", found, CHECKS, _NEEDED_BY_ENSEMBLES if ensemble else _NEEDED)
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}") from None
+    if ensemble and (extra := set(found) - _ALLOWED_IN_ENSEMBLES):
         raise ModelError(
             f"{path}: an ensemble takes {', '.join(sorted(extra))} from its members; leave it out."
         )
-    result = {}
-    for key, value in found.items():
-        try:
-            result[key] = _CHECKS[key](value)
-        except ValueError as error:
-            raise ModelError(f"{path}: {key} {error}, and is {_short(value)}.") from None
     _place(result, path)
     if "members" not in result:
         _check_together(result, path)
@@ -81,35 +73,10 @@ def write_model(model: Model, path: Path | str) -> None:
         found["weights"] = "file:" + _relative(model.weights[5:], path.parent)
     if model.card:
         found["card"] = _relative(model.card, path.parent)
-    text = yaml.safe_dump(
+    content = yaml.safe_dump(
         found, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
     )
-    path.write_text(text, encoding="utf-8")
-
-
-def _load(path: Path) -> dict[Any, Any]:
-    try:
-        found = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror or error}.") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise ModelError(f"{path} is not YAML{where}: {_problem(error)}.") from error
-    except RecursionError as error:
-        raise ModelError(f"{path} is nested too deep for a model document.") from error
-    if not isinstance(found, dict):
-        raise ModelError(f"{path} is no model document, which is a mapping of keys to values.")
-    return found
-
-
-def _problem(error: Exception) -> str:
-    return str(getattr(error, "problem", None) or error).splitlines()[0].rstrip(".")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    path.write_text(content, encoding="utf-8")
 
 
 def _place(found: dict[str, Any], path: Path) -> None:
@@ -153,58 +120,13 @@ def _check_together(found: dict[str, Any], path: Path) -> None:
         )
 
 
-# --- one value of a document each; ValueError says what it should be ------------------
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("should be text (a number in quotes)")
-    return value.strip()
+# --- one value of a document each, as in :mod:`~odc_cleansat.checks` ------------------
 
 
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
         raise ValueError("should be of letters, digits, dots, hyphens and underscores")
     return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError("should be a number")
-    return float(value)
-
-
-def _above_zero(value: Any) -> float:
-    if not _number(value) > 0:
-        raise ValueError("should be above 0")
-    return float(value)
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("should be true or false")
-    return value
-
-
-def _one_of(choices: tuple[str, ...]) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(f"should be {' or '.join(choices)}")
-        return str(value)
-
-    return check
-
-
-def _each(check: Callable[[Any], Any], *, unique: bool = False) -> Callable[[Any], tuple[Any, ...]]:
-    def check_all(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list) or not value:
-            raise ValueError("should be a list")
-        found = tuple(check(each) for each in value)
-        if unique and len(set(found)) < len(found):
-            raise ValueError("should name each but once")
-        return found
-
-    return check_all
 
 
 def _band(value: Any) -> str:
@@ -228,7 +150,7 @@ def _sha256(value: Any) -> str:
 
 
 def _weights(value: Any) -> str:
-    if not re.match(r"(package:\w+/|file:|https?://|hf:[\w.-]+/[\w.-]+/).", _text(value)):
+    if not re.match(r"(package:\w+/|file:|https?://|hf:[\w.-]+/[\w.-]+/).", text(value)):
         raise ValueError(
             "should be package:NAME/FILE, file:PATH, https://... or hf:OWNER/REPO/FILE[@REVISION]"
         )
@@ -243,7 +165,7 @@ def _architecture(value: Any) -> Architecture:
     options = tuple(
         (str(key), _option(each)) for key, each in value.items() if key not in ("name", "encoder")
     )
-    return Architecture(_text(value["name"]), _text(value["encoder"]), options)
+    return Architecture(text(value["name"]), text(value["encoder"]), options)
 
 
 def _option(value: Any) -> Any:
@@ -274,26 +196,26 @@ def _tiling(value: Any) -> Tiling:
     return Tiling((stride[0], stride[1]), overlap, whole)
 
 
-_CHECKS: dict[str, Callable[[Any], Any]] = {
+CHECKS: dict[str, Callable[[Any], Any]] = {
     "name": _name,
-    "version": _text,
-    "title": _text,
-    "bands": _each(_band, unique=True),
-    "mean": _each(_number),
-    "std": _each(_above_zero),
-    "resolution": _above_zero,
-    "classes": _each(_class, unique=True),
-    "level": _one_of(LEVELS),
+    "version": text,
+    "title": text,
+    "bands": list_of(_band, unique=True),
+    "mean": list_of(number),
+    "std": list_of(above_zero),
+    "resolution": above_zero,
+    "classes": list_of(_class, unique=True),
+    "level": one_of(LEVELS),
     "weights": _weights,
     "architecture": _architecture,
     "sha256": _sha256,
-    "licence": _text,
-    "citation": _text,
-    "card": _text,
-    "channels": _each(_band, unique=True),
-    "output": _one_of(OUTPUTS),
-    "torchscript": _flag,
-    "members": _each(_name, unique=True),
+    "licence": text,
+    "citation": text,
+    "card": text,
+    "channels": list_of(_band, unique=True),
+    "output": one_of(OUTPUTS),
+    "torchscript": flag,
+    "members": list_of(_name, unique=True),
     "tiling": _tiling,
 }
 """The keys of a document, those of :class:`Model`, and what makes a value of each."""

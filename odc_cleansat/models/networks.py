@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ModelError
+from ..errors import ModelError, first_line
 from .model import Model
 from .registry import models_folder
 from .weights import sha256_of, weights_path
@@ -45,7 +45,7 @@ def torch_network(model: Model) -> torch.nn.Module:
             f"model {model.name}: torch needs to know the architecture of an ONNX graph, and the model "
             "names none; use the engine openvino."
         )
-    network = _build(model)
+    network = build_network(model)
     _fill(network, read_state_dict(model), model)
     _cut_first_layer(network, model)
     return network.eval()
@@ -117,7 +117,7 @@ def read_onnx(model: Model) -> ModelProto:
         raise
     except Exception as error:  # protobuf's, the checker's and others
         raise ModelError(
-            f"model {model.name}: {path} is no valid ONNX graph: {_line(error)}"
+            f"model {model.name}: {path} is no valid ONNX graph: {first_line(error)}."
         ) from error
 
     def widen(tensor: TensorProto) -> None:
@@ -195,7 +195,9 @@ def _torchscript(model: Model) -> torch.nn.Module:
             warnings.simplefilter("ignore")  # torch advises its makers to use something else
             network = torch.jit.load(path, map_location="cpu").eval()
     except (RuntimeError, ValueError, OSError) as error:
-        raise ModelError(f"model {model.name}: {path} is no TorchScript: {_line(error)}") from error
+        raise ModelError(
+            f"model {model.name}: {path} is no TorchScript: {first_line(error)}."
+        ) from error
     for name, tensor in network.state_dict().items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise _not_finite(model, name)
@@ -233,7 +235,7 @@ def _unpickled(model: Model, path: Path) -> dict[str, torch.Tensor]:
         raise ModelError(
             f"model {model.name}: {path} holds more than tensors, or is not whole, and is not opened: to "
             "read it would run whatever program it holds. Ask its makers for safetensors, or save the "
-            f"state_dict alone. ({_line(error)})"
+            f"state_dict alone. ({first_line(error)})"
         ) from error
     for key in _WRAPPERS:
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
@@ -245,7 +247,7 @@ def _unpickled(model: Model, path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _build(model: Model) -> torch.nn.Module:
+def build_network(model: Model) -> torch.nn.Module:
     """The network that the architecture describes, of random weights."""
     import segmentation_models_pytorch as smp
     from segmentation_models_pytorch.base import SegmentationModel
@@ -272,7 +274,7 @@ def _build(model: Model) -> torch.nn.Module:
         )
     except Exception as error:  # as various as its arguments
         raise ModelError(
-            f"model {model.name}: segmentation_models_pytorch cannot build {architecture}: {_line(error)}"
+            f"model {model.name}: segmentation_models_pytorch cannot build {architecture}: {first_line(error)}."
         ) from error
     return network
 
@@ -346,7 +348,3 @@ def _not_finite(model: Model, name: str) -> ModelError:
     return ModelError(
         f"model {model.name}: {name} holds values that are not finite; the weights are spoilt."
     )
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import yaml
-
+from ..checks import (
+    checked,
+    flag,
+    fraction,
+    list_of,
+    not_negative,
+    one_of,
+    read_mapping,
+    shortened,
+    text,
+    whole,
+)
 from ..classes import CloudClass
 from ..errors import CleansatError
 from ..evaluating.pairing import LAYOUTS
 from ..models import Architecture, Model, get_model
-from ..models.documents import _CHECKS as OF_MODELS
+from ..models.documents import CHECKS as OF_MODELS
 from ..windows import MULTIPLE
 from .data import Archive, Labels, Scenes, Simulated, Source
 from .plans import Plan
 from .teachers import Teachers, appoint
-
-T = TypeVar("T")
 
 
 class RecipeError(CleansatError):
@@ -134,7 +141,10 @@ def read_recipe(path: Path | str) -> Recipe:
         If there is no such teacher.
     """
     path = Path(path)
-    found = _load(path)
+    try:
+        found = read_mapping(path, "recipe")
+    except ValueError as error:
+        raise RecipeError(str(error)) from error.__cause__
     try:
         return _recipe(path, found)
     except ValueError as error:
@@ -143,20 +153,8 @@ def read_recipe(path: Path | str) -> Recipe:
         raise RecipeError(f"{path}: {error}") from None
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise RecipeError(f"cannot read {path}: {error.strerror or error}.") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path} is not YAML: {str(error).splitlines()[0]}.") from error
-    if not isinstance(found, dict):
-        raise RecipeError(f"{path} is no recipe, which is a mapping of keys to values.")
-    return found
-
-
 def _recipe(path: Path, found: dict[str, Any]) -> Recipe:
-    values = _checked("", found, _KEYS, _NEEDED)
+    values = checked("", found, _KEYS, _NEEDED)
     bands = values["bands"]
     few = values.pop("few", len(bands))
     if not few <= len(bands):
@@ -216,88 +214,7 @@ def _check_together(recipe: Recipe) -> None:
         raise ValueError(f"haze names {', '.join(sorted(strange))}, which is none of its bands.")
 
 
-def _checked(
-    where: str, found: Any, checks: Mapping[str, Callable[[Any], Any]], needed: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """The values of a mapping, each checked; ValueError says what is wrong."""
-    inside = f"{where}: " if where else ""
-    if not isinstance(found, dict):
-        raise ValueError(f"{where} should be a mapping of keys to values, and is {found!r}.")
-    if unknown := [str(key) for key in found if key not in checks]:
-        near = get_close_matches(unknown[0], checks, 1)
-        hint = f"perhaps {near[0]!r} is meant." if near else f"there are {', '.join(checks)}."
-        raise ValueError(f"{inside}there is no {unknown[0]!r}; {hint}")
-    if missing := [key for key in needed if key not in found]:
-        raise ValueError(f"{inside}it lacks {', '.join(missing)}.")
-    values = {}
-    for key, value in found.items():
-        try:
-            values[key] = checks[key](value)
-        except CleansatError:
-            raise
-        except ValueError as error:
-            text = str(error)
-            # Of a mapping within, the message is whole.
-            raise ValueError(
-                inside + (text if text.endswith(".") else f"{key} {text}, and is {_short(value)}.")
-            ) from None
-    return values
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 # --- values ---------------------------------------------------------------------------
-
-
-def _whole(least: int) -> Callable[[Any], int]:
-    def check(value: Any) -> int:
-        if type(value) is not int or value < least:
-            raise ValueError(f"should be a whole number from {least}")
-        return value
-
-    return check
-
-
-def _fraction(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise ValueError("should be from 0 to below 1")
-    return float(value)
-
-
-def _positive(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise ValueError("should be a number, not below 0")
-    return float(value)
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("should be true or false")
-    return value
-
-
-def _words(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("should be text (a number in quotes)")
-    return " ".join(value.split())
-
-
-def _several(check: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...]]:
-    def check_all(value: Any) -> tuple[T, ...]:
-        if not isinstance(value, list) or not value:
-            raise ValueError("should be a list")
-        return tuple(map(check, value))
-
-    return check_all
-
-
-def _layout(value: Any) -> str:
-    if value not in LAYOUTS:
-        raise ValueError(f"should be {' or '.join(LAYOUTS)}")
-    return str(value)
 
 
 def _offset(value: Any) -> int:
@@ -312,18 +229,23 @@ def _size(value: Any) -> int:
     return value
 
 
-_ANY = {"name": _words, "origin": _words, "licence": _words, "note": _words}
+_ANY = {"name": text, "origin": text, "licence": text, "note": text}
 _SOURCES: dict[type[Source], dict[str, Callable[[Any], Any]]] = {
-    Archive: {"archive": _words},
-    Labels: {"labels": _words, "layout": _layout, "level": OF_MODELS["level"], "offset": _offset},
+    Archive: {"archive": text},
+    Labels: {
+        "labels": text,
+        "layout": one_of(LAYOUTS),
+        "level": OF_MODELS["level"],
+        "offset": _offset,
+    },
     Scenes: {
-        "scenes": _words,
-        "bands": _several(_words),
+        "scenes": text,
+        "bands": list_of(text),
         "level": OF_MODELS["level"],
         "resolution": OF_MODELS["resolution"],
         "offset": _offset,
     },
-    Simulated: {"simulated": _several(_whole(0)), "size": _size, "truth": _flag},
+    Simulated: {"simulated": list_of(whole(0)), "size": _size, "truth": flag},
 }
 """The first key of each says which it is."""
 
@@ -332,30 +254,30 @@ def _source(value: Any) -> Source:
     kinds = {next(iter(checks)): kind for kind, checks in _SOURCES.items()}
     named = [key for key in kinds if isinstance(value, dict) and key in value]
     if len(named) != 1:
-        raise ValueError(f"data should each have one of {', '.join(kinds)}: {_short(value)}.")
+        raise ValueError(f"data should each have one of {', '.join(kinds)}: {shortened(value)}.")
     kind = kinds[named[0]]
     needed = ("labels", "layout") if kind is Labels else ()
-    return kind(**_checked(f"data, {named[0]}", value, {**_SOURCES[kind], **_ANY}, needed))
+    return kind(**checked(f"data, {named[0]}", value, {**_SOURCES[kind], **_ANY}, needed))
 
 
 def _held_out(value: Any) -> HeldOut:
-    checks = {"sites": _several(_words), "share": _fraction, "data": _several(_source)}
-    return HeldOut(**_checked("held_out", value, checks))
+    checks = {"sites": list_of(text), "share": fraction, "data": list_of(_source)}
+    return HeldOut(**checked("held_out", value, checks))
 
 
 def _haze(value: Any) -> tuple[tuple[str, float], ...]:
     if not isinstance(value, dict):
         raise ValueError("should map bands to reflectance")
-    return tuple((str(band), _positive(each)) for band, each in value.items())
+    return tuple((str(band), not_negative(each)) for band, each in value.items())
 
 
 def _plan(value: Any) -> Plan:
     special: dict[str, Callable[[Any], Any]] = {
-        "size": _size, "average": _fraction, "warmup": _whole(0), "cooldown": _whole(0), "seed": _whole(0),
+        "size": _size, "average": fraction, "warmup": whole(0), "cooldown": whole(0), "seed": whole(0),
     }  # fmt: skip
-    general: dict[str, Callable[[Any], Any]] = {"int": _whole(1), "float": _positive}
+    general: dict[str, Callable[[Any], Any]] = {"int": whole(1), "float": not_negative}
     checks = {each.name: special.get(each.name, general[str(each.type)]) for each in fields(Plan)}
-    return Plan(**_checked("plan", value, checks))
+    return Plan(**checked("plan", value, checks))
 
 
 _NEEDED = ("name", "version", "title", "licence", "level", "bands", "architecture", "data", "plan")
@@ -367,9 +289,9 @@ _KEYS: dict[str, Callable[[Any], Any]] = {
             "architecture", "mean", "std",
         )
     },
-    "few": _whole(1),
-    "teachers": _several(_words),
-    "data": _several(_source),
+    "few": whole(1),
+    "teachers": list_of(text),
+    "data": list_of(_source),
     "held_out": _held_out,
     "haze": _haze,
     "plan": _plan,

@@ -103,10 +103,10 @@ def build(recipe: Recipe) -> torch.nn.Module:
     ModelError
         If there is no such architecture.
     """
-    from ..models.networks import _build
+    from ..models.networks import build_network
 
     # Weights are of no account yet, but a model has to say their format.
-    return _build(recipe.model("file:none.safetensors"))
+    return build_network(recipe.model("file:none.safetensors"))
 
 
 def normalised(recipe: Recipe, material: Material) -> Recipe:
