@@ -220,7 +220,7 @@ def _compile(
         raise ModelError(
             f"model {model.name}: OpenVINO cannot compile the network: {error}"
         ) from error
-    _check_answers(model, lambda batch: compiled(batch)[0])
+    check_answers(model, lambda batch: compiled(batch)[0])
     return compiled
 
 
@@ -287,7 +287,7 @@ class TorchEngine:
         self._logits = model.output == "logits"
         self._need = BYTES_PER_PIXEL
         self._lock = threading.Lock()
-        _check_answers(model, self)
+        check_answers(model, self)
 
     def __call__(self, reflectance: np.ndarray) -> np.ndarray:
         """Probabilities; see :class:`Engine`. One call runs at a time."""
@@ -363,7 +363,7 @@ class EnsembleEngine:
         return mean
 
 
-def _check_answers(model: Model, run: Callable[[np.ndarray], np.ndarray]) -> None:
+def check_answers(model: Model, run: Callable[[np.ndarray], np.ndarray]) -> None:
     """Try a network on noise, and refuse it if it does not give probabilities.
 
     Raises

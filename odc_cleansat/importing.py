@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 DOCUMENTS = (".yaml", ".yml")
 
-TRIAL = 64
-"""Pixels along a side of what a network is tried out on."""
-
 
 def try_model(model: Model) -> None:
     """Load the model's network and let it classify noise.
@@ -39,23 +36,9 @@ def try_model(model: Model) -> None:
         If the weights cannot be loaded, do not fit the model, or give answers that are no
         probabilities.
     """
-    import numpy as np
+    from .engines import check_answers, get_engine
 
-    from .engines import get_engine
-
-    noise = np.random.default_rng(0).uniform(0, 1, (1, len(model.bands), TRIAL, TRIAL))
-    answer = get_engine(model)(noise.astype("float32"))
-    wanted = (1, len(model.classes), TRIAL, TRIAL)
-    if answer.shape != wanted:
-        raise ModelError(
-            f"model {model.name}: for {len(model.bands)} bands it answers in the shape {answer.shape}, not "
-            f"{wanted}. Correct bands and classes in its document."
-        )
-    if not np.isfinite(answer).all() or abs(answer.sum(axis=1) - 1).max() > 1e-2:
-        raise ModelError(
-            f"model {model.name}: its answers are no probabilities. The weights are damaged, or `output` "
-            "in its document is not what the network gives."
-        )
+    check_answers(model, get_engine(model))
 
 
 def import_model(document: Path, *, force: bool = False, allow: bool = False) -> Model:

@@ -298,6 +298,7 @@ def _fields(model: Model, entry: Entry | None) -> list[tuple[str, str]]:
         "sha256": _sha256(model) or "not known; recorded when it is fetched first",
         "licence": model.licence,
         "citation": model.citation,
+        "origin": entry.origin if entry else "",
         "document": str(entry.path) if entry else "",
     }
     return [(key, value) for key, value in fields.items() if value]
