@@ -28,7 +28,7 @@ from odc_cleansat.evaluating.mappings import MAPPINGS
 from odc_cleansat.models import read_model
 from odc_cleansat.training import Recipe, RecipeError, export, read_recipe, train
 from odc_cleansat.training.checkpoints import read_average, read_table
-from odc_cleansat.training.clouds import Clouds, draw_clouds
+from odc_cleansat.training.clouds import Clouds, draw_clouds, snowed
 from odc_cleansat.training.data import gather, simulate
 from odc_cleansat.training.labels import read_labels
 from odc_cleansat.training.patches import Patch, hold_out, read_archive
@@ -200,6 +200,35 @@ def test_tiles_are_the_same_for_the_same_seed_and_number() -> None:
         assert tile.bands in (SIX, SIX[:4])
         there = other.draw(number)
         assert there.pixels.shape != tile.pixels.shape or (there.pixels != tile.pixels).any()
+
+
+def test_most_tiles_lie_as_they_were_and_some_are_turned() -> None:
+    """Patches of one slope, brighter to the east."""
+    slope = np.broadcast_to(np.linspace(0.05, 0.5, 64, dtype="float32"), (6, 64, 64))
+    tiles = Tiles([Patch(slope, SIX, 30, "L2A", "a")], SIX, size=64)
+    upright = 0
+    for number in range(100):
+        blue = tiles.draw(number).pixels[0]
+        upright += np.median(np.diff(blue, axis=1)) > 2 * abs(np.median(np.diff(blue, axis=0)))
+    assert 60 <= upright <= 92
+
+
+def test_snow_is_bright_to_the_eye_and_dark_in_the_short_wave_infrared() -> None:
+    ground = np.full((6, 128, 128), 0.1, dtype="float32")
+    shares = []
+    for seed in range(10):
+        seen, share = snowed(np.random.default_rng(seed), ground, SIX)
+        assert seen.shape == ground.shape
+        assert seen.dtype == np.float32
+        assert share.min() >= 0
+        assert share.max() <= 1
+        np.testing.assert_array_equal(seen[:, share == 0], np.float32(0.1))
+        deep = share > 0.7
+        assert (seen[SIX.index("blue")][deep] > 0.35).all()
+        assert (seen[SIX.index("swir16")][deep] < 0.15).all()
+        shares.append((share > 0.02).mean())
+    assert min(shares) < 0.3
+    assert max(shares) > 0.7
 
 
 def test_the_truth_of_a_tile_lies_where_its_pixels_do() -> None:

@@ -1,4 +1,4 @@
-"""Simulated clouds over clear ground, with their truth: cheap, endless, and different every time."""
+"""Simulated clouds with their truth, and simulated snow: cheap, endless, and different every time."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ _DIRECT = {
     "swir22": 0.92,
 }  # fmt: skip
 """Share of the light that comes straight from the sun, and that a shadow lacks."""
+
+_SNOW = {
+    "coastal": 1.0, "blue": 1.0, "green": 1.0, "red": 0.98, "rededge1": 0.97, "rededge2": 0.95,
+    "rededge3": 0.93, "nir": 0.91, "nir08": 0.88, "nir09": 0.85, "cirrus": 0.02, "swir16": 0.13,
+    "swir22": 0.11,
+}  # fmt: skip
+"""Brightness of snow in each band, of that in blue."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,23 @@ def draw_clouds(rng: np.random.Generator, size: int) -> Clouds:
     # The field is periodic, and so a shadow may come from a cloud beyond the other edge.
     dimming = np.roll(opacity, (down, right), (0, 1)) if distance else np.zeros_like(opacity)
     return Clouds(*(layer.astype("float32") for layer in (opacity, brightness, dimming)))
+
+
+def snowed(
+    rng: np.random.Generator, ground: np.ndarray, bands: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ground of ``(C, h, h)`` reflectance below snow, and the share of it that snow covers, ``(h, h)``.
+
+    Drifts of any size, thin to closed; the ground's own light and dark shows through.
+    """
+    field = _noise(rng, ground.shape[1], slope=rng.uniform(1.6, 2.6), coarsest=rng.uniform(20, 200))
+    depth = (field - np.quantile(field, rng.beta(1.2, 1.2))) / rng.uniform(0.2, 1.5)
+    share = (rng.uniform(0.4, 1.0) * _smooth(depth)).astype("float32")
+    light = ground[:3].mean(axis=0)
+    relief = np.sqrt(np.clip(light / max(float(np.median(light)), 0.01), 0.4, 1.6))
+    tint = np.array([_SNOW[band] for band in bands], dtype="float32")[:, None, None]
+    snow = np.float32(rng.uniform(0.5, 0.95)) * tint * relief
+    return ground + (snow - ground) * share, share
 
 
 def _smooth(depth: np.ndarray) -> np.ndarray:

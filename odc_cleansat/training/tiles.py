@@ -2,7 +2,7 @@
 
 A network can only learn to answer as its teacher does on what it is shown, and patches are few. So
 a tile is a mosaic of patches of several sites at a random resolution, made brighter or darker,
-sometimes turned, mirrored, faded into another tile, clipped, or put below simulated clouds. The teacher
+sometimes turned, mirrored, faded into another tile, clipped, or put below simulated snow or clouds. The teacher
 answers for the very same tile, and is therefore never wrong about what the pupil ought to say.
 """
 
@@ -18,17 +18,20 @@ import numpy as np
 from ..classes import CloudClass
 from ..errors import SceneError
 from ..windows import prepare
-from .clouds import Clouds, _noise, _smooth, draw_clouds
+from .clouds import Clouds, _noise, _smooth, draw_clouds, snowed
 from .patches import Patch
 from .truths import SIMULATED, UNKNOWN, bits, truth_of
 
 KEPT = 4000
 """Resampled patches that are kept in memory: of 256 x 256 pixels at 10 m, one takes a quarter of a megabyte."""
 
-TURNED = 0.4
+TURNED = 0.25
 """Share of the tiles whose patches are turned and mirrored. That makes few patches into many; but a network
 knows where the sun stands: of scenes that are turned or mirrored, the networks of ukis-csmask give 3 to 7 % of
 the pixels another class, and in use north is up."""
+
+SNOWED = 0.12
+"""Share of the tiles with simulated snow, of which real patches have little; the teacher says what it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +118,9 @@ class Tiles:
             other, others = self._mosaic(rng, (level, count))
             pixels = pixels + (other - pixels) * fade.astype("float32")
             truth = _faded(truth, others, fade)
+        if rng.random() < SNOWED:
+            pixels, snow = snowed(rng, pixels, self.bands[:count])
+            truth = np.where(snow > 0.02, UNKNOWN, truth).astype("uint8")
         if rng.random() < 0.4:
             clouds = draw_clouds(rng, self.size)
             pixels = clouds.over(pixels, self.bands[:count])
@@ -212,7 +218,10 @@ def _filled(canvas: np.ndarray) -> np.ndarray:
 def _look(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
     """Another sun, another sensor: brighter or darker, of another tint, hazier, clipped."""
     count = len(pixels)
-    gain = np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.03, count)).astype("float32")
+    spread = (
+        0.12 if rng.random() < 0.85 else 0.4
+    )  # now and then dark as a lake, or bright as a desert
+    gain = np.exp(rng.normal(0, spread) + rng.normal(0, 0.03, count)).astype("float32")
     haze = rng.normal(0, 0.008) + rng.normal(0, 0.003, count)
     pixels = pixels * gain[:, None, None] + haze.astype("float32")[:, None, None]
     if rng.random() < 0.1:
