@@ -99,7 +99,7 @@ def find_bands(available: Iterable[Hashable], wanted: Iterable[str]) -> dict[str
                 break
     missing = [f"{band} ({S2_BANDS[band][0]})" for band in wanted if band not in found]
     if missing:
-        cure = "Load the missing bands too, or rename them."
+        cure = "Load the missing bands too, rename them, or take a model that needs fewer (cleansat models list)."
         if "cirrus" in wanted and "cirrus" not in found:
             cure = "L2A has no cirrus: take a model that was trained on L2A, or a scene of L1C."
         raise SceneError(

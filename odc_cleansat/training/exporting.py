@@ -157,7 +157,7 @@ def _data(recipe: Recipe, summary: Summary) -> str:
         lines.append(
             f"L1C patches are used twice: as they are, and as L2A with a typical haze taken off ({taken})."
         )
-    clouds = "Simulated clouds of known truth were laid over two in five tiles."
+    clouds = "Simulated clouds of known truth were laid over two in five tiles, and simulated snow below one in eight."
     if any(isinstance(each, Simulated) for each in recipe.data):
         clouds += " Simulated scenes are made by the package itself."
     return "\n\n".join([*lines, clouds])
