@@ -170,6 +170,8 @@ def _training(recipe: Recipe, summary: Summary, out: Path) -> str:
     taught = (
         f"Taught by the answers of {', '.join(teachers)}" if teachers else "Taught by labels alone"
     )
+    if recipe.start:
+        taught = f"Begun with the weights of `{recipe.start.name}` ({recipe.start.licence}). {taught}"
     lines = [
         f"{taught}, with weight {plan.teacher if teachers else 0:g}; labels and simulated clouds with weight "
         f"{plan.truth:g}. {summary.patches} patches; {plan.batch} tiles of {plan.size} x {plan.size} pixels a step, AdamW "

@@ -110,6 +110,9 @@ class Recipe:
     citation: str = ""
     """Who made it, and where it is described."""
 
+    start: Model | None = None
+    """Whose weights are the first; by default they are random."""
+
     @property
     def haze_of(self) -> dict[str, float]:
         """Of each band."""
@@ -154,7 +157,15 @@ def read_recipe(path: Path | str) -> Recipe:
 
 
 def _recipe(path: Path, found: dict[str, Any]) -> Recipe:
-    values = checked("", found, _KEYS, _NEEDED)
+    needed = [key for key in _NEEDED if "start" not in found or key not in _OF_START]
+    values = checked("", found, _KEYS, needed)
+    if start := values.get("start"):
+        values = {key: getattr(start, key) for key in _OF_START} | values
+        for key in ("bands", "classes", "architecture"):
+            if values[key] != getattr(start, key):
+                raise ValueError(
+                    f"{key} should be those of {start.name}, where it starts; leave it out."
+                )
     bands = values["bands"]
     few = values.pop("few", len(bands))
     if not few <= len(bands):
@@ -271,6 +282,13 @@ def _haze(value: Any) -> tuple[tuple[str, float], ...]:
     return tuple((str(band), not_negative(each)) for band, each in value.items())
 
 
+def _start(value: Any) -> Model:
+    model = get_model(text(value))
+    if model.architecture is None or model.members:
+        raise ValueError("should be one network of a known architecture")
+    return model
+
+
 def _plan(value: Any) -> Plan:
     special: dict[str, Callable[[Any], Any]] = {
         "size": _size, "average": fraction, "warmup": whole(0), "cooldown": whole(0), "seed": whole(0),
@@ -279,6 +297,9 @@ def _plan(value: Any) -> Plan:
     checks = {each.name: special.get(each.name, general[str(each.type)]) for each in fields(Plan)}
     return Plan(**checked("plan", value, checks))
 
+
+_OF_START = ("bands", "architecture", "classes", "resolution", "mean", "std")
+"""What a recipe takes from the model that it starts with."""
 
 _NEEDED = ("name", "version", "title", "licence", "level", "bands", "architecture", "data", "plan")
 _KEYS: dict[str, Callable[[Any], Any]] = {
@@ -290,6 +311,7 @@ _KEYS: dict[str, Callable[[Any], Any]] = {
         )
     },
     "few": whole(1),
+    "start": _start,
     "teachers": list_of(text),
     "data": list_of(_source),
     "held_out": _held_out,

@@ -88,7 +88,7 @@ def train(
         few=recipe.few, resolution=recipe.resolution, size=plan.size, seed=plan.seed,
     )  # fmt: skip
     fit(
-        build(recipe), tiles, out,
+        first_network(recipe), tiles, out,
         classes=recipe.classes, mean=recipe.mean, std=recipe.std, plan=plan,
         held_out=material.held_out, teachers=recipe.teachers,
         device=device, precision=precision, seconds=seconds, stop=stop, watch=watch,
@@ -107,6 +107,19 @@ def build(recipe: Recipe) -> torch.nn.Module:
 
     # Weights are of no account yet, but a model has to say their format.
     return build_network(recipe.model("file:none.safetensors"))
+
+
+def first_network(recipe: Recipe) -> torch.nn.Module:
+    """The recipe's network, of random weights or those of the model that it starts with.
+
+    Raises
+    ------
+    ModelError
+        If there is no such architecture, or the weights cannot be read.
+    """
+    from ..models import torch_network
+
+    return build(recipe) if recipe.start is None else torch_network(recipe.start)
 
 
 def normalised(recipe: Recipe, material: Material) -> Recipe:
