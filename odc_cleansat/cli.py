@@ -27,7 +27,7 @@ COMMANDS = {
     "run": "Mask all scenes of a product that have no mask yet, on many processes.",
     "status": "Count the scenes that are masked, missing or failed.",
     "product": "Put the products into the datacube.",
-    "models": "List, fetch, check and add models.",
+    "models": "List, fetch, check, add and remove models.",
     "train": "Train a model, from labels or from a larger model.",
 }
 """Name of each subcommand, which is that of its module, and its first line of help."""

@@ -18,6 +18,7 @@ import numpy as np
 
 from .errors import EngineError, ModelError
 from .models import Model, check_allowed, sha256_of, torch_network, weights_path
+from .models.weights import networks_of
 from .openvino_graph import PROBE, openvino_graph
 
 if TYPE_CHECKING:
@@ -115,9 +116,7 @@ def _load(model: Model, name: str, precision: str | None, pid: int) -> Engine:
 
 def _default_engine(model: Model) -> str:
     # A bare ONNX graph is nothing that torch could run.
-    bare = any(
-        each.format == "onnx" and each.architecture is None for each in model.members or (model,)
-    )
+    bare = any(each.format == "onnx" and each.architecture is None for each in networks_of(model))
     return "torch" if not bare and _has_cuda() else "openvino"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING
 from .errors import ModelError
 from .models import (
     Model,
-    allow_torchscript,
     find_models,
     models_folder,
     read_model,
+    torchscript_on_trial,
     write_model,
 )
+from .models.places import local_path
 from .models.weights import networks_of, sha256_of, weights_path
 from .reflectance import S2_BANDS
 
@@ -27,8 +29,13 @@ if TYPE_CHECKING:
 DOCUMENTS = (".yaml", ".yml")
 
 
-def try_model(model: Model) -> None:
+def try_model(model: Model, *, allow: bool = False) -> None:
     """Load the model's network and let it classify noise.
+
+    Parameters
+    ----------
+    allow
+        Whether to run weights that are TorchScript, now and, if they are right, from now on.
 
     Raises
     ------
@@ -38,7 +45,30 @@ def try_model(model: Model) -> None:
     """
     from .engines import check_answers, get_engine
 
-    check_answers(model, get_engine(model))
+    with torchscript_on_trial(model) if allow else contextlib.nullcontext():
+        check_answers(model, get_engine(model))
+
+
+def document_beside(weights: Path) -> Path:
+    """The model document of weights: the file of their name with ``.yaml``.
+
+    Raises
+    ------
+    ModelError
+        If there is none, it is wrong, or it names other weights.
+    """
+    document = weights.with_suffix(".yaml")
+    if not document.exists():
+        raise ModelError(
+            f"{weights} needs a model document beside it. Run: cleansat models import --template {weights}"
+        )
+    model = read_model(document)
+    if not model.weights.startswith("file:") or not local_path(model).samefile(weights):
+        raise ModelError(
+            f"{document} names other weights than {weights}. Correct `weights` in it, or import the document "
+            "itself."
+        )
+    return document
 
 
 def import_model(document: Path, *, force: bool = False, allow: bool = False) -> Model:
@@ -54,7 +84,7 @@ def import_model(document: Path, *, force: bool = False, allow: bool = False) ->
     force
         Whether to replace a model of this name that was imported before.
     allow
-        Whether to run weights that are TorchScript, now and from now on.
+        Whether to run weights that are TorchScript, now and, if they are right, from now on.
 
     Raises
     ------
@@ -67,9 +97,7 @@ def import_model(document: Path, *, force: bool = False, allow: bool = False) ->
     for each in networks_of(model):
         weights_path(each)
     try:
-        if allow:
-            _allow(model)
-        try_model(model)
+        try_model(model, allow=allow)
         return _keep(model, target)
     except OSError as error:
         raise ModelError(
@@ -78,10 +106,42 @@ def import_model(document: Path, *, force: bool = False, allow: bool = False) ->
         ) from error
 
 
-def _allow(model: Model) -> None:
-    for each in networks_of(model):
-        if each.format == "torchscript":
-            allow_torchscript(sha256_of(each))
+def find_own(name: str) -> Path:
+    """The document of a model of the user's own, whether or not it can be used.
+
+    Raises
+    ------
+    ModelError
+        If there is none of that name.
+    """
+    entries = [entry for entry in find_models() if entry.name == name]
+    own = [
+        (each.problem != "", each.path) for each in entries if each.origin == "user" and each.path
+    ]
+    if own:
+        return min(own)[1]
+    if entries:
+        raise ModelError(
+            f"the model {name} is not one of your own ({entries[0].origin}); only those can be removed. What a "
+            "plugin brings goes when the package is uninstalled."
+        )
+    raise ModelError(
+        f"there is no model {name!r}; cleansat models list shows those that there are."
+    )
+
+
+def files_of(document: Path) -> list[Path]:
+    """A model document of the user's, and the card and weights that :func:`import_model` put beside it.
+
+    They lie in its folder under its name. Weights that the document does not name are not its own.
+    """
+    beside = [document.with_suffix(".md")]
+    with contextlib.suppress(ModelError):
+        model = read_model(document)
+        if model.weights.startswith("file:"):
+            beside.append(local_path(model))
+    found = [each for each in beside if each.is_file() and each.stem == document.stem]
+    return [document, *(each for each in found if each.parent.samefile(document.parent))]
 
 
 def _refuse_twins(model: Model, target: Path, force: bool) -> None:
@@ -94,8 +154,8 @@ def _refuse_twins(model: Model, target: Path, force: bool) -> None:
             )
         if entry.path != target:
             raise ModelError(
-                f"there is a model {model.name} already, in {entry.path}; remove that, or give yours "
-                "another name."
+                f"there is a model {model.name} already, in {entry.path}; remove that (cleansat models "
+                f"remove {model.name}), or give yours another name."
             )
     if target.exists() and not force:
         raise ModelError(
@@ -107,17 +167,25 @@ def _keep(model: Model, target: Path) -> Model:
     """Write the model into the folder, its document last."""
     folder = target.parent
     folder.mkdir(parents=True, exist_ok=True)
+    former = files_of(target) if target.exists() else []
+    kept = {target.name}
     if not model.members:
         model = replace(model, sha256=sha256_of(model))
     if model.weights.startswith("file:"):
         weights = weights_path(model)
-        kept = _copy(weights, folder / f"{model.name}{weights.suffix.lower()}")
-        model = replace(model, weights=f"file:{kept}")
+        copy = _copy(weights, folder / f"{model.name}{weights.suffix.lower()}")
+        model = replace(model, weights=f"file:{copy}")
+        kept.add(copy.name)
     if model.card:
-        model = replace(model, card=str(_copy(Path(model.card), target.with_suffix(".md"))))
+        copy = _copy(Path(model.card), target.with_suffix(".md"))
+        model = replace(model, card=str(copy))
+        kept.add(copy.name)
     with tempfile.TemporaryDirectory(prefix=".", dir=folder) as drafts:
         write_model(model, draft := Path(drafts) / target.name)
         os.replace(draft, target)
+    for each in former:
+        if each.name not in kept:
+            each.unlink()
     return model
 
 

@@ -482,12 +482,47 @@ def test_weights_beside_an_onnx_graph_are_not_read(tmp_path: Path) -> None:
         OpenVINOEngine(a_model(tmp_path / "y.onnx"))
 
 
+def test_weights_elsewhere_are_found_within_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnx
+    from onnx import helper
+
+    def elsewhere(branch: bool) -> onnx.NodeProto:
+        tensor = onnx.TensorProto(name="t", data_type=1, dims=[1], data_location=1)
+        tensor.external_data.add(key="location", value="weights.bin")
+        constant = helper.make_node("Constant", [], ["t"], value=tensor)
+        if not branch:
+            return constant
+        graph = helper.make_graph([constant], "b", [], [helper.make_tensor_value_info("t", 1, [1])])
+        return helper.make_node("If", ["which"], ["t"], then_branch=graph, else_branch=graph)
+
+    monkeypatch.chdir(tmp_path)
+    Path("weights.bin").write_bytes(np.float32(1).tobytes())
+    end = node("Add", ["features", "t"], ["answer"])
+    for branch in (False, True):
+        path = onnx_file(
+            tmp_path / "x.onnx", tail=[elsewhere(branch), end], constants={"which": np.array(True)}
+        )
+        with pytest.raises(ModelError, match="keeps weights in another file"):
+            read_onnx(a_model(path))
+
+
 def test_torch_cannot_run_a_bare_graph(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="use the engine openvino"):
         get_engine(a_model(onnx_file(tmp_path / "x.onnx")), "torch")
 
 
 # --- ensembles ------------------------------------------------------------------------
+
+
+def test_an_ensemble_may_be_a_member(small: np.ndarray) -> None:
+    first, second, other = map(get_model, CSMASK[:2] + CSMASK[2:3])
+    both = ensemble([first, second])
+    other = dataclasses.replace(other, level=first.level)
+    engine = get_engine(ensemble([both, other]))
+    expected = (get_engine(both)(small) + get_engine(other)(small)) / 2
+    np.testing.assert_allclose(engine(small), expected, atol=1e-6)
 
 
 def test_an_ensemble_answers_with_the_mean(small: np.ndarray) -> None:

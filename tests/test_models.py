@@ -20,14 +20,17 @@ from odc_cleansat.models import (
     Architecture,
     Model,
     allow_torchscript,
+    check_allowed,
     ensemble,
     find_models,
     read_model,
     read_onnx,
     sha256_of,
     torch_network,
+    torchscript_on_trial,
     write_model,
 )
+from odc_cleansat.models.networks import build_network
 from odc_cleansat.models.registry import BUILTIN
 from odc_cleansat.models.stac import model_assets, model_properties
 from odc_cleansat.reflectance import processing_level
@@ -168,6 +171,28 @@ def test_one_broken_document_hurts_no_other(models_of_the_user: Path) -> None:
     assert get_model("small").name == "small"
 
 
+def test_a_broken_document_hides_no_good_one_of_its_name(models_of_the_user: Path) -> None:
+    good = write(models_of_the_user).rename(models_of_the_user / "small_2.yaml")
+    (models_of_the_user / "small.yaml").write_text("name: [torn")
+    with pytest.warns(ModelWarning):
+        assert "small" in list_models()
+    assert get_model("small") == read_model(good)
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ("hf:owner/repo/x.onnx@refs/pr/1", "onnx"),
+        ("hf:owner/repo/x.safetensors@v1.0", "safetensors"),
+        ("file:/a/net@2.onnx", "onnx"),
+        ("file:/a/net#2?.PT", "state dict"),
+        ("https://example.com/x.onnx?version=1.0/2#a/b", "onnx"),
+    ],
+)
+def test_the_suffix_tells_the_format(weights: str, expected: str) -> None:
+    assert dataclasses.replace(get_model(), weights=weights).format == expected
+
+
 def test_a_name_that_is_taken(models_of_the_user: Path) -> None:
     path = write(models_of_the_user, name=get_model().name)
     (entry,) = [each for each in find_models() if each.problem]
@@ -274,11 +299,19 @@ def test_files_beside_a_document_stay_relative(tmp_path: Path) -> None:
         ({"licenze": "MIT"}, "perhaps 'licence' is meant"),
         ({"sha256": 12}, "64 hexadecimal digits"),
         ({"weights": "ftp://somewhere/x.onnx"}, "should be package:NAME/FILE"),
+        ({"weights": "http://example.com/x.onnx"}, "cannot read weights from 'http:"),
+        ({"weights": "https://[1/x.onnx"}, "Invalid IPv6"),
+        ({"weights": "https://example.com/x.onnx@v1"}, "none of the suffixes"),
         ({"weights": "file:x.pkl"}, "none of the suffixes"),
         ({"weights": "file:x.torchscript"}, "TorchScript is a program"),
         ({"architecture": None}, "say its architecture"),
         ({"architecture": {"name": "Unet"}}, "a name and an encoder"),
         ({"architecture": {"name": "Unet", "encoder": "x", "encoder_weights": "imagenet"}}, "should not set encoder_weights"),
+        ({"architecture": {"name": "Unet", "encoder": "tu-resnet18", "checkpoint_path": "x.pth"}}, "should not set checkpoint_path"),
+        ({"architecture": {"name": "Unet", "encoder": "tu-resnet18", "pretrained_cfg": "x", "cache_dir": "x"}}, "should not set cache_dir, pretrained_cfg"),
+        ({"architecture": {"name": "Unet", "encoder": "tu-hf-hub:owner/net"}}, "an encoder that is a name"),
+        ({"architecture": {"name": "Unet", "encoder": "tu-local-dir:x"}}, "an encoder that is a name"),
+        ({"architecture": {"name": "Unet", "encoder": "tu-a\\b"}}, "an encoder that is a name"),
         ({"channels": ["blue", "green"]}, "lacks nir, red"),
         ({"output": "classes"}, "logits or probabilities"),
         ({"torchscript": "yes please"}, "true or false"),
@@ -455,7 +488,7 @@ def with_integers(state: dict) -> dict:
         (dict, {"architecture": {"name": "Unet", "encoder": "resnet18"}}, "do not fit UNet, resnet18"),
         (dict, {"architecture": {"name": "Unet", "encoder": "mobilenet_v2"}}, "has the shape"),
         (dict, {"architecture": {"name": "Unet", "encoder": "resnet9000"}}, "cannot build"),
-        (dict, {"architecture": {"name": "Unet", "encoder": "mobilenet_v2", "depth": 3}}, "cannot build"),
+        (dict, {"architecture": {"name": "Unet", "encoder": "mobilenet_v2", "encoder_depth": 9}}, "cannot build"),
         (dict, {"architecture": {"name": "create_model", "encoder": "mobilenet_v2"}}, "no network 'create_model'.*Unet"),
         (without_one, {}, "missing .'decoder.blocks.0"),
         (with_one_more, {}, "unexpected .'decoder.extra"),
@@ -521,6 +554,22 @@ def test_torchscript_runs_only_where_it_is_allowed(
         torch_network(model)
     monkeypatch.setenv("CLEANSAT_ALLOW_TORCHSCRIPT", "1")
     torch_network(model)
+
+
+def test_torchscript_on_trial_is_trusted_only_if_nothing_fails(
+    script: Path, tmp_path: Path
+) -> None:
+    model = read_model(write(tmp_path, weights="file:small.pt", torchscript=True, architecture=None))  # fmt: skip
+    with pytest.raises(ModelError, match="no network"), torchscript_on_trial(model):
+        build_network(dataclasses.replace(model, architecture=Architecture("none")))
+    with pytest.raises(ModelError, match="fetch --allow-torchscript small"):
+        check_allowed(model)
+    for _ in range(2):
+        with torchscript_on_trial(model):
+            check_allowed(model)
+    check_allowed(model)
+    (record,) = (tmp_path / "models").glob("*.txt")
+    assert record.read_text() == f"{sha256_of(model)}\n"
 
 
 def test_what_is_no_torchscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -604,7 +653,10 @@ def test_a_stac_item_names_the_weights_of_each_member() -> None:
     ("weights", "href"),
     [
         ("https://example.com/a/x.safetensors?token=secret", "https://example.com/a/x.safetensors"),
+        ("https://user:secret@example.com:8443/a/x.safetensors", "https://example.com:8443/a/x.safetensors"),
+        ("http://user:secret@localhost/a/x.safetensors", f"urn:sha256:{'a' * 64}"),
         ("hf:owner/repo/sub/x.safetensors@v1", "https://huggingface.co/owner/repo/resolve/v1/sub/x.safetensors"),
+        ("hf:owner/repo/x.safetensors@refs/pr/1", "https://huggingface.co/owner/repo/resolve/refs%2Fpr%2F1/x.safetensors"),
         ("file:/home/someone/x.safetensors", f"urn:sha256:{'a' * 64}"),
     ],
 )  # fmt: skip
@@ -612,6 +664,7 @@ def test_records_hold_no_secrets_and_no_local_paths(weights: str, href: str) -> 
     model = dataclasses.replace(get_model(), weights=weights, sha256="a" * 64)
     properties, assets = fields_of(model)
     assert assets["model"]["href"] == href
+    assert assets["model"]["title"] == f"x.safetensors, sha256 {'a' * 64}"
     assert properties["mlm:framework"] == "PyTorch"
     assert "someone" not in str(assets)
     assert "secret" not in str(assets)

@@ -173,10 +173,39 @@ def test_cloudsen12_from_torchscript_only_where_it_is_allowed(
     files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place("cloudsen12-l2a", files / "cloudsen12l2a.pt")
-    result = run("verify", "cloudsen12-l2a", code=1)
-    assert "CLEANSAT_ALLOW_TORCHSCRIPT" in result.output
+    output = run("verify", "cloudsen12-l2a").output
+    assert "cloudsen12-l2a: not allowed to run: " in output
+    assert "0 right, 0 wrong, 1 not allowed to run" in output
+    assert "CLEANSAT_ALLOW_TORCHSCRIPT" in output
+    found = json.loads(run("verify", "--json", "cloudsen12-l2a").output)
+    assert (found["right"], found["models"][0]["right"]) == (True, None)
     monkeypatch.setenv("CLEANSAT_ALLOW_TORCHSCRIPT", "1")
-    assert "right" in run("verify", "cloudsen12-l2a").output
+    assert "1 right" in run("verify", "cloudsen12-l2a").output
+
+
+def test_cloudsen12_from_torchscript_is_allowed_by_itself(files: Path, folders: Path) -> None:
+    place("cloudsen12-l2a", files / "cloudsen12l2a.pt")
+    run("fetch", "cloudsen12-l2a")
+    assert "not allowed" in run("verify", "cloudsen12-l2a").output
+    run("fetch", "--allow-torchscript", "cloudsen12-l2a")
+    assert "1 right" in run("verify", "cloudsen12-l2a").output
+    sha256 = hashlib.sha256((files / "cloudsen12l2a.pt").read_bytes()).hexdigest()
+    assert (folders / "models" / "torchscript-allowed.txt").read_text().split() == [sha256]
+
+
+def test_torchscript_that_will_not_do_is_not_allowed(folders: Path) -> None:
+    own = folders / "models"
+    own.mkdir()
+    (own / "bad.torchscript").write_bytes(b"nonsense")
+    document(own / "bad.yaml", name="bad", torchscript=True, weights="file:bad.torchscript")
+    assert "is no TorchScript" in run("fetch", "--allow-torchscript", "bad", code=1).output
+    assert "bad: not allowed" in run("verify", "bad").output
+    assert "is no TorchScript" in run("import", "--force", "--allow-torchscript", own / "bad.yaml", code=1).output  # fmt: skip
+    assert sorted(p.name for p in own.iterdir()) == ["bad.torchscript", "bad.yaml"]
+
+
+def test_torchscript_of_all_is_not_allowed_at_once() -> None:
+    assert "that you name" in run("fetch", "--all", "--allow-torchscript", code=2).output
 
 
 # --- list and show
@@ -210,6 +239,36 @@ def test_list_reports_a_broken_document_and_goes_on(tmp_path: Path) -> None:
     assert "bad (user) cannot be used" in output
     found = json.loads(run("list", "--json").output)
     assert [each["name"] for each in found["problems"]] == ["bad"]
+
+
+def test_a_broken_document_hides_no_good_one_of_its_name(mine: Path, folders: Path) -> None:
+    run("import", mine / "mine.yaml")
+    (folders / "models" / "mine.yaml").rename(folders / "models" / "mine_2.yaml")
+    (folders / "models" / "mine.yaml").write_text("name: [")
+    assert "mine (user) cannot be used" in run("list").output
+    assert json.loads(run("show", "--json", "mine").output)["document"].endswith("mine_2.yaml")
+
+
+def test_an_address_that_is_not_encrypted_hurts_no_other_model(folders: Path) -> None:
+    (folders / "models").mkdir()
+    document(folders / "models" / "mine.yaml", weights="http://example.com/mine.safetensors")
+    (problem,) = json.loads(run("list", "--json").output)["problems"]
+    assert "http://example.com" in problem["problem"]
+    run("show", "unet-efficientnetb4-l2a-6b")
+    assert "model_6b_l2a.onnx" in run("fetch", "--all", code=1).output
+
+
+def test_weights_that_cannot_be_read_hurt_no_list(mine: Path, folders: Path) -> None:
+    run("import", mine / "mine.yaml")
+    found = yaml.safe_load((folders / "models" / "mine.yaml").read_text())
+    del found["sha256"]
+    (folders / "models" / "mine.yaml").write_text(yaml.safe_dump(found))
+    weights = folders / "models" / "mine.safetensors"
+    weights.unlink()
+    weights.symlink_to("/proc/self/mem")  # not to be read, even by root
+    models = {m["name"]: m for m in json.loads(run("list", "--json").output)["models"]}
+    assert (models["mine"]["state"], models["mine"]["sha256"]) == ("here", None)
+    assert "mine: WRONG" in run("verify", "mine", code=1).output
 
 
 @pytest.mark.parametrize("name", BUILTIN)
@@ -328,6 +387,28 @@ def test_import_replaces_only_by_force(mine: Path) -> None:
     document(mine / "mine.yaml", title="Another title")
     run("import", "--force", mine / "mine.yaml")
     assert get_model("mine").title == "Another title"
+
+
+def test_what_is_replaced_leaves_neither_card_nor_weights(mine: Path, folders: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    run("import", mine / "mine.yaml")
+    (folders / "models" / "mine.ckpt").write_text("not the model's")
+    torch.save(load_file(mine / "mine.safetensors"), mine / "other.pt")
+    (mine / "mine.md").unlink()
+    run("import", "--force", document(mine / "mine.yaml", weights="file:other.pt"))
+    assert get_model("mine").card == ""
+    names = sorted(p.name for p in (folders / "models").iterdir())
+    assert names == ["mine.ckpt", "mine.pt", "mine.yaml"]
+
+
+def test_import_of_weights_that_the_document_beside_them_does_not_name(mine: Path) -> None:
+    shutil.copy(mine / "mine.safetensors", mine / "other.safetensors")
+    document(mine / "other.yaml")
+    output = run("import", mine / "other.safetensors", code=1).output
+    assert "names other weights" in output
+    assert "mine" not in list_models()
 
 
 def test_import_never_replaces_what_ships(mine: Path) -> None:
@@ -472,3 +553,42 @@ def test_a_template_for_anything(tmp_path: Path, name: str) -> None:
 def test_a_network_that_gives_no_probabilities_is_found_out(mine: Path) -> None:
     with pytest.raises(ModelError):
         try_model(read_model(document(mine / "mine.yaml", classes=["clear", "cloud"])))
+
+
+# --- remove
+
+
+def test_remove_asks_and_takes_what_was_copied(mine: Path, folders: Path) -> None:
+    run("import", mine / "mine.yaml")
+    (folders / "models" / "notes.md").write_text("of another")
+    asked = CliRunner().invoke(main, ["models", "remove", "mine"], input="n\n")
+    assert asked.exit_code == 1
+    assert "mine" in list_models()
+    kept = [folders / "models" / f"mine.{suffix}" for suffix in ("yaml", "md", "safetensors")]
+    assert all(str(each) in asked.output and each.is_file() for each in kept)
+    run("remove", "--yes", "mine")
+    assert [p.name for p in (folders / "models").iterdir()] == ["notes.md"]
+    assert len(list(mine.iterdir())) == 3
+    assert "no model 'mine'" in run("remove", "--yes", "mine", code=1).output
+
+
+def test_remove_leaves_weights_that_lie_elsewhere(mine: Path, folders: Path) -> None:
+    (folders / "models").mkdir()
+    weights = mine / "mine.safetensors"
+    document(folders / "models" / "mine.yaml", weights=f"file:{weights}")
+    run("remove", "--yes", "mine")
+    assert weights.is_file()
+    assert not list((folders / "models").iterdir())
+
+
+def test_remove_of_a_broken_document(folders: Path) -> None:
+    (folders / "models").mkdir()
+    (folders / "models" / "bad.yaml").write_text("name: [")
+    run("remove", "--yes", "bad")
+    assert not list((folders / "models").iterdir())
+
+
+def test_remove_never_takes_what_ships() -> None:
+    output = run("remove", "--yes", "cloudsen12-l2a", code=1).output
+    assert "not one of your own (built-in)" in output
+    assert get_model("cloudsen12-l2a")

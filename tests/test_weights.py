@@ -287,6 +287,28 @@ def test_redirects_in_a_circle_are_not(server: Server) -> None:
         fetch(remote(server), progress=False)
 
 
+@pytest.mark.parametrize(
+    "way", [["http://b.example/n"], ["http://b.example/n", "https://c.example/n"]]
+)
+def test_no_step_of_a_redirect_may_be_open(way: list[str], tmp_path: Path) -> None:
+    from requests import Response
+
+    def answer(status: int, url: str) -> Response:
+        response = Response()
+        response.status_code, response.url = status, url
+        return response
+
+    start = "https://a.example/n"
+    *steps, last = [start, *way]
+    final = answer(200, last)
+    final.history = [answer(302, step) for step in steps]
+    with pytest.raises(ModelError, match=r"leads to http://b\.example/n, which is not encrypted"):
+        download._judge(start, final, tmp_path / "part")
+    final.history = [answer(302, start), answer(302, "http://localhost/n")]
+    final.url = "https://c.example/n"
+    download._judge(start, final, tmp_path / "part")
+
+
 def test_the_bar_goes_to_the_end(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
     server.faults["/some/net.pt"] = ["cut", "slow"]
     fetch(remote(server), progress=True)

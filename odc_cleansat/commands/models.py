@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import ModelError
+from ..errors import CleansatError, ModelError
 
 if TYPE_CHECKING:
     from ..models import Entry, Model
@@ -18,10 +18,19 @@ EXIT_CODES = "\n\n\b\nExit codes: 0 done, 1 failed (the message says why), 2 wro
 
 COLOURS = {"packaged": "green", "here": "green", "to fetch": "yellow", "missing": "red"}
 
+WORDS = {True: "right", False: "WRONG", None: "not allowed to run"}
+WORD_COLOURS = {True: "green", False: "red", None: "yellow"}
+
+allow_option = click.option(
+    "--allow-torchscript",
+    is_flag=True,
+    help="Run weights that are TorchScript, now and from now on: a program, which can do what it likes.",
+)
+
 
 @click.group("models")
 def command() -> None:
-    """List, fetch, check and add models.
+    """List, fetch, check, add and remove models.
 
     A model is a network that finds clouds and shadows. The default ships with the package; others are fetched
     when they are asked for here, or chosen by --model.
@@ -76,7 +85,7 @@ def show(name: str, as_json: bool) -> None:
     from ..models import find_models, get_model
 
     model = get_model(name)
-    entry = next((each for each in find_models() if each.name == name), None)
+    entry = next((e for e in find_models() if e.name == name and not e.problem), None)
     if as_json:
         click.echo(json.dumps(_as_dict(model, entry), indent=2))
         return
@@ -94,32 +103,39 @@ def show(name: str, as_json: bool) -> None:
 Examples:
   cleansat models fetch cloudsen12-unetmobv2-v2
   cleansat models fetch --all
+  cleansat models fetch --allow-torchscript cloudsen12-l2a
   CLEANSAT_MIRROR=https://mirror.example.org cleansat models fetch cloudsen12-unetmobv2-v2
 """
     + EXIT_CODES,
 )
 @click.argument("names", metavar="NAME...", nargs=-1)
 @click.option("--all", "all_", is_flag=True, help="Those of all models.")
+@allow_option
 @click.pass_context
-def fetch(ctx: click.Context, names: tuple[str, ...], all_: bool) -> None:
+def fetch(ctx: click.Context, names: tuple[str, ...], all_: bool, allow_torchscript: bool) -> None:
     """Fetch the weights of models, and check them.
 
     They are kept in CLEANSAT_WEIGHTS, or in a folder of the user's data. What broke off is gone on with; what
     is here already is only checked.
     """
+    from ..importing import try_model
     from ..models.weights import fetch as fetch_weights
     from ..models.weights import networks_of, notice, state
 
     if bool(names) == all_:
         raise click.UsageError("give names of models, or --all.")
+    if all_ and allow_torchscript:
+        raise click.UsageError("--allow-torchscript is for models that you name, and not for all.")
     failed = False
     for model in _models(names):
-        for each in networks_of(model):
-            if state(each) == "to fetch":
-                click.echo(notice(each))
         try:
+            for each in networks_of(model):
+                if state(each) == "to fetch":
+                    click.echo(notice(each))
             paths = fetch_weights(model)
-        except ModelError as error:
+            if allow_torchscript:
+                try_model(model, allow=True)
+        except CleansatError as error:
             failed = True
             click.secho(f"Error: {error}", err=True, fg="red")
             continue
@@ -134,10 +150,11 @@ def fetch(ctx: click.Context, names: tuple[str, ...], all_: bool) -> None:
 Examples:
   cleansat models verify
   cleansat models verify cloudsen12-unetmobv2-v2
-  cleansat models verify --json | jq '.models[] | select(.right | not)'
+  cleansat models verify --json | jq '.models[] | select(.right == false)'
 
 \b
 Exit codes: 0 nothing is wrong, 1 something is wrong, 2 wrong usage.
+A model that is not allowed to run is not wrong; in JSON its `right` is null.
 """,
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
@@ -146,25 +163,25 @@ Exit codes: 0 nothing is wrong, 1 something is wrong, 2 wrong usage.
 def verify(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     """Check weights: checksum, loading, answers. Fetches nothing.
 
-    Without a NAME, all models whose weights are here. For one that is not, fetch it first.
+    Without a NAME, all models whose weights are here. For one that is not, fetch it first. Of TorchScript that
+    has not been allowed to run, only the checksum is checked.
     """
-    from ..models.weights import state
-
     reports = []
     for model in _models(names):
-        if not names and state(model) == "to fetch":
+        if not names and _state(model) == "to fetch":
             continue
-        problem = _problem(model)
-        reports.append({"name": model.name, "right": not problem, "problem": problem})
+        right, problem = _verdict(model)
+        reports.append({"name": model.name, "right": right, "problem": problem})
         if not as_json:
-            word = click.style("WRONG", fg="red") if problem else click.style("right", fg="green")
+            word = click.style(WORDS[right], fg=WORD_COLOURS[right])
             click.echo(f"{model.name}: {word}{problem and ': '}{problem}")
-    wrong = sum(not report["right"] for report in reports)
+    verdicts = [report["right"] for report in reports]
     if as_json:
-        click.echo(json.dumps({"right": not wrong, "models": reports}, indent=2))
+        click.echo(json.dumps({"right": False not in verdicts, "models": reports}, indent=2))
     else:
-        click.echo(f"{len(reports)} model(s): {len(reports) - wrong} right, {wrong} wrong")
-    ctx.exit(1 if wrong else 0)
+        counts = [f"{verdicts.count(v)} {word.lower()}" for v, word in WORDS.items()]
+        click.echo(f"{len(reports)} model(s): {', '.join(counts)}")
+    ctx.exit(1 if False in verdicts else 0)
 
 
 @command.command(
@@ -182,11 +199,7 @@ Examples:
 @click.option(
     "--template", is_flag=True, help="Only write a model document beside the weights, to fill in."
 )
-@click.option(
-    "--allow-torchscript",
-    is_flag=True,
-    help="Run weights that are TorchScript, now and from now on: a program, which can do what it likes.",
-)
+@allow_option
 @click.option(
     "--force", is_flag=True, help="Replace a model of this name that was imported before."
 )
@@ -201,20 +214,44 @@ def import_(file: Path, template: bool, allow_torchscript: bool, force: bool) ->
     from ..models import models_folder
 
     is_document = file.suffix.lower() in importing.DOCUMENTS
-    document = file if is_document else file.with_suffix(".yaml")
     if template:
         if is_document:
             raise click.UsageError("--template is for weights.")
-        _write_template(file, document, force)
+        _write_template(file, file.with_suffix(".yaml"), force)
         return
-    if not document.exists():
-        raise ModelError(
-            f"{file} needs a model document beside it. Run: cleansat models import --template {file}"
-        )
+    document = file if is_document else importing.document_beside(file)
     model = importing.import_model(document, force=force, allow=allow_torchscript)
     click.echo(f"{model.name} is in {models_folder()}. Use it:")
     click.echo(f"  cleansat mask SCENE --model {model.name}")
     click.echo(f'  odc_cleansat.classify(scene, model="{model.name}")')
+
+
+@command.command(
+    "remove",
+    epilog="""\b
+Examples:
+  cleansat models remove mynet
+  cleansat models remove --yes mynet
+"""
+    + EXIT_CODES,
+)
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(name: str, yes: bool) -> None:
+    """Remove a model of your own: its document, and the card and weights that were copied with it.
+
+    Models that ship and those of plugins are never removed.
+    """
+    from ..importing import files_of, find_own
+
+    files = files_of(find_own(name))
+    for file in files:
+        click.echo(str(file))
+    if not yes:
+        click.confirm("Remove these files?", abort=True)
+    for file in files:
+        file.unlink()
+    click.echo(f"{name} is removed.")
 
 
 def _write_template(weights: Path, document: Path, force: bool) -> None:
@@ -233,16 +270,18 @@ def _models(names: Sequence[str]) -> list[Model]:
     return [get_model(name) for name in names or [e.name for e in find_models() if not e.problem]]
 
 
-def _problem(model: Model) -> str:
+def _verdict(model: Model) -> tuple[bool | None, str]:
+    """Whether it is right, None where it may not be run, and why not."""
     from ..importing import try_model
+    from ..models import check_allowed
     from ..models.weights import verify as verify_weights
 
-    try:
-        verify_weights(model)
-        try_model(model)
-    except ModelError as error:
-        return str(error)
-    return ""
+    for check, failed in ((verify_weights, False), (check_allowed, None), (try_model, False)):
+        try:
+            check(model)
+        except (CleansatError, OSError) as error:
+            return failed, str(error)
+    return True, ""
 
 
 def _noncommercial(model: Model) -> bool:
@@ -335,7 +374,10 @@ def _as_dict(model: Model, entry: Entry | None) -> dict[str, Any]:
 def _sha256(model: Model) -> str:
     from ..models.weights import known_sha256
 
-    return known_sha256(model)
+    try:
+        return known_sha256(model)
+    except (ModelError, OSError):
+        return ""
 
 
 def _card(model: Model) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from .documents import write_model
 from .ensembles import ensemble
 from .model import Architecture, Model
-from .networks import allow_torchscript, check_allowed, read_onnx, read_state_dict, torch_network
+from .networks import read_onnx, read_state_dict, torch_network
 from .registry import Entry, find_models, get_model, list_models, models_folder, read_model
+from .torchscript import allow_torchscript, check_allowed, torchscript_on_trial
 from .weights import sha256_of, weights_path
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "read_state_dict",
     "sha256_of",
     "torch_network",
+    "torchscript_on_trial",
     "weights_path",
     "write_model",
 ]

@@ -16,13 +16,19 @@ from ..errors import ModelError
 from ..reflectance import S2_BANDS
 from ..windows import DEFAULT, MULTIPLE, Tiling
 from .model import Architecture, Model
+from .places import remote_of
 
 LEVELS = ("L2A", "L1C")
 
 OUTPUTS = ("logits", "probabilities")
 
-_OF_THE_MODEL = {"encoder_name", "encoder_weights", "in_channels", "classes", "aux_params"}
-"""Arguments of smp's networks that the model decides, or that would fetch weights."""
+_OPTIONS = re.compile(
+    r"decoder_\w+|psp_\w+|encoder_(depth|output_stride|output_indices)|upsampling|activation|(dynamic_)?img_size"
+)
+"""Arguments of smp's networks that a document may set.
+
+What the networks do not know they hand on to timm, and some of that would fetch or open other files.
+"""
 
 
 def read_document(path: Path | str) -> dict[str, Any]:
@@ -106,8 +112,10 @@ def _check_together(found: dict[str, Any], path: Path) -> None:
             f"{', '.join(sorted(strange))}."
         )
     try:
-        model_format = Model(**found).format
-    except ModelError as error:
+        model = Model(**found)
+        model_format = model.format
+        remote_of(model)
+    except ValueError as error:  # ModelError, or that of an address which is none
         raise ModelError(f"{path}: {error}") from None
     if model_format in ("safetensors", "state dict") and "architecture" not in found:
         raise ModelError(
@@ -160,12 +168,20 @@ def _weights(value: Any) -> str:
 def _architecture(value: Any) -> Architecture:
     if not isinstance(value, Mapping) or not {"name", "encoder"} <= set(value):
         raise ValueError("should have a name and an encoder")
-    if taken := sorted(_OF_THE_MODEL & set(value)):
-        raise ValueError(f"should not set {', '.join(taken)}, which the model decides")
-    options = tuple(
-        (str(key), _option(each)) for key, each in value.items() if key not in ("name", "encoder")
+    options = {str(key): each for key, each in value.items() if key not in ("name", "encoder")}
+    if others := [key for key in options if not _OPTIONS.fullmatch(key)]:
+        raise ValueError(
+            f"should not set {', '.join(others)}, but only arguments of the network such as encoder_depth "
+            "and those that begin with decoder_"
+        )
+    encoder = text(value["encoder"])
+    if not re.fullmatch(r"[\w.-]+", encoder):  # others are addresses and folders to timm
+        raise ValueError(
+            "should have an encoder that is a name of letters, digits, dots, hyphens and underscores"
+        )
+    return Architecture(
+        text(value["name"]), encoder, tuple((key, _option(each)) for key, each in options.items())
     )
-    return Architecture(text(value["name"]), text(value["encoder"]), options)
 
 
 def _option(value: Any) -> Any:

@@ -159,9 +159,10 @@ def _judge(url: str, response: Response, part: Path) -> None:
             f"cannot fetch {url}: the server answers {status} {response.reason}. The file may have been "
             "moved or removed; see the model's card for where it is described."
         )
-    final = urlsplit(response.url)
-    if url.startswith("https:") and final.scheme != "https" and final.hostname not in _LOCAL:
-        raise ModelError(f"cannot fetch {url}: it leads to {response.url}, which is not encrypted.")
+    for step in (*response.history, response):
+        place = urlsplit(step.url)
+        if url.startswith("https:") and place.scheme != "https" and place.hostname not in _LOCAL:
+            raise ModelError(f"cannot fetch {url}: it leads to {step.url}, which is not encrypted.")
     if response.headers.get("Content-Type", "").startswith("text/html"):
         raise ModelError(
             f"cannot fetch {url}: the answer is a web page and no weights. Look at it in a browser; a "

@@ -111,9 +111,12 @@ class Model:
         ModelError
             If the suffix of the file is that of none.
         """
-        # A revision may follow the name, or a query of an address.
-        name = re.split("[@?#]", self.weights.rpartition("/")[2])[0]
-        suffix = PurePosixPath(name).suffix.lower()
+        scheme, _, place = self.weights.partition(":")
+        if scheme == "hf":
+            place = place.partition("@")[0]
+        elif scheme in ("http", "https"):
+            place = re.split("[?#]", place)[0]
+        suffix = PurePosixPath(place).suffix.lower()
         if suffix == ".torchscript" or (self.torchscript and suffix in STATE_DICTS):
             return "torchscript"
         if suffix in STATE_DICTS:

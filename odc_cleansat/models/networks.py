@@ -6,16 +6,15 @@ is a program, is run only where the document says what it is and the user has al
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, first_line
 from .model import Model
-from .registry import models_folder
-from .weights import sha256_of, weights_path
+from .torchscript import check_allowed
+from .weights import weights_path
 
 if TYPE_CHECKING:
     import torch
@@ -107,7 +106,7 @@ def read_onnx(model: Model) -> ModelProto:
     path = weights_path(model)
     try:
         graph = onnx.load(path, load_external_data=False)
-        if any(_is_elsewhere(tensor) for tensor in graph.graph.initializer):
+        if any(map(_is_elsewhere, _tensors(graph))):
             raise ModelError(
                 f"model {model.name}: {path} keeps weights in another file, whose sha256 nobody checks. "
                 "Save it as one file: onnx.save(onnx.load(...), ..., save_as_external_data=False)."
@@ -143,46 +142,24 @@ def read_onnx(model: Model) -> ModelProto:
     return graph
 
 
+def _tensors(message: Any) -> Iterator[TensorProto]:
+    """All that a graph holds, in its nodes, its functions and the graphs within it too."""
+    from onnx import TensorProto
+
+    if isinstance(message, TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for each in [value] if hasattr(value, "ListFields") else value:
+                yield from _tensors(each)
+
+
 def _is_elsewhere(tensor: TensorProto) -> bool:
-    return bool(tensor.external_data)
+    return bool(tensor.external_data) or tensor.data_location == tensor.EXTERNAL
 
 
 # --- TorchScript ----------------------------------------------------------------------
-
-
-def allow_torchscript(sha256: str) -> None:
-    """Remember that the user trusts the TorchScript file of this sha256, and lets it run.
-
-    Kept in the folder of the user's models, in ``torchscript-allowed.txt``.
-    """
-    record = _allowed()
-    record.parent.mkdir(parents=True, exist_ok=True)
-    with open(record, "a", encoding="utf-8") as file:
-        file.write(f"{sha256}\n")
-
-
-def check_allowed(model: Model) -> None:
-    """Refuse TorchScript that the user has not allowed; anything else passes.
-
-    Raises
-    ------
-    ModelError
-        Saying why, and how to allow it.
-    """
-    if model.format != "torchscript" or os.environ.get("CLEANSAT_ALLOW_TORCHSCRIPT") == "1":
-        return
-    record = _allowed()
-    if record.is_file() and sha256_of(model) in record.read_text("utf-8").split():
-        return
-    raise ModelError(
-        f"model {model.name}: its weights are TorchScript, a program that can do what it likes with your "
-        "rights when it is run. If you trust its makers, set CLEANSAT_ALLOW_TORCHSCRIPT=1, or import it "
-        "with --allow-torchscript."
-    )
-
-
-def _allowed() -> Path:
-    return models_folder() / "torchscript-allowed.txt"
 
 
 def _torchscript(model: Model) -> torch.nn.Module:

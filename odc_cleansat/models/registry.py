@@ -147,11 +147,12 @@ def _named(name: str, within: tuple[str, ...] = ()) -> Model:
     if os.path.basename(name) == name and own.is_file():
         return _read(own, (*within, name))
     entries = list(_entries())
-    for entry in entries:
-        if entry.name == name and entry.path is not None:
-            if entry.problem:
-                raise ModelError(entry.problem)
-            return _read(entry.path, (*within, name))
+    of_name = [entry for entry in entries if entry.name == name and entry.path]
+    # One that cannot be used, which is called after its file, hides none that can.
+    if entry := min(of_name, key=lambda each: bool(each.problem), default=None):
+        if entry.problem or entry.path is None:
+            raise ModelError(entry.problem)
+        return _read(entry.path, (*within, name))
     names = [entry.name for entry in entries if not entry.problem]
     near = get_close_matches(name, names, 1, 0.5)
     hint = f"perhaps {near[0]} is meant. All" if near else "those"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
 
 from .model import Model
 from .weights import networks_of, sha256_of
@@ -107,12 +108,15 @@ def _published(model: Model, sha256: str) -> tuple[str, str, str]:
         package, _, file = place.partition("/")
         address = f"https://pypi.org/project/{package.replace('_', '-')}/"
         return address, "text/html", f"{file} in the Python package {package}"
-    place, _, revision = place.partition("@")
-    name = place.rpartition("/")[2].partition("?")[0]
     address = f"urn:sha256:{sha256}"
     if scheme == "hf":
+        place, _, revision = place.partition("@")
         owner, repository, file = place.split("/", 2)
-        address = f"https://huggingface.co/{owner}/{repository}/resolve/{revision or 'main'}/{file}"
-    elif scheme == "https":
-        address = model.weights.partition("?")[0]  # what follows may hold a key
-    return address, "application/octet-stream", name
+        version = quote(revision or "main", safe="")
+        address = f"https://huggingface.co/{owner}/{repository}/resolve/{version}/{quote(file)}"
+    elif scheme in ("http", "https"):
+        url = urlsplit(model.weights)
+        place = url.path
+        if scheme == "https":  # without a login, and what may hold a key
+            address = f"https://{url.netloc.rpartition('@')[2]}{place}"
+    return address, "application/octet-stream", place.rpartition("/")[2]
