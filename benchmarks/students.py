@@ -62,7 +62,7 @@ def main() -> None:
         tables["students-calgary"] = calgary(pairs, options.data / "calgary")
         tables["students-oncloudn"] = oncloudn(pairs, options.data / "oncloudn" / "chip_3")
     # At the end, when the models have been compiled and are in the cache.
-    tables["students-speed"] = speed(pairs, options.size, options.rounds)
+    tables["students-speed"] = speed(pairs, options.models, options.size, options.rounds)
     for name, lines in tables.items():
         print(f"\n{name}\n", *lines, sep="\n")
     if options.docs:
@@ -243,7 +243,7 @@ def on_label(folder: Path, label: Path, mapping: str, model: Model) -> Confusion
 # --- cost -----------------------------------------------------------------------------
 
 
-def speed(pairs: list[Pair], size: int, rounds: int) -> list[str]:
+def speed(pairs: list[Pair], given: list[str], size: int, rounds: int) -> list[str]:
     """The networks alone, taking turns on one array, on the default engine; and what they take to load."""
     rng = np.random.default_rng(0)
     models = distinct(pairs)
@@ -279,18 +279,16 @@ def speed(pairs: list[Pair], size: int, rounds: int) -> list[str]:
                 f"{size**2 / median[model] / 1e6:.2f}",
                 times,
                 f"{weights_path(model).stat().st_size / 1e6:.1f}",
-                f"{loading(model):.2f}",
+                f"{loading(model, given):.2f}",
             ]
         )
     return markdown_table(rows)
 
 
-def loading(model: Model) -> float:
+def loading(model: Model, given: list[str]) -> float:
     """Seconds from the start of Python's imports to an engine that is ready, in fresh processes; median."""
-    path = next(
-        (p for p in map(Path, sys.argv[1:]) if p.suffix == ".yaml" and p.stem == model.name), None
-    )
-    read = f"read_model({str(path)!r})" if path else f"get_model({model.name!r})"
+    path = next((each for each in given if Path(each).name == f"{model.name}.yaml"), None)
+    read = f"read_model({path!r})" if path else f"get_model({model.name!r})"
     program = (
         "import time; start = time.perf_counter()\n"
         "from odc_cleansat.models import get_model, read_model\n"

@@ -157,9 +157,9 @@ def one_of(choices: Collection[str]) -> Callable[[Any], str]:
     """One of some words."""
 
     def check(value: Any) -> str:
-        if value not in choices:
+        if not isinstance(value, str) or value not in choices:
             raise ValueError(f"should be {' or '.join(choices)}")
-        return str(value)
+        return value
 
     return check
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from dataclasses import replace
@@ -106,16 +107,23 @@ def command(
         seconds = float("inf") if hours is None else 3600 * hours
         how = {"device": device, "precision": precision, "seconds": seconds}
         if not _train(found, data or recipe.parent, out, how):
-            again = " ".join(["cleansat train", str(recipe), *_options(data, out, steps)])
+            options = {
+                "--data": data, "--out": out, "--steps": steps, "--hours": hours, "--device": device,
+                "--precision": precision,
+            }  # fmt: skip
+            again = _command(recipe, options)
             click.echo(f"Stopped. It goes on by: {again}")
             click.echo(f"The model so far is written by: {again} --export-only")
             context.exit(INTERRUPTED)
     _export(found, out)
 
 
-def _options(data: Path | None, out: Path, steps: int | None) -> list[str]:
-    given = {"--data": data, "--out": out, "--steps": steps}
-    return [f"{name} {value}" for name, value in given.items() if value is not None]
+def _command(recipe: Path, options: dict[str, Any]) -> str:
+    """As it would be typed."""
+    given = [(name, str(value)) for name, value in options.items() if value is not None]
+    return shlex.join(
+        ["cleansat", "train", str(recipe), *(word for pair in given for word in pair)]
+    )
 
 
 def _train(recipe: Recipe, data: Path, out: Path, how: dict[str, Any]) -> bool:

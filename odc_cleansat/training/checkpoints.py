@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ModelError
+from ..errors import ModelError, first_line
 from .plans import Plan, Progress
 
 if TYPE_CHECKING:
@@ -25,6 +28,44 @@ _LENGTHS = {"steps", "cooldown", "check"}
 
 RECENT = 500
 """Steps whose mean loss the table has."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """A run's folder, for one command at a time.
+
+    Raises
+    ------
+    ModelError
+        If another is at it, or nothing can be written there.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise ModelError(
+            f"another command is training in {folder}; wait for it or stop it, or use another folder."
+        ) from error
+    except OSError as error:
+        raise ModelError(f"cannot write to {folder}: {error.strerror or error}.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def written(path: Path) -> Iterator[IO[bytes]]:
+    """A file to be: what was there stays until the new one is whole, and on the disk."""
+    draft = path.with_name(f"{path.name}.part")
+    with draft.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
 
 
 def save(folder: Path, plan: Plan, progress: Progress, **parts: Any) -> None:
@@ -44,9 +85,8 @@ def save(folder: Path, plan: Plan, progress: Progress, **parts: Any) -> None:
         "seconds": progress.seconds,
         "losses": progress.losses,
     }
-    draft = folder / f"{CHECKPOINT}.part"
-    torch.save(state, draft)
-    draft.replace(folder / CHECKPOINT)
+    with written(folder / CHECKPOINT) as draft:
+        torch.save(state, draft)
 
 
 def resume(folder: Path, plan: Plan, **parts: Any) -> Progress:
@@ -101,8 +141,14 @@ def _read(path: Path) -> dict[str, Any]:
     import torch
 
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        content = io.BytesIO(path.read_bytes())
+    except (OSError, MemoryError) as error:
+        raise ModelError(f"cannot read {path}: {first_line(error)}.") from error
+    try:
+        state: dict[str, Any] = torch.load(content, weights_only=True, map_location="cpu")
     except Exception as error:  # as various as the ways to spoil a file
+        if isinstance(error, MemoryError) or "memory" in str(error):
+            raise ModelError(f"cannot read {path}: {first_line(error)}.") from error
         raise ModelError(
             f"{path} cannot be read as a checkpoint; delete it to begin anew."
         ) from error
@@ -124,12 +170,12 @@ def record(folder: Path, progress: Progress, agreement: Mapping[str, float]) -> 
         }
     )
     columns = list(dict.fromkeys(name for row in reversed(rows) for name in row))
-    draft = folder / f"{TABLE}.part"
-    with draft.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-    draft.replace(folder / TABLE)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    with written(folder / TABLE) as draft:
+        draft.write(text.getvalue().encode())
 
 
 def read_table(folder: Path) -> list[dict[str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,11 @@ def draw_curves(folder: Path) -> Path | None:
     rows = read_table(folder)
     if not rows:
         return None
-    groups = [name for name in rows[-1] if name not in _NOT_GROUPS]
+    groups = {
+        name: points
+        for name in rows[-1]
+        if name not in _NOT_GROUPS and (points := _points(rows, name))
+    }
     figure = Figure(figsize=(11, 5), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(2, 3))
@@ -41,21 +46,18 @@ def draw_curves(folder: Path) -> Path | None:
     )
     left.set(title="Loss in training", xlabel="step", ylabel="nats a pixel")
     left.set_ylim(bottom=0)
-    groups.sort(key=lambda name: -rows[-1][name])
-    for i, name in enumerate(groups):
-        points = [(row["step"], 100 * row[name]) for row in rows if name in row]
+    best_first = sorted(groups.items(), key=lambda item: -item[1][-1][1])
+    for i, (name, points) in enumerate(best_first):
         right.plot(
             *zip(*points, strict=True),
             color=_COLOURS[i % len(_COLOURS)],
             linestyle=_STYLES[i // len(_COLOURS) % len(_STYLES)],
             marker=_mark(points),
-            label=f"{name}  {100 * rows[-1][name]:.1f}",
+            label=f"{name}  {points[-1][1]:.1f}",
         )
     if groups:
         # The first looks are far below all later ones, and would press them together.
-        later = [
-            100 * row[name] for row in rows[len(rows) // 4 :] for name in groups if name in row
-        ]
+        later = [value for points in groups.values() for _, value in points[len(points) // 4 :]]
         right.set_ylim(min(later) - 1, 100)
         right.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="last, %")
     right.set(title="Agreement on what was held out", xlabel="step", ylabel="% of the pixels")
@@ -67,6 +69,13 @@ def draw_curves(folder: Path) -> Path | None:
     figure.savefig(draft := path.with_name(f".{PICTURE}"), format="png", dpi=110)
     draft.replace(path)
     return path
+
+
+def _points(rows: Sequence[dict[str, float]], name: str) -> list[tuple[float, float]]:
+    """Steps at which a group was looked at, and the agreement, %."""
+    return [
+        (row["step"], 100 * row[name]) for row in rows if math.isfinite(row.get(name, math.nan))
+    ]
 
 
 def _mark(points: Sequence[object]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,8 +76,11 @@ class Labels(Source):
     layout: str = ""
     """``cloudsen12`` or ``on-cloud-n``."""
 
-    level: str = "L2A"
-    """Which level to read, or what the files are."""
+    level: str = ""
+    """Which level to read, or what the files are; by default the recipe's."""
+
+    resolution: float | None = None
+    """Of the files, metres; by default what their coordinates say."""
 
     offset: int = 0
     """Of the digital numbers."""
@@ -86,11 +89,12 @@ class Labels(Source):
         """See :meth:`Source.read`."""
         return read_labels(
             folder / self.labels, self.layout, recipe.bands,
-            level=self.level, resolution=FINEST * recipe.resolution, offset=self.offset,
+            level=self.level or recipe.level, resolution=FINEST * recipe.resolution, offset=self.offset,
+            sampling=self.resolution,
         )  # fmt: skip
 
     def __str__(self) -> str:
-        return self.labels
+        return ", ".join(filter(None, (self.labels, self.level)))
 
 
 @dataclass(frozen=True)
@@ -103,14 +107,17 @@ class Scenes(Source):
     bands: tuple[str, ...] = ()
     """What the bands of a file of several are."""
 
-    level: str = "L2A"
-    """What they are."""
+    level: str = ""
+    """What they are; by default the recipe's."""
 
     resolution: float | None = None
     """Metres; by default what their coordinates say."""
 
     offset: int = 0
     """Of the digital numbers."""
+
+    site: str = ""
+    """Where they are, if all are of one place; by default each is a site by its path."""
 
     def read(self, folder: Path, recipe: Recipe) -> list[Patch]:
         """See :meth:`Source.read`."""
@@ -119,17 +126,16 @@ class Scenes(Source):
             if path.is_file() and not self.bands:
                 raise SceneError(f"{path} is a file of several bands; say its bands in the recipe.")
             files = path if path.is_dir() else {b: (path, i) for i, b in enumerate(self.bands, 1)}
-            site = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
-            how = {"level": self.level, "site": site}
-            found.append(
-                read_scene(
-                    files, recipe.bands, **how, resolution=self.resolution, offset=self.offset
-                )
-            )
+            name = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+            patch = read_scene(
+                files, recipe.bands,
+                level=self.level or recipe.level, site=name, resolution=self.resolution, offset=self.offset,
+            )  # fmt: skip
+            found.append(replace(patch, site=self.site or name))
         return found
 
     def __str__(self) -> str:
-        return self.scenes
+        return ", ".join(filter(None, (self.scenes, self.level)))
 
 
 @dataclass(frozen=True)
@@ -176,7 +182,8 @@ def simulate(seed: int, size: int, recipe: Recipe, truth: bool = True) -> Patch:
 def _matching(folder: Path, pattern: str) -> list[Path]:
     if Path(pattern).is_absolute():
         folder, pattern = Path(Path(pattern).anchor), str(Path(pattern).relative_to("/"))
-    found = sorted(folder.glob(pattern))
+    # The folder itself has no name to look for.
+    found = sorted(folder.glob(pattern)) if Path(pattern).parts else [folder]
     if not found:
         raise SceneError(f"there is no {folder / pattern}; --data names the folder where it is.")
     return found
@@ -215,12 +222,13 @@ def gather(recipe: Recipe, folder: Path, say: Callable[[str], None] = lambda _: 
     """
     real: list[Patch] = []
     simulated: list[Patch] = []
-    counts, unused = {}, 0
+    counts: dict[str, int] = {}
+    unused = 0
     for source in recipe.data:
         say(f"  {source}")
         found = source.read(folder, recipe)
         usable = usable_bands(found, recipe)
-        counts[str(source)] = len(usable)
+        counts[str(source)] = counts.get(str(source), 0) + len(usable)
         unused += len(found) - len(usable)
         (simulated if isinstance(source, Simulated) else real).extend(usable)
     train, held = hold_out(real, recipe.held_out.sites, recipe.held_out.share)
@@ -263,12 +271,24 @@ def by_bands(groups: dict[str, list[Patch]], recipe: Recipe) -> dict[str, list[P
 
 
 def statistics(patches: Sequence[Patch], bands: tuple[str, ...]) -> tuple[tuple[float, ...], ...]:
-    """Mean and standard deviation of reflectance for each band, over all patches that have it."""
+    """Mean and standard deviation of reflectance for each band, over all patches that have it.
+
+    Raises
+    ------
+    SceneError
+        If none has a band.
+    """
     means, deviations = [], []
-    for i in range(len(bands)):
-        values = np.concatenate(
-            [p.pixels[i, ::4, ::4].astype("float64").ravel() for p in patches if len(p.bands) > i]
-        )
-        means.append(round(float(np.nanmean(values)), 6))
-        deviations.append(round(float(np.nanstd(values)), 6))
+    for i, band in enumerate(bands):
+        some = [
+            p.pixels[i, ::4, ::4].astype("float64").ravel() for p in patches if len(p.bands) > i
+        ]
+        values = np.concatenate([each[np.isfinite(each)] for each in [np.empty(0), *some]])
+        if not values.size:
+            raise SceneError(
+                f"no patch to train on has data in {band}; leave it out of the bands, or give mean and std."
+            )
+        means.append(round(float(values.mean()), 6))
+        # A band that is the same everywhere is not divided by 0.
+        deviations.append(round(float(values.std()), 6) or 1.0)
     return tuple(means), tuple(deviations)

@@ -17,7 +17,8 @@ from .curves import draw_curves
 from .data import Simulated
 from .judging import BY_LABEL
 from .recipe import Recipe
-from .running import Summary, build, read_summary
+from .running import build
+from .summary import Summary, check_run, read_summary
 
 if TYPE_CHECKING:
     import torch
@@ -46,10 +47,11 @@ def export(recipe: Recipe, out: Path) -> list[Path]:
     Raises
     ------
     ModelError
-        If there is no checkpoint, or it belongs to another architecture.
+        If there is no checkpoint, or it belongs to a run of another recipe.
     """
     from safetensors.torch import save
 
+    check_run(recipe, out)
     summary = read_summary(out)
     recipe = replace(recipe, mean=summary.mean, std=summary.std)
     average = read_average(out)
@@ -86,12 +88,12 @@ def _stored(value: torch.Tensor) -> torch.Tensor:
 def _for_fewer(model: Model, recipe: Recipe) -> list[Model]:
     """The same weights for the first few bands."""
     count = recipe.few
-    if count == len(recipe.bands):
+    if len(recipe.names) == 1:
         return []
     return [
         replace(
             model,
-            name=f"{recipe.name}-{count}b",
+            name=recipe.names[1],
             title=f"{recipe.title}; for the first {count} bands",
             bands=recipe.prefix,
             mean=recipe.mean[:count],
@@ -171,7 +173,9 @@ def _training(recipe: Recipe, summary: Summary, out: Path) -> str:
         f"Taught by the answers of {', '.join(teachers)}" if teachers else "Taught by labels alone"
     )
     if recipe.start:
-        taught = f"Begun with the weights of `{recipe.start.name}` ({recipe.start.licence}). {taught}"
+        taught = (
+            f"Begun with the weights of `{recipe.start.name}` ({recipe.start.licence}). {taught}"
+        )
     lines = [
         f"{taught}, with weight {plan.teacher if teachers else 0:g}; labels and simulated clouds with weight "
         f"{plan.truth:g}. {summary.patches} patches; {plan.batch} tiles of {plan.size} x {plan.size} pixels a step, AdamW "

@@ -87,16 +87,15 @@ def fit(
     Raises
     ------
     ModelError
-        If a teacher or the device is missing, or the checkpoint belongs to another plan.
+        If a teacher or the device is missing, the checkpoint belongs to another plan, or the loss is not
+        finite; the last checkpoint then stays.
     """
     import torch
     from torch.optim.swa_utils import AveragedModel
 
     folder.mkdir(parents=True, exist_ok=True)
     teachers = teachers or {}
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ModelError("there is no CUDA device that torch can use; train on the cpu.")
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = find_device(device)
     if place.type == "cpu":
         torch.set_num_threads(available_cpus())
     half = (precision or best_precision(place.type)) == "bf16"
@@ -132,24 +131,32 @@ def fit(
             for group in optimiser.param_groups:
                 group["lr"] = plan.rate * plan.share_of_rate(progress.step)
             taught = answers(drawn)
+            # A network with dropout draws the same again after a stop.
+            torch.manual_seed(((plan.seed << 32) + progress.step) % 2**63)
             logs = learner([tile.pixels for tile in drawn]).log_softmax(dim=1)
             loss = loss_of(logs, taught, table[truth.long()].permute(0, 3, 1, 2), plan)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            size = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            if not torch.isfinite(loss + size):
+                raise ModelError(
+                    f"the loss or its gradient is not finite at step {progress.step + 1}; lower the plan's rate, or "
+                    "look for strange values in the data. The last checkpoint is kept."
+                )
             optimiser.step()
             averaged.update_parameters(network)
             progress.step += 1
             progress.seconds = before + time.perf_counter() - begun
             progress.losses.append(float(loss.detach()))
-            if progress.step % plan.check == 0 or progress.step == plan.steps:
+            looked = progress.step % plan.check == 0 or progress.step == plan.steps
+            if looked:
                 progress.agreement = judge(pupil)
                 record(folder, progress, progress.agreement)
-                draw_curves(folder)
-                saved = -math.inf  # at once
-            if time.perf_counter() - saved > SAVE_EVERY:
+            if looked or time.perf_counter() - saved > SAVE_EVERY:
                 save(folder, plan, progress, **parts)
                 saved, kept = time.perf_counter(), progress.step
+            if looked:
+                draw_curves(folder)
             watch(progress)
             if stop() or time.perf_counter() - begun > seconds:
                 break
@@ -199,7 +206,8 @@ def loss_of(
     """
     from torch.nn import functional
 
-    loss = logs.new_zeros(())
+    # It has a gradient even where nothing is known, and no weight takes part.
+    loss = logs.new_zeros((), requires_grad=True)
     if taught is not None:
         distance = functional.kl_div(logs, taught, reduction="none").sum(dim=1).mean()
         loss = loss + plan.teacher * distance
@@ -208,6 +216,21 @@ def loss_of(
         known = logs.masked_fill(~possible, -math.inf).logsumexp(dim=1)
         loss = loss - plan.truth * known.mean()
     return loss
+
+
+def find_device(name: str | None) -> torch.device:
+    """``cuda`` or ``cpu``; by default the first where there is one.
+
+    Raises
+    ------
+    ModelError
+        If there is none of that name.
+    """
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ModelError("there is no CUDA device that torch can use; train on the cpu.")
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def best_precision(device: str) -> str:

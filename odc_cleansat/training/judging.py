@@ -73,6 +73,8 @@ class Judge:
                 if patch.truth is not None:
                     right = table[patch.truth_on((rows, columns))].transpose(2, 0, 1)
                     known = valid & ~right.all(axis=0)
+                    if not known.any():
+                        continue
                     own = name + BY_LABEL if teachers else name
                     self._cases.setdefault(own, []).append(Case(batch, right, known))
 

@@ -29,6 +29,7 @@ def read_labels(
     level: str = "L2A",
     resolution: float | None = None,
     offset: int = 0,
+    sampling: float | None = None,
 ) -> list[Patch]:
     """Read patches with labels that people have drawn.
 
@@ -51,6 +52,8 @@ def read_labels(
         To which patches are brought if they are finer, metres; None for none.
     offset
         Of the digital numbers, 0 or -1000.
+    sampling
+        Of the files, metres; by default what their coordinates say.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def read_labels(
     for scene, label in labels.items():
         files = _cloudsen12(label, level) if layout == "cloudsen12" else _chip(folder, scene, label)
         site = scene.partition("/")[0] if layout == "cloudsen12" else locations.get(scene, scene)
-        patch = read_scene(files, bands, level=level, site=site, offset=offset)
+        patch = read_scene(files, bands, level=level, site=site, resolution=sampling, offset=offset)
         patch = replace(patch, truth=_truth(label, mapping, patch))
         if resolution is not None and patch.resolution < resolution:
             patch = patch.resampled(resolution)
@@ -88,7 +91,10 @@ def read_scene(
     resolution: float | None = None,
     offset: int = 0,
 ) -> Patch:
-    """Read a scene, or a piece of one, from files of digital numbers.
+    """Read a scene, or a piece of one, from files of digital numbers or of reflectance.
+
+    Floating point is reflectance already; whole numbers are 10000 times that. No data are NaN, what a file declares
+    so, and 0 of digital numbers.
 
     Parameters
     ----------
@@ -102,7 +108,7 @@ def read_scene(
     resolution
         Metres; by default what the file's coordinates say.
     offset
-        Of the digital numbers. 0 is no data.
+        Of the digital numbers; not used for reflectance.
 
     Raises
     ------
@@ -117,17 +123,13 @@ def read_scene(
         raise SceneError(f"{site}: none of the bands {', '.join(bands)} is there.")
     planes, ground = [], []
     for name in names.values():
-        values, metres = _read(*files[name], needs_grid=resolution is None)
+        values, metres = _read(*files[name], offset, needs_grid=resolution is None)
         planes.append(values)
         ground.append(metres)
     rows = max(plane.shape[0] for plane in planes)
     finest = next(i for i, plane in enumerate(planes) if plane.shape[0] == rows)
     fine = [_repeated(plane, planes[finest].shape, site) for plane in planes]
-    pixels = np.stack(fine).astype("float32")
-    missing = pixels == 0
-    pixels = (pixels + np.float32(offset)) / QUANTIFICATION
-    pixels[missing] = np.nan
-    return Patch(pixels, tuple(names), resolution or ground[finest], level, site)
+    return Patch(np.stack(fine), tuple(names), resolution or ground[finest], level, site)
 
 
 def _find(folder: Path, layout: str) -> dict[str, str]:
@@ -159,9 +161,10 @@ def _folder(folder: Path) -> dict[str, tuple[Path, int]]:
 
 
 def _locations(folder: Path) -> dict[str, str]:
-    """Where each chip of On Cloud N is, if the table that says so is there."""
-    path = folder / "train_metadata.csv"
-    if not path.exists():
+    """Where each chip of On Cloud N is, if the table that says so is there or in the folder above."""
+    paths = [each / "train_metadata.csv" for each in (folder, folder.parent)]
+    path = next((each for each in paths if each.exists()), None)
+    if path is None:
         return {}
     with path.open(newline="", encoding="utf-8") as file:
         return {
@@ -180,20 +183,30 @@ def _truth(label: str, mapping: ClassMapping, patch: Patch) -> np.ndarray:
     return truth_of(codes, mapping)
 
 
-def _read(path: Path, band: int, needs_grid: bool) -> tuple[np.ndarray, float]:
-    """Digital numbers, and the size of a pixel on the ground if it is needed."""
+def _read(path: Path, band: int, offset: int, needs_grid: bool) -> tuple[np.ndarray, float]:
+    """Reflectance, NaN without data, and the size of a pixel on the ground if it is needed."""
     from ..grids import ground_resolution
 
     with opened(ClassRaster(str(path))) as layer:
         if band > layer.file.count:
             raise SceneError(f"{path} has {layer.file.count} band(s) and no band {band}.")
-        values = layer.file.read(band)
+        values = _reflectance(layer.file.read(band), layer.file.nodatavals[band - 1], offset)
         if not needs_grid:
             return values, 0.0
         if layer.grid.crs is None:
             raise SceneError(f"{path} has no coordinate system; say its resolution in the recipe.")
         along_y, along_x = ground_resolution(layer.grid)
         return values, (along_y * along_x) ** 0.5
+
+
+def _reflectance(values: np.ndarray, nodata: float | None, offset: int) -> np.ndarray:
+    missing = ~np.isfinite(values)
+    if nodata is not None:
+        missing |= values == nodata
+    if values.dtype.kind != "f":
+        missing |= values == 0
+        values = (values.astype("float32") + np.float32(offset)) / QUANTIFICATION
+    return np.where(missing, np.float32(np.nan), values).astype("float32")
 
 
 def _repeated(plane: np.ndarray, shape: tuple[int, ...], site: str) -> np.ndarray:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
-from scipy import ndimage
 
-from ..errors import SceneError
+from ..errors import SceneError, first_line
 from ..reflectance import QUANTIFICATION, find_bands
 
 LEVELS = ("L1C", "L2A")
@@ -18,7 +19,7 @@ LEVELS = ("L1C", "L2A")
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A square of a scene, as it was recorded."""
+    """A rectangle of a scene, as it was recorded."""
 
     pixels: np.ndarray
     """``(C, H, W)`` reflectance, float32 or, to save memory, float16; NaN where there is none."""
@@ -42,18 +43,27 @@ class Patch:
     """``(H, W)`` uint8, what a label says (:mod:`~odc_cleansat.training.truths`); None without a label."""
 
     def at(self, resolution: float) -> np.ndarray:
-        """Its pixels at another resolution, ``(C, h, w)`` float32: averaged, or interpolated if finer."""
+        """Its pixels at another resolution, ``(C, h, w)`` float32: averaged, or interpolated if finer.
+
+        NaN where less than half of what a pixel is made of has data.
+        """
         pixels = self.pixels.astype("float32", copy=False)
         factor = self.resolution / resolution
         if abs(factor - 1) < 0.02:
             return pixels
+        rows, columns = pixels.shape[1:]
         if (whole := round(1 / factor)) > 1 and abs(whole * factor - 1) < 0.02:
-            return _averaged(pixels, whole)
-        blurred = pixels
-        if factor < 1:
-            blurred = ndimage.uniform_filter(blurred, (0, 1 / factor, 1 / factor), mode="nearest")
-        zoom = [1, *(round(side * factor) / side for side in pixels.shape[1:])]
-        found: np.ndarray = ndimage.zoom(blurred, zoom, order=1, mode="nearest", grid_mode=True)
+            pixels = pixels[:, : max(rows // whole, 1) * whole, : max(columns // whole, 1) * whole]
+            factor = 1 / whole
+        rows, columns = (max(round(side * factor), 1) for side in pixels.shape[1:])
+        valid = np.isfinite(pixels)
+        if valid.all():
+            return _averaged(pixels, rows, columns)
+        there = _averaged(valid, rows, columns)
+        seen = _averaged(np.where(valid, pixels, 0), rows, columns)
+        # A hair below half, for rounding.
+        found = np.full_like(seen, np.nan)
+        np.divide(seen, there, out=found, where=there > 0.499)
         return found
 
     def truth_on(self, shape: tuple[int, int]) -> np.ndarray:
@@ -86,12 +96,27 @@ def _nearest(count: int, side: int) -> np.ndarray:
     return found
 
 
-def _averaged(pixels: np.ndarray, factor: int) -> np.ndarray:
-    count, rows, columns = pixels.shape
-    rows, columns = rows // factor, columns // factor
-    cut = pixels[:, : rows * factor, : columns * factor]
-    mean: np.ndarray = cut.reshape(count, rows, factor, columns, factor).mean(axis=(2, 4))
-    return mean
+def _averaged(pixels: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """So many pixels over the same ground: each the mean of what it covers, float32."""
+    planes = [_boxes(_boxes(plane, columns).T, rows).T.astype("float32") for plane in pixels]
+    return np.stack(planes)
+
+
+def _boxes(values: np.ndarray, count: int) -> np.ndarray:
+    """Means along the last axis over boxes around `count` centres, as wide as these lie apart, float64.
+
+    A box is no narrower than one value, so between closer centres this interpolates.
+    """
+    side = values.shape[-1]
+    centres = (np.arange(count)[:, None] + 0.5) * side / count
+    half = max(1, side / count) / 2
+    edges = np.clip(centres + np.array([-half, half]), 0, side)
+    before = np.minimum(edges.astype("int64"), side - 1)
+    sums = np.zeros((*values.shape[:-1], side + 1))
+    np.cumsum(values, axis=-1, out=sums[..., 1:])
+    up_to = sums[..., before] + (edges - before) * values[..., before]
+    means: np.ndarray = np.diff(up_to, axis=-1)[..., 0] / np.diff(edges)[:, 0]
+    return means
 
 
 def available(names: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
@@ -104,6 +129,10 @@ def available(names: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
         except SceneError:
             continue
     return found
+
+
+_SPOILT = (OSError, KeyError, ValueError, TypeError, EOFError, BadZipFile, zlib.error)
+"""What numpy raises for a file that is cut off, or is something else."""
 
 
 def read_archive(path: Path | str, wanted: Sequence[str]) -> list[Patch]:
@@ -124,12 +153,13 @@ def read_archive(path: Path | str, wanted: Sequence[str]) -> list[Patch]:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             x, names = file["x"], [str(name) for name in file["bands"]]
             resolutions, levels, sites = file["res_m"], file["level"], file["site"]
-    except (OSError, KeyError, ValueError) as error:
-        raise SceneError(f"{path} is not an archive of patches: {error}") from error
-    if x.ndim != 4 or x.shape[1] != len(names) or not len(x) == len(resolutions) == len(sites):
+    except _SPOILT as error:
+        raise SceneError(f"{path} is not an archive of patches: {first_line(error)}.") from error
+    lengths = {array.shape for array in (resolutions, levels, sites)}
+    if x.ndim != 4 or x.shape[1] != len(names) or lengths != {x.shape[:1]}:
         raise SceneError(f"{path}: x has the shape {x.shape}, which does not fit its other arrays.")
     found = available(names, wanted)
     order = [names.index(name) for name in found.values()]

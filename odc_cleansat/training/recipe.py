@@ -119,6 +119,12 @@ class Recipe:
         return dict(self.haze)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Of the models to be: with all bands, and with the first few if that is another."""
+        few = (f"{self.name}-{self.few}b",) if self.few < len(self.bands) else ()
+        return (self.name, *few)
+
+    @property
     def prefix(self) -> tuple[str, ...]:
         """The first few bands."""
         return self.bands[: self.few]
@@ -216,8 +222,12 @@ def _check_together(recipe: Recipe) -> None:
         known = set(next(iter(recipe.teachers.values())).classes)
         if set(recipe.classes) != known:
             raise ValueError("its classes are not those of its teachers.")
-    elif recipe.plan.teacher and not recipe.plan.truth:
+    elif not recipe.plan.truth:
         raise ValueError("it has no teachers, and the plan gives labels no weight; set truth: 1.")
+    if not (recipe.plan.teacher or recipe.plan.truth):
+        raise ValueError(
+            "the plan gives weight neither to teachers nor to labels; set teacher: 1 or truth: 1."
+        )
     for source in recipe.held_out.data:
         if not source.name:
             raise ValueError(f"held_out: {source} needs a name for its group.")
@@ -247,6 +257,7 @@ _SOURCES: dict[type[Source], dict[str, Callable[[Any], Any]]] = {
         "labels": text,
         "layout": one_of(LAYOUTS),
         "level": OF_MODELS["level"],
+        "resolution": OF_MODELS["resolution"],
         "offset": _offset,
     },
     Scenes: {
@@ -255,6 +266,7 @@ _SOURCES: dict[type[Source], dict[str, Callable[[Any], Any]]] = {
         "level": OF_MODELS["level"],
         "resolution": OF_MODELS["resolution"],
         "offset": _offset,
+        "site": text,
     },
     Simulated: {"simulated": list_of(whole(0)), "size": _size, "truth": flag},
 }

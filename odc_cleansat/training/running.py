@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..errors import ModelError, SceneError
+from ..errors import SceneError
+from .checkpoints import locked, resume
 from .data import Material, gather, statistics
+from .patches import Patch
 from .plans import Progress
 from .recipe import Recipe
+from .summary import check_run, write_summary
 from .teachers import weighed
 from .tiles import Tiles
 
 if TYPE_CHECKING:
     import torch
-
-SUMMARY = "run.json"
 
 
 def train(
@@ -65,34 +65,56 @@ def train(
     SceneError
         If data are missing or cannot be read.
     ModelError
-        If a teacher is missing, or the folder belongs to a run of another recipe.
+        If a teacher or the device is missing, the folder belongs to a run of another recipe or another
+        command is at it, or the loss is not finite.
     """
     import torch
 
-    from .fitting import fit
+    from .fitting import find_device, fit
 
-    material = gather(recipe, data, say)
-    recipe = normalised(recipe, material)
-    patches = weighed(material.train, recipe.teachers, recipe.classes, weighing)
+    with locked(out):
+        # What cannot go well is met before all data are read.
+        check_run(recipe, out)
+        device = find_device(device).type
+        plan = recipe.plan
+        torch.manual_seed(plan.seed)
+        network = first_network(recipe)
+        resume(out, plan, network=network)
+        material = gather(recipe, data, say)
+        if material.unused:
+            say(f"  {material.unused} of the patches lack bands and are left out")
+        recipe = normalised(recipe, material)
+        patches = weighed(material.train, recipe.teachers, recipe.classes, weighing)
+        _check_patches(recipe, patches)
+        sites = {patch.site for patch in patches}
+        write_summary(out, recipe, material, len(patches), sites)
+        tiles = Tiles(
+            patches, recipe.bands,
+            few=recipe.few, resolution=recipe.resolution, size=plan.size, seed=plan.seed,
+        )  # fmt: skip
+        fit(
+            network, tiles, out,
+            classes=recipe.classes, mean=recipe.mean, std=recipe.std, plan=plan,
+            held_out=material.held_out, teachers=recipe.teachers,
+            device=device, precision=precision, seconds=seconds, stop=stop, watch=watch,
+        )  # fmt: skip
+
+
+def _check_patches(recipe: Recipe, patches: Sequence[Patch]) -> None:
     if not patches:
+        raise SceneError(_NOTHING)
+    levels = {patch.level for patch in patches}
+    if not recipe.teachers and recipe.level not in levels:
         raise SceneError(
-            "there is nothing to learn from: without teachers patches need labels, and with them pixels that "
-            "have all bands."
+            f"the model is to be for {recipe.level}, and the labels are all of {', '.join(levels)}; say the right "
+            "level in the recipe."
         )
-    out.mkdir(parents=True, exist_ok=True)
-    _write_summary(out, recipe, material, patches=len(patches))
-    plan = recipe.plan
-    torch.manual_seed(plan.seed)
-    tiles = Tiles(
-        patches, recipe.bands,
-        few=recipe.few, resolution=recipe.resolution, size=plan.size, seed=plan.seed,
-    )  # fmt: skip
-    fit(
-        first_network(recipe), tiles, out,
-        classes=recipe.classes, mean=recipe.mean, std=recipe.std, plan=plan,
-        held_out=material.held_out, teachers=recipe.teachers,
-        device=device, precision=precision, seconds=seconds, stop=stop, watch=watch,
-    )  # fmt: skip
+
+
+_NOTHING = (
+    "there is nothing to learn from: without teachers patches need labels, and with them pixels that have all "
+    "bands."
+)
 
 
 def build(recipe: Recipe) -> torch.nn.Module:
@@ -126,56 +148,7 @@ def normalised(recipe: Recipe, material: Material) -> Recipe:
     """The recipe with the normalisation of the data, where it has none."""
     if recipe.mean and recipe.std:
         return recipe
+    if not material.train:
+        raise SceneError(_NOTHING)
     mean, std = statistics(material.train, recipe.bands)
     return replace(recipe, mean=recipe.mean or mean, std=recipe.std or std)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a run knows of its data; kept, so that a model can be exported without them."""
-
-    name: str
-    """Of the recipe."""
-
-    mean: tuple[float, ...]
-    """For the normalisation."""
-
-    std: tuple[float, ...]
-    """The same."""
-
-    patches: int
-    """To train on, those used twice counted twice."""
-
-    counts: dict[str, int]
-    """Patches of each source."""
-
-    held_out: dict[str, int]
-    """Patches of each group."""
-
-
-def _write_summary(out: Path, recipe: Recipe, material: Material, patches: int) -> None:
-    path = out / SUMMARY
-    held_out = {name: len(found) for name, found in material.held_out.items()}
-    now = Summary(recipe.name, recipe.mean, recipe.std, patches, material.counts, held_out)
-    if path.exists() and (then := read_summary(out)).name != recipe.name:
-        raise ModelError(f"{out} holds a run of the recipe {then.name}; use another folder.")
-    if path.exists() and (then.mean, then.std) != (recipe.mean, recipe.std):
-        raise ModelError(
-            f"the run in {out} has another normalisation, as it was begun with other data; use another folder."
-        )
-    path.write_text(json.dumps(asdict(now), indent=1) + "\n", encoding="utf-8")
-
-
-def read_summary(out: Path) -> Summary:
-    """What :func:`train` has written.
-
-    Raises
-    ------
-    ModelError
-        If there is none.
-    """
-    try:
-        found: dict[str, Any] = json.loads((out / SUMMARY).read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"there is no run in {out}; train first.") from error
-    return Summary(**(found | {key: tuple(found[key]) for key in ("mean", "std")}))

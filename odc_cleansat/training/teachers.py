@@ -84,7 +84,7 @@ def weighed(
 ) -> list[Patch]:
     """Patches with weights by how much there is to learn: overcast and clear ones count least.
 
-    Those without a pixel that has all bands are left out.
+    Those without a pixel that has all bands are left out; without teachers also those whose labels say nothing.
     """
     table = possible_channels(classes)
     found = []
@@ -103,9 +103,13 @@ def _shares(
 ) -> np.ndarray | None:
     """Of each class in a patch, as its teacher or else its label has it."""
     if not teachers:
-        if patch.truth is None or not np.isfinite(patch.pixels).all(axis=0).any():
+        if patch.truth is None:
             return None
-        counts = np.bincount(patch.truth.ravel(), minlength=256)
+        valid = np.isfinite(patch.pixels).all(axis=0)
+        counts = np.bincount(patch.truth[valid], minlength=256)
+        counts[table.all(axis=1)] = 0  # nothing to learn
+        if not counts.any():
+            return None
         shares: np.ndarray = counts @ (table / table.sum(axis=1, keepdims=True))
         shares /= shares.sum()
         return shares

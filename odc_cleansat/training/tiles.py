@@ -150,8 +150,10 @@ class Tiles:
                     pad = [(0, max(0, size - side)) for side in pixels.shape[1:]]
                     padded = np.pad(pixels, ((0, 0), *pad), mode="symmetric")
                     return self._parted(padded[:, :size, :size], count)
-                if pixels.shape[1] > size:
-                    row, column = (int(rng.integers(0, s - size + 1)) for s in pixels.shape[1:])
+                if max(pixels.shape[1:]) > size:
+                    row, column = (
+                        int(rng.integers(0, max(side - size, 0) + 1)) for side in pixels.shape[1:]
+                    )
                     pixels = pixels[:, row : row + size, column : column + size]
                 rows = slice(max(top, 0), min(top + pixels.shape[1], size))
                 columns = slice(max(left, 0), min(left + pixels.shape[2], size))
