@@ -58,8 +58,8 @@ class _Group(click.Group):
             _quieten()
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click ends quietly where `head` has read enough
         except CleansatError as error:
             if debug:
                 raise

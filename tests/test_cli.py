@@ -101,3 +101,15 @@ def test_wrong_usage() -> None:
 def test_an_output_folder_that_cannot_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     assert "cannot" in failure("demo", "--out", tmp_path / "out")
+
+
+def test_a_reader_that_has_enough() -> None:
+    """As in `cleansat models list | head -1`."""
+    command = [CLEANSAT, "models", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert said == b""
+    assert process.returncode == 1

@@ -28,6 +28,7 @@ from odc_cleansat.models import (
     sha256_of,
     torch_network,
     torchscript_on_trial,
+    weights_path,
     write_model,
 )
 from odc_cleansat.models.networks import build_network
@@ -137,6 +138,15 @@ def test_built_in_documents_are_whole(path: Path) -> None:
         assert part in card
     assert model.licence in card
     assert not model.sha256 or model.sha256 in card
+
+
+def test_the_small_network_ships_as_one_file_for_six_bands_and_four() -> None:
+    six, four = map(get_model, ("unet-mobilenetv2-l2a", "unet-mobilenetv2-l2a-4b"))
+    assert (six.resolution, six.level, six.licence) == (30, "L2A", "Apache-2.0")
+    assert four.bands == six.bands[:4]
+    assert four.weights == six.weights
+    assert weights_path(six).stat().st_size < 15e6
+    assert sha256_of(four) == sha256_of(six) == six.sha256
 
 
 def test_the_defaults_are_what_stored_masks_were_made_with() -> None:

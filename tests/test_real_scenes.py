@@ -74,3 +74,23 @@ def test_calgary_shadow_is_found_where_sen2cor_misses_it(shared: Path, date: str
     theirs = accuracy(scl_to_ucl(scene.SCL.values), truth.astype("uint8"))["shadow"]["recall"]
     assert ours > 0.8
     assert theirs < 0.52
+
+
+@pytest.mark.parametrize(
+    ("scene", "bands", "agreement"),
+    [
+        ("manila/2024-a", "B02 B03 B04 B08 B11 B12", 0.89),
+        ("calgary/2020-06-15", "B02 B03 B04 B08", 0.96),
+        ("calgary/2020-05-01", "B02 B03 B04 B08", 0.89),
+        ("oncloudn/chip_3", "B02 B03 B04 B08", 0.94),
+    ],
+)
+def test_the_small_network_says_what_its_teacher_says(
+    shared: Path, scene: str, bands: str, agreement: float
+) -> None:
+    """None of these scenes was it trained on."""
+    found = read_folder(shared / scene, bands)
+    small = "unet-mobilenetv2-l2a" if "B11" in bands else "unet-mobilenetv2-l2a-4b"
+    its, teachers = (classify(found, model=model, offset=0).ucl.values for model in (small, None))
+    valid = teachers != CloudClass.NODATA
+    assert (its[valid] == teachers[valid]).mean() > agreement

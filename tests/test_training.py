@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,15 +28,18 @@ from odc_cleansat.cli import main
 from odc_cleansat.engines import get_engine
 from odc_cleansat.errors import ModelError, SceneError
 from odc_cleansat.evaluating.mappings import MAPPINGS
-from odc_cleansat.models import read_model
+from odc_cleansat.models import read_model, torch_network
 from odc_cleansat.training import Recipe, RecipeError, export, read_recipe, train
-from odc_cleansat.training.checkpoints import read_average, read_table
+from odc_cleansat.training.checkpoints import read_average, read_table, record
 from odc_cleansat.training.clouds import Clouds, draw_clouds, snowed
-from odc_cleansat.training.data import gather, simulate
-from odc_cleansat.training.labels import read_labels
+from odc_cleansat.training.curves import draw_curves
+from odc_cleansat.training.data import gather, simulate, statistics
+from odc_cleansat.training.labels import read_labels, read_scene
 from odc_cleansat.training.patches import Patch, hold_out, read_archive
 from odc_cleansat.training.plans import Plan, Progress
-from odc_cleansat.training.running import SUMMARY, build
+from odc_cleansat.training.running import build, first_network
+from odc_cleansat.training.summary import SUMMARY, read_summary
+from odc_cleansat.training.teachers import weighed
 from odc_cleansat.training.tiles import Tiles
 from odc_cleansat.training.truths import UNKNOWN, bits, possible_channels, truth_of
 
@@ -169,7 +175,8 @@ def test_the_loss_of_a_label_that_does_not_know_shadow() -> None:
     possible = torch.from_numpy(possible_channels((CLEAR, CLOUD, SHADOW)))
     for truth, wanted in (({CLEAR, SHADOW}, -np.log(0.5)), ({SHADOW}, -np.log(0.3)), ((), 0.0)):
         each = possible[bits(truth)].view(1, 3, 1, 1)
-        assert float(loss_of(logs, None, each, Plan(truth=1.0))) == pytest.approx(wanted, abs=1e-6)
+        loss = loss_of(logs, None, each, Plan(truth=1.0))
+        assert float(loss.detach()) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_the_loss_has_the_weights_of_the_plan() -> None:
@@ -180,7 +187,7 @@ def test_the_loss_has_the_weights_of_the_plan() -> None:
     logs = torch.tensor([0.2, 0.5, 0.3]).log().view(1, 3, 1, 1)
     taught = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1)
     cloud = torch.tensor([False, True, False]).view(1, 3, 1, 1)
-    found = float(loss_of(logs, taught, cloud, Plan(teacher=2.0, truth=0.5)))
+    found = float(loss_of(logs, taught, cloud, Plan(teacher=2.0, truth=0.5)).detach())
     assert found == pytest.approx(2.5 * np.log(2), abs=1e-6)
 
 
@@ -279,6 +286,44 @@ def test_resampling_moves_truth_with_pixels() -> None:
         assert np.mean((each.pixels[0] > 0.35) == cloud) > 0.9, resolution
 
 
+@pytest.mark.parametrize("resolution", [10.0, 20.0, 27.0, 30.0, 40.0, 60.0, 85.0])
+def test_resampling_keeps_what_lies_around_a_gap(resolution: float) -> None:
+    """A gap is no wider than the pixels that it touches, and what has data stays as it was."""
+    smooth = np.add.outer(np.linspace(0.1, 0.5, 80), np.linspace(0, 0.3, 60))
+    full = replace(patch(), pixels=smooth[None].astype("float32"), resolution=20.0)
+    holes = full.pixels.copy()
+    holes[:, 40, 30] = np.nan
+    holes[:, 60:, :20] = np.nan
+    holes[:, 0:30:3, 30:60:3] = np.nan
+    wanted, found = full.at(resolution), replace(full, pixels=holes).at(resolution)
+    lost = np.isnan(found)
+    assert lost.mean() < np.isnan(holes).mean() + 0.03
+    if resolution > 30:
+        assert not lost[:, : -round(25 * 20 / resolution)].any(), "single pixels are averaged away"
+    assert lost[:, -round(15 * 20 / resolution) :, : round(15 * 20 / resolution)].all()
+    assert np.abs(found - wanted)[~lost].max() < 0.02
+
+
+def test_resampling_does_not_move_the_ground() -> None:
+    """A ramp stays a ramp: each pixel has the value of the ground at its centre."""
+    ramp = np.broadcast_to(np.arange(120, dtype="float32") + 0.5, (1, 90, 120))
+    each = replace(patch(), pixels=ramp, resolution=10.0)
+    for resolution in (6.0, 13.0, 15.0, 20.0, 25.0, 30.0, 42.0):
+        found = each.at(resolution)[0]
+        count = found.shape[1]
+        centres = (np.arange(count) + 0.5) * 120 / count
+        inside = slice(2, -2)  # beyond the edges there is no ground to average
+        assert np.abs(found - centres)[:, inside].max() < 0.1, resolution
+
+
+def test_tiles_of_scenes_of_any_shape() -> None:
+    for shape in ((40, 300), (300, 40), (70, 64)):
+        scene = np.full((6, *shape), 0.1, "float32")
+        tiles = Tiles([Patch(scene, SIX, 30, "L2A", "a")], SIX, size=64)
+        for number in range(20):
+            assert tiles.draw(number).pixels.shape[1:] == (64, 64)
+
+
 def test_an_archive_is_read(tmp_path: Path) -> None:
     x = np.full((2, 4, 8, 8), 1500, "uint16")
     x[0, :, 0, 0] = 0
@@ -290,8 +335,18 @@ def test_an_archive_is_read(tmp_path: Path) -> None:
     assert np.isnan(first.pixels[:, 0, 0]).all()
     assert first.pixels[2, 3, 3] == pytest.approx(0.15)
     assert (second.resolution, second.level, second.site) == (20.0, "L2A", "b")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SceneError, match="not an archive"):
+        read_archive(path, SIX)
     np.savez(path, x=x)
     with pytest.raises(SceneError, match="not an archive"):
+        read_archive(path, SIX)
+    np.save(tmp_path / "a.npy", x)
+    with pytest.raises(SceneError, match="not an archive"):
+        read_archive(tmp_path / "a.npy", SIX)
+    np.savez(path, x=x, bands=["B02", "B03", "B04", "B8A"], **there | {"level": ["L1C"]})
+    with pytest.raises(SceneError, match="does not fit its other arrays"):
         read_archive(path, SIX)
 
 
@@ -318,12 +373,12 @@ def test_the_archives_of_the_shipped_model_are_read(shared: Path) -> None:
 # --- labels ---------------------------------------------------------------------------
 
 
-def raster(path: Path, planes: np.ndarray) -> None:
+def raster(path: Path, planes: np.ndarray, crs: str | None = "EPSG:32633", **more: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = planes.shape
     with rasterio.open(
         path, "w", driver="GTiff", count=count, height=height, width=width, dtype=planes.dtype,
-        crs="EPSG:32633", transform=Affine(10, 0, 4e5, 0, -10, 5e6),
+        crs=crs, transform=Affine(10, 0, 4e5, 0, -10, 5e6) if crs else None, **more,
     ) as file:  # fmt: skip
         file.write(planes)
 
@@ -391,6 +446,32 @@ def test_a_label_on_another_grid_is_refused(tmp_path: Path) -> None:
         read_labels(tmp_path, "on-cloud-n", SIX)
 
 
+def test_reflectance_and_declared_nodata_are_read_as_they_are(tmp_path: Path) -> None:
+    values = np.full((1, 60, 60), 0.25, "float32")
+    values[0, 0, 0], values[0, 0, 1] = -9999, np.nan
+    raster(tmp_path / "B02.tif", values, nodata=-9999)
+    whole = np.full((1, 60, 60), 2500, "int16")
+    whole[0, 0, 0], whole[0, 0, 1] = -9999, 0
+    raster(tmp_path / "B03.tif", whole, nodata=-9999)
+    found = read_scene(tmp_path, SIX)
+    assert found.bands == SIX[:2]
+    assert np.isnan(found.pixels[:, 0, :2]).all()
+    assert np.allclose(found.pixels[:, 1:], 0.25)
+
+
+def test_labels_without_coordinates_take_the_resolution_of_the_recipe(tmp_path: Path) -> None:
+    for name, planes in (("B02", np.full((1, 60, 60), 1000, "uint16")), ("label", halves()[None])):
+        raster(tmp_path / "chips" / "a" / f"{name}.tif", planes, crs=None)
+    source = {"labels": "chips", "layout": "on-cloud-n"}
+    common = {"bands": ["blue"], "few": None, "held_out": None}
+    with pytest.raises(SceneError, match="say its resolution in the recipe"):
+        gather(read_recipe(write(tmp_path, data=[source], **common)), tmp_path)
+    found = read_recipe(write(tmp_path, data=[{**source, "resolution": 10}], **common))
+    (each,) = gather(found, tmp_path).train
+    assert each.resolution == 15, "half of the model's"
+    assert each.pixels.shape == (1, 40, 40)
+
+
 # --- recipes --------------------------------------------------------------------------
 
 
@@ -416,11 +497,23 @@ def test_the_recipe_of_the_shipped_model_is_in_order() -> None:
         ({"plan": plan(teacher=1, truth=0)}, "no teachers, and the plan gives labels no weight"),
         ({"data": [{"archiv": "a.npz"}]}, "one of archive, labels, scenes, simulated"),
         ({"data": [{"labels": "a"}]}, "data, labels: it lacks layout"),
+        ({"plan": plan(teacher=0, truth=0)}, "no teachers, and the plan gives labels no weight"),
+        ({"data": [{"labels": "a", "layout": ["cloudsen12"]}]}, "layout should be cloudsen12 or"),
         ({"data": [{"labels": "a", "layout": "b"}]}, "layout should be cloudsen12 or on-cloud-n"),
         ({"held_out": {"data": [{"simulated": [1]}]}}, "needs a name for its group"),
         ({"haze": {"pink": 0.1}}, "haze names pink"),
         ({"teachers": ["unet-efficientnetb4-l2a-6b"]}, "no teacher is for L2A with 4 bands"),
         ({"teachers": ["cloudsen12-l2a"], "few": 4}, "neither all of the bands nor the first 4"),
+        (
+            {
+                "teachers": ["unet-efficientnetb4-l2a-6b"],
+                "few": None,
+                "classes": None,
+                "resolution": None,
+                "plan": plan(teacher=0, truth=0),
+            },
+            "gives weight neither to teachers nor to labels",
+        ),
         ({"mean": [0.1]}, "mean should have a number for each of the 6 bands"),
     ],
 )
@@ -428,6 +521,30 @@ def test_recipes_that_are_wrong(tmp_path: Path, changes: dict[str, object], mess
     with pytest.raises(RecipeError, match=message) as caught:
         read_recipe(write(tmp_path, **changes))
     assert str(tmp_path / "tiny.yaml") in str(caught.value)
+
+
+def test_a_recipe_may_start_with_a_model(tmp_path: Path) -> None:
+    import torch
+
+    left_out = dict.fromkeys(("bands", "classes", "architecture", "few", "resolution"))
+    found = read_recipe(write(tmp_path, start="unet-mobilenetv2-l2a-4b", **left_out))
+    model = get_model("unet-mobilenetv2-l2a-4b")
+    assert (found.bands, found.classes, found.mean) == (model.bands, model.classes, model.mean)
+    image = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 4, 64, 64)).astype("float32"))
+    with torch.inference_mode():
+        assert torch.equal(first_network(found).eval()(image), torch_network(model)(image))
+    losses = run(found, tmp_path / "run")
+    assert np.isfinite(losses).all()
+    written = read_model(export(found, tmp_path / "run")[0])
+    assert written.bands == model.bands
+    assert "Begun with the weights of `unet-mobilenetv2-l2a-4b`" in Path(written.card).read_text()
+    for changes in ({"classes": ["clear", "cloud"]}, {"bands": list(SIX)}):
+        with pytest.raises(
+            RecipeError, match="should be those of unet-mobilenetv2-l2a-4b, where it starts"
+        ):
+            read_recipe(write(tmp_path, start=model.name, **{**left_out, **changes}))
+    with pytest.raises(RecipeError, match="start should be one network"):
+        read_recipe(write(tmp_path, start="unet-efficientnetb4-l2a-6b+unet-efficientnetb4-l2a-4b"))
 
 
 def test_recipes_that_cannot_be_read(tmp_path: Path) -> None:
@@ -467,6 +584,51 @@ def test_five_bands_are_cut_to_the_few_that_a_recipe_has(tmp_path: Path, recipe:
     found = usable_bands([patch(bands=SIX[:5]), patch(), patch(bands=SIX[1:])], recipe)
     assert [p.bands for p in found] == [SIX[:4], SIX]
     assert found[0].pixels.shape[0] == 4
+
+
+def test_data_are_of_the_level_of_the_recipe_unless_they_say_another(tmp_path: Path) -> None:
+    raster(tmp_path / "a" / "B02.tif", np.full((1, 64, 64), 1000, "uint16"))
+    common = {"bands": ["blue"], "few": None, "held_out": None, "level": "L1C"}
+    data = [{"scenes": "."}, {"scenes": "a"}, {"scenes": "a", "level": "L2A", "site": "Here"}]
+    raster(tmp_path / "B02.tif", np.full((1, 64, 64), 1000, "uint16"))
+    found = gather(read_recipe(write(tmp_path, data=data, **common)), tmp_path)
+    assert [p.level for p in found.train] == ["L1C", "L1C", "L2A"]
+    assert [p.site for p in found.train] == [".", "a", "Here"]
+    assert found.counts == {".": 1, "a": 1, "a, L2A": 1}
+    wrong = read_recipe(write(tmp_path, held_out=None, level="L1C"))
+    with pytest.raises(SceneError, match="to be for L1C, and the labels are all of L2A"):
+        run(wrong, tmp_path / "run")
+
+
+def test_a_recipe_of_whose_data_nothing_can_be_used(tmp_path: Path) -> None:
+    raster(tmp_path / "a" / "B02.tif", np.full((1, 64, 64), 1000, "uint16"))
+    found = read_recipe(write(tmp_path, data=[{"scenes": "a"}], held_out=None))
+    said: list[str] = []
+    with pytest.raises(SceneError, match="there is nothing to learn from"):
+        train(found, tmp_path, tmp_path / "run", say=said.append)
+    assert said[-1] == "  1 of the patches lack bands and are left out"
+
+
+def test_the_normalisation_of_odd_data() -> None:
+    flat = replace(patch(), pixels=np.full((6, 64, 64), 0.25, "float32"))
+    mean, std = statistics([flat], SIX)
+    assert mean == pytest.approx((0.25,) * 6)
+    assert std == (1.0,) * 6, "nothing is divided by 0"
+    with pytest.raises(SceneError, match="has data in swir16"):
+        statistics([patch(bands=SIX[:4])], SIX)
+
+
+def test_patches_of_which_nothing_is_known_are_left_out_without_teachers() -> None:
+    half = patch()
+    assert half.truth is not None
+    truth = half.truth.copy()
+    truth[:35] = UNKNOWN
+    none = replace(half, truth=np.zeros_like(truth))
+    low = replace(half, truth=np.full_like(truth, bits([CLEAR])))
+    some = replace(low, truth=np.where(truth == UNKNOWN, UNKNOWN, low.truth).astype("uint8"))
+    first, second = weighed([none, low, some], {}, (CLEAR, CLOUD, SHADOW))
+    assert first.weight == pytest.approx(second.weight), "what is unknown has no say"
+    assert weighed([half], {}, (CLEAR, CLOUD, SHADOW))[0].weight > first.weight
 
 
 def test_simulated_ground_at_the_resolution_of_the_model(recipe: Recipe) -> None:
@@ -555,6 +717,156 @@ def test_the_loss_falls_on_a_small_fixed_set(tmp_path: Path, recipe: Recipe) -> 
     assert np.mean(losses[-4:]) < 0.6 * np.mean(losses[:4])
 
 
+@pytest.mark.parametrize("fault", ["infinite", "unknown"])
+def test_a_loss_that_cannot_be_learnt_from(tmp_path: Path, recipe: Recipe, fault: str) -> None:
+    from odc_cleansat.training.fitting import fit
+
+    class Faulty(Tiles):
+        """From the fifth step on."""
+
+        def draw(self, number: int):  # type: ignore[no-untyped-def]
+            tile = super().draw(number)
+            if number < 8:
+                return tile
+            if fault == "infinite":
+                return replace(tile, pixels=np.full_like(tile.pixels, np.inf))
+            return replace(tile, truth=np.zeros_like(tile.truth))
+
+    def go() -> None:
+        fit(
+            build(recipe), Faulty([patch()], SIX, size=32), tmp_path,
+            classes=recipe.classes, mean=[0.2] * 6, std=[0.2] * 6,
+            plan=replace(recipe.plan, size=32), held_out={}, device="cpu", precision="f32",
+        )  # fmt: skip
+
+    if fault == "unknown":
+        go()
+        assert read_table(tmp_path)[-1]["step"] == 6
+        return
+    with pytest.raises(ModelError, match="not finite at step 5; lower the plan's rate"):
+        go()
+    assert [row["step"] for row in read_table(tmp_path)] == [3]
+    assert all(np.isfinite(values).all() for values in weights(tmp_path).values())
+
+
+def test_a_network_with_dropout_goes_on_as_if_it_had_not_been_stopped(tmp_path: Path) -> None:
+    architecture = {"name": "Unet", "encoder": "efficientnet-b0", "decoder_channels": [8] * 5}
+    found = read_recipe(
+        write(tmp_path, architecture=architecture, held_out=None, plan=plan(steps=4, size=32))
+    )
+    losses = run(found, tmp_path / "whole")
+    parts = run(found, tmp_path / "parts", stop=after(2)) + run(found, tmp_path / "parts")
+    assert parts == losses
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture
+def begun(tmp_path: Path, whole: tuple[Path, list[float]]) -> Path:
+    """A copy of a run."""
+    return Path(shutil.copytree(whole[0], tmp_path / "begun"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bands": [*SIX[:4], "swir22", "swir16"]}, "another bands"),
+        ({"few": 3}, "another few"),
+        ({"classes": ["cloud", "clear", "shadow"]}, "another classes"),
+        ({"resolution": 20}, "another resolution"),
+        ({"level": "L1C"}, "another level"),
+        ({"haze": {"blue": 0.1}}, "another haze"),
+        ({"held_out": {"sites": ["simulated 1"]}}, "now held out: simulated 1"),
+    ],
+)
+def test_a_run_is_of_one_recipe(
+    tmp_path: Path, begun: Path, changes: dict[str, object], message: str
+) -> None:
+    changed = read_recipe(write(tmp_path, **changes))
+    with pytest.raises(ModelError, match=message):
+        run(changed, begun)
+    with pytest.raises(ModelError, match=message):
+        export(changed, begun)
+
+
+def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path, begun: Path, recipe: Recipe) -> None:
+    path = begun / SUMMARY
+    found = json.loads(path.read_text())
+    for key in ("recipe", "sites"):
+        del found[key]
+    path.write_text(json.dumps(found))
+    assert export(recipe, begun)
+    with pytest.raises(ModelError, match="another architecture"):
+        export(replace(recipe, classes=(CLEAR, CLOUD)), begun)
+    assert json.loads(path.read_text()) == found
+    assert len(run(replace(recipe, plan=replace(recipe.plan, steps=7)), begun)) == 1
+    summary = read_summary(begun)
+    assert summary.recipe["classes"] == ["clear", "cloud", "shadow"]
+    assert summary.sites == ("simulated 1",)
+    held = {"data": [{"name": "sim", "simulated": [1], "size": 64}]}
+    swapped = read_recipe(write(tmp_path, data=[{"simulated": [2], "size": 64}], held_out=held))
+    with pytest.raises(ModelError, match="now held out: simulated 1"):
+        run(swapped, begun)
+
+
+def test_folders_that_cannot_be_used(tmp_path: Path, begun: Path, recipe: Recipe) -> None:
+    from filelock import FileLock
+
+    with FileLock(begun / ".lock"), pytest.raises(ModelError, match="another command is training"):
+        run(recipe, begun)
+    (begun / SUMMARY).write_text('{"name": "ti')
+    with pytest.raises(ModelError, match=f"{SUMMARY} is spoilt"):
+        export(recipe, begun)
+    (begun / SUMMARY).unlink()
+    checkpoint = begun / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:10_000])
+    with pytest.raises(ModelError, match="delete it to begin anew"):
+        run(recipe, begun)
+    checkpoint.unlink()
+    checkpoint.mkdir()
+    with pytest.raises(ModelError, match=r"cannot read .*directory") as caught:
+        run(recipe, begun)
+    assert "delete" not in str(caught.value)
+
+
+def test_what_cannot_be_done_is_said_before_data_are_read(tmp_path: Path, begun: Path) -> None:
+    import torch
+
+    missing = {"data": [{"archive": "none.npz"}], "held_out": None}
+    said: list[str] = []
+    architecture = {"name": "Unet", "encoder": "mobilnet"}
+    found = read_recipe(write(tmp_path, architecture=architecture, **missing))
+    with pytest.raises(ModelError, match="cannot build"):
+        train(found, tmp_path, tmp_path / "run", say=said.append)
+    found = read_recipe(write(tmp_path, plan=plan(rate=1.0), **missing))
+    with pytest.raises(ModelError, match="another rate"):
+        train(found, tmp_path, begun, say=said.append)
+    if not torch.cuda.is_available():
+        with pytest.raises(ModelError, match="no CUDA device"):
+            train(found, tmp_path, tmp_path / "run", device="cuda", say=said.append)
+    assert not said
+
+
+def test_the_model_is_not_written_over_the_recipe(tmp_path: Path, recipe: Recipe) -> None:
+    text = recipe.path.read_text()
+    few = recipe.path.rename(tmp_path / "tiny-4b.yaml")
+    for path in (recipe.path, few):
+        path.write_text(text)
+        for act in (run, export):
+            with pytest.raises(ModelError, match="where the model's document would be written"):
+                act(replace(recipe, path=path), tmp_path)  # type: ignore[operator]
+        assert path.read_text() == text
+        assert not (tmp_path / SUMMARY).exists()
+
+
+def test_curves_of_groups_that_have_no_measure(tmp_path: Path) -> None:
+    progress = Progress(step=3, losses=[1.0])
+    record(tmp_path, progress, {"good": 0.9, "odd": float("nan")})
+    assert draw_curves(tmp_path) == tmp_path / "curves.png"
+    record(tmp_path, Progress(step=6, losses=[1.0]), {"odd": float("nan")})
+    assert draw_curves(tmp_path) is not None
+
+
 def test_a_killed_run_goes_on_from_its_last_checkpoint(
     tmp_path: Path, recipe: Recipe, whole: tuple[Path, list[float]]
 ) -> None:
@@ -640,10 +952,10 @@ def test_the_model_that_comes_of_it(
     ):
         assert text in card
     other = replace(recipe, classes=(CLEAR, CLOUD))
-    with pytest.raises(ModelError, match="another architecture"):
+    with pytest.raises(ModelError, match="another classes"):
         export(other, out)
     with pytest.raises(ModelError, match="there is no run"):
-        export(recipe, tmp_path)
+        export(recipe, tmp_path / "none")
 
 
 # --- the command ----------------------------------------------------------------------
@@ -672,7 +984,7 @@ def endless(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The command, with far too many steps to do."""
     path = write(tmp_path, plan=plan(steps=100_000, check=50_000))
     program = "import sys; from odc_cleansat.cli import main; main(sys.argv[1:])"
-    arguments = ["train", path, "--out", tmp_path / "run", "--device", "cpu"]
+    arguments = ["train", path, "--out", tmp_path / "a run", "--device", "cpu"]
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", program, *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -696,9 +1008,12 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(
     rest, _ = endless.communicate(timeout=40)
     assert time.monotonic() - began < 30
     assert endless.returncode == 130
-    assert "Stopped. It goes on by: cleansat train" in rest
+    (again,) = [line for line in rest.splitlines() if line.startswith("Stopped.")]
+    assert shlex.split(again.partition(": ")[2]) == [
+        "cleansat", "train", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "a run"), "--device", "cpu",
+    ]  # fmt: skip
     assert "--export-only" in rest
-    assert (tmp_path / "run" / "checkpoint.pt").exists()
+    assert (tmp_path / "a run" / "checkpoint.pt").exists()
 
 
 def test_commands_that_cannot_be_done(tmp_path: Path, recipe: Recipe) -> None:
