@@ -20,6 +20,7 @@ from .models import (
     write_model,
 )
 from .models.places import local_path
+from .models.registry import not_written
 from .models.weights import networks_of, sha256_of, weights_path
 from .reflectance import S2_BANDS
 
@@ -100,10 +101,7 @@ def import_model(document: Path, *, force: bool = False, allow: bool = False) ->
         try_model(model, allow=allow)
         return _keep(model, target)
     except OSError as error:
-        raise ModelError(
-            f"cannot write to {target.parent}: {error.strerror or error}. Set CLEANSAT_MODELS to a folder "
-            "that can be written."
-        ) from error
+        raise not_written(target.parent, error) from error
 
 
 def find_own(name: str) -> Path:

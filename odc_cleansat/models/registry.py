@@ -51,6 +51,13 @@ def models_folder() -> Path:
     return platformdirs.user_data_path("odc-cleansat") / "models"
 
 
+def not_written(path: Path, error: OSError) -> ModelError:
+    """What to say where :func:`models_folder` cannot be written."""
+    return ModelError(
+        f"cannot write to {path}: {error.strerror or error}. Set CLEANSAT_MODELS to a folder that can be written."
+    )
+
+
 def list_models() -> list[str]:
     """Names of the models that there are: built-in, of plugins, the user's own.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import ModelError
 from .model import Model
-from .registry import models_folder
+from .registry import models_folder, not_written
 from .weights import networks_of, sha256_of
 
 _ON_TRIAL: ContextVar[frozenset[str]] = ContextVar("_ON_TRIAL", default=frozenset())
@@ -54,10 +54,7 @@ def allow_torchscript(sha256: str) -> None:
         with open(record, "a", encoding="utf-8") as file:
             file.write(f"{sha256}\n")
     except OSError as error:
-        raise ModelError(
-            f"cannot write {record}: {error.strerror or error}. Set CLEANSAT_MODELS to a folder that can be "
-            "written."
-        ) from error
+        raise not_written(record, error) from error
 
 
 def check_allowed(model: Model) -> None:

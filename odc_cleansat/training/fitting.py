@@ -68,16 +68,8 @@ def fit(
         Patches to judge by, in named groups.
     teachers
         A model for each level and number of bands of the tiles, or none at all.
-    device
-        ``cuda`` or ``cpu``; by default the first where there is one.
-    precision
-        ``bf16`` or ``f32``; by default bf16 where the device computes in it.
-    seconds
-        Stop after so long, with a checkpoint.
-    stop
-        Asked after each step whether to stop, with a checkpoint.
-    watch
-        Told of the progress after each step.
+    device, precision, seconds, stop, watch
+        As for :func:`~odc_cleansat.training.train`.
 
     Returns
     -------
