@@ -40,7 +40,7 @@ from odc_cleansat.training.plans import Plan, Progress
 from odc_cleansat.training.running import build, first_network
 from odc_cleansat.training.summary import SUMMARY, read_summary
 from odc_cleansat.training.teachers import weighed
-from odc_cleansat.training.tiles import Tiles
+from odc_cleansat.training.tiles import Tile, Tiles
 from odc_cleansat.training.truths import UNKNOWN, bits, possible_channels, truth_of
 
 CLEAR, CLOUD, SHADOW = CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.SHADOW
@@ -220,6 +220,29 @@ def test_most_tiles_lie_as_they_were_and_some_are_turned() -> None:
     assert 60 <= upright <= 92
 
 
+def test_every_second_step_shows_single_patches() -> None:
+    """Each site has a brightness of its own, so a tile with two of them shows an edge between flat pieces."""
+    flat = [
+        Patch(np.full((6, 24, 24), value, "float32"), SIX, 30, "L2A", f"{value}")
+        for value in (0.05, 0.3, 0.6)
+    ]
+    tiles = Tiles(flat, SIX, few=4, size=64)
+    assert [tile.pixels.shape[1:] for tile in tiles.batch(2, 3)] == [(64, 64)] * 3
+    assert [tile.pixels.shape[1:] for tile in tiles.batch(3, 3)] == [(32, 32)] * 12
+    for step in (2, 3):
+        for tile, again in zip(tiles.batch(step, 3), tiles.batch(step, 3), strict=True):
+            assert np.array_equal(tile.pixels, again.pixels)
+
+    def flat_share(tiles: list[Tile]) -> float:
+        return float(np.mean([np.ptp(tile.pixels[0]) < 1e-3 for tile in tiles]))
+
+    mosaics = [tile for step in range(0, 60, 2) for tile in tiles.batch(step, 4)]
+    singles = [tile for step in range(1, 16, 2) for tile in tiles.batch(step, 4)]
+    # The others have simulated clouds or snow.
+    assert flat_share(singles) > 0.35
+    assert 0.05 < flat_share(mosaics) < 0.8 * flat_share(singles), "half of them are of one site"
+
+
 def test_snow_is_bright_to_the_eye_and_dark_in_the_short_wave_infrared() -> None:
     ground = np.full((6, 128, 128), 0.1, dtype="float32")
     shares = []
@@ -242,8 +265,8 @@ def test_the_truth_of_a_tile_lies_where_its_pixels_do() -> None:
     """Ground is near 0.1 and cloud 0.6 in every band, whatever else is done to a tile."""
     tiles = Tiles([patch(str(i), i) for i in range(4)], SIX, size=64)
     right = total = 0
-    for number in range(40):
-        tile = tiles.draw(number)
+    for number in range(60):
+        tile = tiles.draw(number, single=number >= 40)
         cloud, clear = tile.truth == bits([CLOUD]), (tile.truth & bits([CLEAR])) != 0
         right += (tile.pixels[0][cloud] > 0.3).sum() + (tile.pixels[0][clear] < 0.3).sum()
         total += cloud.sum() + clear.sum()
@@ -261,7 +284,8 @@ def test_tiles_never_come_from_sites_that_are_held_out() -> None:
     assert len(held) == 2
     tiles = Tiles(kept, SIX, size=64)
     # A very bright simulated cloud reaches 1.1, and a gain doubles nothing.
-    assert max(tiles.draw(number).pixels.max() for number in range(30)) < 2
+    for single in (False, True):
+        assert max(tiles.draw(number, single=single).pixels.max() for number in range(30)) < 2
     leaky = Tiles([*kept, *held], SIX, size=64)
     assert max(leaky.draw(number).pixels.max() for number in range(30)) > 2, "the test can fail"
 
@@ -284,6 +308,16 @@ def test_resampling_moves_truth_with_pixels() -> None:
         assert each.truth.shape == each.pixels.shape[1:]
         cloud = each.truth == bits([CLOUD])
         assert np.mean((each.pixels[0] > 0.35) == cloud) > 0.9, resolution
+
+
+def test_rows_left_over_by_resampling_do_not_move_the_truth() -> None:
+    """Stripes three pixels wide become one wide; of 500 rows the last two are dropped."""
+    stripes = np.broadcast_to((np.arange(500) // 3 % 2 == 0)[:, None], (500, 40))
+    truth = np.where(stripes, bits([CLOUD]), bits([CLEAR])).astype("uint8")
+    each = Patch(stripes[None].astype("float32"), ("blue",), 10, "L2A", "a", truth=truth)
+    pixels = each.at(30)
+    assert pixels.shape == (1, 166, 13)
+    np.testing.assert_array_equal(each.truth_at(30) == bits([CLOUD]), pixels[0] == 1)
 
 
 @pytest.mark.parametrize("resolution", [10.0, 20.0, 27.0, 30.0, 40.0, 60.0, 85.0])
@@ -322,6 +356,7 @@ def test_tiles_of_scenes_of_any_shape() -> None:
         tiles = Tiles([Patch(scene, SIX, 30, "L2A", "a")], SIX, size=64)
         for number in range(20):
             assert tiles.draw(number).pixels.shape[1:] == (64, 64)
+            assert tiles.draw(number, single=True).pixels.shape[1:] == (32, 32)
 
 
 def test_an_archive_is_read(tmp_path: Path) -> None:

@@ -105,20 +105,16 @@ def fit(
     kept = progress.step
     before = progress.seconds
 
-    def batch(step: int) -> list[Tile]:
-        first = step * plan.batch
-        return [tiles.draw(number) for number in range(first, first + plan.batch)]
-
     def answers(drawn: list[Tile]) -> torch.Tensor | None:
         if not (teachers and plan.teacher):
             return None
         return torch.from_numpy(teach(drawn, teachers, classes)).to(place)
 
     with ThreadPoolExecutor(1, "tiles") as ahead:
-        coming = ahead.submit(batch, progress.step)
+        coming = ahead.submit(tiles.batch, progress.step, plan.batch)
         while progress.step < plan.steps:
             drawn = coming.result()
-            coming = ahead.submit(batch, progress.step + 1)
+            coming = ahead.submit(tiles.batch, progress.step + 1, plan.batch)
             truth = torch.from_numpy(np.stack([tile.truth for tile in drawn])).to(place)
             for group in optimiser.param_groups:
                 group["lr"] = plan.rate * plan.share_of_rate(progress.step)

@@ -71,7 +71,7 @@ class Judge:
                     right = np.arange(len(classes))[:, None, None] == best
                     self._cases.setdefault(name, []).append(Case(batch, right, valid))
                 if patch.truth is not None:
-                    right = table[patch.truth_on((rows, columns))].transpose(2, 0, 1)
+                    right = table[patch.truth_at(resolution)].transpose(2, 0, 1)
                     known = valid & ~right.all(axis=0)
                     if not known.any():
                         continue

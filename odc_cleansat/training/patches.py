@@ -47,37 +47,46 @@ class Patch:
 
         NaN where less than half of what a pixel is made of has data.
         """
-        pixels = self.pixels.astype("float32", copy=False)
-        factor = self.resolution / resolution
-        if abs(factor - 1) < 0.02:
+        (rows, columns), shape = self._grid(resolution)
+        pixels = self.pixels[:, :rows, :columns].astype("float32", copy=False)
+        if (rows, columns) == shape:
             return pixels
-        rows, columns = pixels.shape[1:]
-        if (whole := round(1 / factor)) > 1 and abs(whole * factor - 1) < 0.02:
-            pixels = pixels[:, : max(rows // whole, 1) * whole, : max(columns // whole, 1) * whole]
-            factor = 1 / whole
-        rows, columns = (max(round(side * factor), 1) for side in pixels.shape[1:])
         valid = np.isfinite(pixels)
         if valid.all():
-            return _averaged(pixels, rows, columns)
-        there = _averaged(valid, rows, columns)
-        seen = _averaged(np.where(valid, pixels, 0), rows, columns)
+            return _averaged(pixels, shape)
+        there = _averaged(valid, shape)
+        seen = _averaged(np.where(valid, pixels, 0), shape)
         # A hair below half, for rounding.
         found = np.full_like(seen, np.nan)
         np.divide(seen, there, out=found, where=there > 0.499)
         return found
 
-    def truth_on(self, shape: tuple[int, int]) -> np.ndarray:
-        """What its label says on a grid of so many pixels over the same ground, uint8: of the nearest."""
+    def truth_at(self, resolution: float) -> np.ndarray:
+        """What its label says of the same pixels, ``(h, w)`` uint8: of the nearest of its own."""
+        (rows, columns), shape = self._grid(resolution)
         if self.truth is None:
             return np.zeros(shape, dtype="uint8")
-        rows, columns = map(_nearest, shape, self.truth.shape)
-        found: np.ndarray = self.truth[np.ix_(rows, columns)]
+        own = map(_nearest, shape, (rows, columns))
+        found: np.ndarray = self.truth[np.ix_(*own)]
         return found
+
+    def _grid(self, resolution: float) -> tuple[tuple[int, int], tuple[int, int]]:
+        """How many of its rows and columns pixels at a resolution cover, and how many these are."""
+        rows, columns = self.pixels.shape[1:]
+        factor = self.resolution / resolution
+        if abs(factor - 1) < 0.02:
+            return (rows, columns), (rows, columns)
+        whole = round(1 / factor)
+        if whole > 1 and abs(whole * factor - 1) < 0.02:
+            # Means of whole pixels; what is left over at the edges is dropped.
+            height, width = max(rows // whole, 1), max(columns // whole, 1)
+            return (min(height * whole, rows), min(width * whole, columns)), (height, width)
+        return (rows, columns), (max(round(rows * factor), 1), max(round(columns * factor), 1))
 
     def resampled(self, resolution: float) -> Patch:
         """The same at another resolution."""
         pixels = self.at(resolution)
-        truth = None if self.truth is None else self.truth_on((pixels.shape[1], pixels.shape[2]))
+        truth = None if self.truth is None else self.truth_at(resolution)
         return replace(self, pixels=pixels, truth=truth, resolution=resolution)
 
     def with_bands(self, bands: tuple[str, ...]) -> Patch:
@@ -96,8 +105,9 @@ def _nearest(count: int, side: int) -> np.ndarray:
     return found
 
 
-def _averaged(pixels: np.ndarray, rows: int, columns: int) -> np.ndarray:
+def _averaged(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """So many pixels over the same ground: each the mean of what it covers, float32."""
+    rows, columns = shape
     planes = [_boxes(_boxes(plane, columns).T, rows).T.astype("float32") for plane in pixels]
     return np.stack(planes)
 
