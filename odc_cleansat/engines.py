@@ -9,6 +9,7 @@ import os
 import re
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -58,6 +59,9 @@ GRAPH = 3
 
 BYTES_PER_PIXEL = 2000.0
 """Memory of a CUDA device that a pixel of a batch is thought to take, until one has been measured."""
+
+UNUSED = 90 * 86400.0
+"""Seconds after which a compiled network that nobody has used is deleted: of another version, or another model."""
 
 _LARGE = 256 * 256
 """Pixels of a window from which on what it takes is worth measuring."""
@@ -197,16 +201,28 @@ class OpenVINOEngine:
         key = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
         path = cache_folder() / f"{model.name}-{self.precision}-{key}.blob"
         try:
-            return core.import_model(io.BytesIO(path.read_bytes()), "CPU", options)
+            found = core.import_model(io.BytesIO(path.read_bytes()), "CPU", options)
+            with contextlib.suppress(OSError):
+                path.touch()
+            return found
         except (OSError, RuntimeError):
             # Not there, or cut off, or another build's: as good as not there.
             compiled = _compile(model, core, options)
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            _prune(path.parent)
+            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
                 file.write(compiled.export_model().getvalue())
             Path(file.name).replace(path)
         return compiled
+
+
+def _prune(folder: Path) -> None:
+    """Delete the compiled networks that have long not been used."""
+    for path in (*folder.glob("*.blob"), *folder.glob("*.part")):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > UNUSED:
+                path.unlink()
 
 
 def _compile(

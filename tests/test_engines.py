@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -166,6 +168,23 @@ def test_other_weights_are_another_entry(cache: Path) -> None:
     OpenVINOEngine(get_model("unet-efficientnetb4-l2a-4b"), "f32")
     OpenVINOEngine(dataclasses.replace(get_model(), mean=(0.0,) * 6), "f32")
     assert len(list(cache.iterdir())) == 3
+
+
+def test_what_has_long_not_been_used_is_deleted(cache: Path) -> None:
+    model, month = get_model(), 30 * 86400
+    OpenVINOEngine(model, "f32")
+    (old,) = cache.iterdir()
+    OpenVINOEngine(dataclasses.replace(model, mean=(0.1,) * 6), "f32")
+    (used,) = set(cache.iterdir()) - {old}
+    ours = cache / "notes.txt"
+    ours.write_text("no network")
+    for path in (old, used, ours):
+        os.utime(path, (time.time() - 4 * month,) * 2)
+    OpenVINOEngine(dataclasses.replace(model, mean=(0.1,) * 6), "f32")
+    OpenVINOEngine(dataclasses.replace(model, mean=(0.2,) * 6), "f32")
+    assert not old.exists()
+    assert used.exists()
+    assert ours.exists()
 
 
 def test_a_cut_off_entry_is_as_good_as_none(cache: Path, reflectance: np.ndarray) -> None:
