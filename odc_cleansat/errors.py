@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import warnings
@@ -10,8 +11,22 @@ import warnings
 LOG = logging.getLogger("odc_cleansat")
 
 
+_SECRETS = re.compile(
+    r"(?<=://)[^/\s@?#]+(?=@)|(?<=[?&])(?i:sig|signature|token|access_token|api_?key|key"
+    r"|x-amz-(?:signature|credential|security-token))=[^&\s'\"]+"
+)
+
+
+def without_secrets(text: str) -> str:
+    """A message whose addresses have neither a login nor a key: messages are passed on and published."""
+    return _SECRETS.sub("***", text)
+
+
 class CleansatError(ValueError):
-    """Something the caller can put right; the message says what and how."""
+    """Something the caller can put right; the message says what and how, without logins and keys of addresses."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(without_secrets(message))
 
 
 class SceneError(CleansatError):
@@ -48,7 +63,7 @@ class GapWarning(UserWarning):
 
 def first_line(error: BaseException) -> str:
     """What went wrong, as others' errors have it, in one line without its full stop."""
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    line = (without_secrets(str(error)).strip() or type(error).__name__).splitlines()[0]
     return line.rstrip(".")[:300]
 
 
@@ -59,6 +74,7 @@ def tell(text: str, category: type[Warning]) -> None:
     write it to the log ``odc_cleansat`` instead: before Python 3.14 the filters of warnings belong to
     all threads at once, and rasterio changes them while it reads, so that a warning may be lost.
     """
+    text = without_secrets(text)
     if (distributed := sys.modules.get("distributed.worker")) and _on_worker():
         distributed.warn(text, category)
     elif threading.current_thread() is threading.main_thread():

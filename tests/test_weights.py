@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from odc_cleansat import get_model
-from odc_cleansat.errors import ModelError
+from odc_cleansat.errors import ModelError, SceneError
 from odc_cleansat.models import Model, download
 from odc_cleansat.models.weights import (
     fetch,
@@ -270,6 +270,20 @@ def test_nobody_listens() -> None:
     model = replace(get_model(), weights="http://127.0.0.1:9/net.pt", name="net")
     with pytest.raises(ModelError, match=r"cannot fetch http://127\.0\.0\.1:9/net\.pt: .*refused"):
         fetch(model, progress=False)
+
+
+def test_messages_show_no_login_and_no_key(server: Server) -> None:
+    """Messages are sent to colleagues and put into bug reports."""
+    place = server.url.removeprefix("http://")
+    address = f"http://me:hunter2@{place}/some/net.pt?sig=s3cr3t%2Fx&v=2"
+    server.faults["/some/net.pt?sig=s3cr3t%2Fx&v=2"] = [404]
+    with pytest.raises(ModelError, match="answers 404") as caught:
+        fetch(remote(server, weights=address), progress=False)
+    assert f"http://***@{place}/some/net.pt?***&v=2" in str(caught.value)
+    for text in ("s3://b/key=1/a@b.tif", "write to a@b.org", "s3://bucket/x?versionId=3"):
+        assert str(ModelError(text)) == text
+    for secret in ("X-Amz-Signature=abc", "access_token=abc", "SIG=abc"):
+        assert str(SceneError(f"no {address[:30]}?a=1&{secret} there")).endswith("?a=1&*** there")
 
 
 def test_redirects_are_followed(server: Server) -> None:
