@@ -267,7 +267,10 @@ def _select(arrays: Mapping[str, xr.DataArray], model: Model, *, one_grid: bool)
                 f"band {names[band]} has the dims {data.dims}; they must be ([time,] y, x)."
             )
         if 0 in data.shape:
-            raise SceneError(f"the scene is empty: band {names[band]} has the shape {data.shape}.")
+            raise SceneError(
+                f"the scene is empty: band {names[band]} has the shape {data.shape}; load it for an extent and "
+                "times for which there are data."
+            )
     shapes = {names[b]: data.shape if one_grid else data.shape[:-2] for b, data in chosen.items()}
     if len(set(shapes.values())) > 1:
         raise SceneError(

@@ -377,7 +377,9 @@ def _crs(name: Any) -> CRS:
 
 def _check_grid(grid: GeoBox) -> None:
     if 0 in grid.shape:
-        raise CubeError(f"the grid is empty: its shape is {tuple(grid.shape)}.")
+        raise CubeError(
+            f"the grid is empty: its shape is {tuple(grid.shape)}; it needs a pixel at least."
+        )
     bounds, pixel = grid.boundingbox, abs(grid.resolution.x)
     if grid.crs.geographic and not -180 - pixel <= bounds.left <= bounds.right <= 180 + pixel:
         raise CubeError(

@@ -273,7 +273,10 @@ def _grid(scene: xr.Dataset) -> GeoBox:
             "the scene is rotated against its coordinate system; reproject it, e.g. with scene.odc.reproject."
         )
     if 0 in grid.shape or 0 in scene.sizes.values():
-        raise SceneError(f"the scene is empty: its sizes are {dict(scene.sizes)}.")
+        raise SceneError(
+            f"the scene is empty: its sizes are {dict(scene.sizes)}; load it for an extent and times for "
+            "which there are data."
+        )
     assert isinstance(grid, GeoBox)
     return grid
 

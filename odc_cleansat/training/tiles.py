@@ -1,8 +1,8 @@
 """Tiles: what the networks see in training, put together anew from patches at every step.
 
 A network can only learn to answer as its teacher does on what it is shown, and patches are few. So
-a tile is a mosaic of patches of several sites at a random resolution, made brighter or darker,
-sometimes turned, mirrored, faded into another tile, clipped, or put below simulated snow or clouds. The teacher
+a tile is a mosaic of patches at a random resolution, or a single one; made brighter or darker, sometimes
+turned, mirrored, faded into another tile, clipped, or put below simulated snow or clouds. The teacher
 answers for the very same tile, and is therefore never wrong about what the pupil ought to say.
 """
 
@@ -36,7 +36,8 @@ SNOWED = 0.2
 
 ONE_PLACE = 0.5
 """Share of the mosaics that are of one site. What a network says of a place depends on all that it sees around:
-of patches alone and in mosaics of many sites, the networks of ukis-csmask say the same in 92 % of the pixels."""
+of patches alone and among patches of other sites, the networks of ukis-csmask say the same in nine tenths of
+the pixels (benchmarks/context.py)."""
 
 CLIPPED = 0.2
 """Share of the tiles whose visible bands end at a level that clouds and snow reach, as in imagery made to be looked at."""
