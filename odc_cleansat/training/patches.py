@@ -61,14 +61,27 @@ class Patch:
         np.divide(seen, there, out=found, where=there > 0.499)
         return found
 
+    def sampled(self, resolution: float) -> np.ndarray:
+        """The same pixels, each with the value of the nearest and not the mean, ``(C, h, w)`` float32."""
+        rows, columns = self._nearest(resolution)
+        return self.pixels[:, rows, columns].astype("float32", copy=False)
+
     def truth_at(self, resolution: float) -> np.ndarray:
         """What its label says of the same pixels, ``(h, w)`` uint8: of the nearest of its own."""
-        (rows, columns), shape = self._grid(resolution)
+        rows, columns = self._nearest(resolution)
         if self.truth is None:
-            return np.zeros(shape, dtype="uint8")
-        own = map(_nearest, shape, (rows, columns))
-        found: np.ndarray = self.truth[np.ix_(*own)]
+            return np.zeros((rows.size, columns.size), dtype="uint8")
+        found: np.ndarray = self.truth[rows, columns]
         return found
+
+    def _nearest(self, resolution: float) -> tuple[np.ndarray, ...]:
+        """Which of its rows and columns lie at the centres of pixels at a resolution."""
+        sides, counts = self._grid(resolution)
+        nearest = [
+            ((np.arange(count) + 0.5) * side / count).astype("int64")
+            for side, count in zip(sides, counts, strict=True)
+        ]
+        return np.ix_(*nearest)
 
     def _grid(self, resolution: float) -> tuple[tuple[int, int], tuple[int, int]]:
         """How many of its rows and columns pixels at a resolution cover, and how many these are."""
@@ -97,12 +110,6 @@ class Patch:
         """As L2A, the reflectance that an atmosphere adds to each band taken off."""
         added = np.array([haze.get(band, 0) for band in self.bands], dtype="float32")
         return replace(self, pixels=self.pixels - added[:, None, None], level="L2A")
-
-
-def _nearest(count: int, side: int) -> np.ndarray:
-    """Which of `side` pixels lie at the centres of `count` that cover them."""
-    found: np.ndarray = ((np.arange(count) + 0.5) * side / count).astype("int64")
-    return found
 
 
 def _averaged(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -22,7 +22,7 @@ from .clouds import Clouds, _noise, _smooth, draw_clouds, snowed
 from .patches import Patch
 from .truths import SIMULATED, UNKNOWN, bits, truth_of
 
-KEPT = 4000
+KEPT = 6000
 """Resampled patches that are kept in memory: of 256 x 256 pixels at 10 m, one takes a quarter of a megabyte."""
 
 TURNED = 0.25
@@ -41,6 +41,10 @@ the pixels (benchmarks/context.py)."""
 
 CLIPPED = 0.2
 """Share of the tiles whose visible bands end at a level that clouds and snow reach, as in imagery made to be looked at."""
+
+SAMPLED = 0.3
+"""Share of the tiles whose pixels are those of the patches that lie nearest, and not their means: so scenes look that
+were loaded at a coarser resolution without a word about resampling."""
 
 SINGLE = 0.375
 """Side of a tile of a single patch, as a share of a mosaic's."""
@@ -114,7 +118,7 @@ class Tiles:
             )
         self._labelled = any(patch.truth is not None for patch in patches)
         # Resampling takes longer than all the rest.
-        self._layers = lru_cache(maxsize=KEPT)(_layers if self._labelled else Patch.at)
+        self._layers = lru_cache(maxsize=KEPT)(_layers if self._labelled else _pixels)
         self._kinds = {kind: _Sites(found) for kind, found in kinds.items()}
         # Between as many patches as there are and all alike: the small kinds hold what the others lack.
         weights = np.sqrt([len(found) for found in kinds.values()])
@@ -154,7 +158,7 @@ class Tiles:
     ) -> tuple[np.ndarray, np.ndarray]:
         """One patch, with its mirror images around it where it is too small; and its truth."""
         side = self.small
-        pixels = self._layers(self._kinds[kind].patch(rng), self._resolution(rng))
+        pixels = self._layers(self._kinds[kind].patch(rng), *self._resolution(rng))
         if rng.random() < TURNED:
             pixels = _turned(rng, pixels)
         pixels = _cropped(rng, pixels, side)
@@ -167,14 +171,15 @@ class Tiles:
         """Patches of one site or of several side by side; and their truth."""
         sites = self._kinds[kind]
         place = sites.draw(rng) if rng.random() < ONE_PLACE else None
-        resolution, turned = self._resolution(rng), rng.random() < TURNED
+        resolution, sampled = self._resolution(rng)
+        turned = rng.random() < TURNED
         size, count = self.size, kind[1]
         canvas = np.full((count + self._labelled, size, size), np.nan, dtype="float32")
         top = -int(rng.integers(0, 24))
         while top < size:
             left, height = -int(rng.integers(0, 40)), size
             while left < size:
-                pixels = self._layers(sites.patch(rng, place), resolution)
+                pixels = self._layers(sites.patch(rng, place), resolution, sampled)
                 if turned:
                     pixels = _turned(rng, pixels)
                 pixels = _cropped(rng, pixels, size)
@@ -191,8 +196,10 @@ class Tiles:
             top += height
         return self._parted(canvas, count)
 
-    def _resolution(self, rng: np.random.Generator) -> float:
-        return float(self._resolutions[rng.integers(len(self._resolutions))])
+    def _resolution(self, rng: np.random.Generator) -> tuple[float, bool]:
+        """A random resolution, and whether pixels are sampled or averaged."""
+        number = rng.integers(len(self._resolutions))
+        return float(self._resolutions[number]), rng.random() < SAMPLED
 
     def _parted(self, canvas: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         filled = _filled(canvas)
@@ -237,9 +244,13 @@ def _cropped(rng: np.random.Generator, pixels: np.ndarray, side: int) -> np.ndar
     return pixels[:, row : row + side, column : column + side]
 
 
-def _layers(patch: Patch, resolution: float) -> np.ndarray:
+def _pixels(patch: Patch, resolution: float, sampled: bool) -> np.ndarray:
+    return patch.sampled(resolution) if sampled else patch.at(resolution)
+
+
+def _layers(patch: Patch, resolution: float, sampled: bool) -> np.ndarray:
     """The bands of a patch and, behind them, its truth: so both are turned and filled alike."""
-    pixels = patch.at(resolution)
+    pixels = _pixels(patch, resolution, sampled)
     return np.concatenate([pixels, patch.truth_at(resolution)[None]])
 
 
