@@ -99,7 +99,8 @@ def codes(model: Model, pixels: np.ndarray) -> np.ndarray | None:
 def agreement(
     pairs: list[Pair], groups: dict[str, list[Patch]], recipe: Recipe
 ) -> tuple[list[str], list[str]]:
-    """On each group that is held out; the teacher is that of the patches' own level.
+    """On each group that is held out; the teacher is that of the patches' own level. Sampled: where each pixel has
+    the value of the nearest and not the mean.
 
     Beside it how far the teacher agrees with itself when the scene is turned and mirrored, which changes
     nothing but where the sun stands: what comes near it cannot be told from the teacher's own whims.
@@ -111,6 +112,7 @@ def agreement(
             "bands",
             "student",
             "agreement",
+            "sampled",
             "cloud F1",
             "shadow F1",
             "teacher, scene turned",
@@ -128,9 +130,12 @@ def agreement(
                 continue
             found = sum((compared(teacher, student, p) for p in patches), Confusion.zero())
             f1 = [score(found.scores(q)["f1"]) for q in (Question.CLOUD, Question.SHADOW)]
-            agreed = [f"{100 * (1 - each.changed):.2f} %" for each in (found, itself)]
+            sampled = sum(
+                (compared(teacher, student, p, Patch.sampled) for p in patches), Confusion.zero()
+            )
+            agreed = [f"{100 * (1 - each.changed):.2f} %" for each in (found, sampled, itself)]
             rows.append(
-                [name, str(len(patches)), str(count), student.name, agreed[0], *f1, agreed[1]]
+                [name, str(len(patches)), str(count), student.name, *agreed[:2], *f1, agreed[2]]
             )
             matrices += [
                 [name, student.name, cls.label, *shares(found.matrix[cls], found.pixels)]
@@ -139,8 +144,13 @@ def agreement(
     return markdown_table(rows), markdown_table(matrices)
 
 
-def compared(teacher: Model, student: Model, patch: Patch) -> Confusion:
-    first, second = (codes(model, patch.at(model.resolution)) for model in (teacher, student))
+def compared(
+    teacher: Model,
+    student: Model,
+    patch: Patch,
+    look: Callable[[Patch, float], np.ndarray] = Patch.at,
+) -> Confusion:
+    first, second = (codes(model, look(patch, model.resolution)) for model in (teacher, student))
     return Confusion.zero() if first is None or second is None else Confusion.of(first, second)
 
 

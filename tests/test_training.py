@@ -748,10 +748,10 @@ def test_the_loss_falls_on_a_small_fixed_set(tmp_path: Path, recipe: Recipe) -> 
     from odc_cleansat.training.fitting import fit
 
     class Fixed(Tiles):
-        """The same two tiles at each step."""
+        """The same two mosaics and two single patches in turn."""
 
-        def draw(self, number: int):  # type: ignore[no-untyped-def]
-            return super().draw(number % 2)
+        def draw(self, number: int, *, single: bool = False) -> Tile:
+            return super().draw(number % 2, single=single)
 
     torch.manual_seed(0)
     found = replace(recipe.plan, steps=25, cooldown=5, rate=0.01, check=100, size=32)
@@ -771,8 +771,8 @@ def test_a_loss_that_cannot_be_learnt_from(tmp_path: Path, recipe: Recipe, fault
     class Faulty(Tiles):
         """From the fifth step on."""
 
-        def draw(self, number: int):  # type: ignore[no-untyped-def]
-            tile = super().draw(number)
+        def draw(self, number: int, *, single: bool = False) -> Tile:
+            tile = super().draw(number, single=single)
             if number < 8:
                 return tile
             if fault == "infinite":
