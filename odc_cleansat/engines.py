@@ -203,7 +203,9 @@ class OpenVINOEngine:
         try:
             found = core.import_model(io.BytesIO(path.read_bytes()), "CPU", options)
             with contextlib.suppress(OSError):
-                path.touch()
+                os.utime(
+                    path
+                )  # unlike touch(), it makes no empty file of one that was just deleted
             return found
         except (OSError, RuntimeError):
             # Not there, or cut off, or another build's: as good as not there.

@@ -10,7 +10,6 @@ import warnings
 
 LOG = logging.getLogger("odc_cleansat")
 
-
 _SECRETS = re.compile(
     r"(?<=://)[^/\s@?#]+(?=@)|(?<=[?&])(?i:sig|signature|token|access_token|api_?key|key"
     r"|x-amz-(?:signature|credential|security-token))=[^&\s'\"]+"

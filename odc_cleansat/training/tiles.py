@@ -33,7 +33,6 @@ the pixels another class, and in use north is up."""
 SNOWED = 0.2
 """Share of the tiles with simulated snow, of which real patches have little; the teacher says what it is."""
 
-
 ONE_PLACE = 0.5
 """Share of the mosaics that are of one site. What a network says of a place depends on all that it sees around:
 of patches alone and among patches of other sites, the networks of ukis-csmask say the same in nine tenths of
@@ -126,10 +125,10 @@ class Tiles:
 
     def batch(self, step: int, count: int) -> list[Tile]:
         """The tiles of a step: so many mosaics or, every second step, single patches of as many pixels together."""
-        if step % 2:
+        if single := step % 2 == 1:
             count *= round((self.size / self.small) ** 2)
         first = step * count
-        return [self.draw(number, single=bool(step % 2)) for number in range(first, first + count)]
+        return [self.draw(number, single=single) for number in range(first, first + count)]
 
     def draw(self, number: int, *, single: bool = False) -> Tile:
         """The tile of a number: a mosaic, or a single patch."""
