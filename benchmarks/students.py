@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ import rasterio
 import rioxarray
 import xarray as xr
 from evaluation import fill
+from scipy import ndimage
 
 from odc_cleansat import CloudClass, classify, get_model
 from odc_cleansat.engines import get_engine
@@ -59,6 +60,7 @@ def main() -> None:
         tables["students-agreement"], tables["students-confusion"] = agreement(
             pairs, groups, recipe
         )
+        tables["students-looks"] = spoilt(pairs, groups, recipe)
         tables["students-calgary"] = calgary(pairs, options.data / "calgary")
         tables["students-oncloudn"] = oncloudn(pairs, options.data / "oncloudn" / "chip_3")
     # At the end, when the models have been compiled and are in the cache.
@@ -99,8 +101,7 @@ def codes(model: Model, pixels: np.ndarray) -> np.ndarray | None:
 def agreement(
     pairs: list[Pair], groups: dict[str, list[Patch]], recipe: Recipe
 ) -> tuple[list[str], list[str]]:
-    """On each group that is held out; the teacher is that of the patches' own level. Sampled: where each pixel has
-    the value of the nearest and not the mean.
+    """On each group that is held out; the teacher is that of the patches' own level.
 
     Beside it how far the teacher agrees with itself when the scene is turned and mirrored, which changes
     nothing but where the sun stands: what comes near it cannot be told from the teacher's own whims.
@@ -112,36 +113,79 @@ def agreement(
             "bands",
             "student",
             "agreement",
-            "sampled",
             "cloud F1",
             "shadow F1",
             "teacher, scene turned",
         ]
     ]
     matrices = [["held out", "student", "teacher says", *(f"student: {c.label}" for c in SHOWN)]]
+    for name, teacher, student, patches in contests(pairs, groups, recipe):
+        itself = sum((compared_turned(teacher, patch) for patch in patches), Confusion.zero())
+        found = sum((compared(teacher, student, patch) for patch in patches), Confusion.zero())
+        f1 = [score(found.scores(q)["f1"]) for q in (Question.CLOUD, Question.SHADOW)]
+        place = [name, str(len(patches)), str(len(teacher.bands)), student.name]
+        rows.append([*place, percent(found), *f1, percent(itself)])
+        matrices += [
+            [name, student.name, cls.label, *shares(found.matrix[cls], found.pixels)]
+            for cls in SHOWN
+        ]
+    return markdown_table(rows), markdown_table(matrices)
+
+
+def contests(
+    pairs: list[Pair], groups: dict[str, list[Patch]], recipe: Recipe
+) -> Iterator[tuple[str, Model, Model, list[Patch]]]:
+    """Each group of patches with its teacher and a student of as many bands."""
     for name, patches in groups.items():
         count = len(patches[0].bands)
         teacher = recipe.teachers.get((patches[0].level, count))
-        if teacher is None:
-            continue
-        itself = sum((compared_turned(teacher, patch) for patch in patches), Confusion.zero())
-        for student, _ in pairs:
-            if len(student.bands) != count:
-                continue
-            found = sum((compared(teacher, student, p) for p in patches), Confusion.zero())
-            f1 = [score(found.scores(q)["f1"]) for q in (Question.CLOUD, Question.SHADOW)]
-            sampled = sum(
-                (compared(teacher, student, p, Patch.sampled) for p in patches), Confusion.zero()
+        if teacher is not None:
+            yield from (
+                (name, teacher, student, patches)
+                for student, _ in pairs
+                if len(student.bands) == count
             )
-            agreed = [f"{100 * (1 - each.changed):.2f} %" for each in (found, sampled, itself)]
-            rows.append(
-                [name, str(len(patches)), str(count), student.name, *agreed[:2], *f1, agreed[2]]
-            )
-            matrices += [
-                [name, student.name, cls.label, *shares(found.matrix[cls], found.pixels)]
-                for cls in SHOWN
-            ]
-    return markdown_table(rows), markdown_table(matrices)
+
+
+def spoilt(pairs: list[Pair], groups: dict[str, list[Patch]], recipe: Recipe) -> list[str]:
+    """Agreement on the same patches when they come in another shape, which the teacher sees too."""
+    rows = [["held out", "student", *LOOKS]]
+    for name, teacher, student, patches in contests(pairs, groups, recipe):
+        found = [
+            sum((compared(teacher, student, patch, look) for patch in patches), Confusion.zero())
+            for look in LOOKS.values()
+        ]
+        rows.append([name, student.name, *map(percent, found)])
+    return markdown_table(rows)
+
+
+def blurred(patch: Patch, resolution: float) -> np.ndarray:
+    """As interpolation from another grid leaves it."""
+    # What touches missing pixels is missing.
+    return ndimage.gaussian_filter(patch.at(resolution), (0, BLUR, BLUR))
+
+
+def clipped(patch: Patch, resolution: float) -> np.ndarray:
+    """As imagery made to be looked at."""
+    pixels = patch.at(resolution).copy()
+    pixels[:3] = np.minimum(pixels[:3], CLIP)
+    return pixels
+
+
+BLUR = 0.8
+"""Standard deviation, pixels."""
+CLIP = np.float32(0.4)
+"""Reflectance that blue, green and red end at, as those of Calgary do."""
+LOOKS: dict[str, Callable[[Patch, float], np.ndarray]] = {
+    "averaged": Patch.at,
+    "sampled": Patch.sampled,
+    "blurred": blurred,
+    "clipped": clipped,
+}
+
+
+def percent(found: Confusion) -> str:
+    return f"{100 * (1 - found.changed):.2f} %"
 
 
 def compared(

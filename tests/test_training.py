@@ -40,7 +40,7 @@ from odc_cleansat.training.plans import Plan, Progress
 from odc_cleansat.training.running import build, first_network
 from odc_cleansat.training.summary import SUMMARY, read_summary
 from odc_cleansat.training.teachers import weighed
-from odc_cleansat.training.tiles import Tile, Tiles
+from odc_cleansat.training.tiles import BLURRED, Tile, Tiles
 from odc_cleansat.training.truths import UNKNOWN, bits, possible_channels, truth_of
 
 CLEAR, CLOUD, SHADOW = CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.SHADOW
@@ -360,6 +360,22 @@ def test_some_tiles_are_sampled_and_not_averaged() -> None:
     tiles = Tiles([each], SIX, size=64)
     spread = [np.ptp(tiles.draw(number, single=True).pixels[3]) for number in range(60)]
     assert 5 <= sum(each > 0.6 for each in spread) <= 40
+
+
+def test_some_tiles_are_blurred(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).uniform(0.1, 0.2, (6, 100, 100)).astype("float32")
+    tiles = Tiles([replace(patch(), pixels=noise, truth=None)], SIX, size=64)
+
+    def steps(share: float) -> list[float]:
+        """How much neighbours differ, in each tile."""
+        monkeypatch.setattr("odc_cleansat.training.tiles.BLURRED", share)
+        drawn = [tiles.draw(number, single=True).pixels for number in range(60)]
+        return [float(np.abs(np.diff(pixels, axis=1)).mean()) for pixels in drawn]
+
+    sharp, blurred, mixed = steps(0), steps(1), steps(BLURRED)
+    assert all(after < before for before, after in zip(sharp, blurred, strict=True))
+    assert 4 <= sum(each in blurred for each in mixed) <= 25
+    assert all(each in blurred or each in sharp for each in mixed)
 
 
 def test_tiles_of_scenes_of_any_shape() -> None:

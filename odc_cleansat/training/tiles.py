@@ -2,7 +2,7 @@
 
 A network can only learn to answer as its teacher does on what it is shown, and patches are few. So
 a tile is a mosaic of patches at a random resolution, or a single one; made brighter or darker, sometimes
-turned, mirrored, faded into another tile, clipped, or put below simulated snow or clouds. The teacher
+turned, mirrored, faded into another tile, clipped, blurred, or put below simulated snow or clouds. The teacher
 answers for the very same tile, and is therefore never wrong about what the pupil ought to say.
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy import ndimage
 
 from ..classes import CloudClass
 from ..errors import SceneError
@@ -38,8 +39,12 @@ ONE_PLACE = 0.5
 of patches alone and among patches of other sites, the networks of ukis-csmask say the same in nine tenths of
 the pixels (benchmarks/context.py)."""
 
-CLIPPED = 0.2
+CLIPPED = 0.35
 """Share of the tiles whose visible bands end at a level that clouds and snow reach, as in imagery made to be looked at."""
+
+BLURRED = 0.2
+"""Share of the tiles that are blurred, as scenes are that were brought from another grid by interpolation. Without
+these a network agreed with its teachers on blurred patches in 80 % of the pixels, and in 97 % as they were."""
 
 SAMPLED = 0.3
 """Share of the tiles whose pixels are those of the patches that lie nearest, and not their means: so scenes look that
@@ -282,7 +287,7 @@ def _filled(canvas: np.ndarray) -> np.ndarray:
 
 
 def _look(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
-    """Another sun, another sensor: brighter or darker, of another tint, hazier, clipped."""
+    """Another sun, another sensor: brighter or darker, of another tint, hazier, clipped, blurred."""
     count = len(pixels)
     spread = (
         0.12 if rng.random() < 0.85 else 0.4
@@ -292,4 +297,7 @@ def _look(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
     pixels = pixels * gain[:, None, None] + haze.astype("float32")[:, None, None]
     if rng.random() < CLIPPED:
         pixels[:3] = np.minimum(pixels[:3], np.float32(0.3 + 0.7 * rng.random() ** 2))
+    if rng.random() < BLURRED:
+        width = rng.uniform(0.3, 1.2)
+        pixels = ndimage.gaussian_filter(pixels, (0, width, width))
     return pixels
