@@ -1,0 +1,81 @@
+"""Bands on the model grid."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import wrap_xr
+
+from odc_cleansat.grids import Band, box_geobox, model_grid, to_model_grid
+
+CORNER = (600_000.0, 5_000_000.0)
+
+
+def band(size: float, shift: float = 0, crs: str = "EPSG:32633", seed: int = 0) -> Band:
+    """Speckled ground, a scene of 100 x 90 pixels beside the model grid by some metres."""
+    grid = GeoBox(
+        (100, 90), Affine(size, 0, CORNER[0] + shift, 0, -size, CORNER[1] - shift), "EPSG:32633"
+    )
+    if crs != "EPSG:32633":
+        grid = grid.to_crs(crs)
+    pixels = np.random.default_rng(seed).uniform(0.1, 0.3, grid.shape).astype("float32")
+    return Band(wrap_xr(pixels, grid, nodata=float("nan")), grid)
+
+
+def target(scene: Band, margin: int = 5) -> GeoBox:
+    """The model grid well inside a scene."""
+    crs, box = model_grid(scene.grid, 30)
+    return box_geobox(box, crs, 30)[margin:-margin, margin:-margin]
+
+
+@pytest.mark.parametrize("shift", [7, 10, 15])
+def test_pixels_beside_the_model_grid_are_not_blurred(shift: float) -> None:
+    """Averages would leave half of the contrast or less."""
+    scene = band(30, shift)
+    found = to_model_grid([scene], target(scene), None, 0)
+    assert found.std() > 0.7 * scene.data.values.std()
+
+
+@pytest.mark.parametrize(
+    ("size", "crs"), [(30, "EPSG:32633"), (20, "EPSG:3857"), (10, "EPSG:3857")]
+)
+def test_even_ground_with_gaps_stays_even(size: float, crs: str) -> None:
+    """Kernels with negative weights must not make anything of the edge of a gap."""
+    scene = band(size, 7, crs)
+    pixels = np.where(scene.data.values > 0.25, np.nan, 0.2).astype("float32")
+    full = Band(scene.data.copy(data=pixels), scene.grid)
+    found = to_model_grid([full], target(full), None, 0)
+    assert np.isfinite(found).mean() > 0.5
+    np.testing.assert_allclose(found[np.isfinite(found)], 0.2, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "shift", "crs"),
+    [(30, 7, "EPSG:32633"), (40, 7, "EPSG:32633"), (20, 7, "EPSG:32633"), (20, 0, "EPSG:3857"), (30, 0, "EPSG:3857")],
+)  # fmt: skip
+def test_a_part_of_a_scene_has_all_that_decides(size: float, shift: float, crs: str) -> None:
+    scene = band(size, shift, crs)
+    whole = target(scene)
+    part = whole[12:25, 9:20]
+    near = scene.part(part)
+    assert near is not None
+    assert near.data.size < scene.data.size
+    expected = to_model_grid([scene], whole, None, 0)[:, 12:25, 9:20]
+    # Coordinates of another projection are exact to 1/10,000 of a pixel.
+    found = to_model_grid([near], part, None, 0)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("axis", ["y", "x"])
+@pytest.mark.parametrize(("size", "shift"), [(20, 0), (30, 7)])
+def test_rows_and_columns_may_run_either_way(axis: str, size: float, shift: float) -> None:
+    scene = band(size, shift)
+    flipped = scene.data.isel({axis: slice(None, None, -1)})
+    grid = scene.grid.flipy() if axis == "y" else scene.grid.flipx()
+    np.testing.assert_array_equal(
+        to_model_grid([Band(xr.DataArray(flipped), grid)], target(scene), None, 0),
+        to_model_grid([scene], target(scene), None, 0),
+    )
