@@ -39,7 +39,7 @@ from odc_cleansat.training.patches import Patch, hold_out, read_archive
 from odc_cleansat.training.plans import Plan, Progress
 from odc_cleansat.training.running import build, first_network
 from odc_cleansat.training.summary import SUMMARY, read_summary
-from odc_cleansat.training.teachers import weighed
+from odc_cleansat.training.teachers import teach, weighed
 from odc_cleansat.training.tiles import BLURRED, Tile, Tiles
 from odc_cleansat.training.truths import UNKNOWN, bits, possible_channels, truth_of
 
@@ -376,6 +376,17 @@ def test_some_tiles_are_blurred(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(after < before for before, after in zip(sharp, blurred, strict=True))
     assert 4 <= sum(each in blurred for each in mixed) <= 25
     assert all(each in blurred or each in sharp for each in mixed)
+
+
+def test_the_teacher_answers_for_the_tile_before_it_was_blurred(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("odc_cleansat.training.tiles.BLURRED", 1)
+    tile = Tiles([patch(side=100)], SIX, size=64).draw(1)
+    assert np.abs(tile.pixels - tile.sharp).max() > 0.01
+    teacher = get_model("unet-efficientnetb4-l2a-6b")
+    (answer,) = teach([tile], {("L2A", 6): teacher}, teacher.classes)
+    np.testing.assert_array_equal(answer, get_engine(teacher)(tile.sharp[None])[0])
 
 
 def test_tiles_of_scenes_of_any_shape() -> None:

@@ -46,7 +46,8 @@ def appoint(models: Iterable[Model]) -> dict[tuple[str, int], Model]:
 
 
 def teach(tiles: Sequence[Tile], teachers: Teachers, classes: Sequence[CloudClass]) -> np.ndarray:
-    """The teachers' probabilities, ``(N, K, H, W)`` float32, in the order of the classes.
+    """The teachers' probabilities of the tiles before they were blurred, ``(N, K, H, W)`` float32, in the order of the
+    classes.
 
     Raises
     ------
@@ -58,7 +59,7 @@ def teach(tiles: Sequence[Tile], teachers: Teachers, classes: Sequence[CloudClas
         groups[tile.level, len(tile.bands)].append(i)
     answers: list[np.ndarray] = [np.empty(0)] * len(tiles)
     for kind, members in groups.items():
-        found = answer(teachers, kind, np.stack([tiles[i].pixels for i in members]), classes)
+        found = answer(teachers, kind, np.stack([tiles[i].sharp for i in members]), classes)
         for i, each in zip(members, found, strict=True):
             answers[i] = each
     return np.stack(answers)
