@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
@@ -84,10 +86,13 @@ def open_scene(folder: Path, moment: datetime | None = None) -> SceneFolder:
     bands = _assign(files)
     if not bands:
         found = ", ".join(p.name for p in files[:8]) or "no GeoTIFF or JPEG 2000 file"
-        raise SceneError(
-            f"no band files in {folder}: found {found}. "
-            "Name them after their bands, e.g. B02.tif, B03.tif, B04.tif, B08.tif, SCL.tif."
+        below = [str(place) for place in islice(_below(folder), 3)]
+        advice = (
+            f"Give one of those below it, such as {', '.join(below)}."
+            if below
+            else "Name them after their bands, e.g. B02.tif, B03.tif, B04.tif, B08.tif, SCL.tif."
         )
+        raise SceneError(f"no band files in {folder}: found {found}. {advice}")
     recorded = _recorded(folder)
     when, source = _moment(folder, bands.values(), moment, recorded.get("datetime"))
     properties = {}
@@ -96,6 +101,19 @@ def open_scene(folder: Path, moment: datetime | None = None) -> SceneFolder:
     return SceneFolder(
         folder, bands, when, source, bool(recorded.get("simulated", False)), properties
     )
+
+
+def _below(folder: Path, looked: int = 2000) -> Iterator[Path]:
+    """Scenes and mask products further down, in the first of its folders."""
+    for place, folders, names in islice(os.walk(folder), looked):
+        folders.sort()
+        files = [Path(name) for name in names]
+        documented = any(name.endswith(".odc-metadata.yaml") for name in names)
+        safe = place.upper().endswith(".SAFE")
+        bands = _assign(file for file in files if file.suffix.lower() in _SUFFIXES)
+        if Path(place) != folder and (documented or safe or bands):
+            folders.clear()
+            yield Path(place)
 
 
 def parse_moment(text: str) -> datetime:

@@ -140,6 +140,21 @@ def test_no_bands(tmp_path: Path) -> None:
         open_scene(tmp_path)
 
 
+def test_scenes_and_products_further_down_are_named(tmp_path: Path) -> None:
+    for name in (
+        "a/S2A_X.SAFE/GRANULE/B02.jp2",
+        "b/B02.tif",
+        "c/mask.odc-metadata.yaml",
+        "d/B02.tif",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    with pytest.raises(SceneError, match="Give one of those below it") as error:
+        open_scene(tmp_path)
+    named = [str(tmp_path / name) for name in ("a/S2A_X.SAFE", "b", "c")]
+    assert str(error.value).endswith(f"such as {', '.join(named)}.")
+
+
 def test_broken_scene_json(tmp_path: Path) -> None:
     band(tmp_path / "B02.tif")
     (tmp_path / "scene.json").write_text("{")
