@@ -90,7 +90,7 @@ def classify(
         `rioxarray.open_rasterio`. Which bands are needed depends on the model; they are found by
         any of their names in :data:`~odc_cleansat.reflectance.S2_BANDS`. An integer band's nodata
         value is its attribute ``nodata``; if none has one, a pixel that is 0 in all bands has no
-        data. With dask arrays the result is lazy.
+        data, or of bands on several grids in any. With dask arrays the result is lazy.
     model
         Name or :class:`Model`; by default the best whose bands the scene has.
     geobox

@@ -31,8 +31,9 @@ AVERAGED = 0.4
 which an average would blur, are resampled by KERNEL."""
 
 KERNEL = "lanczos"
-"""The sharpest of GDAL's, for networks take blurred ground for cloud: of 30 m pixels beside the model grid 4 % with
-averages, 1.4 % with cubic convolution and 0.4 % with this one (`benchmarks/resampling.py`)."""
+"""The sharpest of GDAL's, for networks take blurred ground for cloud. Of pixels of 30 m that lie beside those of the
+model grid, 4 % turn from clear to cloud by averaging, 1.4 % by cubic convolution and 0.4 % by this one
+(`benchmarks/resampling.py`)."""
 
 TOLERANCE = 1e-4
 """Greatest error of the coordinates in a reprojection, source pixels. GDAL interpolates coordinates along
@@ -248,11 +249,11 @@ def warp(planes: np.ndarray, grid: GeoBox, target: GeoBox, how: str) -> np.ndarr
         for plane, out in zip(planes, result, strict=True):
             _mean_of_blocks(plane, grid, target, out)
         return result
-    scale = _kernel_scale(grid, target)
+    scales = _kernel_scales(grid, target)
     if grid.crs == target.crs:  # coordinates are linear, and GDAL's interpolation of them exact
         rio_reproject(
             planes, result, grid, target, how,
-            src_nodata=np.nan, dst_nodata=np.nan, XSCALE=scale, YSCALE=scale,
+            src_nodata=np.nan, dst_nodata=np.nan, **scales,
         )  # fmt: skip
         return result
     # rasterio.warp.reproject of 1.4 has no tolerance; the virtual dataset has.
@@ -273,21 +274,27 @@ def warp(planes: np.ndarray, grid: GeoBox, target: GeoBox, how: str) -> np.ndarr
             WarpedVRT(
                 file, crs=str(target.crs), transform=target.affine,
                 height=target.shape[0], width=target.shape[1], resampling=Resampling[how],
-                src_nodata=np.nan, nodata=np.nan, tolerance=TOLERANCE, XSCALE=scale, YSCALE=scale,
+                src_nodata=np.nan, nodata=np.nan, tolerance=TOLERANCE, **scales,
             ) as view,
         ):  # fmt: skip
             view.read(out=result)
     return result
 
 
-def _kernel_scale(grid: GeoBox, target: GeoBox) -> float:
-    """Target pixels per source pixel, at most 1, for the width of GDAL's kernels.
+def _kernel_scales(grid: GeoBox, target: GeoBox) -> dict[str, float]:
+    """Target pixels per source pixel along each axis, at most 1, for the width of GDAL's kernels.
 
-    GDAL would estimate it from the block at hand, and the answer would depend on that. In steps of
-    an eighth of an octave, so that it hardly ever differs from one block to the next.
+    GDAL would estimate them from the block at hand, and the answer would depend on that. In steps of
+    an eighth of an octave, so that they hardly ever differ from one block to the next.
     """
-    ratio = max(ground_resolution(target)) / max(ground_resolution(grid))
-    return float(2 ** -(max(round(8 * math.log2(ratio)), 0) / 8))
+    scales = {}
+    # Far north, pixels of a geographic grid are narrow.
+    sizes = zip(
+        ("YSCALE", "XSCALE"), ground_resolution(target), ground_resolution(grid), strict=True
+    )
+    for name, after, before in sizes:
+        scales[name] = float(2 ** -(max(round(8 * math.log2(after / before)), 0) / 8))
+    return scales
 
 
 def check_scale(pixels: np.ndarray) -> None:
@@ -342,7 +349,8 @@ def _repeats(grid: GeoBox, target: GeoBox) -> int | None:
 def _holds(grid: GeoBox, target: GeoBox) -> bool:
     """Whether one grid reaches as far as another in the same coordinate system."""
     outer, inner = grid.boundingbox, target.boundingbox
-    return bool(grid.crs == target.crs and (outer & inner) == inner)
+    upright = grid.axis_aligned and target.axis_aligned
+    return bool(upright and grid.crs == target.crs and (outer & inner) == inner)
 
 
 def _divided(grid: GeoBox, n: int) -> GeoBox:

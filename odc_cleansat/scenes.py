@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import islice
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 _NAMESPACE = UUID("0c1ea25a-7000-5000-8000-0dc000000001")
 _PLACEHOLDER = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _DATE = re.compile(r"(?<!\d)(20\d\d)-?([01]\d)-?([0-3]\d)(?:T?(\d\d)(\d\d)(\d\d))?(?!\d)")
-_SUFFIXES = (".tif", ".tiff", ".jp2")
+IMAGES = (".tif", ".tiff", ".jp2")
+"""Suffixes of the files of bands."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +81,23 @@ def open_scene(folder: Path, moment: datetime | None = None) -> SceneFolder:
     if not folder.is_dir():
         raise SceneError(f"there is no folder {folder}; give the folder that holds the band files.")
     try:
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
+        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES)
     except OSError as error:
         raise SceneError(f"cannot read the folder {folder}: {error.strerror}.") from error
-    bands = _assign(files)
+    bands = band_files(files)
     if not bands:
         found = ", ".join(p.name for p in files[:8]) or "no GeoTIFF or JPEG 2000 file"
-        below = [str(place) for place in islice(_below(folder), 3)]
-        advice = (
-            f"Give one of those below it, such as {', '.join(below)}."
-            if below
-            else "Name them after their bands, e.g. B02.tif, B03.tif, B04.tif, B08.tif, SCL.tif."
-        )
+        scenes, masks = _below(folder)
+        if scenes:
+            advice = f"Give one of the scenes below it, such as {', '.join(scenes[:3])}."
+        elif masks:
+            advice = (
+                f"Below it are masks, such as {masks[0]}; `cleansat compare` takes one of them."
+            )
+        else:
+            advice = (
+                "Name them after their bands, e.g. B02.tif, B03.tif, B04.tif, B08.tif, SCL.tif."
+            )
         raise SceneError(f"no band files in {folder}: found {found}. {advice}")
     recorded = _recorded(folder)
     when, source = _moment(folder, bands.values(), moment, recorded.get("datetime"))
@@ -103,17 +109,20 @@ def open_scene(folder: Path, moment: datetime | None = None) -> SceneFolder:
     )
 
 
-def _below(folder: Path, looked: int = 2000) -> Iterator[Path]:
+def _below(folder: Path, looked: int = 2000) -> tuple[list[str], list[str]]:
     """Scenes and mask products further down, in the first of its folders."""
+    scenes, masks = [], []
     for place, folders, names in islice(os.walk(folder), looked):
         folders.sort()
-        files = [Path(name) for name in names]
-        documented = any(name.endswith(".odc-metadata.yaml") for name in names)
-        safe = place.upper().endswith(".SAFE")
-        bands = _assign(file for file in files if file.suffix.lower() in _SUFFIXES)
-        if Path(place) != folder and (documented or safe or bands):
+        if Path(place) == folder:
+            continue
+        images = (Path(name) for name in names if name.lower().endswith(IMAGES))
+        if any(name.endswith("_ucl.tif") for name in names):
+            masks.append(place)
+        elif place.upper().endswith(".SAFE") or band_files(images):
+            scenes.append(place)
             folders.clear()
-            yield Path(place)
+    return scenes, masks
 
 
 def parse_moment(text: str) -> datetime:
@@ -177,8 +186,8 @@ def _recorded(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _assign(files: Iterable[Path]) -> dict[str, Path]:
-    """Which file holds which band; of several resolutions the finest by name."""
+def band_files(files: Iterable[Path]) -> dict[str, Path]:
+    """Which file holds which band, by its canonical name; of several resolutions the finest by name."""
     found: dict[str, Path] = {}
     for path in files:
         stem = path.stem.lower()

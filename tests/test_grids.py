@@ -9,7 +9,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
-from odc_cleansat.grids import Band, box_geobox, model_grid, to_model_grid
+from odc_cleansat.grids import Band, box_geobox, has_data, model_grid, to_model_grid
 
 CORNER = (600_000.0, 5_000_000.0)
 
@@ -79,3 +79,27 @@ def test_rows_and_columns_may_run_either_way(axis: str, size: float, shift: floa
         to_model_grid([Band(xr.DataArray(flipped), grid)], target(scene), None, 0),
         to_model_grid([scene], target(scene), None, 0),
     )
+
+
+def test_beside_a_rotated_scene_there_is_no_data() -> None:
+    corner = Affine.translation(*CORNER) * Affine.rotation(45)
+    grid = GeoBox((120, 120), corner * Affine.scale(30, -30), "EPSG:32633")
+    scene = Band(wrap_xr(np.full(grid.shape, 0.2, "float32"), grid, nodata=float("nan")), grid)
+    crs, box = model_grid(grid, 30)
+    around = box_geobox(box, crs, 30)[2:-2, 2:-2]
+    assert (
+        0.4 < has_data([scene], around).mean() < 0.6
+    )  # a square on its corner fills half of one around it
+
+
+def test_narrow_pixels_of_the_far_north_are_not_aliased() -> None:
+    """At 70 degrees a pixel of a geographic grid is a third as wide as it is high."""
+    grid = GeoBox((200, 600), Affine(0.00018, 0, 20, 0, -0.00018, 70), "EPSG:4326")
+    pixels = np.broadcast_to(np.where(np.arange(600) // 2 % 2, 0.1, 0.3), grid.shape).astype(
+        "float32"
+    )
+    scene = Band(wrap_xr(pixels, grid, nodata=float("nan")), grid)
+    found = to_model_grid([scene], target(scene, 20), None, 0)
+    np.testing.assert_allclose(
+        found, 0.2, atol=0.03
+    )  # stripes of 14 m; in pixels of 30 m they are grey

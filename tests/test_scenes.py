@@ -140,19 +140,24 @@ def test_no_bands(tmp_path: Path) -> None:
         open_scene(tmp_path)
 
 
-def test_scenes_and_products_further_down_are_named(tmp_path: Path) -> None:
+def test_scenes_further_down_are_named_or_else_masks(tmp_path: Path) -> None:
     for name in (
-        "a/S2A_X.SAFE/GRANULE/B02.jp2",
-        "b/B02.tif",
-        "c/mask.odc-metadata.yaml",
-        "d/B02.tif",
+        "m/x_ucl.tif",
+        "s/a/S2A_X.SAFE/GRANULE/B02.jp2",
+        "s/b/T33_B02_10m.tif",
+        "s/m/x_ucl.tif",
     ):
-        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    with pytest.raises(SceneError, match="Give one of those below it") as error:
+    scenes = f"{tmp_path / 's/a/S2A_X.SAFE'}, {tmp_path / 's/b'}"
+    with pytest.raises(SceneError, match=f"the scenes below it, such as {scenes}"):
         open_scene(tmp_path)
-    named = [str(tmp_path / name) for name in ("a/S2A_X.SAFE", "b", "c")]
-    assert str(error.value).endswith(f"such as {', '.join(named)}.")
+    (tmp_path / "o" / "n").mkdir(parents=True)
+    (tmp_path / "m").rename(tmp_path / "o" / "n" / "m")
+    with pytest.raises(
+        SceneError, match=f"masks, such as {tmp_path / 'o/n/m'}; `cleansat compare`"
+    ):
+        open_scene(tmp_path / "o")
 
 
 def test_broken_scene_json(tmp_path: Path) -> None:

@@ -362,6 +362,16 @@ def test_some_tiles_are_sampled_and_not_averaged() -> None:
     assert 5 <= sum(each > 0.6 for each in spread) <= 40
 
 
+def test_what_is_clipped_are_the_visible_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    bands = ("nir", "swir16", "red")
+    bright = Patch(np.full((3, 64, 64), 3, "float32"), bands, 30, "L2A", "a")
+    for name, share in (("CLIPPED", 1), ("CLOUDED", 0), ("SNOWED", 0), ("BLURRED", 0)):
+        monkeypatch.setattr(f"odc_cleansat.training.tiles.{name}", share)
+    pixels = Tiles([bright], bands, size=64).draw(0, single=True).pixels
+    assert pixels[2].max() <= 1
+    assert pixels[:2].min() > 1
+
+
 def test_some_tiles_are_blurred(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).uniform(0.1, 0.2, (6, 100, 100)).astype("float32")
     tiles = Tiles([replace(patch(), pixels=noise, truth=None)], SIX, size=64)

@@ -480,6 +480,17 @@ def test_a_mirror_is_asked_instead_and_gets_no_login(
     assert not any("Authorization" in headers for _, headers in server.asked)
 
 
+@pytest.mark.parametrize("variable", ["CLEANSAT_MIRROR", "HF_ENDPOINT"])
+def test_a_mirror_without_encryption_only_gives_what_can_be_checked(
+    server: Server, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "http://mirror.invalid")
+    with pytest.raises(ModelError, match="not encrypted, and no sha256 is known"):
+        weights_path(remote(server, "", weights="hf:owner/nets/net.pt"))
+    with pytest.raises(ModelError, match="cannot fetch"):  # it is asked, and is not there
+        weights_path(remote(server, SHA256, weights="hf:owner/nets/net.pt"))
+
+
 # --- places
 
 

@@ -222,7 +222,8 @@ def import_(file: Path, template: bool, allow_torchscript: bool, force: bool) ->
     document = file if is_document else importing.document_beside(file)
     model = importing.import_model(document, force=force, allow=allow_torchscript)
     click.echo(f"{model.name} is in {models_folder()}. Use it:")
-    click.echo(f"  cleansat mask SCENE --model {model.name}")
+    if model.level == "L2A":
+        click.echo(f"  cleansat mask SCENE --model {model.name} -o masks")
     click.echo(f'  odc_cleansat.classify(scene, model="{model.name}")')
 
 

@@ -13,7 +13,9 @@ from urllib.parse import quote, unquote, urlsplit
 from ..errors import ModelError
 from .model import Model
 
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""Hosts that are this machine."""
+
 _HF_FORM = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[^@]+)(?:@(?P<revision>[^@]+))?")
 
 
@@ -95,7 +97,7 @@ def remote_of(model: Model) -> Remote | None:
         login = () if mirror else _login(endpoint)
         return Remote(f"{mirror or endpoint}/{path}", _file(model, form["file"]), login)
     address = urlsplit(model.weights)
-    if scheme == "https" or (scheme == "http" and address.hostname in _LOOPBACK):
+    if scheme == "https" or (scheme == "http" and address.hostname in LOOPBACK):
         url = f"{mirror}{address.path}" if mirror else model.weights
         return Remote(url, _file(model, unquote(address.path)))
     raise ModelError(
@@ -108,7 +110,7 @@ def _login(endpoint: str) -> tuple[tuple[str, str], ...]:
     """Of Hugging Face, and only where nobody can listen."""
     address = urlsplit(endpoint)
     token = os.environ.get("HF_TOKEN")
-    safe = address.scheme == "https" or address.hostname in _LOOPBACK
+    safe = address.scheme == "https" or address.hostname in LOOPBACK
     return (("Authorization", f"Bearer {token}"),) if token and safe else ()
 
 

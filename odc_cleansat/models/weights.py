@@ -12,11 +12,13 @@ import os
 import sys
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..errors import LOG, ModelError
 from .download import download, file_sha256
 from .model import Model
 from .places import (
+    LOOPBACK,
     Remote,
     find_weights,
     is_offline,
@@ -174,6 +176,7 @@ def _fetch(model: Model, remote: Remote, progress: bool) -> Path:
     from filelock import FileLock
 
     target = own_path(model, remote)
+    _check_encrypted(model, remote)
     if is_offline():
         raise ModelError(
             f"model {model.name}: its weights, {remote.url}, are not on this machine, and CLEANSAT_OFFLINE or "
@@ -201,6 +204,17 @@ def _fetch(model: Model, remote: Remote, progress: bool) -> Path:
             "CLEANSAT_WEIGHTS to a folder that can be written, or put the file into one that "
             "CLEANSAT_WEIGHTS_PATH names."
         ) from error
+
+
+def _check_encrypted(model: Model, remote: Remote) -> None:
+    """Refuse a mirror that others may speak for, unless what it gives can be checked."""
+    address = urlsplit(remote.url)
+    safe = address.scheme == "https" or address.hostname in LOOPBACK
+    if not (safe or model.sha256 or _recorded(model)):
+        raise ModelError(
+            f"model {model.name}: {remote.url} is not encrypted, and no sha256 is known that its weights could be "
+            "checked by. Give CLEANSAT_MIRROR or HF_ENDPOINT an address with https."
+        )
 
 
 def _by_hand(target: Path) -> str:

@@ -99,11 +99,17 @@ def snowed(
     field = _noise(rng, ground.shape[1], slope=rng.uniform(1.6, 2.6), coarsest=rng.uniform(20, 200))
     depth = (field - np.quantile(field, rng.beta(1.2, 1.2))) / rng.uniform(0.2, 1.5)
     share = (rng.uniform(0.4, 1.0) * _smooth(depth)).astype("float32")
-    light = ground[:3].mean(axis=0)
+    light = ground[visible(bands)].mean(axis=0)
     relief = np.sqrt(np.clip(light / max(float(np.median(light)), 0.01), 0.4, 1.6))
     tint = np.array([_SNOW[band] for band in bands], dtype="float32")[:, None, None]
     snow = np.float32(rng.uniform(0.5, 0.95)) * tint * relief
     return ground + (snow - ground) * share, share
+
+
+def visible(bands: tuple[str, ...]) -> list[int]:
+    """Which of the bands the eye sees; all, if there are none of these."""
+    seen = ("coastal", "blue", "green", "red")
+    return [i for i, band in enumerate(bands) if band in seen] or list(range(len(bands)))
 
 
 def _smooth(depth: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from .judging import BY_LABEL
 from .recipe import Recipe
 from .running import build
 from .summary import Summary, check_run, read_summary
+from .tiles import BLURRED, CLIPPED, CLOUDED, SNOWED
 
 if TYPE_CHECKING:
     import torch
@@ -159,7 +160,10 @@ def _data(recipe: Recipe, summary: Summary) -> str:
         lines.append(
             f"L1C patches are used twice: as they are, and as L2A with a typical haze taken off ({taken})."
         )
-    clouds = "Simulated clouds of known truth were laid over two in five tiles, and simulated snow below one in eight."
+    clouds = (
+        f"Simulated clouds of known truth were laid over {CLOUDED:.0%} of the tiles, simulated snow onto {SNOWED:.0%}; the "
+        f"visible bands of {CLIPPED:.0%} were clipped, and {BLURRED:.0%} were blurred."
+    )
     if any(isinstance(each, Simulated) for each in recipe.data):
         clouds += " Simulated scenes are made by the package itself."
     return "\n\n".join([*lines, clouds])

@@ -14,6 +14,7 @@ from ..evaluating.layers import ClassRaster, opened
 from ..evaluating.mappings import ClassMapping
 from ..evaluating.pairing import LAYOUTS, find_layout
 from ..reflectance import QUANTIFICATION, S2_BANDS
+from ..scenes import IMAGES, band_files
 from .patches import Patch, available
 from .truths import truth_of
 
@@ -157,7 +158,8 @@ def _chip(folder: Path, scene: str, label: str) -> dict[str, tuple[Path, int]]:
 
 
 def _folder(folder: Path) -> dict[str, tuple[Path, int]]:
-    return {path.stem: (path, 1) for path in sorted(folder.glob("*.tif"))}
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
+    return {band: (path, 1) for band, path in band_files(files).items()}
 
 
 def _locations(folder: Path) -> dict[str, str]:

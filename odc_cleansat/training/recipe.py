@@ -102,7 +102,7 @@ class Recipe:
     L2A, with this taken off."""
 
     mean: tuple[float, ...] = ()
-    """For the normalisation; by default the first teacher's, or that of the data."""
+    """For the normalisation; by default that of the teacher for all bands, or else of the data."""
 
     std: tuple[float, ...] = ()
     """The same."""

@@ -20,7 +20,7 @@ from scipy import ndimage
 from ..classes import CloudClass
 from ..errors import SceneError
 from ..windows import prepare
-from .clouds import Clouds, _noise, _smooth, draw_clouds, snowed
+from .clouds import Clouds, _noise, _smooth, draw_clouds, snowed, visible
 from .patches import Patch
 from .truths import SIMULATED, UNKNOWN, bits, truth_of
 
@@ -31,6 +31,9 @@ TURNED = 0.25
 """Share of the tiles whose patches are turned and mirrored. That makes few patches into many; but a network
 knows where the sun stands: of scenes that are turned or mirrored, the networks of ukis-csmask give 3 to 7 % of
 the pixels another class, and in use north is up."""
+
+CLOUDED = 0.4
+"""Share of the tiles below simulated clouds, whose truth is known."""
 
 SNOWED = 0.2
 """Share of the tiles with simulated snow, of which real patches have little; the teacher says what it is."""
@@ -45,8 +48,8 @@ CLIPPED = 0.35
 
 BLURRED = 0.2
 """Share of the tiles that are blurred, as scenes are that were brought from another grid by interpolation. The networks
-of ukis-csmask take smooth ground for cloud: blurred by 0.8 pixels, 15 to 31 % of the clear ground of patches and of
-Manila. So the teacher answers for the tile as it was before."""
+of ukis-csmask take smooth ground for cloud: of two scenes over Manila that are blurred by 0.8 pixels, 29 and 40 %
+(`benchmarks/resampling.py`). So the teacher answers for the tile as it was before."""
 
 SAMPLED = 0.3
 """Share of the tiles whose pixels are those of the patches that lie nearest, and not their means: so scenes look that
@@ -153,11 +156,11 @@ class Tiles:
         if rng.random() < SNOWED:
             pixels, snow = snowed(rng, pixels, self.bands[:count])
             truth = np.where(snow > 0.02, UNKNOWN, truth).astype("uint8")
-        if rng.random() < 0.4:
+        if rng.random() < CLOUDED:
             clouds = draw_clouds(rng, pixels.shape[1])
             pixels = clouds.over(pixels, self.bands[:count])
             truth = _below(clouds, truth)
-        pixels = _look(rng, pixels)
+        pixels = _look(rng, pixels, self.bands[:count])
         if count > self.few and rng.random() < 0.4:
             count = self.few
         sharp = np.ascontiguousarray(pixels[:count])
@@ -292,7 +295,7 @@ def _filled(canvas: np.ndarray) -> np.ndarray:
     return np.zeros_like(canvas) if batch is None else batch[0]
 
 
-def _look(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
+def _look(rng: np.random.Generator, pixels: np.ndarray, bands: tuple[str, ...]) -> np.ndarray:
     """Another sun, another sensor: brighter or darker, of another tint, hazier, clipped."""
     count = len(pixels)
     spread = (
@@ -302,7 +305,8 @@ def _look(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
     haze = rng.normal(0, 0.008) + rng.normal(0, 0.003, count)
     pixels = pixels * gain[:, None, None] + haze.astype("float32")[:, None, None]
     if rng.random() < CLIPPED:
-        pixels[:3] = np.minimum(pixels[:3], np.float32(0.3 + 0.7 * rng.random() ** 2))
+        level = np.float32(0.3 + 0.7 * rng.random() ** 2)
+        pixels[visible(bands)] = np.minimum(pixels[visible(bands)], level)
     return pixels
 
 
