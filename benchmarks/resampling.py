@@ -13,22 +13,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import rioxarray
 import xarray as xr
 from affine import Affine
 from evaluation import fill
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_reproject
 from scipy import ndimage
-from students import on_label, shadow_scores
+from students import codes, on_label, read_bands, shadow_scores
 
 from odc_cleansat import CloudClass, classify, get_model, grids
-from odc_cleansat.engines import get_engine
 from odc_cleansat.evaluate import Confusion
 from odc_cleansat.evaluating.report import markdown_table
 from odc_cleansat.grids import Band, to_model_grid
 from odc_cleansat.models import Model
-from odc_cleansat.windows import prepare
 
 ROOT = Path(__file__).parents[1]
 SIX = ("B02", "B03", "B04", "B08", "B11", "B12")
@@ -55,19 +52,12 @@ def main() -> None:
         fill(options.docs, tables)
 
 
-def read(folder: Path, bands: tuple[str, ...]) -> dict[str, xr.DataArray]:
-    return {
-        name: rioxarray.open_rasterio(folder / f"{name}.tif").squeeze("band", drop=True)
-        for name in bands
-    }
-
-
 def cases(data: Path) -> Iterator[tuple[str, dict[str, xr.DataArray], Model]]:
     """Each scene with all bands and with four, and the default model for them."""
     for name, bands in SCENES.items():
         for few in dict.fromkeys((bands, bands[:4])):
             model = get_model(f"unet-efficientnetb4-l2a-{len(few)}b")
-            yield f"{name}, {len(few)} bands", read(data / name, few), model
+            yield f"{name}, {len(few)} bands", read_bands(data / name, few), model
 
 
 def model_geobox(scene: dict[str, xr.DataArray]) -> GeoBox:
@@ -87,7 +77,7 @@ def kernel(name: str) -> Iterator[None]:
         grids.AVERAGED, grids.KERNEL = before
 
 
-def codes(scene: dict[str, xr.DataArray], model: Model, target: GeoBox) -> np.ndarray:
+def mask(scene: dict[str, xr.DataArray], model: Model, target: GeoBox) -> np.ndarray:
     found: np.ndarray = classify(scene, model=model, offset=0, geobox=target).ucl.values
     return found
 
@@ -110,7 +100,7 @@ def coarser(data: Path) -> list[str]:
     found: dict[tuple[int, str], list[np.ndarray]] = {}
     for _, scene, model in cases(data):
         target = model_geobox(scene)
-        expected = codes(scene, model, target)
+        expected = mask(scene, model, target)
         for size in PIXELS:
             own = scene["B02"].odc.geobox
             # Beside the model grid by three tenths of a pixel, along both axes.
@@ -123,7 +113,7 @@ def coarser(data: Path) -> list[str]:
             }
             for name in KERNELS:
                 with kernel(name):
-                    answer = codes(coarse, model, target)
+                    answer = mask(coarse, model, target)
                 found.setdefault((size, name), []).append(changes(expected, answer))
     for (size, name), each in found.items():
         rows.append([str(size), name, *(f"{value:.1f} %" for value in np.mean(each, axis=0))])
@@ -152,21 +142,11 @@ def blurred(data: Path) -> list[str]:
         pixels = to_model_grid(bands, target, None, 0)
         small = "unet-mobilenetv2-l2a" + ("-4b" if len(bands) == 4 else "")
         for each in (model, get_model(small)):
-            expected = answer(each, pixels)
-            found = [
-                changes(expected, answer(each, ndimage.gaussian_filter(pixels, (0, width, width))))
-                for width in WIDTHS
-            ]
+            expected = codes(each, pixels)
+            smooth = [ndimage.gaussian_filter(pixels, (0, width, width)) for width in WIDTHS]
+            found = [changes(expected, codes(each, blurry)) for blurry in smooth]
             rows.append([title, each.name, *(f"{cloud:.1f} %" for _, cloud, _ in found)])
     return markdown_table(rows)
-
-
-def answer(model: Model, pixels: np.ndarray) -> np.ndarray:
-    batch = prepare(pixels)
-    assert batch is not None, "the scene has data"
-    best = get_engine(model)(batch)[0].argmax(axis=0)[: pixels.shape[1], : pixels.shape[2]]
-    found: np.ndarray = np.array(model.classes, dtype="uint8")[best]
-    return found
 
 
 if __name__ == "__main__":

@@ -286,11 +286,16 @@ def oncloudn(pairs: list[Pair], folder: Path) -> list[str]:
     return markdown_table(rows)
 
 
-def on_label(folder: Path, label: Path, mapping: str, model: Model) -> Confusion:
-    scene = {
+def read_bands(folder: Path, names: Iterable[str]) -> dict[str, xr.DataArray]:
+    """Each on its own grid."""
+    return {
         name: rioxarray.open_rasterio(folder / f"{name}.tif").squeeze("band", drop=True)
-        for name in ("B02", "B03", "B04", "B08")
+        for name in names
     }
+
+
+def on_label(folder: Path, label: Path, mapping: str, model: Model) -> Confusion:
+    scene = read_bands(folder, ("B02", "B03", "B04", "B08"))
     found = classify(xr.Dataset(scene), model=model, offset=0).ucl.values
     with rasterio.open(label) as file:
         truth = MAPPINGS[mapping].apply(file.read(1))

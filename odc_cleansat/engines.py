@@ -203,9 +203,8 @@ class OpenVINOEngine:
         try:
             found = core.import_model(io.BytesIO(path.read_bytes()), "CPU", options)
             with contextlib.suppress(OSError):
-                os.utime(
-                    path
-                )  # unlike touch(), it makes no empty file of one that was just deleted
+                # Unlike touch(), it makes no empty file of one that was just deleted.
+                os.utime(path)
             return found
         except (OSError, RuntimeError):
             # Not there, or cut off, or another build's: as good as not there.

@@ -118,11 +118,10 @@ def overlap(source: GeoBox, target: GeoBox) -> Roi | None:
         return None
     # Lanczos' kernel reaches three pixels far. A coarser target looks further: kernels grow with the ratio of
     # the pixel sizes.
-    ratio = max(ground_resolution(target[near])) / max(ground_resolution(source))
-    padding = 2 + math.ceil(3 * max(ratio, 1))
+    paddings = [2 + math.ceil(3 * max(ratio, 1)) for ratio in _ratios(source, target[near])]
     rows, columns = (
         slice(max(span.start - padding, 0), min(span.stop + padding, size))
-        for span, size in zip(roi, source.shape, strict=True)
+        for span, padding, size in zip(roi, paddings, source.shape, strict=True)
     )
     return rows, columns
 
@@ -287,14 +286,14 @@ def _kernel_scales(grid: GeoBox, target: GeoBox) -> dict[str, float]:
     GDAL would estimate them from the block at hand, and the answer would depend on that. In steps of
     an eighth of an octave, so that they hardly ever differ from one block to the next.
     """
-    scales = {}
-    # Far north, pixels of a geographic grid are narrow.
-    sizes = zip(
-        ("YSCALE", "XSCALE"), ground_resolution(target), ground_resolution(grid), strict=True
-    )
-    for name, after, before in sizes:
-        scales[name] = float(2 ** -(max(round(8 * math.log2(after / before)), 0) / 8))
-    return scales
+    y, x = (2 ** -(max(round(8 * math.log2(ratio)), 0) / 8) for ratio in _ratios(grid, target))
+    return {"XSCALE": x, "YSCALE": y}
+
+
+def _ratios(grid: GeoBox, target: GeoBox) -> tuple[float, float]:
+    """Size of a target pixel in pixels of the grid, along y and along x: far north geographic pixels are narrow."""
+    (y, x), (own_y, own_x) = ground_resolution(target), ground_resolution(grid)
+    return y / own_y, x / own_x
 
 
 def check_scale(pixels: np.ndarray) -> None:

@@ -87,19 +87,29 @@ def test_beside_a_rotated_scene_there_is_no_data() -> None:
     scene = Band(wrap_xr(np.full(grid.shape, 0.2, "float32"), grid, nodata=float("nan")), grid)
     crs, box = model_grid(grid, 30)
     around = box_geobox(box, crs, 30)[2:-2, 2:-2]
-    assert (
-        0.4 < has_data([scene], around).mean() < 0.6
-    )  # a square on its corner fills half of one around it
+    # A square on its corner fills half of one around it.
+    assert 0.4 < has_data([scene], around).mean() < 0.6
+
+
+def north(columns: np.ndarray) -> Band:
+    """A scene at 70 degrees, where a pixel of a geographic grid is a third as wide as it is high: 7 by 20 m."""
+    grid = GeoBox((200, columns.size), Affine(0.00018, 0, 20, 0, -0.00018, 70), "EPSG:4326")
+    pixels = np.broadcast_to(columns, grid.shape).astype("float32")
+    return Band(wrap_xr(pixels, grid, nodata=float("nan")), grid)
 
 
 def test_narrow_pixels_of_the_far_north_are_not_aliased() -> None:
-    """At 70 degrees a pixel of a geographic grid is a third as wide as it is high."""
-    grid = GeoBox((200, 600), Affine(0.00018, 0, 20, 0, -0.00018, 70), "EPSG:4326")
-    pixels = np.broadcast_to(np.where(np.arange(600) // 2 % 2, 0.1, 0.3), grid.shape).astype(
-        "float32"
-    )
-    scene = Band(wrap_xr(pixels, grid, nodata=float("nan")), grid)
+    scene = north(np.where(np.arange(600) // 2 % 2, 0.1, 0.3))
     found = to_model_grid([scene], target(scene, 20), None, 0)
-    np.testing.assert_allclose(
-        found, 0.2, atol=0.03
-    )  # stripes of 14 m; in pixels of 30 m they are grey
+    # Stripes of 14 m; in pixels of 30 m they are grey.
+    np.testing.assert_allclose(found, 0.2, atol=0.03)
+
+
+def test_a_part_of_a_scene_of_the_far_north_has_all_that_decides() -> None:
+    scene = north(np.random.default_rng(0).uniform(0.1, 0.3, 600))
+    whole = target(scene, 20)
+    near = scene.part(whole[30:34, 40:44])
+    assert near is not None
+    expected = to_model_grid([scene], whole, None, 0)[:, 30:34, 40:44]
+    found = to_model_grid([near], whole[30:34, 40:44], None, 0)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)

@@ -30,7 +30,12 @@ TIMEOUT = 30.0
 """Seconds without a byte after which a try is given up."""
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
-_LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+def is_safe(url: str) -> bool:
+    """Whether nobody can listen, or answer in its place: encrypted, or of this machine."""
+    address = urlsplit(url)
+    return address.scheme == "https" or address.hostname in ("127.0.0.1", "::1", "localhost")
 
 
 class _Broken(Exception):
@@ -160,8 +165,7 @@ def _judge(url: str, response: Response, part: Path) -> None:
             "moved or removed; see the model's card for where it is described."
         )
     for step in (*response.history, response):
-        place = urlsplit(step.url)
-        if url.startswith("https:") and place.scheme != "https" and place.hostname not in _LOCAL:
+        if url.startswith("https:") and not is_safe(step.url):
             raise ModelError(f"cannot fetch {url}: it leads to {step.url}, which is not encrypted.")
     if response.headers.get("Content-Type", "").startswith("text/html"):
         raise ModelError(

@@ -11,10 +11,8 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from ..errors import ModelError
+from .download import is_safe
 from .model import Model
-
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-"""Hosts that are this machine."""
 
 _HF_FORM = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[^@]+)(?:@(?P<revision>[^@]+))?")
 
@@ -96,10 +94,10 @@ def remote_of(model: Model) -> Remote | None:
         path = f"{form['repo']}/resolve/{revision}/{quote(form['file'])}"
         login = () if mirror else _login(endpoint)
         return Remote(f"{mirror or endpoint}/{path}", _file(model, form["file"]), login)
-    address = urlsplit(model.weights)
-    if scheme == "https" or (scheme == "http" and address.hostname in LOOPBACK):
-        url = f"{mirror}{address.path}" if mirror else model.weights
-        return Remote(url, _file(model, unquote(address.path)))
+    if scheme in ("https", "http") and is_safe(model.weights):
+        path = urlsplit(model.weights).path
+        url = f"{mirror}{path}" if mirror else model.weights
+        return Remote(url, _file(model, unquote(path)))
     raise ModelError(
         f"model {model.name}: cannot read weights from {model.weights!r}; known are package:NAME/FILE, "
         "file:PATH, https://... and hf:OWNER/REPO/FILE@REVISION."
@@ -108,10 +106,8 @@ def remote_of(model: Model) -> Remote | None:
 
 def _login(endpoint: str) -> tuple[tuple[str, str], ...]:
     """Of Hugging Face, and only where nobody can listen."""
-    address = urlsplit(endpoint)
     token = os.environ.get("HF_TOKEN")
-    safe = address.scheme == "https" or address.hostname in LOOPBACK
-    return (("Authorization", f"Bearer {token}"),) if token and safe else ()
+    return (("Authorization", f"Bearer {token}"),) if token and is_safe(endpoint) else ()
 
 
 def _file(model: Model, path: str) -> str:

@@ -12,13 +12,11 @@ import os
 import sys
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from ..errors import LOG, ModelError
-from .download import download, file_sha256
+from .download import download, file_sha256, is_safe
 from .model import Model
 from .places import (
-    LOOPBACK,
     Remote,
     find_weights,
     is_offline,
@@ -208,9 +206,7 @@ def _fetch(model: Model, remote: Remote, progress: bool) -> Path:
 
 def _check_encrypted(model: Model, remote: Remote) -> None:
     """Refuse a mirror that others may speak for, unless what it gives can be checked."""
-    address = urlsplit(remote.url)
-    safe = address.scheme == "https" or address.hostname in LOOPBACK
-    if not (safe or model.sha256 or _recorded(model)):
+    if not (is_safe(remote.url) or model.sha256 or _recorded(model)):
         raise ModelError(
             f"model {model.name}: {remote.url} is not encrypted, and no sha256 is known that its weights could be "
             "checked by. Give CLEANSAT_MIRROR or HF_ENDPOINT an address with https."

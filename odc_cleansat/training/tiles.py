@@ -305,8 +305,8 @@ def _look(rng: np.random.Generator, pixels: np.ndarray, bands: tuple[str, ...]) 
     haze = rng.normal(0, 0.008) + rng.normal(0, 0.003, count)
     pixels = pixels * gain[:, None, None] + haze.astype("float32")[:, None, None]
     if rng.random() < CLIPPED:
-        level = np.float32(0.3 + 0.7 * rng.random() ** 2)
-        pixels[visible(bands)] = np.minimum(pixels[visible(bands)], level)
+        seen = visible(bands)
+        pixels[seen] = np.minimum(pixels[seen], np.float32(0.3 + 0.7 * rng.random() ** 2))
     return pixels
 
 
