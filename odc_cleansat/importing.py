@@ -19,6 +19,7 @@ from .models import (
     torchscript_on_trial,
     write_model,
 )
+from .models.model import WEIGHTS
 from .models.places import local_path
 from .models.registry import not_written
 from .models.weights import networks_of, sha256_of, weights_path
@@ -56,8 +57,12 @@ def document_beside(weights: Path) -> Path:
     Raises
     ------
     ModelError
-        If there is none, it is wrong, or it names other weights.
+        If there is none, it is wrong or names other weights, or the file is no weights by its name.
     """
+    if weights.suffix.lower() not in WEIGHTS:
+        raise ModelError(
+            f"{weights} is neither a model document ({', '.join(DOCUMENTS)}) nor weights ({', '.join(WEIGHTS)})."
+        )
     document = weights.with_suffix(".yaml")
     if not document.exists():
         raise ModelError(

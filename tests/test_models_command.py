@@ -493,6 +493,14 @@ def test_import_of_weights_alone_says_what_is_missing(mine: Path) -> None:
     assert "cleansat models import --template" in output
 
 
+def test_import_of_what_is_no_model_says_what_one_is(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# A model")
+    output = run("import", tmp_path / "README.md", code=1).output
+    assert ".yaml" in output
+    assert ".safetensors" in output
+    assert "--template" not in output
+
+
 def test_import_where_nothing_can_be_written(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLEANSAT_MODELS", "/proc/nothing/can/be/made/here")
     assert "CLEANSAT_MODELS" in run("import", mine / "mine.yaml", code=1).output

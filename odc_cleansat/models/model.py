@@ -15,6 +15,9 @@ from ..windows import DEFAULT, Tiling
 STATE_DICTS = (".pt", ".pth", ".ckpt", ".bin")
 """Suffixes under which PyTorch's state dicts are kept."""
 
+WEIGHTS = (".onnx", ".safetensors", ".torchscript", *STATE_DICTS)
+"""Suffixes of all weights that can be used."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -124,8 +127,7 @@ class Model:
         if suffix in (".onnx", ".safetensors"):
             return suffix[1:]
         raise ModelError(
-            f"model {self.name}: {self.weights!r} ends in none of the suffixes that are known: .onnx, "
-            f".safetensors, .torchscript, {', '.join(STATE_DICTS)}."
+            f"model {self.name}: {self.weights!r} ends in none of the suffixes that are known: {', '.join(WEIGHTS)}."
         )
 
     def parameters(self) -> dict[str, Any]:
