@@ -8,7 +8,7 @@ OUT ?= cleansat-demo
 
 help:
 	@echo "make demo   mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
-	@echo "make test   run all tests"
+	@echo "make test   run all tests, in two processes (ARGS='-n 0 -k seams' for some, in one)"
 	@echo "make test-programs   as root on Debian, install PostGIS, Chromium and odc-stats, without which some tests skip"
 	@echo "make lint   check style and types"
 	@echo "make bench  measure speed, memory and seams against a peer (ARGS=--quick to try it)"
@@ -38,7 +38,7 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/cleansat demo --out $(OUT) $(ARGS)
 
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 test-programs: $(BIN)/python
 	apt-get update --quiet --quiet
