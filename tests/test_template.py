@@ -8,6 +8,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,13 +49,16 @@ def bake(folder: Path, **answers: str) -> Path:
     config.write_text(f"replay_dir: {folder / 'replay'}\ncookiecutters_dir: {folder / 'fetched'}\n")
     out = folder / "baked"
     out.mkdir(exist_ok=True)
-    result = cookiecutter(
-        str(TEMPLATE),
-        no_input=True,
-        extra_context=answers,
-        output_dir=str(out),
-        config_file=str(config),
-    )
+    with pytest.MonkeyPatch.context() as patched:
+        # It leaves a copy of the hook among the temporary files.
+        patched.setattr(tempfile, "tempdir", str(folder))
+        result = cookiecutter(
+            str(TEMPLATE),
+            no_input=True,
+            extra_context=answers,
+            output_dir=str(out),
+            config_file=str(config),
+        )
     return Path(result)
 
 
