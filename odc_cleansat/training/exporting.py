@@ -16,7 +16,6 @@ from .checkpoints import read_average, read_table
 from .curves import draw_curves
 from .data import Simulated
 from .judging import BY_LABEL
-from .plans import OPTIMISERS
 from .recipe import Recipe
 from .running import build
 from .summary import Summary, check_run, read_summary
@@ -183,9 +182,9 @@ def _training(recipe: Recipe, summary: Summary, out: Path) -> str:
         )
     lines = [
         f"{taught}, with weight {plan.teacher if teachers else 0:g}; labels and simulated clouds with weight "
-        f"{plan.truth:g}. {summary.patches} patches; {plan.batch} tiles of {plan.size} x {plan.size} pixels a step, "
-        f"{OPTIMISERS[plan.optimiser]} with a learning rate of {plan.rate:g} and a weight decay of {plan.decay:g}, the "
-        f"running average of the weights with a decay of {plan.average:g}, seed {plan.seed}.",
+        f"{plan.truth:g}. {summary.patches} patches; {plan.batch} tiles of {plan.size} x {plan.size} pixels a step, AdamW "
+        f"with a learning rate of {plan.rate:g} and a weight decay of {plan.decay:g}, the running average of the weights "
+        f"with a decay of {plan.average:g}, seed {plan.seed}.",
     ]
     if rows:
         lines[0] += f" {rows[-1]['step']:.0f} steps in {rows[-1]['seconds'] / 3600:.1f} hours."

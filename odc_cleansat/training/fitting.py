@@ -94,7 +94,7 @@ def fit(
     network = network.to(place, memory_format=torch.channels_last).train()
     # The statistics of batch normalisations are averaged too, so that they belong to the average.
     averaged = AveragedModel(network, multi_avg_fn=_running(plan.average), use_buffers=True)
-    optimiser = find_optimiser(network, plan)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=plan.decay)
     parts = {"network": network, "averaged": averaged, "optimiser": optimiser}
     progress = resume(folder, plan, **parts)
     learner = Network(network, mean, std, place, half)
@@ -204,21 +204,6 @@ def loss_of(
         known = logs.masked_fill(~possible, -math.inf).logsumexp(dim=1)
         loss = loss - plan.truth * known.mean()
     return loss
-
-
-def find_optimiser(network: torch.nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    """The plan's optimiser, for all weights of a network."""
-    import torch
-
-    if plan.optimiser == "muon":
-        from timm.optim.muon import Muon
-
-        # With this adjustment a rate that suits AdamW suits Muon too.
-        return Muon(
-            network.parameters(), lr=plan.rate, weight_decay=plan.decay, nesterov=True, betas=(0.9, 0.999),
-            adjust_lr_fn="match_rms_adamw",
-        )  # fmt: skip
-    return torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=plan.decay)
 
 
 def find_device(name: str | None) -> torch.device:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-OPTIMISERS = {"adamw": "AdamW", "muon": "Muon"}
-"""Their names in recipes, and in writing."""
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -25,13 +22,8 @@ class Plan:
     size: int = 256
     """Side of a tile, pixels; a multiple of 32."""
 
-    optimiser: str = "adamw"
-    """One of :data:`OPTIMISERS`. Muon gives the changes of a layer's weights equal size in all directions (K. Jordan
-    and others, 2024; here timm's); what are no matrices, as depthwise convolutions and biases, AdamW changes. Rates
-    mean the same for both."""
-
     rate: float = 3e-3
-    """Learning rate."""
+    """Learning rate of AdamW."""
 
     warmup: int = 200
     """Steps over which the rate rises."""

@@ -26,7 +26,7 @@ from ..models import Architecture, Model, get_model
 from ..models.documents import CHECKS as OF_MODELS
 from ..windows import MULTIPLE
 from .data import Archive, Labels, Scenes, Simulated, Source
-from .plans import OPTIMISERS, Plan
+from .plans import Plan
 from .teachers import Teachers, appoint
 
 
@@ -304,10 +304,9 @@ def _start(value: Any) -> Model:
 def _plan(value: Any) -> Plan:
     special: dict[str, Callable[[Any], Any]] = {
         "size": _size, "average": fraction, "warmup": whole(0), "cooldown": whole(0), "seed": whole(0),
-        "optimiser": one_of(OPTIMISERS),
     }  # fmt: skip
     general: dict[str, Callable[[Any], Any]] = {"int": whole(1), "float": not_negative}
-    checks = {each.name: special.get(each.name) or general[str(each.type)] for each in fields(Plan)}
+    checks = {each.name: special.get(each.name, general[str(each.type)]) for each in fields(Plan)}
     return Plan(**checked("plan", value, checks))
 
 
