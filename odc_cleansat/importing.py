@@ -59,10 +59,7 @@ def document_beside(weights: Path) -> Path:
     ModelError
         If there is none, it is wrong or names other weights, or the file is no weights by its name.
     """
-    if weights.suffix.lower() not in WEIGHTS:
-        raise ModelError(
-            f"{weights} is neither a model document ({', '.join(DOCUMENTS)}) nor weights ({', '.join(WEIGHTS)})."
-        )
+    _check_weights(weights)
     document = weights.with_suffix(".yaml")
     if not document.exists():
         raise ModelError(
@@ -75,6 +72,13 @@ def document_beside(weights: Path) -> Path:
             "itself."
         )
     return document
+
+
+def _check_weights(file: Path) -> None:
+    if file.suffix.lower() not in WEIGHTS:
+        raise ModelError(
+            f"{file} is neither a model document ({', '.join(DOCUMENTS)}) nor weights ({', '.join(WEIGHTS)})."
+        )
 
 
 def import_model(document: Path, *, force: bool = False, allow: bool = False) -> Model:
@@ -202,7 +206,14 @@ def _copy(source: Path, target: Path) -> Path:
 
 
 def template(weights: Path) -> str:
-    """A model document to fill in, with what can be read off the weights."""
+    """A model document to fill in, with what can be read off the weights.
+
+    Raises
+    ------
+    ModelError
+        If the file is no weights by its name.
+    """
+    _check_weights(weights)
     bands, classes = _counts(weights)
     known = weights.suffix == ".onnx"
     return _TEMPLATE.format(

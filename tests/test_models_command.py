@@ -495,10 +495,12 @@ def test_import_of_weights_alone_says_what_is_missing(mine: Path) -> None:
 
 def test_import_of_what_is_no_model_says_what_one_is(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# A model")
-    output = run("import", tmp_path / "README.md", code=1).output
-    assert ".yaml" in output
-    assert ".safetensors" in output
-    assert "--template" not in output
+    for options in ((), ("--template",)):
+        output = run("import", *options, tmp_path / "README.md", code=1).output
+        assert ".yaml" in output
+        assert ".safetensors" in output
+        assert "--template" not in output
+    assert [each.name for each in tmp_path.iterdir()] == ["README.md"]
 
 
 def test_import_where_nothing_can_be_written(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
