@@ -222,7 +222,7 @@ def test_zoom_and_pan(page: Page) -> None:
     x, y, scale = transform(page)
     stage = page.locator("#stage")
     stage.hover(position={"x": 600, "y": 300})
-    page.wait_for_function("document.querySelector('#readout b')")
+    page.locator("#readout b").first.wait_for()
     before = page.locator("#readout").inner_text()
     page.mouse.wheel(0, -600)
     _, _, closer = transform(page)
@@ -254,7 +254,7 @@ def test_pixels_are_read_out(page: Page) -> None:
     rows, columns = GRID.shape
     at = {"x": x + 0.25 * columns * scale, "y": y + 0.25 * rows * scale}
     page.locator("#stage").hover(position=at)
-    page.wait_for_function("document.querySelector('#readout b')")
+    page.locator("#readout b").first.wait_for()
     text = page.locator("#readout").inner_text()
     assert "SCL: cloud shadow" in text
     assert "UCL: cloud" in text
@@ -309,7 +309,7 @@ def test_on_a_phone(browser: Browser, page_file: Path, scheme: Any) -> None:
         touch(page, fingers, "touchEnd", [])
         assert divided(page) == pytest.approx(25, abs=1)
         page.touchscreen.tap(box["x"] + 50, box["y"] + 60)
-        page.wait_for_function("document.querySelector('#readout b')")
+        page.locator("#readout b").first.wait_for()
 
 
 def touch(page: Page, session: CDPSession, kind: str, points: list[tuple[float, float]]) -> None:
@@ -333,7 +333,7 @@ def test_one_date_has_no_picker(browser: Browser, tmp_path: Path) -> None:
         box = page.locator("#stage").bounding_box()
         assert box is not None
         page.locator("#stage").hover(position={"x": box["width"] / 2, "y": 40})
-        page.wait_for_function("document.querySelector('#readout b')")
+        page.locator("#readout b").first.wait_for()
         assert "longitude 13.7" in page.locator("#readout").inner_text()
         width, height = (page.locator("#left-pane .content").evaluate(f"e => e.getBoundingClientRect().{side}") for side in ("width", "height"))  # fmt: skip
         assert width / height == pytest.approx(2 * np.cos(np.radians(47.75)), rel=0.01)
