@@ -36,7 +36,7 @@ from .models import Model, get_model
 from .product import mask_id
 from .recalling import check_longitudes
 from .review.verdicts import STATES, folder_of, read_many, state
-from .sources import BandFile, SceneFiles
+from .sources import BandFile, SceneFiles, offset_hints
 from .storage import Folder
 
 if TYPE_CHECKING:
@@ -464,7 +464,7 @@ def _names(product: Product, present: Iterable[str]) -> dict[str, dict[str, Any]
     for measurement in product.definition["measurements"]:
         if measurement["name"] in present:
             for name in (measurement["name"], *measurement.get("aliases", ())):
-                found[name] = {"add_offset": measurement.get("add_offset")}
+                found[name] = offset_hints(measurement)
     return found
 
 

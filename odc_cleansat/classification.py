@@ -147,8 +147,7 @@ def classify(
     ReflectanceWarning
         If the pixels look as if the offset were wrong (not for lazy scenes).
     """
-    if scale is not None and not scale > 0:
-        raise SceneError(f"the scale {scale} is not above 0; 1/10000 is that of Sentinel-2.")
+    check_scale_factor(scale)
     if not np.isfinite(offset):
         raise SceneError(f"the offset {offset} is not a number of digital numbers, such as -1000.")
     arrays = _arrays(scene)
@@ -276,6 +275,12 @@ def _select(arrays: Mapping[str, xr.DataArray], model: Model, *, one_grid: bool)
         raise SceneError(
             f"the bands differ in shape: {shapes}; load them on one grid and for the same times."
         )
+    times = [data["time"].values for data in chosen.values() if "time" in data.coords]
+    if any(not np.array_equal(times[0], each) for each in times[1:]):
+        raise SceneError(
+            "the bands have different times, or the same in another order; load them for the same times, or align "
+            "them, e.g. with xarray.align."
+        )
     # Of the selected bands together: an array may have lost its reference to the coordinate system, and
     # an attribute of the whole Dataset may be left over from before a reprojection.
     common = _grid(xr.Dataset(chosen)) if one_grid else None
@@ -342,8 +347,25 @@ def _output(grid: GeoBox, geobox: GeoBox | None, resolution: float | None) -> Ge
     if geobox is not None and resolution is not None:
         raise SceneError("pass geobox= or resolution=, not both.")
     if resolution is not None:
+        if not 0 < resolution < np.inf:
+            raise SceneError(
+                f"the resolution {resolution} is not above 0; it is in units of {crs_name(grid.crs)}."
+            )
         return GeoBox.from_bbox(grid.boundingbox, grid.crs, resolution=resolution, tight=True)
-    return grid if geobox is None else geobox
+    if geobox is None:
+        return grid
+    if isinstance(geobox, xr.Dataset | xr.DataArray):
+        geobox = geobox.odc.geobox
+    if not isinstance(geobox, GeoBox) or geobox.crs is None or 0 in geobox.shape:
+        raise SceneError(
+            f"geobox= is {geobox!r}; it must be a GeoBox with a coordinate system and pixels, such as scene.odc.geobox."
+        )
+    return geobox
+
+
+def check_scale_factor(scale: float | None) -> None:
+    if scale is not None and not 0 < scale < np.inf:
+        raise SceneError(f"the scale {scale} is not above 0; 1/10000 is that of Sentinel-2.")
 
 
 def check_thresholds(

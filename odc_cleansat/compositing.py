@@ -240,9 +240,10 @@ def _bands(scene: xr.Dataset, wanted: Iterable[str] | None) -> list[Hashable]:
                 "its attribute `nodata`, or load it in a type that can."
             )
     offsets = np.unique(scene["offset"]) if "offset" in scene.coords else np.empty(0)
-    if len(offsets) > 1 and any(scene[name].dtype.kind in "ui" for name in names):
+    known = len(offsets) < 2 and not np.isnan(offsets).any()  # NaN: the scenes of one date differ
+    if not known and any(scene[name].dtype.kind in "ui" for name in names):
         raise SceneError(
-            f"the dates' digital numbers have different offsets ({', '.join(map(str, offsets))}) and "
+            f"the digital numbers have different offsets ({', '.join(map(str, offsets))}) and "
             "cannot be mixed. Turn them into reflectance first: (band + scene.offset) / 10000 where "
             "the band has data, NaN elsewhere."
         )

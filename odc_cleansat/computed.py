@@ -29,6 +29,7 @@ from .classification import (
     block_layers,
     block_slices,
     check_resolution,
+    check_scale_factor,
     check_thresholds,
     finest,
     parts_of,
@@ -112,13 +113,14 @@ def recipe_for(
     except SceneError as error:
         raise SceneError(f"{scene.label}: {error}") from None
     check_thresholds(thresholds, chosen)
+    check_scale_factor(scale)
     scene.check_level(chosen)
     return Recipe(
         chosen.name,
         tuple(scene.wanted(chosen.bands).values()),
         scene.offset(offset).value,
-        scale,
-        tuple((thresholds or {}).items()),
+        None if scale is None else float(scale),
+        tuple((name, float(value)) for name, value in (thresholds or {}).items()),
         scene.label,
     )
 

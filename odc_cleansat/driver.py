@@ -42,6 +42,9 @@ NAME = "cleansat"
 MASK_LAYER = f"{ADDRESS}/indexed-mask"
 SHIFTED = f"{ADDRESS}/without-offset"
 NO_MASK = f"{ADDRESS}/no-mask"
+UNMASKED = 254
+"""Stands in both layers, until scenes are fused, where one without a mask has data. What another scene's mask says there
+is not said of its pixels."""
 
 T = TypeVar("T")
 
@@ -151,7 +154,7 @@ def file_address(kind: str, file: BandFile, offset: float = 0) -> str:
 
 def _readable(uri: str) -> str:
     """An address as a person wants to read it."""
-    return _file(uri).uri if uri.startswith((MASK_LAYER, SHIFTED)) else uri
+    return _file(uri).uri if uri.startswith((MASK_LAYER, SHIFTED, f"{NO_MASK}?")) else uri
 
 
 def _file(address: str) -> BandFile:
@@ -239,7 +242,8 @@ class CleansatDriver(RioDriver):  # type: ignore[misc]
 
     def open(self, src: RasterSource, ctx: Any) -> RioReader:
         """A reader for one band of one scene."""
-        return _Reader(src, ctx)
+        # rasterio takes the percent signs of a file's URL for a part of its name.
+        return _Reader(src.patch(uri=local_path(src.uri)), ctx)
 
     @property
     def md_parser(self) -> Any:
@@ -287,6 +291,8 @@ class _Reader(RioReader):  # type: ignore[misc]
                 return self._shifted(cfg, dst_geobox, dst, selection)
             if uri == NO_MASK:
                 return _nothing(cfg)
+            if uri.startswith(NO_MASK):
+                return _place(_unmasked(_file(uri), dst_geobox, cfg.fill_value or 0), cfg, dst)
             roi, pixels = super().read(
                 cfg.patch(fail_on_error=True), dst_geobox, dst=dst, selection=selection
             )
@@ -304,13 +310,17 @@ class _Reader(RioReader):  # type: ignore[misc]
     def _shifted(
         self, cfg: RasterLoadParams, grid: GeoBox, dst: np.ndarray | None, selection: Any
     ) -> tuple[tuple[slice, slice], np.ndarray]:
-        """Digital numbers with the offset taken off, at least 1, since 0 is no data."""
+        """Digital numbers with the offset taken off, that none becomes the value for no data."""
         file, offset = _file(self._src.uri), float(self._src.uri.rsplit("&", 1)[1])
-        plain = RioReader(self._src.patch(uri=file.uri, band=file.band), self._ctx)
+        plain = RioReader(self._src.patch(uri=local_path(file.uri), band=file.band), self._ctx)
         roi, raw = plain.read(cfg.patch(fail_on_error=True), grid, selection=selection)
         nodata = 0 if cfg.fill_value is None else cfg.fill_value
-        shifted = np.where(raw == nodata, raw, np.maximum(raw + np.float32(offset), nodata + 1))
-        pixels = np.rint(shifted).astype(raw.dtype)
+        shifted = raw + np.float32(offset)
+        if raw.dtype.kind in "ui":
+            limits = np.iinfo(raw.dtype)
+            shifted = np.rint(shifted).clip(limits.min, limits.max)
+            shifted[shifted == nodata] = nodata + 1 if nodata < limits.max else nodata - 1
+        pixels = np.where(raw == nodata, raw, shifted.astype(raw.dtype))
         if dst is None:
             return roi, pixels
         dst[roi] = pixels
@@ -331,11 +341,22 @@ def _nothing(cfg: RasterLoadParams) -> tuple[tuple[slice, slice], np.ndarray]:
     return np.s_[0:0, 0:0], np.empty((0, 0), dtype=cfg.dtype)
 
 
-def _nearest(file: BandFile, target: GeoBox, fill: float) -> np.ndarray:
+def _unmasked(file: BandFile, target: GeoBox, fill: float) -> np.ndarray:
+    """UNMASKED where a band has data."""
+    import rasterio
+
+    with rasterio.open(local_path(file.uri)) as opened:
+        nodata, dtype = opened.nodata or 0, opened.dtypes[file.band - 1]
+    values = _nearest(file, target, nodata, dtype)
+    there = (values != nodata) & np.isfinite(values)
+    return np.where(there, UNMASKED, fill).astype("uint8")
+
+
+def _nearest(file: BandFile, target: GeoBox, fill: float, dtype: str = "uint8") -> np.ndarray:
     """The values of a file at the centres of pixels, as `recall` takes them."""
     import rasterio
 
-    result = np.full(target.shape, fill, dtype="uint8")
+    result = np.full(target.shape, fill, dtype=dtype)
     with rasterio.open(local_path(file.uri)) as opened:
         grid = GeoBox.from_rio(opened)
         for roi in (roi for row in tiles(target.shape, 512, 512) for roi in row):

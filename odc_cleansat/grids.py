@@ -95,13 +95,45 @@ def model_grid(geobox: GeoBox, resolution: float) -> tuple[CRS, Box]:
     CRS, Box
         The coordinate system, and the pixels counted from its origin. Rows grow
         southwards from y = 0, so those of the northern hemisphere are negative.
+
+    Raises
+    ------
+    SceneError
+        If the scene lies across the edge of its coordinate system, as one in longitudes does across 180 degrees, or
+        where there are no UTM zones.
     """
-    crs = geobox.crs if _is_utm(geobox.crs) else CRS.utm(geobox.geographic_extent.centroid)
+    crs = geobox.crs if _is_utm(geobox.crs) else _zone(geobox)
     extent = geobox.extent if crs == geobox.crs else geobox.footprint(crs, npoints=100)
     bounds = extent.boundingbox
     left, right = grid_box(bounds.left, bounds.right, resolution)
     top, bottom = grid_box(-bounds.top, -bounds.bottom, resolution)
     return crs, Box(top, bottom, left, right)
+
+
+def _zone(geobox: GeoBox) -> CRS:
+    """The UTM zone of a scene's centre."""
+    try:
+        crs = CRS.utm(geobox.geographic_extent.centroid)
+    except ValueError as error:
+        raise SceneError(
+            f"the scene in {crs_name(geobox.crs)} lies where there is no UTM zone, beyond the edge of the world or near "
+            f"a pole: {geobox.boundingbox}. Check its coordinates, or load it in its UTM zone."
+        ) from error
+    # What leads there leads back, but for pixels beyond 180 degrees.
+    bounds = geobox.boundingbox
+    corners = [
+        [x for x in (bounds.left, bounds.right) for _ in range(2)],
+        [bounds.bottom, bounds.top] * 2,
+    ]
+    there = geobox.crs.transformer_to_crs(crs)(*corners)
+    back = crs.transformer_to_crs(geobox.crs)(*there)
+    pixel = max(abs(geobox.resolution.x), abs(geobox.resolution.y))
+    if not np.allclose(corners, back, rtol=0, atol=pixel):
+        raise SceneError(
+            f"the scene reaches beyond the edge of {crs_name(geobox.crs)}, where its pixels have no place: {bounds}. "
+            "Cut it there, or load it in its UTM zone."
+        )
+    return crs
 
 
 def box_geobox(box: Box, crs: CRS, resolution: float) -> GeoBox:
@@ -182,7 +214,7 @@ def missing(bands: Sequence[Band], pixels: Sequence[np.ndarray]) -> list[np.ndar
     That is at its declared nodata value, and where a floating-point band is not finite. If
     integer bands on one grid declare no nodata value, it is where all of them are 0.
     """
-    declared = [_nodata(band.data) for band in bands]
+    declared = [declared_nodata(band.data) for band in bands]
     together = all(
         nodata is None and values.dtype.kind in "ui" and band.grid == bands[0].grid
         for nodata, values, band in zip(declared, pixels, bands, strict=True)
@@ -202,9 +234,18 @@ def missing(bands: Sequence[Band], pixels: Sequence[np.ndarray]) -> list[np.ndar
     return gone
 
 
-def _nodata(band: xr.DataArray) -> float | None:
+def declared_nodata(band: xr.DataArray) -> float | None:
+    """The declared nodata value; NaN, which no integer can be, is none for integers."""
     value = band.attrs.get("nodata", band.attrs.get("_FillValue", band.encoding.get("_FillValue")))
-    return None if value is None else float(value)
+    if value is None:
+        return None
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        raise SceneError(
+            f"the nodata value {value!r} of a band is no number; correct its attribute `nodata`."
+        ) from None
+    return None if math.isnan(found) and band.dtype.kind in "ui" else found
 
 
 def has_data(bands: Sequence[Band], target: GeoBox) -> np.ndarray:
@@ -304,9 +345,9 @@ def check_scale(pixels: np.ndarray) -> None:
     SceneError
         If most of it is above 10.
     """
-    with np.errstate(invalid="ignore"):
-        implausible = np.mean(np.abs(pixels[:, ::4, ::4]) > 10)
-    if implausible > 0.5:
+    some = pixels[:, ::4, ::4]
+    finite = some[np.isfinite(some)]
+    if finite.size and np.mean(np.abs(finite) > 10) > 0.5:
         raise SceneError(
             "the reflectance of most pixels is above 10, so the values are digital numbers or of "
             "another scale; pass scale=1/10000 if they are Sentinel-2 digital numbers."

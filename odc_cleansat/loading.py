@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,6 +26,7 @@ from .driver import (
     NAME,
     NO_MASK,
     SHIFTED,
+    UNMASKED,
     file_address,
     with_measurements,
     with_paths,
@@ -33,7 +34,7 @@ from .driver import (
 from .errors import CubeError, GapWarning, ModelWarning, ReflectanceWarning, SceneError
 from .grids import ground_resolution
 from .index import MASK_PRODUCT
-from .masking import mask_grid
+from .masking import native_grids
 from .models import get_model
 from .presets import Preset, apply_preset, get_preset
 from .product import mask_id
@@ -55,6 +56,7 @@ UCL_FROM = ("auto", "indexed", "computed")
 _GRID = ("output_crs", "resolution", "align")
 _READING = ("dask_chunks", "fuse_func", "patch_url", "progress_cbk", "skip_broken_datasets")
 _PLACE = ("x", "y", "lon", "lat", "longitude", "latitude", "crs", "geopolygon")
+_ALIASES = {alias: name for name, band in BANDS.items() for alias in band["aliases"]}
 
 
 def load(
@@ -98,8 +100,10 @@ def load(
         others are not taken, even where there are no others.
     thresholds
         See :func:`~odc_cleansat.classify`; indexed masks, which were made without, are then not used.
-    offset, scale
+    offset
         See :func:`~odc_cleansat.with_ucl`; by default the metadata of each scene decides.
+    scale
+        The same; indexed masks, which were made with the default, are then not used.
     preset
         Make the mask stricter or more lenient: ``balanced``, ``conservative``, ``permissive`` or a
         :class:`~odc_cleansat.presets.Preset`, applied on the output grid. By default masks are as the network gave them.
@@ -170,7 +174,8 @@ def load(
     if model is not None:
         get_model(model)
     query = {key: value for key, value in query.items() if value is not None}
-    like = query.pop("geobox", None) or query.pop("like", None)
+    like = query.pop("like", None)
+    like = query.pop("geobox", like)
     if isinstance(like, (xr.Dataset, xr.DataArray)):
         like = like.odc.geobox
     resampling = query.pop("resampling", None)
@@ -178,20 +183,30 @@ def load(
     grid = {key: query.pop(key) for key in _GRID if key in query}
     reading = {key: query.pop(key) for key in _READING if key in query}
     scenes = _scenes(dc, product, datasets, like, query)
-    names = _names(scenes[0].product, measurements)
-    masked = min_clear is not None or any(name.lower() in BANDS for name in names)
+    asked = _names(scenes[0].product, measurements)
+    for other in {each.product.name: each.product for each in scenes}.values():
+        _names(other, asked)
+    names = list(dict.fromkeys(_ALIASES.get(name, name) for name in asked))
+    masked = min_clear is not None or not BANDS.keys().isdisjoint(names)
     how = {"model": model, "thresholds": thresholds, "offset": offset, "scale": scale}
     there = _masks(dc, like, query)
     found = _look_up(scenes, there, how, masked=masked or only_accepted)
-    if model is None and masked and ucl != "computed" and not thresholds:
+    indexed = ucl != "computed" and not thresholds and scale is None
+    if model is None and masked and indexed:
         _tell_of_others(found, there)
     if not include_rejected:
         masks = [each.mask for each in found]
         found = heed(found, masks, "scenes", only_accepted=only_accepted)
-    geobox = _geobox([each.scene for each in found], like, grid, query)
-    indexed = ucl != "computed" and not thresholds
+    scenes = [each.scene for each in found]
+    geobox = _geobox(scenes, like, grid, query)
+    fused = {
+        each.id
+        for group in _groups(dc, scenes, group_by).values
+        if len(group) > 1
+        for each in group
+    }
     prepared, offsets = _prepare(
-        found, ucl, offset, masked=masked, indexed=indexed, harmonized=harmonized
+        found, ucl, offset, masked=masked, indexed=indexed, harmonized=harmonized, fused=fused
     )
     groups = _groups(dc, prepared, group_by)
     if "dask_chunks" not in reading:
@@ -203,6 +218,10 @@ def load(
         data: xr.Dataset = dc.load_data(groups, geobox, wanted, **options)
         # The driver's loader gives local times.
         data["time"] = groups.time
+        for name in BANDS.keys() & data.data_vars.keys():
+            if fused:
+                unmasked = data[name] == UNMASKED
+                data[name] = data[name].where(~unmasked, np.uint8(BANDS[name]["nodata"]))
         return data
 
     def read(groups: xr.DataArray, names: Sequence[str]) -> xr.Dataset:
@@ -217,8 +236,8 @@ def load(
             mask = mask.chunk({dim: size for dim, size in chunks.items() if dim in mask.dims})
         rest = [name for name in names if name not in mask]
         every = layers(groups, rest, geobox).assign(mask.data_vars) if rest else mask
-        asked: xr.Dataset = every[list(names)]
-        return asked
+        found: xr.Dataset = every[list(names)]
+        return found
 
     first = None
     if min_clear is not None:
@@ -229,7 +248,9 @@ def load(
     result: xr.Dataset = xr.merge(
         [read(groups, rest), *parts] if rest else parts, compat="override", join="override"
     )[names]
-    return _with_offset(result, groups, {} if harmonized else offsets)
+    result = _with_offset(result, groups, {} if harmonized else offsets)
+    named: xr.Dataset = result.assign({name: result[_ALIASES.get(name, name)] for name in asked})
+    return named[asked]
 
 
 # --- what is asked for ----------------------------------------------------------------
@@ -238,6 +259,7 @@ def load(
 def _scenes(
     dc: Datacube, product: str | None, datasets: Iterable[Dataset] | None, like: Any, query: Any
 ) -> list[Dataset]:
+    check_longitudes(query)
     if datasets is not None:
         given = list(datasets)
         if not given:
@@ -248,7 +270,6 @@ def _scenes(
                 "leave it out, or check its spelling."
             )
         return given
-    check_longitudes(query)
     known = sorted(each.name for each in dc.index.products.get_all())
     if product not in known:
         listed = f"it has {', '.join(known)}" if known else "it has none yet"
@@ -380,7 +401,7 @@ def _look_up(
 ) -> list[_Scene]:
     """Each scene with its mask by the chosen model among those that are indexed."""
     by_id = {mask.id: mask for mask in masks}
-    resolutions = {abs(mask_grid(mask).resolution.x) for mask in masks}
+    resolutions = {abs(native_grids(mask)["default"].resolution.x) for mask in masks}
     found = []
     for scene in scenes:
         files = dataset_files(scene)
@@ -427,13 +448,20 @@ def _prepare(
     masked: bool,
     indexed: bool,
     harmonized: bool,
+    fused: Set[UUID],
 ) -> tuple[list[Dataset], dict[UUID, float]]:
-    """Copies of the scenes with the address of each one's mask, and their radiometric offsets."""
+    """Copies of the scenes with the address of each one's mask, and their radiometric offsets.
+
+    Of scenes that are `fused` with others, those without a mask keep their pixels from the masks of the others.
+    """
     products: dict[str, Product] = {}
     prepared, offsets, without = [], {}, 0
     failed = [each.error for each in scenes if each.error] if masked else []
     for scene, files, recipe, mask, _ in scenes:
-        paths = dict.fromkeys(BANDS, NO_MASK)
+        reflective = _reflective(scene)
+        alone = scene.id not in fused or not reflective
+        nothing = NO_MASK if alone else file_address(NO_MASK, files.files[reflective[0]])
+        paths = dict.fromkeys(BANDS, nothing)
         if masked and recipe:
             if mask is not None and indexed:
                 stored = dataset_files(mask).files
@@ -442,7 +470,6 @@ def _prepare(
                 without += 1
             else:
                 paths = {name: recipe.address(name) for name in BANDS}
-        reflective = _reflective(scene)
         if reflective:
             offsets[scene.id] = float(files.offset(offset).value)
         if harmonized and offsets.get(scene.id):
@@ -467,11 +494,13 @@ def _prepare(
 
 def _reflective(scene: Dataset) -> list[str]:
     """The measurements of a scene that are reflectance bands."""
-    known = {n for band, others in S2_BANDS.items() if band != "scl" for n in (band, *others)}
+    bands = {band: others for band, others in S2_BANDS.items() if band != "scl"}
+    known = {name.lower() for band, others in bands.items() for name in (band, *others)}
     return [
         name
         for name, measurement in scene.product.measurements.items()
-        if name in scene.measurements and known & {name, *measurement.get("aliases", ())}
+        if name in scene.measurements
+        and not known.isdisjoint(each.lower() for each in (name, *measurement.get("aliases", ())))
     ]
 
 

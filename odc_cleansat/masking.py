@@ -97,6 +97,7 @@ class MaskJob:
         OutputError
             If the mask cannot be written.
         """
+        self.root.check_name()
         engine = get_engine(self.model)
         with reading(self.files.label):
             mask = classify(

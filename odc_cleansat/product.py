@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import re
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -119,15 +120,19 @@ def derived_id(
 
 def mask_folder(dataset_id: UUID, source: DatasetDoc) -> Path:
     """Where a mask is kept, relative to the root: product, region, date, and its id's first digits."""
-    region = source.properties.get("odc:region_code") or "no-region"
     day: str = source.properties["datetime"].strftime("%Y/%m/%d")
-    return Path(MASK_PRODUCT) / str(region) / day / _label(dataset_id, source)
+    return Path(MASK_PRODUCT) / _region(source) / day / _label(dataset_id, source)
+
+
+def _region(source: DatasetDoc) -> str:
+    """The region, in letters that are safe in paths, addresses and labels."""
+    code = str(source.properties.get("odc:region_code") or "no-region")
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", code)
 
 
 def _label(dataset_id: UUID, source: DatasetDoc) -> str:
-    region = source.properties.get("odc:region_code") or "no-region"
     day = source.properties["datetime"].strftime("%Y-%m-%d")
-    return f"{MASK_PRODUCT}_{region}_{day}_{str(dataset_id)[:8]}"
+    return f"{MASK_PRODUCT}_{_region(source)}_{day}_{str(dataset_id)[:8]}"
 
 
 def is_intact(folder: Folder | Path | str, read: bool | None = None) -> bool:
@@ -275,7 +280,7 @@ def _assemble(
             inherit_geometry=True,
             inherit_skip_properties=["eo:cloud_cover"],  # the provider's; a mask has its own
         )
-        if package.geometry is None or source.crs != _crs(mask):
+        if package.geometry is None or mask.odc.geobox.crs != source.crs:
             package.geometry = mask.odc.geobox.extent.geom
         written_to = package._work_path  # there is no public name for it
         for name in ("ucl", "ucl_confidence"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import xarray as xr
 
 from .errors import OutputError
 from .pixels import Roi, tiles
+from .storage import working_folder
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -75,8 +75,8 @@ def write_cogs(
     target = next(iter(files))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".cleansat-", dir=target.parent) as folder:
-            drafts = {path: Path(folder) / f"{i}.tif" for i, path in enumerate(files)}
+        with working_folder(target.parent) as folder:
+            drafts = {path: folder / f"{i}.tif" for i, path in enumerate(files)}
             _write_drafts({drafts[path]: file for path, file in files.items()}, together, progress)
             for path, file in files.items():
                 _optimise(drafts[path], file).replace(path)
@@ -160,20 +160,37 @@ def _describe(file: Any, raster: Raster) -> None:
 
 
 def _optimise(draft: Path, raster: Raster) -> Path:
-    """The same as a COG."""
+    """The same as a COG, read back: GDAL does not always say so when a disk is full."""
+    import rasterio
     from rasterio.shutil import copy
 
     cog = draft.with_suffix(".cog.tif")
     kind = next(iter(raster.bands.values())).dtype.kind
-    copy(
-        str(draft),
-        str(cog),
-        driver="COG",
-        blocksize=BLOCK,
-        compress="deflate",
-        predictor="no" if raster.colours else "yes",
-        overview_resampling="mode" if raster.colours else "average" if kind in "uif" else "nearest",
-        bigtiff="if_safer",
-    )
+    try:
+        copy(
+            str(draft),
+            str(cog),
+            driver="COG",
+            blocksize=BLOCK,
+            compress="deflate",
+            predictor="no" if raster.colours else "yes",
+            overview_resampling="mode"
+            if raster.colours
+            else "average"
+            if kind in "uif"
+            else "nearest",
+            bigtiff="if_safer",
+        )
+        with rasterio.open(draft) as given, rasterio.open(cog) as written:
+            whole = all(
+                np.array_equal(
+                    given.read(window=part), written.read(window=part), equal_nan=kind == "f"
+                )
+                for _, part in given.block_windows(1)
+            )
+    except Exception as error:  # of rasterio and of GDAL, in several kinds
+        raise OSError(f"GDAL could not write it: {error}") from error
+    if not whole:
+        raise OSError("it was not written whole")
     draft.unlink()
     return cog

@@ -100,7 +100,8 @@ def open_scene(folder: Path, moment: datetime | None = None) -> SceneFolder:
             )
         raise SceneError(f"no band files in {folder}: found {found}. {advice}")
     recorded = _recorded(folder)
-    when, source = _moment(folder, bands.values(), moment, recorded.get("datetime"))
+    every = [file for file in files if band_files([file])]
+    when, source = _moment(folder, every, moment, recorded.get("datetime"))
     properties = {}
     if baseline := recorded.get("processing_baseline"):
         properties["s2:processing_baseline"] = str(baseline)
@@ -145,8 +146,8 @@ def parse_moment(text: str) -> datetime:
 def _moment(
     folder: Path, files: Iterable[Path], argument: datetime | None, recorded: str | None
 ) -> tuple[datetime, str]:
-    found = {_named_moment(path.stem) for path in files}
-    if len(found - {None}) > 1:
+    found = {_named_moment(path.stem) for path in files} - {None}
+    if len(found) > 1:
         raise SceneError(
             f"the files in {folder} are of {len(found)} dates; keep one scene in a folder."
         )

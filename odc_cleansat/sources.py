@@ -144,11 +144,14 @@ def dataset_files(dataset: Dataset) -> SceneFiles:
         file = BandFile(info.uri, info.band or 1, info.nodata)
         for alias in (name, *measurement.get("aliases", ())):
             files[alias] = file
-            hints[alias] = {
-                key: measurement.get(key) for key in ("add_offset", "scale_factor", "dtype")
-            }
+            hints[alias] = offset_hints(measurement)
     properties = dataset.metadata_doc.get("properties", {})
     return SceneFiles(files, properties, f"dataset {dataset.id}", hints)
+
+
+def offset_hints(measurement: Mapping[str, Any]) -> dict[str, Any]:
+    """What the measurement of a product says that :func:`~odc_cleansat.reflectance.resolve_offset` heeds."""
+    return {key: measurement.get(key) for key in ("add_offset", "scale_factor", "dtype")}
 
 
 def item_files(item: pystac.Item) -> SceneFiles:

@@ -98,13 +98,15 @@ class Folder:
         return self.path.exists() if self.path is not None else bool(self.files())
 
     def check(self) -> None:
-        """Refuse a bucket that is not there or not ours, before work is put into what it should hold.
+        """Refuse a bucket that is not there or not ours, and names that cannot be written, before work is put into
+        what it should hold.
 
         Raises
         ------
         OutputError
             Saying which.
         """
+        self.check_name()
         if not hasattr(self._files, "call_s3"):
             return
         bucket = urlsplit(self._text).netloc
@@ -113,6 +115,21 @@ class Folder:
                 self._files.call_s3("head_bucket", Bucket=bucket)
             except FileNotFoundError as error:
                 raise OutputError(f"{self}: there is no bucket {bucket}; make it first.") from error
+
+    def check_name(self) -> None:
+        """Refuse a name that those who read and write it take for the beginning of something else.
+
+        Raises
+        ------
+        OutputError
+            Saying which character it is.
+        """
+        # eodatasets3 makes a URL of a path, and rasterio leaves out what follows in a URL.
+        for character in "#?" if self.path is not None else "#":
+            if character in self._text:
+                raise OutputError(
+                    f"{self}: masks cannot be kept below a name with {character!r}; take another."
+                )
 
     def read(self, name: str) -> bytes:
         """What is in a file."""
@@ -192,8 +209,10 @@ class Folder:
         except OSError:
             if not self.path.is_dir():
                 raise
-            for name in names:
-                os.replace(source / name, self.path / name)
+            # Files of two writers, mixed, would be no product.
+            with _locked(self.path, wait=True):
+                for name in names:
+                    os.replace(source / name, self.path / name)
 
     def _upload(self, source: Path, names: list[str], last: Sequence[str]) -> None:
         sizes = {name: (source / name).stat().st_size for name in names}
@@ -245,6 +264,26 @@ def as_uri(place: Path | str) -> str:
     if isinstance(place, Path) or not _SCHEME.match(place):
         return Path(place).resolve().as_uri()
     return place
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; its folder is made if missing.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with working_folder(path.parent) as folder:
+            draft = folder / path.name
+            draft.write_bytes(content)
+            draft.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}. Check the folder and the space there."
+        ) from error
 
 
 @contextlib.contextmanager

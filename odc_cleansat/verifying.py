@@ -15,7 +15,7 @@ import yaml
 from odc.geo.geobox import GeoBox
 
 from .classes import CONFIDENCE_NODATA, CloudClass, class_percent
-from .errors import ModelError, OutputError, SceneError
+from .errors import CleansatError, ModelError, OutputError, SceneError
 from .index import MASK_PRODUCT, product_definition
 from .product import DOCUMENT, SUMS, derived_id, read_sums, software
 from .sources import BandFile
@@ -153,8 +153,12 @@ def _look(name: str, check: Callable[[], str]) -> Check:
         return Check(name, False, str(error))
     except _Unknown as error:
         return Check(name, None, str(error))
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
-        return Check(name, False, f"a document lacks what it should have: {error!r}")
+    except CleansatError:
+        raise
+    except (
+        Exception
+    ) as error:  # what a document makes that is not as it should be, it may be anything
+        return Check(name, False, f"a document is not as it should be: {error!r}")
 
 
 def _not_asked() -> str:

@@ -21,6 +21,7 @@ from datacube.migration import ODC2DeprecationWarning
 
 from .classes import CONFIDENCE_NODATA, CloudClass, flags_definition
 from .errors import ModelError, SceneError
+from .grids import declared_nodata
 from .models import Model, get_model
 from .reflectance import QUANTIFICATION, S2_BANDS, find_bands
 from .sources import dataset_files
@@ -251,12 +252,14 @@ class UNetMask(Transformation):  # type: ignore[misc]
         return found
 
     def _to_reflectance(self, band: xr.DataArray, offsets: list[float]) -> xr.DataArray:
-        found = band.astype("float32")
+        found, nodata = band.astype("float32"), declared_nodata(band)
         if band.dtype.kind != "f":
             offset = xr.DataArray(np.asarray(offsets, dtype="float32"), dims="time")
             per_dn = np.float32(1 / QUANTIFICATION if self.scale is None else self.scale)
-            valid = band != band.attrs.get("nodata", 0)
-            found = ((found + offset) * per_dn).where(valid)
+            found = (found + offset) * per_dn
+            nodata = 0 if nodata is None else nodata
+        if nodata is not None:
+            found = found.where(band != nodata)
         reflectance: xr.DataArray = found.assign_attrs(
             {**band.attrs, "nodata": np.nan, "units": "1"}
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -404,3 +405,33 @@ def test_a_scene_in_the_midst_of_the_world(
     found = classify(simulated, offset=-1000, geobox=grid).ucl
     seen = int((found != CloudClass.NODATA).sum())
     assert (seen > 0) == (crs != "EPSG:32601")
+
+
+def test_bands_of_different_times(simulated: xr.Dataset) -> None:
+    scene = xr.concat([simulated[["B02", "B03", "B04", "B08"]]] * 2, "time")
+    dates = np.array(["2024-06-05", "2024-06-10"], dtype="datetime64[ns]")
+    bands = {str(name): band.assign_coords(time=dates) for name, band in scene.data_vars.items()}
+    bands["B03"] = bands["B03"].isel(time=[1, 0])
+    with pytest.raises(SceneError, match="different times"):
+        classify(bands, offset=-1000)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"resolution": 0}, "not above 0"),
+        ({"resolution": float("nan")}, "not above 0"),
+        ({"geobox": GeoBox((0, 5), Affine(30, 0, 0, 0, -30, 0), "EPSG:32633")}, "and pixels"),
+        ({"geobox": GeoBox((5, 5), Affine(30, 0, 0, 0, -30, 0), None)}, "coordinate system"),
+        ({"geobox": "EPSG:32633"}, "must be a GeoBox"),
+    ],
+)
+def test_grids_it_refuses(simulated: xr.Dataset, how: dict[str, Any], message: str) -> None:
+    with pytest.raises(SceneError, match=message):
+        classify(simulated, offset=-1000, **how)
+
+
+def test_a_grid_by_a_dataset_that_has_it(simulated: xr.Dataset) -> None:
+    part = simulated.isel(x=slice(0, 60), y=slice(0, 60))
+    found = classify(simulated, offset=-1000, geobox=part)
+    assert found.odc.geobox == part.odc.geobox

@@ -573,6 +573,11 @@ def without_crs(scene: xr.Dataset) -> xr.Dataset:
             {},
             "different offsets .-1000, 0.",
         ),
+        (
+            lambda s: s.assign_coords(offset=("time", [np.nan] * 6)),
+            {},
+            "different offsets .nan.",
+        ),
     ],
 )
 def test_scenes_it_refuses(

@@ -20,10 +20,12 @@ from datacube.model import Dataset
 from datacube.utils.masking import describe_variable_flags, make_mask
 from odc.algo import enum_to_bool
 from odc.geo.geobox import GeoBox
+from odc.loader.types import RasterLoadParams, RasterSource
 
 from odc_cleansat import CloudClass, classify, computed
-from odc_cleansat.driver import CleansatDriver, with_ucl
+from odc_cleansat.driver import SHIFTED, CleansatDriver, file_address, with_ucl
 from odc_cleansat.errors import GapWarning, ModelError, ReflectanceWarning, SceneError
+from odc_cleansat.sources import BandFile
 from odc_cleansat.synthetic import SimulatedScene
 
 GRID = {"output_crs": "EPSG:32633", "resolution": 20}
@@ -308,3 +310,25 @@ def test_new_files_of_the_same_name_are_read_anew(cube: Cube, tmp_path: Path) ->
         item = with_ucl([stac_item(tmp_path, cube.scenes["june"])])
         names.append(odc.stac.load(item, bands=["ucl"], crs="EPSG:32633", resolution=20, driver="cleansat").ucl)  # fmt: skip
     assert (names[0].values != names[1].values).any()
+
+
+@pytest.mark.parametrize(
+    ("nodata", "dtype", "expected"),
+    [(0, "uint16", 1), (65535, "uint16", 0), (-999, "int16", -100), (-100, "int16", -99)],
+)
+def test_no_value_is_shifted_onto_nodata(
+    tmp_path: Path, nodata: int, dtype: str, expected: int
+) -> None:
+    grid = GeoBox.from_bbox((0, 0, 200, 200), "EPSG:32633", resolution=10)
+    pixels = np.full(grid.shape, 2000, dtype=dtype)
+    pixels[:5], pixels[5:8] = nodata, 900
+    path = tmp_path / "red.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=20, height=20, count=1, dtype=dtype, nodata=nodata,
+        crs="EPSG:32633", transform=grid.affine,
+    ) as file:  # fmt: skip
+        file.write(pixels, 1)
+    address = file_address(SHIFTED, BandFile(str(path), 1, nodata), -1000)
+    reader = CleansatDriver().open(RasterSource(address, band=1), None)
+    _, found = reader.read(RasterLoadParams(dtype=dtype, fill_value=nodata), grid)
+    assert [found[0, 0], found[6, 6], found[10, 10]] == [nodata, expected, 1000]

@@ -9,7 +9,16 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
-from odc_cleansat.grids import Band, box_geobox, has_data, model_grid, to_model_grid
+from odc_cleansat.errors import SceneError
+from odc_cleansat.grids import (
+    Band,
+    box_geobox,
+    check_scale,
+    has_data,
+    missing,
+    model_grid,
+    to_model_grid,
+)
 
 CORNER = (600_000.0, 5_000_000.0)
 
@@ -113,3 +122,43 @@ def test_a_part_of_a_scene_of_the_far_north_has_all_that_decides() -> None:
     expected = to_model_grid([scene], whole, None, 0)[:, 30:34, 40:44]
     found = to_model_grid([near], whole[30:34, 40:44], None, 0)
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
+
+
+def test_digital_numbers_are_refused_however_much_is_missing() -> None:
+    pixels = np.full((4, 80, 80), 1500, dtype="float32")
+    pixels[:, :60] = np.nan
+    with pytest.raises(SceneError, match="pass scale=1/10000"):
+        check_scale(pixels)
+    check_scale(np.full((4, 80, 80), np.nan, dtype="float32"))
+
+
+def test_no_integer_is_nan() -> None:
+    """A nodata value of NaN says nothing of integers: then zeros in all bands are no data."""
+    scene = band(30)
+    numbers = np.full(scene.grid.shape, 1200, dtype="uint16")
+    numbers[:10] = 0
+    data = wrap_xr(numbers, scene.grid, nodata=float("nan"))
+    (gone,) = missing([Band(data, scene.grid)], [numbers])
+    assert gone[:10].all()
+    assert not gone[10:].any()
+    with pytest.raises(SceneError, match="'none' of a band is no number"):
+        missing([Band(data.assign_attrs(nodata="none"), scene.grid)], [numbers])
+
+
+@pytest.mark.parametrize(
+    ("crs", "corner", "size"),
+    [("EPSG:4326", (179.976, -17.0), 0.0001), ("EPSG:3857", (20034508.0, -1920000.0), 10.0)],
+)
+def test_scenes_across_the_edge_of_their_projection(
+    crs: str, corner: tuple[float, float], size: float
+) -> None:
+    """GDAL finds no data on the other side, and labels there would be made up."""
+    grid = GeoBox((480, 600), Affine(size, 0, corner[0], 0, -size, corner[1]), crs)
+    with pytest.raises(SceneError, match="beyond the edge of"):
+        model_grid(grid, 30)
+    model_grid(grid.translate_pix(-600, 0), 30)
+
+
+def test_where_there_are_no_zones() -> None:
+    with pytest.raises(SceneError, match="no UTM zone"):
+        model_grid(GeoBox((50, 50), Affine(0.001, 0, 15, 0, -0.001, 84.9), "EPSG:4326"), 30)

@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
+from affine import Affine
 from conftest import Cube
 from dask.distributed import Client, LocalCluster
-from datacube.model import Dataset
+from datacube.model import Dataset, Product
 from datacube.utils.masking import make_mask
 from odc.algo import enum_to_bool
 from odc.geo.geobox import GeoBox
 
 from odc_cleansat import CloudClass, computed
+from odc_cleansat.batch import Request, _mask_id
 from odc_cleansat.errors import (
     CleansatError,
     CubeError,
@@ -25,7 +28,11 @@ from odc_cleansat.errors import (
     ModelError,
     ReflectanceWarning,
 )
-from odc_cleansat.loading import load
+from odc_cleansat.index import add_dataset
+from odc_cleansat.inputs import read_scene
+from odc_cleansat.loading import _look_up, load
+from odc_cleansat.masking import MaskJob, native_grids
+from odc_cleansat.synthetic import SimulatedScene
 
 HOME = GeoBox.from_bbox((399960, 5294040, 407160, 5300040), "EPSG:32633", resolution=20)
 """The grid of the masks of june and july."""
@@ -346,3 +353,118 @@ def test_presets(cube: Cube, chunks: Any) -> None:
     assert set(lenient.data_vars) == {"ucl"}
     with pytest.raises(CleansatError, match="no preset 'x'; choose from balanced"):
         load(cube.dc, like=HOME, preset="x", **how)
+
+
+@pytest.mark.parametrize("harmonized", [False, True])
+def test_paths_that_urls_write_otherwise(cube: Cube, tmp_path: Path, harmonized: bool) -> None:
+    scene = SimulatedScene(shape=(300, 300), seed=5).write(tmp_path / "june & j\u00fcly + 10%")
+    dataset = read_scene(str(scene)).dataset
+    found = load(
+        cube.dc, datasets=[dataset], measurements=["red", "ucl"], harmonized=harmonized,
+        output_crs="EPSG:32633", resolution=20,
+    )  # fmt: skip
+    assert ((found.red > 0) == (found.ucl > 0)).all()
+    assert (found.red > 0).all()
+
+
+def test_where_scenes_overlap_no_label_is_another_scene_s(cube: Cube, tmp_path: Path) -> None:
+    june, west, index = cube.scenes["june"], cube.scenes["west"], cube.dc.index.datasets
+    how: dict[str, Any] = {"like": BOTH, "measurements": ["red", "ucl", "ucl_confidence"]}
+    mask = add_dataset(cube.dc, MaskJob(west, tmp_path).run())
+    try:
+        for own, other, hidden in (
+            (june, west, mask),
+            (west, june, cube.masks["june"]),
+        ):
+            mine = load(cube.dc, datasets=[own], ucl="indexed", **how)
+            others = load(cube.dc, datasets=[other], ucl="indexed", **how)
+            index.archive([hidden.id])
+            try:
+                with pytest.warns(GapWarning, match="1 of 2 scenes have no indexed mask"):
+                    found = load(cube.dc, datasets=[june, west], ucl="indexed", **how)
+            finally:
+                index.restore([hidden.id])
+            from_other = (found.red == others.red) & (found.red != mine.red) & (found.red > 0)
+            assert from_other.sum() > 1000
+            assert (found.ucl.values[from_other.values] == CloudClass.NODATA).all()
+            assert (found.ucl_confidence.values[from_other.values] == 255).all()
+            labelled = found.ucl.values > 0
+            assert labelled.sum() > 1000
+            assert (found.ucl.values == mine.ucl.values)[labelled].all()
+            assert found.ucl.dtype == "uint8"
+    finally:
+        index.purge([mask.id], allow_delete_active=True)
+
+
+def test_an_alias_of_the_mask_is_the_mask(cube: Cube) -> None:
+    how: dict[str, Any] = {"datasets": of_home(cube), "like": HOME, "preset": "conservative"}
+    found = load(cube.dc, measurements=["UCL", "ucl"], **how)
+    assert list(found.data_vars) == ["UCL", "ucl"]
+    xr.testing.assert_equal(found.UCL, found.ucl.rename("UCL"))
+    assert found.UCL.attrs["preset"] == "conservative"
+
+
+def test_masks_of_another_scale_are_computed(cube: Cube) -> None:
+    how: dict[str, Any] = {"datasets": of_home(cube), "like": HOME, "measurements": "ucl"}
+    dark = load(cube.dc, scale=np.float32(2e-5), **how)
+    xr.testing.assert_equal(dark, load(cube.dc, scale=2e-5, ucl="computed", **how))
+    assert (dark.ucl != load(cube.dc, **how).ucl).any()
+    for scale in (0, -1e-4, float("nan")):
+        with pytest.raises(CleansatError, match="not above 0"):
+            load(cube.dc, scale=scale, **how)
+
+
+def test_masks_as_fine_as_their_scl_are_found(cube: Cube, tmp_path: Path) -> None:
+    scene = SimulatedScene(shape=(300, 300), seed=5).write(tmp_path / "scene")
+    with rasterio.open(scene / "SCL.tif") as file:
+        codes, profile = file.read(1).repeat(2, axis=0).repeat(2, axis=1), file.profile
+    profile |= {"height": 300, "width": 300, "transform": profile["transform"] * Affine.scale(0.5)}
+    (scene / "SCL.tif").unlink()
+    with rasterio.open(scene / "SCL.tif", "w", **profile) as file:
+        file.write(codes, 1)
+    dataset = read_scene(str(scene)).dataset
+    mask = read_scene(str(MaskJob(dataset, tmp_path / "masks").run())).dataset
+    assert native_grids(mask)["default"].resolution.x == 10
+    (found,) = _look_up([dataset], [mask], {}, masked=True)
+    assert found.mask is mask
+
+
+def test_bands_by_lower_case_names_are_harmonized(cube: Cube) -> None:
+    june = cube.scenes["june"]
+    names = {"blue": "b02", "green": "b03", "red": "b04", "nir": "b08"}
+    definition = copy.deepcopy(june.product.definition)
+    definition["measurements"] = [
+        {**each, "name": names[each["name"]], "aliases": []}
+        for each in definition["measurements"]
+        if each["name"] in names
+    ]
+    given = june.metadata_doc["measurements"]
+    document = {
+        **june.metadata_doc,
+        "measurements": {new: given[old] for old, new in names.items()},
+    }
+    lower = Dataset(Product(june.product.metadata_type, definition), document, uri=june.uri)
+    plain = load(cube.dc, datasets=[june], like=HOME, measurements=["red"], harmonized=True)
+    found = load(cube.dc, datasets=[lower], like=HOME, measurements=["b04"], harmonized=True)
+    np.testing.assert_array_equal(found.b04, plain.red)
+
+
+def test_the_plan_knows_masks_of_floats(cube: Cube, tmp_path: Path) -> None:
+    """Their offset is none, whatever the baseline."""
+    june = cube.scenes["june"]
+    definition = copy.deepcopy(june.product.definition)
+    for each in definition["measurements"]:
+        each |= {"dtype": "float32"}
+    product = Product(june.product.metadata_type, definition)
+    scene = Dataset(product, june.metadata_doc, uri=june.uri)
+    job = MaskJob(scene, tmp_path)
+    assert job.offset.value == 0
+    assert _mask_id(scene, Request("s2_l2a", tmp_path)) == job.id
+
+
+def test_arguments_that_make_no_sense(cube: Cube) -> None:
+    how: dict[str, Any] = {"datasets": [cube.scenes["june"]], "measurements": ["red"]}
+    with pytest.raises(CubeError, match="'nonsense' is no coordinate system"):
+        load(cube.dc, x=(0, 1), y=(0, 1), crs="nonsense", **how)
+    like = load(cube.dc, like=HOME, **how).red
+    assert load(cube.dc, geobox=like, **how).odc.geobox == HOME

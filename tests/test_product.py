@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -29,7 +30,8 @@ from odc_cleansat.cli import main
 from odc_cleansat.errors import OutputError
 from odc_cleansat.index import MASK_PRODUCT, add_dataset, add_product, product_definition
 from odc_cleansat.masking import MaskJob
-from odc_cleansat.product import is_intact, write_cog
+from odc_cleansat.product import DOCUMENT, is_intact, write_cog
+from odc_cleansat.rasters import Raster, write_cogs
 from odc_cleansat.scenes import open_scene, write_scene_document
 from odc_cleansat.storage import Folder, working_folder
 from odc_cleansat.synthetic import SimulatedScene
@@ -431,7 +433,9 @@ def test_documents_that_are_not_what_they_should_be(product: Path) -> None:
     one(product, "*.stac-item.json").write_text("{")
     assert "cannot be read" in failed(product)["documents"]
     one(product, "*.proc-info.yaml").write_text("cleansat: {}")
-    assert "lacks what it should have" in failed(product)["identity"]
+    assert "not as it should be" in failed(product)["identity"]
+    change(product, f"*{DOCUMENT}", f"id: {uuid_of(product)}", "id: abc")
+    assert "not as it should be" in failed(product)["documents"]
 
 
 def test_a_scene_that_is_gone_is_no_fault(product: Path) -> None:
@@ -487,3 +491,83 @@ def test_products_are_found_below(product: Path, written: Path) -> None:
     document = one(product, "*.odc-metadata.yaml")
     assert find_products(document) == [document]
     assert verify(document, pixels=False).right
+
+
+def uuid_of(product: Path) -> str:
+    return str(yaml.safe_load(one(product, f"*{DOCUMENT}").read_text())["id"])
+
+
+@pytest.mark.parametrize("code", ["epsg:32633", "EPSG:32633"])
+def test_the_footprint_is_the_scene_s(scene: Dataset, tmp_path: Path, code: str) -> None:
+    """However its document writes the coordinate system."""
+    document = {**scene.metadata_doc, "crs": code}
+    made = MaskJob(Dataset(scene.product, document, uri=scene.uri), tmp_path).run()
+    assert read_yaml(made)["geometry"]["coordinates"] == document["geometry"]["coordinates"]
+
+
+def test_regions_of_any_name(scene: Dataset, tmp_path: Path) -> None:
+    properties = {**scene.metadata_doc["properties"], "odc:region_code": "../51 P\u00fc#S"}
+    document = {**scene.metadata_doc, "properties": properties}
+    made = Path(MaskJob(Dataset(scene.product, document, uri=scene.uri), tmp_path).run())
+    assert made.relative_to(tmp_path).parts[1] == "-51-P-S"
+    assert is_intact(made.parent)
+
+
+@pytest.mark.parametrize("name", ["a#b", "a?b"])
+def test_names_that_are_cut_are_refused(scene: Dataset, tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match="take another"):
+        MaskJob(scene, tmp_path / name).run()
+    assert not (tmp_path / name).exists()
+
+
+def read_yaml(path: Path | str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(Path(path).read_text())
+    return found
+
+
+def test_other_files_in_the_making_are_left_alone(tmp_path: Path) -> None:
+    """A mask that is written sweeps away what killed programs have left, and no more."""
+    grid = GeoBox.from_bbox((0, 0, 6000, 6000), "EPSG:32633", resolution=10)
+    band = wrap_xr(np.ones(grid.shape, "uint8"), grid).chunk({"y": 300, "x": 300})
+
+    def meanwhile(*_: int) -> None:
+        with working_folder(tmp_path):
+            pass
+
+    write_cogs({tmp_path / "composite.tif": Raster({"red": band}, 0)}, progress=meanwhile)
+    with rasterio.open(tmp_path / "composite.tif") as file:
+        assert (file.read(1) == 1).all()
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import wrap_xr
+from odc_cleansat.errors import OutputError
+from odc_cleansat.rasters import Raster, write_cogs
+
+grid = GeoBox.from_bbox((0, 0, 10240, 10240), "EPSG:32633", resolution=10)
+noise = np.random.default_rng(0).integers(0, 60000, grid.shape).astype("uint16")
+target = Path(sys.argv[1]) / "red.tif"
+files = {target: Raster({"red": wrap_xr(noise, grid)}, 0)}
+write_cogs(files)
+size, before = target.stat().st_size, target.read_bytes()
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for missing in (1, 50, 2000, size // 2):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - missing, resource.RLIM_INFINITY))
+    try:
+        write_cogs(files)
+    except OutputError as error:
+        print(error)
+    assert target.read_bytes() == before, missing
+"""
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Check the space there") == 4

@@ -226,3 +226,15 @@ def test_scene_json_that_is_not_an_object(tmp_path: Path) -> None:
     (tmp_path / "scene.json").write_text("[1]")
     with pytest.raises(SceneError, match="JSON object"):
         open_scene(tmp_path)
+
+
+def test_dates_in_file_names(tmp_path: Path) -> None:
+    for name in ("20240401_B02", "20240401_B03", "20240501_B02", "20240501_B03"):
+        (tmp_path / f"{name}.tif").touch()
+    with pytest.raises(SceneError, match="2 dates"):
+        open_scene(tmp_path)
+    for path in tmp_path.glob("20240501_*"):
+        path.unlink()
+    (tmp_path / "SCL.tif").touch()
+    found = open_scene(tmp_path)
+    assert (found.moment.date().isoformat(), found.moment_source) == ("2024-04-01", "file names")

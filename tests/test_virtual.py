@@ -665,3 +665,13 @@ def test_a_recipe_prints_and_reads_back(products: dict[str, Product]) -> None:
     assert repr(again) == repr(recipe)
     assert again.output_measurements(products) == recipe.output_measurements(products)
     assert isinstance(again.output_measurements(products)["ucl"], Measurement)
+
+
+def test_reflectance_of_floats_with_a_nodata_value() -> None:
+    grid = GeoBox.from_bbox((0, 0, 300, 300), "EPSG:32633", resolution=30)
+    pixels = np.full((1, *grid.shape), 0.2, dtype="float32")
+    pixels[0, :3] = -999
+    band = wrap_xr(pixels, grid, nodata=-999, axis=1)
+    found = UNetMask(reflectance=True)._to_reflectance(band, [0])
+    assert np.isnan(found.values[0, :3]).all()
+    assert np.isfinite(found.values[0, 3:]).all()

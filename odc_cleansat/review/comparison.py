@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import tempfile
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from ..evaluate import Question
 from ..evaluate import agreement as agree
 from ..grids import Band, check_scale, missing
 from ..reflectance import QUANTIFICATION, OffsetCheck, find_bands, resolve_offset
+from ..storage import write_file
 from .layers import (
     CLASSES,
     CONFIDENCES,
@@ -110,16 +110,7 @@ class Comparison:
             content = swipe_page(self).encode("utf-8")
         else:
             content = self._drawn(path.suffix.lower().removeprefix("."))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".cleansat-", dir=path.parent) as folder:
-                draft = Path(folder) / path.name
-                draft.write_bytes(content)
-                draft.replace(path)
-        except OSError as error:
-            raise OutputError(
-                f"cannot write {path}: {error.strerror or error}. Check the folder and the space there."
-            ) from error
+        write_file(path, content)
         return path
 
     def _drawn(self, kind: str) -> bytes:

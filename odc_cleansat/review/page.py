@@ -7,7 +7,6 @@ import io
 import json
 import math
 import shlex
-import tempfile
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -21,6 +20,7 @@ import numpy as np
 from .._version import __version__
 from ..classes import CloudClass
 from ..errors import CleansatError, OutputError
+from ..storage import write_file
 from .figure import true_colour
 from .look import (
     HotSpots,
@@ -367,14 +367,5 @@ def _bound(rows: Sequence[dict[str, Any]], largest: int) -> None:
 
 
 def _write(path: Path, text: str) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".cleansat-", dir=path.parent) as folder:
-            draft = Path(folder) / path.name
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}. Check the folder and the space there."
-        ) from error
+    write_file(path, text.encode("utf-8"))
     return path
