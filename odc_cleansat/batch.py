@@ -22,6 +22,7 @@ from uuid import UUID
 from cachetools import LRUCache, cached
 
 from .cluster import THREADS_VARIABLE, ClusterError, Stop, dask_client, describe, work_through
+from .eo3 import read_document
 from .errors import (
     CleansatError,
     CubeError,
@@ -33,7 +34,7 @@ from .errors import (
 from .index import MASK_PRODUCT, add_dataset
 from .masking import MaskJob, mask_grid
 from .models import Model, get_model
-from .product import mask_id
+from .product import document_in, mask_folder, mask_id
 from .recalling import check_longitudes
 from .review.verdicts import STATES, folder_of, read_many, state
 from .sources import BandFile, SceneFiles, offset_hints
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from datacube import Datacube
     from datacube.model import Dataset, Product
     from odc.geo.geom import Geometry
+
+UNWRITTEN = 5
+"""Masks that cannot be written, one after the other, after which no more are made."""
 
 RETRIES = 2
 """How often a scene is tried again."""
@@ -498,14 +502,18 @@ def _written(request: Request, page: Sequence[_Seen]) -> dict[UUID | None, objec
     """Which masks have whole files."""
     found: dict[UUID | None, object] = {}
     for seen in page:
-        with _heard():
-            try:
-                job = MaskJob(seen.scene, request.root, request.model, request.offset)
-                if document := job.document:
-                    found[seen.mask] = document
-            except Exception as error:
-                found[seen.mask] = error
+        try:
+            if document := document_in(_folder(seen, request)):
+                found[seen.mask] = document
+        except Exception as error:
+            found[seen.mask] = error
     return found
+
+
+def _folder(seen: _Seen, request: Request) -> Folder:
+    """Where :class:`MaskJob` keeps the mask; as for its id, without the paths of the bands."""
+    assert seen.mask is not None
+    return Folder(request.root) / mask_folder(seen.mask, read_document(seen.scene.metadata_doc))
 
 
 def _locations(done: Mapping[UUID | None, object]) -> dict[UUID, Folder | None]:
@@ -519,13 +527,7 @@ def _locations(done: Mapping[UUID | None, object]) -> dict[UUID, Folder | None]:
 
 def _targets(request: Request, page: Sequence[_Seen]) -> dict[UUID, Folder | None]:
     """Where masks would be."""
-    found: dict[UUID, Folder | None] = {}
-    for seen in page:
-        assert seen.mask is not None
-        with _heard(), contextlib.suppress(CleansatError):
-            job = MaskJob(seen.scene, request.root, request.model, request.offset)
-            found[seen.mask] = job.folder
-    return found
+    return {seen.mask: _folder(seen, request) for seen in page if seen.mask is not None}
 
 
 def _states(folders: Mapping[UUID, Folder | None]) -> dict[UUID | None, str]:
@@ -573,6 +575,7 @@ def execute(
 ) -> Report:
     """Make the masks that a plan misses, on a dask cluster, and index each when it is written.
 
+    If five masks one after the other cannot be written, no more are made: a disk is full, or a store does not answer.
     A mask that was written before and that reviewers have rejected is not indexed. A plan with
     `only_accepted` needs no cluster: its masks are written.
 
@@ -622,12 +625,18 @@ def execute(
             try:
                 with dask_client(workers, scheduler, len(found.missing)) as client:
                     tally.say(f"{len(found.missing)} scenes to mask on {describe(client)}.")
-                    for unit, outcome in work_through(client, make_mask, tally.units(), stop):
+                    ending = lambda: stop() or tally.unwritten >= UNWRITTEN  # noqa: E731
+                    for unit, outcome in work_through(client, make_mask, tally.units(), ending):
                         tally.finish(unit, outcome)
             except ClusterError:
                 if not stop():  # else it was stopped while it came up, or went down
                     raise
             tally.interrupted = stop() and tally.left > 0
+        if tally.left and tally.unwritten >= UNWRITTEN:
+            tally.say(
+                f"The last {tally.unwritten} masks could not be written, so no more are made: "
+                f"{tally.failures[-1].reason} When that is mended, the same command goes on; {tally.left} are left."
+            )
     seconds = time.monotonic() - begun
     return Report(
         found,
@@ -731,6 +740,7 @@ class _Tally:
         self.retries = retries
         self.watcher = watcher
         self.masked = self.meanwhile = self.rejected = 0
+        self.unwritten = 0  # one after the other
         self.failures = list(found.failures)
         self.interrupted = False
 
@@ -785,6 +795,8 @@ class _Tally:
         else:
             failure = _failure(unit.scene, unit.mask, "mask", _explained(outcome))
         self.masked += failure is None
+        full = failure is not None and failure.error == OutputError.__name__
+        self.unwritten = self.unwritten + 1 if full else 0
         self._count(failure)
 
     def _index(self, unit: Unit, made: Made) -> Failure | None:

@@ -15,6 +15,9 @@ import click
 from ._version import __version__
 from .errors import LOG, CleansatError, GapWarning, ModelWarning, ReflectanceWarning
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
 COMMANDS = {
     "demo": "Mask one scene and recall it, in a datacube of its own.",
     "mask": "Mask one scene, or those of a search, without a datacube.",
@@ -60,6 +63,9 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click ends quietly where `head` has read enough
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
         except CleansatError as error:
             if debug:
                 raise
@@ -104,6 +110,6 @@ def _quieten() -> None:
 def main(debug: bool) -> None:
     """Cloud and cloud-shadow masks for Sentinel-2 in the Open Data Cube.
 
-    Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage; those that take several
+    Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage, 130 interrupted; those that take several
     scenes also 3, some failed.
     """

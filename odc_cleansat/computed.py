@@ -114,10 +114,11 @@ def recipe_for(
         raise SceneError(f"{scene.label}: {error}") from None
     check_thresholds(thresholds, chosen)
     check_scale_factor(scale)
+    bands = scene.wanted(chosen.bands)
     scene.check_level(chosen)
     return Recipe(
         chosen.name,
-        tuple(scene.wanted(chosen.bands).values()),
+        tuple(bands.values()),
         scene.offset(offset).value,
         None if scale is None else float(scale),
         tuple((name, float(value)) for name, value in (thresholds or {}).items()),

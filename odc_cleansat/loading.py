@@ -148,7 +148,8 @@ def load(
         If files cannot be read, ``ucl="indexed"`` and some scenes have no mask, or scenes are left out for
         what reviewers said. Dask's threads say it in the log ``odc_cleansat``, for they may lose a warning.
     ModelWarning
-        If scenes have masks, but none by the model that is taken where none is named.
+        If scenes have masks, but none by the model that is taken where none is named, or only such as were made with
+        another offset or other weights.
     ReflectanceWarning
         If the scenes have several radiometric offsets and are not harmonized.
 
@@ -192,8 +193,8 @@ def load(
     there = _masks(dc, like, query)
     found = _look_up(scenes, there, how, masked=masked or only_accepted)
     indexed = ucl != "computed" and not thresholds and scale is None
-    if model is None and masked and indexed:
-        _tell_of_others(found, there)
+    if masked and indexed:
+        _tell_of_others(found, there, named=model is not None, offset=offset)
     if not include_rejected:
         masks = [each.mask for each in found]
         found = heed(found, masks, "scenes", only_accepted=only_accepted)
@@ -249,8 +250,9 @@ def load(
         [read(groups, rest), *parts] if rest else parts, compat="override", join="override"
     )[names]
     result = _with_offset(result, groups, {} if harmonized else offsets)
-    named: xr.Dataset = result.assign({name: result[_ALIASES.get(name, name)] for name in asked})
-    return named[asked]
+    named = {name: result[_ALIASES.get(name, name)] for name in asked}
+    every: xr.Dataset = result.assign(named)[asked]
+    return every
 
 
 # --- what is asked for ----------------------------------------------------------------
@@ -419,22 +421,42 @@ def _look_up(
     return found
 
 
-def _tell_of_others(scenes: Sequence[_Scene], masks: Sequence[Dataset]) -> None:
-    """Say if scenes have masks, but none by the model that is taken where none is named."""
-    makers: dict[str, set[str]] = {}
+def _tell_of_others(
+    scenes: Sequence[_Scene], masks: Sequence[Dataset], *, named: bool, offset: float | None
+) -> None:
+    """Say if scenes have masks, but none that is taken: by other models, where none is named, or made otherwise."""
+    makers: dict[str, list[tuple[str, float]]] = {}
     for mask in masks:
         said = mask.metadata_doc.get("properties", {})
-        scene, maker = (str(said.get(f"cleansat:{key}")) for key in ("scene", "model"))
-        makers.setdefault(scene, set()).add(maker)
-    unused = [
-        makers.get(str(each.scene.id), set()) - {each.recipe.model}
-        for each in scenes
-        if each.mask is None and each.recipe
-    ]
-    if others := list(filter(None, unused)):
+        how = str(said.get("cleansat:model")), float(said.get("cleansat:offset", 0))
+        makers.setdefault(str(said.get("cleansat:scene")), []).append(how)
+    others, otherwise = [], []
+    for each in scenes:
+        if each.mask is None and each.recipe:
+            there = makers.get(str(each.scene.id), [])
+            own = {made for model, made in there if model == each.recipe.model}
+            if own:
+                otherwise.append((each.recipe, own))
+            elif there:
+                others.append({model for model, _ in there})
+    if others and not named:
         warnings.warn(
             f"{len(others)} of {len(scenes)} scenes have masks in the index, by "
             f"{', '.join(sorted(set().union(*others)))}, but none by the default model; pass model= to take those.",
+            ModelWarning,
+            stacklevel=3,
+        )
+    if otherwise and offset is None:
+        recipe, own = otherwise[0]
+        why = (
+            f"the offset {', '.join(f'{each:g}' for each in sorted(own))} and not {recipe.offset:g}; pass offset= "
+            "to take those"
+            if recipe.offset not in own
+            else "weights or windows of another version; make them again, or archive those"
+        )
+        warnings.warn(
+            f"{len(otherwise)} of {len(scenes)} scenes have masks by {recipe.model} in the index that are not taken: "
+            f"they were made with {why}.",
             ModelWarning,
             stacklevel=3,
         )

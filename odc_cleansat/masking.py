@@ -13,7 +13,7 @@ from .classification import classify
 from .engines import get_engine
 from .eo3 import read_document
 from .models import Model, get_model
-from .product import DOCUMENT, Provenance, is_intact, mask_folder, mask_id, write_mask
+from .product import Provenance, document_in, mask_folder, mask_id, write_mask
 from .reflectance import Offset
 from .sources import SceneFiles, dataset_files, reading
 from .storage import Folder
@@ -58,8 +58,8 @@ class MaskJob:
         self.root = Folder(root)
         self.files: SceneFiles = dataset_files(dataset)
         self.model: Model = get_model(model, bands=self.files.files)
-        self.files.check_level(self.model)
         self.bands = self.files.wanted(self.model.bands)
+        self.files.check_level(self.model)
         self.offset: Offset = self.files.offset(offset)
         self.source = read_document(dataset.metadata_doc)
         self.grid: GeoBox = mask_grid(dataset)
@@ -70,9 +70,7 @@ class MaskJob:
     @property
     def document(self) -> Path | str | None:
         """The document of the mask, path or URL, if it is there and whole; see :func:`is_intact`."""
-        if not is_intact(self.folder):
-            return None
-        return next(self.folder.file(n) for n in self.folder.files() if n.endswith(DOCUMENT))
+        return document_in(self.folder)
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> Path | str:
         """Make the mask and write it, complete or not at all.

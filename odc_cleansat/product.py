@@ -24,6 +24,7 @@ from ._version import __version__
 from .classes import CLOUDS, CONFIDENCE_NODATA, CloudClass, class_percent, stac_classes
 from .eo3 import own_properties, read_document
 from .errors import OutputError, SceneError
+from .grids import ground_resolution
 from .index import MASK_PRODUCT
 from .models import Model, sha256_of
 from .models.stac import model_assets, model_properties
@@ -165,6 +166,13 @@ def is_intact(folder: Folder | Path | str, read: bool | None = None) -> bool:
     return all(folder.sha1(name) == listed[name] for name in names)
 
 
+def document_in(folder: Folder) -> Path | str | None:
+    """The document of the mask product in a folder, path or URL, if it is there and whole; see :func:`is_intact`."""
+    if not is_intact(folder):
+        return None
+    return next(folder.file(name) for name in folder.files() if name.endswith(DOCUMENT))
+
+
 def read_sums(content: bytes) -> dict[str, str]:
     """File name to checksum, of a list as eodatasets3 writes it; nothing if it is no such list."""
     lines = [line.split("\t") for line in content.decode("utf-8", "replace").splitlines()]
@@ -278,7 +286,7 @@ def _assemble(
             classifier="level2",
             auto_inherit_properties=True,
             inherit_geometry=True,
-            inherit_skip_properties=["eo:cloud_cover"],  # the provider's; a mask has its own
+            inherit_skip_properties=["eo:cloud_cover", "eo:gsd"],  # a mask has its own
         )
         if package.geometry is None or mask.odc.geobox.crs != source.crs:
             package.geometry = mask.odc.geobox.extent.geom
@@ -398,6 +406,7 @@ def _properties(
         "cleansat:data_percent": round(100 * float(np.mean(codes != CloudClass.NODATA)), 2),
         **{f"cleansat:{c.label}_percent": round(p, 2) for c, p in percent.items()},
         "eo:cloud_cover": round(sum(percent.get(c, 0.0) for c in CLOUDS), 2),
+        "eo:gsd": round(max(ground_resolution(mask.odc.geobox)), 1),
         **_inherited(source.properties),
     }
 
@@ -407,7 +416,7 @@ def _inherited(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in properties.items()
-        if key.startswith("cleansat:") or key in ("s2:processing_baseline", "eo:gsd")
+        if key.startswith("cleansat:") or key.endswith(":processing_baseline")
     }
 
 

@@ -26,10 +26,11 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry, bbox_union, box
 
 from .classes import CLOUDS, CONFIDENCE_NODATA, CloudClass, confidence_attrs, ucl_attrs
-from .errors import CubeError, GapWarning, tell
+from .errors import CubeError, GapWarning, ModelError, ModelWarning, tell
 from .grids import crs_name
 from .index import MASK_PRODUCT
-from .models import Model
+from .models import Model, get_model
+from .models.weights import known_sha256
 from .pixels import Roi, halves, pixel_indices, reach, tiles
 from .storage import prepare_gdal
 
@@ -67,6 +68,9 @@ TILE = 512
 
 LARGEST = 4096**2
 """Native pixels that are read at a time, unless a single target pixel needs more."""
+
+WIDEST = 5.0
+"""Degrees beyond which the size of a pixel cannot be meant."""
 
 _MERIDIAN = (
     "Ask for the two sides of the 180° meridian one after the other, or for a projected grid "
@@ -118,7 +122,8 @@ def recall(
         A native pixel counts for the one pixel that its centre is in. Where none is, because the
         grid is fine, the native pixel at the pixel's own centre does.
     model
-        Name or :class:`Model` that made the masks; needed where a scene has masks by several.
+        Name or :class:`Model` that made the masks; needed where a scene has masks by several. Of one model's masks those
+        by the weights that it has here are taken, where there are any.
     measurements
         ``ucl`` (the default) and ``ucl_confidence``; for fractions ``cloud_fraction`` and
         ``shadow_fraction`` (both by default). An aggregated confidence is the mean of the
@@ -159,6 +164,8 @@ def recall(
         If some of the files cannot be read, or masks are left out for what reviewers said; the rest is
         loaded. Dask's threads say it in the log
         ``odc_cleansat``, for they may lose a warning.
+    ModelWarning
+        If a scene has several masks by one model, made with several offsets or by other weights than it has here.
     """
     from .review.verdicts import heed
 
@@ -184,6 +191,7 @@ def recall(
     if datasets is None:
         found = _within(output, found, native)
     _check_models(found)
+    found = _of_one_version(found)
     groups = dc.group_datasets(found, group)
     masks = _readable(found, native, names)
     plan = [
@@ -381,6 +389,11 @@ def _check_grid(grid: GeoBox) -> None:
             f"the grid is empty: its shape is {tuple(grid.shape)}; it needs a pixel at least."
         )
     bounds, pixel = grid.boundingbox, abs(grid.resolution.x)
+    if grid.crs.geographic and pixel > WIDEST:
+        raise CubeError(
+            f"pixels of {pixel:g} degrees are meant as metres; in {crs_name(grid.crs)} the resolution is in degrees: "
+            "0.0002 is about 20 m."
+        )
     if grid.crs.geographic and not -180 - pixel <= bounds.left <= bounds.right <= 180 + pixel:
         raise CubeError(
             f"the grid goes from {bounds.left:g}° to {bounds.right:g}°, across the antimeridian. "
@@ -546,7 +559,7 @@ def of_one_model(datasets: Sequence[Dataset], model: str | Model | None) -> list
     """
     found = list(datasets) if model is None else _made_by(model, datasets)
     _check_models(found)
-    return found
+    return _of_one_version(found)
 
 
 def _made_by(model: str | Model, datasets: Sequence[Dataset]) -> list[Dataset]:
@@ -570,6 +583,54 @@ def _check_models(datasets: Sequence[Dataset]) -> None:
             "there are masks of the same scene by several models; choose with model=: "
             f"{', '.join(sorted(rivals))}."
         )
+
+
+def _of_one_version(datasets: Sequence[Dataset]) -> list[Dataset]:
+    """Of a scene's masks by one model, those by the weights that the model has here, if there are any.
+
+    Warns
+    -----
+    ModelWarning
+        If a scene still has several, of which the one made last will be taken.
+    """
+    scenes: dict[Hashable, list[Dataset]] = {}
+    for each in datasets:
+        scenes.setdefault(_scene(each), []).append(each)
+    found, several = [], []
+    for masks in scenes.values():
+        present = [each for each in masks if _said(each, "weights_sha256") == _sha256(_model(each))]
+        kept = present or masks
+        if len({(_said(each, "weights_sha256"), _said(each, "offset")) for each in kept}) > 1:
+            several.append(_in_order(kept))
+        found += kept
+    if several:
+        first = several[0][0]
+        offsets = sorted({float(_said(each, "offset") or 0) for masks in several for each in masks})
+        made = (
+            f"with the offsets {', '.join(f'{offset:g}' for offset in offsets)}"
+            if len(offsets) > 1
+            else "by several weights"
+        )
+        warnings.warn(
+            f"{len(several)} of {len(scenes)} scenes have several masks by {_model(first)}, made {made}; those made "
+            "last are taken. Archive the others (datacube dataset archive), or pass datasets=.",
+            ModelWarning,
+            stacklevel=3,
+        )
+    kept_ids = {each.id for each in found}
+    return [each for each in datasets if each.id in kept_ids]
+
+
+def _said(dataset: Dataset, key: str) -> Any:
+    return dataset.metadata_doc.get("properties", {}).get(f"cleansat:{key}")
+
+
+def _sha256(name: str) -> str | None:
+    """Of the weights that a model has here; None where there is no such model, or it was never fetched."""
+    try:
+        return known_sha256(get_model(name)) or None
+    except ModelError:
+        return None
 
 
 def _scene(dataset: Dataset) -> Hashable:

@@ -174,6 +174,11 @@ def resolve_offset(
             raise SceneError(
                 f"the offset {explicit} is not a whole number of digital numbers, such as -1000."
             )
+        if explicit > 0:
+            raise SceneError(
+                f"the offset {explicit:g} is above 0: it is added to digital numbers, from which ESA's has to be taken "
+                "off; pass -1000 or 0."
+            )
         return Offset(round(explicit), "argument")
     if dtype and np.dtype(dtype).kind == "f":
         return Offset(0, f"the values are reflectance ({dtype})")

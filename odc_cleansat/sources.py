@@ -122,7 +122,8 @@ class SceneFiles:
         ModelWarning
             Naming both.
         """
-        level = processing_level(self.properties)
+        # L1C has no SCL.
+        level = processing_level(self.properties) or ("L2A" if self.scl else "")
         if level and level != model.level:
             tell(
                 f"{model.name} was trained on {model.level}, and this scene is {level}; what its mask is worth "

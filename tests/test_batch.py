@@ -66,11 +66,12 @@ class Archive:
 
     dc: Datacube
     folder: Path
-    _months: Iterator[int] = field(default_factory=lambda: iter(range(1, 13)))
+    _months: Iterator[int] = field(default_factory=lambda: iter(range(24)))
 
     def scenes(self, count: int, size: int = 120) -> tuple[str, list[Dataset]]:
         """New scenes in a month of their own, and that month."""
-        month = f"2024-{next(self._months):02d}"
+        years, month_of_year = divmod(next(self._months), 12)
+        month = f"{2024 + years}-{month_of_year + 1:02d}"
         found = []
         for day in range(1, count + 1):
             scene = SimulatedScene(
@@ -381,6 +382,20 @@ def test_bad_scenes_fail_with_a_reason_and_the_rest_goes_on(
     listed = tmp_path / "failures.jsonl"
     listed.write_text("".join(each.to_json() + "\n" for each in report.failures))
     assert read_failures(listed) == list(report.failures)
+
+
+def test_a_full_disk_ends_the_run(archive: Archive, scheduler: str, tmp_path: Path) -> None:
+    """Each mask that cannot be written has been computed for nothing."""
+    month, scenes = archive.scenes(14)
+    (tmp_path / "masks").touch()  # a file, where the folder should be
+    found = plan(archive.dc, "s2_l2a", root=tmp_path / "masks", time=month)
+    watch = Watch()
+    report = execute(archive.dc, found, scheduler=scheduler, retries=0, watcher=watch)
+    assert 5 <= len(report.failures) < len(scenes)
+    assert report.left == len(scenes) - len(report.failures)
+    assert not report.interrupted
+    (said,) = [line for line in watch.lines if "could not be written" in line]
+    assert f"{report.left} are left" in said
 
 
 def test_scenes_that_do_not_tell_their_offset_are_named_once(archive: Archive) -> None:

@@ -182,6 +182,18 @@ def test_a_folder_and_its_index(run: Run, cube: Cube, tmp_path: Path) -> None:
     assert str(cube.masks["june"].local_path) in said
 
 
+def test_an_indexed_mask_stays_where_it_is(run: Run, cube: Cube, tmp_path: Path) -> None:
+    """While its files are whole, a copy made elsewhere does not take its place."""
+    mask, config = cube.masks["june"], cube.folder / "datacube.conf"
+    said = good(
+        run("mask", cube.folder / "june", "-o", tmp_path, "--index", "-C", config, "--json")
+    )
+    found = json.loads(said)
+    assert (found["status"], found["document"]) == ("found", str(mask.local_path))
+    assert not list(tmp_path.iterdir())
+    assert cube.dc.index.datasets.get(mask.id).uri == mask.uri
+
+
 def test_index_a_mask_whose_scene_is_not_indexed(
     run: Run, cube: Cube, api: StacServer, tmp_path: Path
 ) -> None:
@@ -330,6 +342,8 @@ def test_recall_errors(run: Run, cube: Cube, tmp_path: Path) -> None:
     assert "no mask of the product" in failure(run("recall", "--time", "2020", "-o", out, *config))
     assert "no product 'x'" in failure(run("recall", "--product", "x", "-o", out, *config))
     assert "no coordinate system" in failure(run("recall", "--crs", "EPSG:0", "-o", out, *config))
+    wide = ["--crs", "EPSG:4326", "--resolution", 100]
+    assert "0.0002 is about 20 m" in failure(run("recall", *wide, "-o", out, *config))
     missing = tmp_path / "missing.conf"
     assert "cannot be reached" in failure(run("recall", "-o", out, "-C", missing))
     assert "cannot be reached" in failure(run("recall", "-o", out, "-E", "x", *config))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+from affine import Affine
 from calling import Run, failure, good
 from conftest import Cube, read_folder
 from matplotlib.colors import to_rgb
@@ -191,6 +192,13 @@ def test_nodata_is_never_clear() -> None:
     empty = compare(made_up(ucl=np.zeros(GRID.shape, "uint8")), agreement="cloud")
     assert np.isnan(list(layer(empty, "ucl").percent.values())).all()
     drawn(empty)
+
+
+def test_agreement_needs_a_partner() -> None:
+    scene = made_up()
+    scene = scene.drop_vars([name for name in scene.data_vars if str(name).lower() == "scl"])
+    with pytest.raises(SceneError, match="neither an SCL nor a label"):
+        compare(scene, agreement="cloud")
 
 
 def test_unknown_codes_are_refused() -> None:
@@ -410,7 +418,7 @@ def test_a_part_and_a_coarser_grid(cube: Cube, monkeypatch: pytest.MonkeyPatch) 
     assert small.odc.geobox.extent.contains(whole.odc.geobox.extent.buffer(-200))
 
 
-def test_a_scene_is_masked_or_given_a_mask(cube: Cube) -> None:
+def test_a_scene_is_masked_or_given_a_mask(cube: Cube, tmp_path: Path) -> None:
     made = scene_dataset(str(cube.folder / "june"))
     stored = mask_dataset(cube.masks["june"].local_path)
     assert np.mean(made.ucl.values == stored.ucl.values) > 0.9999
@@ -420,6 +428,13 @@ def test_a_scene_is_masked_or_given_a_mask(cube: Cube) -> None:
     (path,) = cube.masks["june"].local_path.parent.glob("*_ucl.tif")
     given = scene_dataset(str(cube.folder / "june"), ucl=str(path))
     np.testing.assert_array_equal(given.ucl.values, stored.ucl.values)
+    far = tmp_path / "far_ucl.tif"
+    with rasterio.open(path) as file:
+        profile = file.profile | {"transform": Affine.translation(2e5, 0) * file.transform}
+        with rasterio.open(far, "w", **profile) as moved:
+            moved.write(file.read())
+    with pytest.raises(SceneError, match="lies elsewhere"):
+        scene_dataset(str(cube.folder / "june"), ucl=str(far))
     with pytest.raises(CleansatError, match="there is no"):
         scene_dataset(str(cube.folder / "nowhere"))
 
@@ -507,6 +522,8 @@ def test_wrong_usage(run: Run, cube: Cube, tmp_path: Path) -> None:
     assert "is a mask" in failure(run(mask, "--offset", "0", *out), 2)
     label = ["--label", cube.folder / "june" / "truth.tif", "--label-mapping", "shadow-label"]
     assert "cannot answer --agreement cloud" in failure(run(mask, *label, "--agreement", "cloud", *out), 2)  # fmt: skip
+    scl = ["--label", cube.folder / "june" / "SCL.tif"]
+    assert "no codes of a UCL" in failure(run(mask, *scl, *out))
     assert not list(tmp_path.iterdir())
 
 

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -446,9 +447,12 @@ def test_rasters_that_cannot_be_compared(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="do not overlap"):
         evaluate_rasters([Case("one", label, {"p": away})])
     wrong = raster(save(tmp_path / "wrong.tif", np.full((150, 200), 77, "uint8")))
-    with pytest.raises(SceneError, match="not those of the mapping ucl"):
+    with pytest.raises(SceneError, match="77, which are no codes of a UCL"):
         evaluate_rasters([Case("one", label, {"p": wrong})])
-    with pytest.raises(SceneError, match="no pixel with a code of the mapping ucl"):
+    wrong = replace(wrong, mapping=MAPPINGS["scl"])
+    with pytest.raises(SceneError, match="not those of the mapping scl"):
+        evaluate_rasters([Case("one", label, {"p": wrong})])
+    with pytest.raises(SceneError, match="no pixel with a code of the mapping scl"):
         evaluate_rasters([Case("one", wrong, {"p": label})])
     with pytest.raises(SceneError, match=r"cannot read .*nowhere\.tif"):
         evaluate_rasters([Case("one", label, {"p": raster(tmp_path / "nowhere.tif")})])

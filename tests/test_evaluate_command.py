@@ -158,6 +158,7 @@ def test_what_goes_wrong(run: Run, scenes: Path, tmp_path: Path) -> None:
     assert "no file matches" in failure(
         run("--label", scenes / "shadow", "--pred", f"UCL={scenes}/a")
     )
+    assert "no codes of a UCL" in failure(run(*label, "--pred", f"SCL={scenes}/a/SCL.tif"))
     assert "cannot read" in failure(run(*label, "--pred", f"UCL={tmp_path}/nowhere.tif"))
     assert "cannot read the points" in failure(run("--points", tmp_path / "no.csv", *pred))
     (tmp_path / "file").touch()

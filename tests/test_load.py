@@ -6,6 +6,7 @@ import copy
 import re
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -26,12 +27,14 @@ from odc_cleansat.errors import (
     CubeError,
     GapWarning,
     ModelError,
+    ModelWarning,
     ReflectanceWarning,
 )
 from odc_cleansat.index import add_dataset
 from odc_cleansat.inputs import read_scene
 from odc_cleansat.loading import _look_up, load
 from odc_cleansat.masking import MaskJob, native_grids
+from odc_cleansat.recalling import of_one_model, recall
 from odc_cleansat.synthetic import SimulatedScene
 
 HOME = GeoBox.from_bbox((399960, 5294040, 407160, 5300040), "EPSG:32633", resolution=20)
@@ -468,3 +471,34 @@ def test_arguments_that_make_no_sense(cube: Cube) -> None:
         load(cube.dc, x=(0, 1), y=(0, 1), crs="nonsense", **how)
     like = load(cube.dc, like=HOME, **how).red
     assert load(cube.dc, geobox=like, **how).odc.geobox == HOME
+
+
+def test_masks_made_otherwise_are_told_of(cube: Cube, tmp_path: Path) -> None:
+    june = cube.scenes["june"]
+    how: dict[str, Any] = {"datasets": [june], "like": HOME, "measurements": "ucl"}
+    says = "1 of 1 scenes have masks by .* made with the offset -990 and not -1000; pass offset="
+    other = add_dataset(cube.dc, MaskJob(june, tmp_path, offset=-990).run())
+    try:
+        mine = load(cube.dc, ucl="indexed", offset=-990, **how)
+        assert (mine.ucl > 0).any()
+        twice = [other, cube.masks["june"]]
+        with pytest.warns(ModelWarning, match="several masks by .* the offsets -1000, -990"):
+            found = recall(cube.dc, datasets=twice)
+        np.testing.assert_array_equal(found.ucl, mine.ucl)  # the one made last
+        cube.dc.index.datasets.archive([cube.masks["june"].id])
+        with pytest.warns(ModelWarning, match=says):
+            load(cube.dc, **how)
+    finally:
+        cube.dc.index.datasets.restore([cube.masks["june"].id])
+        cube.dc.index.datasets.purge([other.id], allow_delete_active=True)
+
+
+def test_masks_by_the_weights_that_are_here_are_recalled(cube: Cube) -> None:
+    present = cube.masks["june"]
+    later = {"cleansat:weights_sha256": "0" * 64, "odc:processing_datetime": "2099-01-01T00:00:00Z"}
+    properties = {**present.metadata_doc["properties"], **later}
+    document = {**present.metadata_doc, "id": str(uuid4()), "properties": properties}
+    rival = Dataset(present.product, document, uri=present.uri)
+    assert of_one_model([rival, present], None) == [present]
+    properties["cleansat:model"] = "nobody-has-it"
+    assert of_one_model([rival], None) == [rival]

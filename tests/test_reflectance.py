@@ -222,3 +222,8 @@ def test_floating_point_bands_have_no_offset() -> None:
     properties = {"s2:processing_baseline": "05.10"}
     assert resolve_offset(properties, dtype="float32").value == 0
     assert resolve_offset(properties, dtype="uint16").value == -1000
+
+
+def test_an_offset_above_0_is_a_slip() -> None:
+    with pytest.raises(SceneError, match="pass -1000 or 0"):
+        resolve_offset({}, 1000)

@@ -234,8 +234,14 @@ def _masked(label: str, job: MaskJob, dc: Datacube | None, report: _Report) -> d
     from ..index import add_dataset
     from ..inputs import read_metadata
 
-    there = job.document
-    if there is None:
+    elsewhere = None if dc is None else _indexed_elsewhere(dc, job)
+    there = elsewhere or job.document
+    if elsewhere is not None:
+        report.console.say(
+            f"{label}{report.position}: the datacube has the mask already, at {elsewhere}; --no-index writes another copy"
+        )
+        document = elsewhere
+    elif there is None:
         with report.console.step(f"Masking {label}{report.position}") as progress:
             document = job.run(progress)
     else:
@@ -243,7 +249,7 @@ def _masked(label: str, job: MaskJob, dc: Datacube | None, report: _Report) -> d
         report.console.say(
             f"{label}{report.position}: the mask is there already, nothing is computed"
         )
-    if dc is not None:
+    if dc is not None and elsewhere is None:
         add_dataset(dc, document)
     said = read_document(read_metadata(str(document))).properties
     classes = [c.label for c in sorted(job.model.classes)]
@@ -256,6 +262,22 @@ def _masked(label: str, job: MaskJob, dc: Datacube | None, report: _Report) -> d
         "offset_source": job.offset.source,
         "indexed": dc is not None,
     }
+
+
+def _indexed_elsewhere(dc: Datacube, job: MaskJob) -> Path | str | None:
+    """The document of a scene's mask that is indexed at another place, and whole there."""
+    from ..index import find_dataset
+    from ..product import is_intact
+    from ..sources import local_path
+    from ..storage import as_uri, split_file
+
+    known = find_dataset(dc, job.id)
+    if known is None or not known.uri:
+        return None
+    folder, name = split_file(local_path(known.uri))
+    if as_uri(folder.file(name)) == as_uri(job.folder.file(name)) or not is_intact(folder):
+        return None
+    return folder.file(name)
 
 
 def _reason(error: Exception, result: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from ..cli import INTERRUPTED
 from .options import check_box, connected, datacube_options, grid_query
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 FAILURES = Path("cleansat-failures.jsonl")
 """Where failures are listed unless said otherwise."""
 
-SOME_FAILED, NONE_DONE, INTERRUPTED = 3, 4, 130
+SOME_FAILED, NONE_DONE = 3, 4
 
 _SHOWN = 10
 _LINE_EVERY = 30.0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..cli import INTERRUPTED
 from .console import Console
 from .run import duration
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from ..training.plans import Progress
     from ..training.recipe import Recipe
 
-INTERRUPTED = 130
 
 _FIRST = 10
 """Steps after which it can be told how long the rest will take."""

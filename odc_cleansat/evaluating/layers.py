@@ -15,7 +15,7 @@ from ..errors import SceneError
 from ..pixels import Roi, halves, pixel_indices
 from ..sources import local_path
 from ..storage import advice, gdal_settings
-from .mappings import MAPPINGS, ClassMapping
+from .mappings import MAPPINGS, ClassMapping, check_codes
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -71,6 +71,7 @@ class Layer:
             values = self.file.read(self.raster.band, window=window)
         except RasterioError as error:
             raise _unreadable(self.raster.uri, error) from error
+        check_codes(self.raster.mapping, values, self.file.nodata, self.raster.uri)
         return self.raster.mapping.apply(values)
 
     def onto(self, grid: GeoBox, roi: Roi) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from ..classes import SCL_TO_UCL, CloudClass
-from ..errors import CleansatError
+from ..errors import CleansatError, SceneError
 from .confusion import Question
 
 
@@ -148,6 +148,26 @@ def get_mapping(spec: str | ClassMapping) -> ClassMapping:
         f"there is no mapping {spec!r}; choose from {', '.join(MAPPINGS)}, or write codes and classes, "
         "like 0=clear,1=cloud,3=shadow, or name a JSON or YAML file of them."
     )
+
+
+def check_codes(mapping: ClassMapping, values: np.ndarray, nodata: float | None, name: str) -> None:
+    """Refuse a layer of other codes that is taken for a UCL because nobody said what it is.
+
+    Raises
+    ------
+    SceneError
+        Naming some of the codes.
+    """
+    if mapping is not MAPPINGS["ucl"]:
+        return
+    allowed = [0, 255, *mapping.codes, *([] if nodata is None else [nodata])]
+    found = np.unique(values)
+    strange = found[~np.isin(found, allowed) & np.isfinite(found)]
+    if strange.size:
+        raise SceneError(
+            f"{name} holds {', '.join(f'{code:g}' for code in strange[:5])}, which are no codes of a UCL; name the "
+            f"mapping of its codes: {', '.join(MAPPINGS)}."
+        )
 
 
 def is_mapping(text: str) -> bool:

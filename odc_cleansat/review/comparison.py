@@ -210,6 +210,10 @@ def compare(
     grid = _grid(scene)
     found = _sources(scene, scl, ucl, label, confidence)
     arrays = {key: _aligned(key, array, scene, grid) for key, array in found.items()}
+    if question is not None and not {"scl", "label"} & arrays.keys():
+        raise SceneError(
+            "there is neither an SCL nor a label that the UCL could agree with; give one, or leave the agreement out."
+        )
     count = scene.sizes.get("time", 1)
     step = math.ceil(math.sqrt(grid.shape[0] * grid.shape[1] * count / DRAWN))
     step = min(max(step, 1), *grid.shape)

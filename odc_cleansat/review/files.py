@@ -20,6 +20,7 @@ from ..classes import CloudClass, confidence_attrs, ucl_attrs
 from ..errors import CleansatError, SceneError
 from ..grids import ground_resolution
 from ..models import Model, get_model
+from ..pixels import reach
 from ..product import DOCUMENT
 from ..reflectance import find_bands
 from ..sources import BandFile, local_path, reading
@@ -151,6 +152,8 @@ def scene_dataset(
     bands |= scl_file(bands, scl)
     given = None if ucl is None else BandFile(ucl, 1, 0)
     stands = mask_grid(scene.dataset) if given is None else given.open().grid
+    if reach(stands, bands["red"].open().grid) is None:
+        raise SceneError(f"{ucl} lies elsewhere than the scene: none of its pixels is in it.")
     grid = _view(stands, bands["red"], bbox)
     data = _read_bands(bands, grid, scene.label)
     if given is not None:
@@ -187,10 +190,12 @@ def class_file(path: str, mapping: str = "ucl") -> xr.DataArray:
         If it cannot be read, or there is no such mapping.
     """
     from ..evaluate import get_mapping
+    from ..evaluating.mappings import check_codes
 
     found = get_mapping(mapping)
     with reading(path), gdal_settings(path):
         data, grid = BandFile(path, 1, None).open()
+        check_codes(found, data.values, data.rio.nodata, path)
         classes: xr.DataArray = wrap_xr(found.apply(data.values), grid, nodata=0)
     return classes
 
