@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import time
 import warnings
 from collections import Counter
@@ -760,7 +761,9 @@ class _Tally:
     def units(self) -> Iterator[Unit]:
         """Units of work, made as they are taken; scenes that were masked since the plan are passed over."""
         request = self.plan.request
-        for seen in _survey(self.dc, request, self.plan.missing, None):
+        # So that two runners that began together do not do the same side by side.
+        order = random.sample(self.plan.missing, len(self.plan.missing))
+        for seen in _survey(self.dc, request, order, None):
             if seen.failure or seen.mask is None:
                 self._count(seen.failure)
             elif seen.done:

@@ -302,9 +302,10 @@ resolution: 30             # metres; it runs at this resolution whatever the sce
 
 # Its input channels in their order, by their names in Element 84's STAC and the product s2_l2a.
 bands: [{bands}]{of_bands}
-# What is subtracted from the reflectance (0 to 1) of each band, and then divided by. Leave out for 0 and 1.
-# mean: []
-# std: []
+# What is subtracted from the reflectance (0 to 1) of each band, and then divided by: one number for each band. Without
+# it a network makes nonsense of what it sees; remove both lines only if it was trained on reflectance as it is.
+mean: []
+std: []
 
 # What its output channels mean, in their order: clear, cloud, thin_cloud, shadow, snow, water.
 classes: [{classes}]{of_classes}
