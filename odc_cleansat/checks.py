@@ -86,7 +86,8 @@ def checked(
             said = str(error)
             # Of a mapping within, the message is whole.
             if not said.endswith("."):
-                said = f"{key} {said}, and is {shortened(value)}."
+                state = "empty; fill it in" if value in ("", [], None) else shortened(value)
+                said = f"{key} {said}, and is {state}."
             raise ValueError(inside + said) from None
     return values
 

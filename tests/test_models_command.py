@@ -517,10 +517,14 @@ def test_a_template_knows_what_the_weights_tell(mine: Path) -> None:
     assert found["bands"] == DOCUMENT["bands"]
     assert found["classes"] == DOCUMENT["classes"]
     assert found["weights"] == "file:mine.safetensors"
-    assert "mean has 0 numbers for" in run("import", mine / "mine.yaml", code=1).output
+    assert (
+        "mean should be a list, and is empty; fill it in"
+        in run("import", mine / "mine.yaml", code=1).output
+    )
     text = text.replace("mean: []\nstd: []", "")
     (mine / "mine.yaml").write_text(text)
-    assert "licence" in run("import", mine / "mine.yaml", code=1).output
+    assert "licence should be" in (said := run("import", mine / "mine.yaml", code=1).output)
+    assert "empty; fill it in" in said
     (mine / "mine.yaml").write_text(
         text.replace('licence: ""', "licence: CC0-1.0")
         .replace("encoder: mobilenet_v2", "encoder: resnet18\n  encoder_depth: 3")
