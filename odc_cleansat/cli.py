@@ -6,6 +6,7 @@ Each subcommand is a module of :mod:`odc_cleansat.commands` and is imported when
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from importlib import import_module
 from typing import Any
@@ -69,7 +70,7 @@ class _Group(click.Group):
         except CleansatError as error:
             if debug:
                 raise
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(_with_options(str(error))) from error
         except OSError as error:
             if debug:
                 raise
@@ -84,6 +85,24 @@ class _Group(click.Group):
             ) from error
 
 
+def _with_options(text: str) -> str:
+    """A message with the options of the command line in place of Python's arguments."""
+    return _ARGUMENTS.sub(lambda found: _OPTIONS[found[1]], text)
+
+
+_OPTIONS = {
+    "crs": "--crs",
+    "like": "--like",
+    "min_clear": "--min-clear",
+    "model": "--model",
+    "offset": "--offset",
+    "output_crs": "--crs",
+    "resolution": "--resolution",
+}
+# Without a value: what has one stands in an example, as in offset=-1000.
+_ARGUMENTS = re.compile(rf"\b({'|'.join(_OPTIONS)})=(?![\w'\"(\[{{.-])")
+
+
 def _quieten() -> None:
     """Show our own warnings as one line, and leave those of libraries to ``--debug``."""
     warnings.simplefilter("ignore")
@@ -91,7 +110,7 @@ def _quieten() -> None:
         warnings.simplefilter("always", kind)
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        click.secho(f"Warning: {message}", err=True, fg="yellow")
+        click.secho(f"Warning: {_with_options(str(message))}", err=True, fg="yellow")
 
     class Show(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

@@ -276,9 +276,14 @@ def _grid(band: str, path: Path) -> GeoBox:
     except RasterioError as error:
         raise SceneError(f"cannot read {path}: {error}. Is the file whole?") from error
     allowed = ("uint8",) if band == "scl" else ("uint8", "uint16")
-    if len(dtypes) != 1 or dtypes[0] not in allowed:
+    if len(dtypes) > 1:
         raise SceneError(
-            f"{path} holds {len(dtypes)} layer(s) of {dtypes[0]}; needed is one of {allowed[-1]}"
+            f"{path} holds {len(dtypes)} bands, and a scene's folder has a file for each; split it, e.g. with "
+            f"`gdal_translate -b 1 {path.name} B02.tif`."
+        )
+    if dtypes[0] not in allowed:
+        raise SceneError(
+            f"{path} holds {dtypes[0]}; needed is {allowed[-1]}"
             + ("." if band == "scl" else ", Sentinel-2's digital numbers.")
         )
     if not grid.axis_aligned:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -180,6 +181,15 @@ def test_a_folder_and_its_index(run: Run, cube: Cube, tmp_path: Path) -> None:
     )
     assert "the mask is there already" in said
     assert str(cube.masks["june"].local_path) in said
+
+
+def test_a_folder_that_does_not_tell_its_date(run: Run, cube: Cube, tmp_path: Path) -> None:
+    scene = tmp_path / "somewhere"
+    shutil.copytree(cube.folder / "june", scene, ignore=shutil.ignore_patterns("scene.json"))
+    dated = good(run("mask", scene, "-o", tmp_path, "--datetime", "2024-06-15T10:10:31Z"))
+    undated = good(run("mask", scene, "-o", tmp_path))
+    assert "its date is not known and stands as 1970-01-01; --datetime says it" in undated
+    assert "1970" not in dated
 
 
 def test_an_indexed_mask_stays_where_it_is(run: Run, cube: Cube, tmp_path: Path) -> None:

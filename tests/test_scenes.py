@@ -190,10 +190,10 @@ def test_bands_in_two_zones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("B02.tif", {"dtype": "float32"}, r"1 layer\(s\) of float32; needed is one of uint16"),
-        ("B02.tif", {"dtype": "int16"}, "of int16"),
-        ("SCL.tif", {"dtype": "uint16"}, "needed is one of uint8"),
-        ("B02.tif", {"count": 3}, r"3 layer\(s\)"),
+        ("B02.tif", {"dtype": "float32"}, "holds float32; needed is uint16, Sentinel-2's"),
+        ("B02.tif", {"dtype": "int16"}, "holds int16"),
+        ("SCL.tif", {"dtype": "uint16"}, "needed is uint8"),
+        ("B02.tif", {"count": 3}, "3 bands, and a scene.s folder has a file for each"),
         ("B02.tif", {"transform": GRID * Affine.rotation(20)}, "rotated"),
         ("B02.tif", {"transform": GRID * Affine.translation(4, 0)}, "covers another extent than"),
     ],

@@ -234,6 +234,10 @@ def _masked(label: str, job: MaskJob, dc: Datacube | None, report: _Report) -> d
     from ..index import add_dataset
     from ..inputs import read_metadata
 
+    if job.source.properties.get("cleansat:datetime_placeholder"):
+        report.console.say(
+            f"{label}: its date is not known and stands as 1970-01-01; --datetime says it"
+        )
     elsewhere = None if dc is None else _indexed_elsewhere(dc, job)
     there = elsewhere or job.document
     if elsewhere is not None:
