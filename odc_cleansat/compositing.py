@@ -405,7 +405,10 @@ def _moment(target: str | date | np.datetime64) -> np.datetime64:
             target = datetime.fromisoformat(target.replace("Z", "+00:00"))
         if isinstance(target, datetime) and target.tzinfo:
             target = target.astimezone(timezone.utc).replace(tzinfo=None)
-        return np.datetime64(target)
+        found = np.datetime64(target)
+        if np.isnat(found):
+            raise ValueError
+        return found
     except (TypeError, ValueError):
         raise CleansatError(
             f"the target {target!r} is not a date; write it like 2024-06-15."

@@ -463,6 +463,8 @@ def _document_scene(document: dict[str, Any], address: str) -> Scene:
     missing = [
         key for key in ("id", "crs", "grids", "measurements", "properties") if key not in document
     ]
+    if not missing and not (document["properties"] or {}).get("datetime"):
+        missing = ["datetime among its properties"]
     if missing:
         raise SceneError(f"{address} is an incomplete EO3 document: it lacks {', '.join(missing)}.")
     dataset = _dataset(document, address)

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -781,9 +782,9 @@ def _chunks(
     for dim, length, default in zip(dims, (groups.size, *output.shape), (1, -1, -1), strict=True):
         size = asked.get(dim, default)
         size = default if size is None or size == "auto" else size
-        if not isinstance(size, int) or size == 0:
+        if not isinstance(size, Integral) or size == 0:
             raise CubeError(f"dask_chunks has {dim}: {size!r}; pass a number of pixels, or 'auto'.")
-        sizes.append(length if size < 0 else size)
+        sizes.append(length if size < 0 else int(size))
     return sizes[0], sizes[1], sizes[2]
 
 

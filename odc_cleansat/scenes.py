@@ -195,7 +195,9 @@ def band_files(files: Iterable[Path]) -> dict[str, Path]:
         parts = re.split(r"[^a-z0-9]+", stem)
         for band, names in S2_BANDS.items():
             code = names[0].lower()
-            if code in parts or stem in (band, *(name.lower() for name in names)):
+            # What products call `mask` and `qa` may be anything in a folder.
+            others = () if band == "scl" else (name.lower() for name in names)
+            if code in parts or stem in (band, *others):
                 if band not in found or _resolution(path) < _resolution(found[band]):
                     found[band] = path
                 break

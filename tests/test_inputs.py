@@ -503,6 +503,11 @@ def test_the_lineage_that_datacube_nests_is_no_hindrance(cube: Cube) -> None:
         ('{"type": "Collection", "id": "x"}', "is Collection"),
         ('{"type": "Feature", "id": "x"}', "no STAC item"),
         ("$schema: https://schemas.opendatacube.org/dataset\nid: 1", "lacks crs, grids"),
+        (
+            '{"$schema": "https://schemas.opendatacube.org/dataset", "id": 1, "crs": "epsg:4326", '
+            '"grids": {}, "measurements": {}, "properties": {}}',
+            "lacks datetime among its properties",
+        ),
     ],
 )
 def test_documents_that_are_no_scene(text: str, message: str, tmp_path: Path) -> None:

@@ -519,7 +519,7 @@ def test_graphs_hold_no_pixels_and_travel(archive: Archive) -> None:
     target = GeoBox.from_bbox(GRIDS["east"].footprint("EPSG:3857").boundingbox, resolution=15)
     query: dict[str, Any] = {"geobox": target, "how": "any_cloud", "group_by": "solar_day"}
     eager = recall(archive.dc, **query)
-    lazy = recall(archive.dc, dask_chunks={"x": 100, "y": 120}, **query)
+    lazy = recall(archive.dc, dask_chunks={"x": np.int64(100), "y": 120}, **query)
     assert lazy.ucl.chunks[1:] == (
         (120,) * 2 + (lazy.sizes["y"] - 240,),
         (100,) * 3 + (lazy.sizes["x"] - 300,),

@@ -238,3 +238,11 @@ def test_dates_in_file_names(tmp_path: Path) -> None:
     (tmp_path / "SCL.tif").touch()
     found = open_scene(tmp_path)
     assert (found.moment.date().isoformat(), found.moment_source) == ("2024-04-01", "file names")
+
+
+def test_what_products_call_the_scl_is_not_looked_for_in_folders(tmp_path: Path) -> None:
+    for name in ("B02", "mask", "qa"):
+        band(tmp_path / f"{name}.tif")
+    assert set(open_scene(tmp_path).bands) == {"blue"}
+    band(tmp_path / "T33UWP_SCL_20m.tif", dtype="uint8")
+    assert set(open_scene(tmp_path).bands) == {"blue", "scl"}
