@@ -428,7 +428,7 @@ def _tell_of_others(
     makers: dict[str, list[tuple[str, float]]] = {}
     for mask in masks:
         said = mask.metadata_doc.get("properties", {})
-        how = str(said.get("cleansat:model")), float(said.get("cleansat:offset", 0))
+        how = str(said.get("cleansat:model")), float(said.get("cleansat:offset") or 0)
         makers.setdefault(str(said.get("cleansat:scene")), []).append(how)
     others, otherwise = [], []
     for each in scenes:

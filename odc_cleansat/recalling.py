@@ -597,13 +597,15 @@ def _of_one_version(datasets: Sequence[Dataset]) -> list[Dataset]:
     scenes: dict[Hashable, list[Dataset]] = {}
     for each in datasets:
         scenes.setdefault(_scene(each), []).append(each)
-    found, several = [], []
-    for masks in scenes.values():
-        present = [each for each in masks if _said(each, "weights_sha256") == _sha256(_model(each))]
+    rivals = [masks for masks in scenes.values() if len(masks) > 1]
+    here = {name: _sha256(name) for name in {_model(each) for masks in rivals for each in masks}}
+    several, left = [], set()
+    for masks in rivals:
+        present = [m for m in masks if _said(m, "weights_sha256") == here[_model(m)]]
         kept = present or masks
+        left |= {each.id for each in masks if each not in kept}
         if len({(_said(each, "weights_sha256"), _said(each, "offset")) for each in kept}) > 1:
             several.append(_in_order(kept))
-        found += kept
     if several:
         first = several[0][0]
         offsets = sorted({float(_said(each, "offset") or 0) for masks in several for each in masks})
@@ -618,8 +620,7 @@ def _of_one_version(datasets: Sequence[Dataset]) -> list[Dataset]:
             ModelWarning,
             stacklevel=3,
         )
-    kept_ids = {each.id for each in found}
-    return [each for each in datasets if each.id in kept_ids]
+    return [each for each in datasets if each.id not in left]
 
 
 def _said(dataset: Dataset, key: str) -> Any:
