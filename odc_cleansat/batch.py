@@ -149,10 +149,11 @@ class Report:
     """What there was to do."""
 
     masked: int
-    """Scenes whose masks were made, or found written, by this run."""
+    """Scenes whose masks this run has made, or, of those that reviewers have accepted, indexed."""
 
     meanwhile: int
-    """Scenes that somebody else masked after the plan was made."""
+    """Scenes whose masks were there already when their turn came: by another run, or by one that ended before it
+    indexed them."""
 
     failures: tuple[Failure, ...]
     """Scenes that failed, those of the plan included."""
@@ -674,6 +675,9 @@ class Made(NamedTuple):
     rejected: bool = False
     """Whether reviewers have rejected it; then it was there before."""
 
+    found: bool = False
+    """Whether it was there already, whole."""
+
 
 def make_mask(unit: Unit) -> Made | Failure:
     """Make the mask of one scene, or find that it is written already; runs on a worker.
@@ -688,13 +692,14 @@ def make_mask(unit: Unit) -> Made | Failure:
             with _heard():  # the plan has said it
                 job = MaskJob(unit.scene, unit.root, unit.model, unit.offset)
             with _heard() as said:
-                document = job.document or job.run()
+                there = job.document
+                document = there or job.run()
             rejected = _is_rejected(unit.mask, document)
         except Exception as error:
             if attempt > unit.retries or isinstance(error, ModelError):
                 return _failure(unit.scene, unit.mask, "mask", error, attempt)
         else:
-            return Made(document, tuple(said), rejected)
+            return Made(document, tuple(said), rejected, there is not None)
         _pause(attempt)
 
 
@@ -797,7 +802,10 @@ class _Tally:
             failure = outcome
         else:
             failure = _failure(unit.scene, unit.mask, "mask", _explained(outcome))
-        self.masked += failure is None
+        if isinstance(outcome, Made) and outcome.found and failure is None:
+            self.meanwhile += 1
+        else:
+            self.masked += failure is None
         full = failure is not None and failure.error == OutputError.__name__
         self.unwritten = self.unwritten + 1 if full else 0
         self._count(failure)

@@ -407,7 +407,7 @@ def test_a_rejected_mask_that_is_written_is_not_indexed(place: Place) -> None:
     tally = _Tally(place.dc, found, 0, None)
     for unit in tally.units():
         tally.finish(unit, make_mask(unit))
-    assert (tally.masked, tally.rejected, tally.left, tally.failures) == (2, 1, 0, [])
+    assert (tally.meanwhile, tally.rejected, tally.left, tally.failures) == (2, 1, 0, [])
     indexed = {each.id for each in place.dc.find_datasets(product=MASK_PRODUCT)}
     assert indexed == {place.jobs[1].id, place.jobs[2].id}
     again = plan(place.dc, "s2_l2a", root=place.root, index=False)
