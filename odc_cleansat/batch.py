@@ -152,8 +152,8 @@ class Report:
     """Scenes whose masks this run has made, or, of those that reviewers have accepted, indexed."""
 
     meanwhile: int
-    """Scenes whose masks were there already when their turn came: by another run, or by one that ended before it
-    indexed them."""
+    """Scenes whose masks were there already when their turn came: by another run, by one that ended before it indexed
+    them, or by a worker that died."""
 
     failures: tuple[Failure, ...]
     """Scenes that failed, those of the plan included."""

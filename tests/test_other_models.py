@@ -679,7 +679,7 @@ def test_statistics_count_the_masks_of_one_model(archive: Archive) -> None:
     python = program("odc-stats").with_name("python")
     how = {"config": archive.folder / CONFIG_NAME, "AWS_DEFAULT_REGION": "us-west-2"}
     several, counted = shell(python, "-W", "ignore", "-c", STATISTICS, **how).splitlines()[-2:]
-    assert "choose with --model: four" in several
+    assert "choose with model=: four" in several
     clouds = [np.isin(archive.codes("four", name), (2, 6)).sum() for name in ("june", "july")]
     assert counted == f"{sum(clouds)} 2"
 
