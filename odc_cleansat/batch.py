@@ -627,14 +627,16 @@ def execute(
             try:
                 with dask_client(workers, scheduler, len(found.missing)) as client:
                     tally.say(f"{len(found.missing)} scenes to mask on {describe(client)}.")
-                    ending = lambda: stop() or tally.unwritten >= UNWRITTEN  # noqa: E731
-                    for unit, outcome in work_through(client, make_mask, tally.units(), ending):
+                    units = work_through(
+                        client, make_mask, tally.units(), lambda: stop() or tally.stuck
+                    )
+                    for unit, outcome in units:
                         tally.finish(unit, outcome)
             except ClusterError:
                 if not stop():  # else it was stopped while it came up, or went down
                     raise
             tally.interrupted = stop() and tally.left > 0
-        if tally.left and tally.unwritten >= UNWRITTEN:
+        if tally.left and tally.stuck:
             tally.say(
                 f"The last {tally.unwritten} masks could not be written, so no more are made: "
                 f"{tally.failures[-1].reason} When that is mended, the same command goes on; {tally.left} are left."
@@ -758,6 +760,10 @@ class _Tally:
     @property
     def left(self) -> int:
         return len(self.plan.missing) - self.done
+
+    @property
+    def stuck(self) -> bool:
+        return self.unwritten >= UNWRITTEN
 
     def say(self, text: str) -> None:
         if self.watcher:

@@ -372,11 +372,6 @@ def _write_thumbnail(codes: np.ndarray, path: Path) -> None:
             file.write(np.moveaxis(colours[small], -1, 0))
 
 
-def _crs(mask: xr.Dataset) -> str:
-    epsg = mask.odc.geobox.crs.epsg
-    return f"epsg:{epsg}" if epsg else str(mask.odc.geobox.crs.to_wkt())
-
-
 def _overviews(shape: tuple[int, int]) -> dict[str, Any]:
     """Halvings down to the size of a thumbnail, as an option of the COG driver."""
     count = max(int(math.log2(max(min(shape), 1) / _SMALLEST_OVERVIEW)), 0)

@@ -166,6 +166,7 @@ def _optimise(draft: Path, raster: Raster) -> Path:
 
     cog = draft.with_suffix(".cog.tif")
     kind = next(iter(raster.bands.values())).dtype.kind
+    overviews = "mode" if raster.colours else "average" if kind in "uif" else "nearest"
     try:
         copy(
             str(draft),
@@ -174,11 +175,7 @@ def _optimise(draft: Path, raster: Raster) -> Path:
             blocksize=BLOCK,
             compress="deflate",
             predictor="no" if raster.colours else "yes",
-            overview_resampling="mode"
-            if raster.colours
-            else "average"
-            if kind in "uif"
-            else "nearest",
+            overview_resampling=overviews,
             bigtiff="if_safer",
         )
         with rasterio.open(draft) as given, rasterio.open(cog) as written:

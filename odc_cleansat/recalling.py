@@ -191,8 +191,7 @@ def recall(
     output = grid or _asked_grid(found, list(native.values()), output_crs, resolution, query)
     if datasets is None:
         found = _within(output, found, native)
-    _check_models(found)
-    found = _of_one_version(found)
+    found = of_one_model(found, None)
     groups = dc.group_datasets(found, group)
     masks = _readable(found, native, names)
     plan = [
@@ -618,7 +617,7 @@ def _of_one_version(datasets: Sequence[Dataset]) -> list[Dataset]:
             f"{len(several)} of {len(scenes)} scenes have several masks by {_model(first)}, made {made}; those made "
             "last are taken. Archive the others (datacube dataset archive), or pass datasets=.",
             ModelWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return [each for each in datasets if each.id not in left]
 

@@ -240,19 +240,17 @@ def _masked(label: str, job: MaskJob, dc: Datacube | None, report: _Report) -> d
         )
     elsewhere = None if dc is None else _indexed_elsewhere(dc, job)
     there = elsewhere or job.document
-    if elsewhere is not None:
-        report.console.say(
-            f"{label}{report.position}: the datacube has the mask already, at {elsewhere}; --no-index writes another copy"
-        )
-        document = elsewhere
-    elif there is None:
+    if there is None:
         with report.console.step(f"Masking {label}{report.position}") as progress:
             document = job.run(progress)
     else:
         document = there
-        report.console.say(
-            f"{label}{report.position}: the mask is there already, nothing is computed"
+        known = (
+            "the mask is there already, nothing is computed"
+            if elsewhere is None
+            else f"the datacube has the mask already, at {elsewhere}; --no-index writes another copy"
         )
+        report.console.say(f"{label}{report.position}: {known}")
     if dc is not None and elsewhere is None:
         add_dataset(dc, document)
     said = read_document(read_metadata(str(document))).properties
