@@ -253,6 +253,8 @@ def test_grids_that_do_not_fit() -> None:
 def test_times() -> None:
     scene = two_dates()
     found = compare(scene)
+    days = compare(scene.assign_coords(time=scene.time.dt.floor("D")))
+    assert [frame.date for frame in days.frames] == ["2024-06-05", "2024-06-15"]
     assert [frame.date for frame in found.frames] == [
         "2024-06-05 10:10 UTC",
         "2024-06-15 10:10 UTC",

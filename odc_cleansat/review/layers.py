@@ -80,9 +80,11 @@ class Frame:
 
     @property
     def date(self) -> str:
-        """To the minute; empty if it is not known."""
+        """To the minute; the day alone at midnight sharp, which stands for a time that is not known; or empty."""
         if self.time is None or np.isnat(self.time):
             return ""
+        if self.time == self.time.astype("datetime64[D]"):
+            return str(np.datetime_as_string(self.time, unit="D"))
         return f"{np.datetime_as_string(self.time, unit='m').replace('T', ' ')} UTC"
 
 
