@@ -1,0 +1,73 @@
+"""Draws the pictures of the docs anew, of simulated scenes: `python docs/pictures/make.py`.
+
+Needs Chromium and, from the extra `test`, Playwright.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from odc_cleansat.synthetic import SimulatedScene
+
+HERE = Path(__file__).parent
+CHROMIUM = "/usr/bin/chromium"
+DAYS = ("06-05", "06-15", "06-25", "07-05")
+
+
+def main() -> None:
+    """Scenes, masks, pages; then what a browser shows of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        cleansat(work, "demo", "--out", "demo")
+        cleansat(work, "demo", "--stop", "--out", "demo")
+        shrink(work / "demo/compare.png", HERE / "compare.png")
+        for i, day in enumerate(DAYS):
+            scene = SimulatedScene(
+                shape=(780, 1380), cloud_cover=0.1 + 0.12 * i, datetime=f"2024-{day}T10:10:31Z"
+            )
+            scene.write(work / f"simulated-{day}")
+            cleansat(work, "mask", f"simulated-{day}", "--out", "masks")
+        cleansat(work, "review", "page", "masks", "-o", "review.html")
+        cleansat(work, "compare", "simulated-06-25", "-o", "swipe.html")
+        shoot(work / "review.html", HERE / "review.png", height=940)
+        shoot(work / "swipe.html", HERE / "swipe.png", height=680)
+
+
+def cleansat(work: Path, *words: str) -> None:
+    """Run the command beside this Python."""
+    subprocess.run([Path(sys.executable).with_name("cleansat"), *words], cwd=work, check=True)
+
+
+def shoot(page: Path, picture: Path, height: int) -> None:
+    """What a window of a browser shows of a page."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        window = browser.new_page(viewport={"width": 1280, "height": height})
+        window.goto(page.as_uri())
+        window.wait_for_timeout(1500)
+        window.screenshot(path=picture)
+        browser.close()
+    shrink(picture, picture)
+
+
+def shrink(source: Path, target: Path) -> None:
+    """In 256 colours and at most 1280 pixels wide, so that a clone stays small."""
+    with Image.open(source) as opened:
+        image = opened.convert("RGB")
+    if image.width > 1280:
+        size = (1280, round(image.height * 1280 / image.width))
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    image.quantize(256).save(target, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
