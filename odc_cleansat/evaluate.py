@@ -17,7 +17,14 @@ from .evaluating.counting import Counts, Protocol, count, three_classes
 from .evaluating.evaluation import Evaluation, Result
 from .evaluating.layers import Case, ClassRaster
 from .evaluating.mappings import MAPPINGS, ClassMapping, get_mapping
-from .evaluating.pairing import LAYOUTS, find_labels, find_layout, find_prediction, pair
+from .evaluating.pairing import (
+    LAYOUTS,
+    find_labels,
+    find_layout,
+    find_prediction,
+    find_predictions,
+    pair,
+)
 from .evaluating.points import Points, evaluate_points, read_points
 from .evaluating.report import draw, markdown, write
 from .evaluating.streaming import evaluate_rasters
@@ -50,6 +57,7 @@ __all__ = [
     "find_labels",
     "find_layout",
     "find_prediction",
+    "find_predictions",
     "get_mapping",
     "markdown",
     "pair",
@@ -103,7 +111,8 @@ def accuracy(predicted: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, fl
     -------
     dict
         For ``cloud`` and ``shadow``: ``precision``, ``recall`` and ``f1``, between 0 and
-        1, NaN where the class occurs in neither.
+        1. NaN is the recall without the class in the truth, the precision without it in the prediction, F1
+        without it in either.
     """
     confusion = Confusion.of(truth, predicted)
     return {

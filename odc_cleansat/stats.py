@@ -29,6 +29,7 @@ from .masking import mask_grid
 from .models import get_model
 from .recalling import of_one_model
 from .reflectance import find_bands
+from .review.verdicts import heed
 from .sources import dataset_files
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
     resampling
         From a mask to the tile: ``nearest``, ``mode``, or ``max``, with which any cloud in a pixel of
         the tile makes it cloudy.
+    include_rejected
+        Whether masks count that reviewers have rejected. Scenes that are classified on the fly are taken whatever
+        was said of their masks.
     **kwargs
         What every plugin of odc-stats takes, for instance ``chunks`` and ``group_by``.
 
@@ -88,6 +92,7 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         offset: float | None = None,
         dilation: Mapping[str, float] | None = None,
         resampling: str = "nearest",
+        include_rejected: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(resampling=resampling, **kwargs)
@@ -100,6 +105,7 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         self.model = model
         self.offset = offset
         self.dilation = dict(dilation or {})
+        self.include_rejected = include_rejected
         self._sources: dict[UUID, Dataset] = {}
         self._tile: GeoBox
 
@@ -130,10 +136,18 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         SceneError
             If the datasets lack bands, or some have ``ucl`` and others have not.
         CubeError
-            If a scene has masks by several models and none is named, or there are none by the one that is.
+            If a scene has masks by several models and none is named, there are none by the one that is, or
+            reviewers have rejected all.
+
+        Warns
+        -----
+        GapWarning
+            If some are left out because reviewers have rejected them.
         """
         if all("ucl" in dataset.product.measurements for dataset in datasets):
             datasets = of_one_model(datasets, self.model)
+            if not self.include_rejected:
+                datasets = heed(datasets, datasets, "masks", only_accepted=False)
         self._sources = {dataset.id: dataset for dataset in datasets}
         self._tile = geobox
         zones: dict[Any, list[Dataset]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,10 @@ def test_percentages_and_agreement() -> None:
     assert [each.key for each in found.frames[0].layers] == [
         "scl", "ucl", "confidence", "agreement-scl",
     ]  # fmt: skip
+    given = compare(scene.drop_vars("ucl_confidence"), confidence=scene.ucl_confidence)
+    np.testing.assert_array_equal(
+        layer(given, "confidence").codes, layer(found, "confidence").codes
+    )
     for key, codes in {"scl": scl_to_ucl(scene.scl.values), "ucl": scene.ucl.values}.items():
         shares = class_percent(codes)
         for c, share in shares.items():
@@ -266,6 +271,16 @@ def test_times() -> None:
         compare(scene, ucl=scene.ucl.assign_coords(time=DAYS + np.timedelta64(1, "h")))
     with pytest.raises(SceneError, match="ucl has no time"):
         compare(scene, ucl=scene.ucl[0].drop_vars("time"))
+    first = scene.isel(time=0)
+    for one in (first, scene.isel(time=[0])):
+        compare(one, ucl=first.ucl)
+        compare(one, ucl=first.ucl.drop_vars("time"))
+        with pytest.raises(SceneError, match="other times"):
+            compare(one, ucl=scene.ucl.isel(time=1))
+    twice = scene.assign_coords(time=DAYS[[0, 0]])  # two tiles of one pass, not grouped
+    assert len(compare(twice, ucl=twice.ucl).frames) == 2
+    with pytest.raises(SceneError, match="a time twice"):
+        compare(scene, ucl=twice.ucl)
     label = xr.full_like(scene.ucl[0].drop_vars("time"), 3)
     assert (layer(compare(scene, label=label), "label", 1).codes == 3).all()
 
@@ -439,6 +454,34 @@ def test_a_scene_is_masked_or_given_a_mask(cube: Cube, tmp_path: Path) -> None:
         scene_dataset(str(cube.folder / "june"), ucl=str(far))
     with pytest.raises(CleansatError, match="there is no"):
         scene_dataset(str(cube.folder / "nowhere"))
+
+
+@pytest.mark.parametrize("nodata", [65535, 0])
+def test_what_files_have_for_nodata_is_not_drawn(cube: Cube, tmp_path: Path, nodata: int) -> None:
+    """65535 is no cloud."""
+    for band in ("B02", "B03", "B04", "B08", "B11", "B12"):
+        with rasterio.open(cube.folder / f"june/{band}.tif") as file:
+            values, profile = file.read(1), file.profile
+        values[:, : values.shape[1] // 2] = nodata
+        profile.update(nodata=nodata)
+        with rasterio.open(tmp_path / f"{band}.tif", "w", **profile) as file:
+            file.write(values, 1)
+    scene = scene_dataset(str(tmp_path), moment=datetime(2024, 6, 15), offset=-1000)
+    found = compare(scene)
+    half = found.frames[0].rgb.shape[1] // 2
+    assert np.isnan(found.frames[0].rgb[:, :half]).all()
+    assert np.isfinite(found.frames[0].rgb[:, half:]).all()
+    assert (layer(found, "ucl").codes[:, :half] == 0).all()
+
+
+def test_an_scl_of_another_place_is_refused(cube: Cube, tmp_path: Path) -> None:
+    with rasterio.open(cube.folder / "june/SCL.tif") as file:
+        values, profile = file.read(1), file.profile
+    profile["transform"] = profile["transform"] * Affine.translation(0, 100_000)
+    with rasterio.open(tmp_path / "SCL.tif", "w", **profile) as file:
+        file.write(values, 1)
+    with pytest.raises(SceneError, match="lies elsewhere"):
+        scene_dataset(str(cube.folder / "june"), scl=str(tmp_path / "SCL.tif"))
 
 
 def test_other_places_are_no_masks(cube: Cube, tmp_path: Path) -> None:

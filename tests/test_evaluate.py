@@ -41,12 +41,14 @@ from odc_cleansat.evaluate import (
     find_labels,
     find_layout,
     find_prediction,
+    find_predictions,
     get_mapping,
     pair,
     read_points,
     seams,
     write,
 )
+from odc_cleansat.evaluating.report import as_dict, text
 from odc_cleansat.models import get_model
 from odc_cleansat.synthetic import SimulatedScene
 from odc_cleansat.windows import Tiling
@@ -112,6 +114,8 @@ def test_agreement_by_hand() -> None:
 
 def test_agreement_where_nothing_can_be_compared() -> None:
     assert np.isnan(list(agreement(codes(0, 1), codes(4, 0)).values())).all()
+    # 255 is nodata to others, and no class here.
+    assert np.isnan(list(agreement(codes(255, 255), codes(4, 4)).values())).all()
 
 
 def test_simulated_scl_misses_what_sen2cor_misses(simulated: xr.Dataset) -> None:
@@ -425,6 +429,17 @@ def test_a_part_of_the_label_without_prediction(tmp_path: Path) -> None:
     assert own.confusion("all").pixels == label.size
     common = evaluate_rasters([case], common=True)
     assert common.confusion("all").pixels == common.confusion("part").pixels == 150 * 50
+    assert "for which all predictions have data" in text(common)
+    assert "for which all" not in text(own)
+    assert [as_dict(each)["protocol"]["common"] for each in (own, common)] == [False, True]
+
+    rest = raster(save(tmp_path / "rest.tif", label[:, 50:], GRID[:, 50:]))
+    parted = Case("one", case.label, {**case.predictions, "rest": rest})
+    with pytest.raises(SceneError, match="no pixel has a label and data of all predictions"):
+        evaluate_rasters([parted], common=True)
+    strange = get_mapping("7=cloud,9=clear")
+    with pytest.raises(SceneError, match="no pixel with a code of the mapping"):
+        evaluate_rasters([dataclasses.replace(case, label=ClassRaster(case.label.uri, strange))], common=True)  # fmt: skip
 
 
 def test_chips_without_coordinates(tmp_path: Path) -> None:
@@ -651,6 +666,8 @@ def test_points_of_several_scenes_with_codes_of_their_own(tmp_path: Path) -> Non
         ("row,column,class\n1,2,fog\n", "line 2: there is no class 'fog'"),
         ("row,column,class\n1,,cloud\n", "line 2: could not convert"),
         ("row,column,class\n1\n", "line 2"),
+        ("row,column,class\n1,2,clear\n3,4\n", "line 3: the class is missing"),
+        ("row,column,class,scene\n1,2,clear,a\n3,4,cloud\n", "line 3: the scene is missing"),
         ("row,column,class\n", "has no points"),
         ("", "has no points"),
     ],
@@ -667,6 +684,23 @@ def test_points_beside_the_raster(tmp_path: Path) -> None:
     path = save(tmp_path / "p.tif", blobs(1))
     with pytest.raises(SceneError, match="no point of all lies where"):
         evaluate_points(read_points(tmp_path / "points.csv"), {"all": {"p": raster(path)}})
+    with pytest.raises(CleansatError, match="'EPSG:99999' is no coordinate system"):
+        read_points(tmp_path / "points.csv", crs="EPSG:99999")
+
+
+def test_coordinates_are_no_pixels(tmp_path: Path) -> None:
+    """Longitude 20 is not column 20 of a chip that lies nowhere."""
+    chip = save(tmp_path / "chip.tif", blobs(1), None)
+    (tmp_path / "lonlat.csv").write_text("x,y,class\n20.2,14.5,clear\n")
+    points = read_points(tmp_path / "lonlat.csv")
+    with pytest.raises(SceneError, match=r"chip\.tif has no coordinate system"):
+        evaluate_points(points, {"all": {"p": raster(chip)}})
+    (tmp_path / "pixels.csv").write_text("row,column,class\n14,20,clear\n")
+    points = read_points(tmp_path / "pixels.csv")
+    assert evaluate_points(points, {"all": {"p": raster(chip)}}).confusion("p").labelled == 1
+    placed = save(tmp_path / "placed.tif", blobs(1))
+    with pytest.raises(SceneError, match=r"placed\.tif has a coordinate system"):
+        evaluate_points(points, {"all": {"p": raster(chip), "q": raster(placed)}})
 
 
 # --- which files ----------------------------------------------------------------------
@@ -744,8 +778,22 @@ def test_predictions_of_a_scene(tmp_path: Path) -> None:
 def test_one_prediction_for_many_labels_is_a_mistake(tmp_path: Path) -> None:
     touch(tmp_path, "labels/a.tif", "labels/b.tif", "p.tif")
     ucl = MAPPINGS["ucl"]
-    with pytest.raises(SceneError, match="2 labels and one file"):
+    with pytest.raises(SceneError, match="2 scenes with labels and one file"):
         pair(find_labels(f"{tmp_path}/labels"), ucl, {"p": (f"{tmp_path}/p.tif", ucl)})
+    whole = find_predictions("ab", {"p": (f"{tmp_path}/p.tif", ucl)}, mosaics=True)
+    assert [each["p"].uri for each in whole.values()] == [f"{tmp_path}/p.tif"] * 2
+
+
+def test_no_mask_stands_in_for_that_of_another_scene(tmp_path: Path) -> None:
+    """That of chip_1 is missing; chip_1_b has another."""
+    touch(tmp_path, "labels/chip_1.tif", "labels/chip_1_b.tif", "masks/mine_chip_1_b_ucl.tif")
+    labels, ucl = find_labels(f"{tmp_path}/labels"), MAPPINGS["ucl"]
+    for path in ("masks", "masks/*{scene}*_ucl.tif"):
+        with pytest.raises(SceneError, match="by U of both chip_1 and chip_1_b"):
+            pair(labels, ucl, {"U": (f"{tmp_path}/{path}", ucl)})
+    touch(tmp_path, "masks/mine_chip_1.tif")
+    with pytest.raises(SceneError, match="2 files match"):
+        pair(labels, ucl, {"U": (f"{tmp_path}/masks/*{{scene}}*", ucl)})
 
 
 # --- the networks ---------------------------------------------------------------------

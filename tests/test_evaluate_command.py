@@ -135,6 +135,8 @@ def test_points(run: Run, scenes: Path, tmp_path: Path) -> None:
     ]
     said = good(run(*arguments))
     assert "2 scenes, 300 points with a label" in said
+    single = [*arguments[:2], "--pred", f"SCL={scenes}/a/SCL.tif:scl"]
+    assert "2 scenes with labels and one file" in failure(run(*single))
     found = json.loads(good(run(*arguments, "--json")))
     assert found["unit"] == "point"
     (support,) = [

@@ -314,6 +314,17 @@ def test_the_data_of_a_page(cube: Cube, masks: Path, tmp_path: Path) -> None:
     assert text.count("</script>") == 2
 
 
+def test_a_verdict_outlives_the_pixels(masks: Path, tmp_path: Path) -> None:
+    """A rejected mask that cannot be read any more is still rejected."""
+    folder = Path(shutil.copytree(product(masks, "07"), tmp_path / "rejected"))
+    reject(folder, "haze", "A. Reviewer")
+    next(folder.glob("*_ucl.tif")).unlink()
+    (row,) = read(page(tmp_path, tmp_path / "page.html"))["rows"]
+    assert (row["state"], row["by"]) == ("rejected", "A. Reviewer")
+    assert [each["note"] for each in row["verdicts"]] == ["haze"]
+    assert len(row["gaps"]) == 1
+
+
 def test_pictures_have_the_colours_of_the_classes(masks: Path) -> None:
     import io
     from base64 import b64decode
@@ -423,7 +434,7 @@ def written(cube: Cube, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(browser: Browser, written: Path) -> Iterator[Page]:
     """The page at the width of a desk; it may ask for nothing and complain of nothing."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
-    context.set_default_timeout(5000)
+    context.set_default_timeout(30_000)
     tab = context.new_page()
     problems: list[str] = []
     tab.on("pageerror", lambda error: problems.append(str(error)))

@@ -17,6 +17,7 @@ from rasterio.warp import Resampling, reproject
 from odc_cleansat import classify
 from odc_cleansat.index import product_definition
 from odc_cleansat.reflectance import resolve_offset
+from odc_cleansat.review import reject
 
 CONFIG = DEFINITIONS / "s2_l2a_ucl_summary.stats.yaml"
 GRID = "epsg:32633;20;1600"
@@ -240,3 +241,24 @@ def test_mistakes_are_said(cube: Cube, of_masks: Path, of_scenes: Path) -> None:
 def test_dilation(cube: Cube, of_masks: Path, of_scenes: Path) -> None:
     """Clouds only grow, and the same from stored masks as from scenes."""
     assert in_python(cube, DILATION, of_masks, of_scenes)[-2:] == ["True True", "True"]
+
+
+REJECTED = """
+def seen(**how):
+    asked = plugin(**how)
+    return asked.reduce(asked.input_data(masks.datasets, masks.geobox)).observation_count.max().item()
+
+print(seen(), seen(include_rejected=True))
+"""
+
+
+def test_masks_that_reviewers_have_rejected_do_not_count(
+    cube: Cube, of_masks: Path, of_scenes: Path
+) -> None:
+    mask = cube.masks["june"]
+    try:
+        reject(mask, "haze is called cloud", "A. Reviewer")
+        assert in_python(cube, REJECTED, of_masks, of_scenes)[-1] == "1 2"
+    finally:
+        for path in Path(mask.local_path).parent.glob("*.verdict.json"):
+            path.unlink()

@@ -192,16 +192,12 @@ def _by_points(
     common: bool,
     quiet: bool,
 ) -> Evaluation:
-    from ..evaluate import ClassRaster, evaluate_points, find_prediction, read_points
+    from ..evaluate import evaluate_points, find_predictions, read_points
 
     points = read_points(path, mapping, crs)
-    rasters = {
-        scene: {
-            name: ClassRaster(find_prediction(where, scene), codes)
-            for name, (where, codes) in predictions.items()
-        }
-        for scene in points
-    }
+    # Rows and columns say where in a scene, but not in which.
+    anywhere = all(each.crs is not None for each in points.values())
+    rasters = find_predictions(points, predictions, mosaics=anywhere)
     if quiet:
         return evaluate_points(points, rasters, mapping=mapping, common=common)
     with Console().step(f"Comparing points of {len(points)} scene(s)") as progress:

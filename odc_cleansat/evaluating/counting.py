@@ -123,8 +123,9 @@ def count(
 
 
 def three_classes(codes: np.ndarray) -> np.ndarray:
-    """Cloud of any kind, shadow, and all else with data as clear; uint8, nodata 0."""
-    table = np.full(256, CloudClass.CLEAR, dtype="uint8")
+    """Cloud of any kind, shadow, and all other classes as clear; uint8, nodata 0, as are codes of no class."""
+    table = np.zeros(256, dtype="uint8")
+    table[list(CloudClass)] = CloudClass.CLEAR
     for question, cls in (
         (Question.CLOUD, CloudClass.CLOUD),
         (Question.SHADOW, CloudClass.SHADOW),

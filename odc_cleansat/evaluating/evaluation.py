@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ..errors import SceneError
 from .confusion import METRICS, Confusion, Question, scores
 from .counting import QUESTIONS, Counts, Protocol
 from .mappings import ClassMapping
@@ -55,7 +56,13 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Counts of all scenes and predictors, and every score from them."""
+    """Counts of all scenes and predictors, and every score from them.
+
+    Raises
+    ------
+    SceneError
+        If only what is `common` to all was counted, and that is nothing.
+    """
 
     scenes: tuple[str, ...]
     """Names."""
@@ -75,11 +82,21 @@ class Evaluation:
     unit: str = "pixel"
     """What was counted: pixels or points."""
 
+    common: bool = False
+    """Whether only those were counted that all predictions have data for."""
+
     draws: int = DRAWS
     """Samples of the bootstrap."""
 
     seed: int = SEED
     """Of its random numbers."""
+
+    def __post_init__(self) -> None:
+        if self.common and not any(self.confusion(name).labelled for name in self.predictors):
+            raise SceneError(
+                f"no {self.unit} has a label and data of all predictions: {', '.join(self.predictors)}. Count each "
+                "where it has data itself, without `common`."
+            )
 
     @property
     def predictors(self) -> tuple[str, ...]:

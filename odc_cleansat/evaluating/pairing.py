@@ -167,6 +167,53 @@ def find_prediction(path: str, scene: str) -> str:
     return found[0]
 
 
+def find_predictions(
+    scenes: Iterable[str],
+    predictions: Mapping[str, tuple[str, ClassMapping]],
+    *,
+    mosaics: bool = False,
+) -> dict[str, dict[str, ClassRaster]]:
+    """The predictions of all scenes.
+
+    Parameters
+    ----------
+    scenes
+        Their names.
+    predictions
+        By predictor, the path as for :func:`find_prediction` and its mapping.
+    mosaics
+        Whether a path of one file may serve several scenes.
+
+    Returns
+    -------
+    dict
+        By scene, the rasters by predictor.
+
+    Raises
+    ------
+    SceneError
+        If a prediction is missing, or one file would serve several scenes.
+    """
+    found: dict[str, dict[str, ClassRaster]] = {scene: {} for scene in scenes}
+    for name, (path, mapping) in predictions.items():
+        single = SCENE not in path and not Path(path).is_dir()
+        if single and len(found) > 1 and not mosaics:
+            raise SceneError(
+                f"there are {len(found)} scenes with labels and one file {path} of {name}; give a folder, or a "
+                f"path with {SCENE}."
+            )
+        served: dict[str, str] = {}
+        for scene, rasters in found.items():
+            uri = find_prediction(path, scene)
+            if not single and served.setdefault(uri, scene) != scene:
+                raise SceneError(
+                    f"{uri} would be the prediction by {name} of both {served[uri]} and {scene}; one of theirs is "
+                    f"missing, or the names are too much alike: give a pattern with {SCENE} that tells them apart."
+                )
+            rasters[name] = ClassRaster(uri, mapping)
+    return found
+
+
 def pair(
     labels: Mapping[str, str],
     label_mapping: ClassMapping,
@@ -188,22 +235,9 @@ def pair(
     SceneError
         If a prediction is missing, or one file would serve several scenes.
     """
-    if len(labels) > 1:
-        for name, (path, _) in predictions.items():
-            if SCENE not in path and not Path(path).is_dir():
-                raise SceneError(
-                    f"there are {len(labels)} labels and one file {path} of {name}; give a folder, or a "
-                    f"path with {SCENE}."
-                )
+    found = find_predictions(labels, predictions)
     return [
-        Case(
-            scene,
-            ClassRaster(label, label_mapping),
-            {
-                name: ClassRaster(find_prediction(path, scene), mapping)
-                for name, (path, mapping) in predictions.items()
-            },
-        )
+        Case(scene, ClassRaster(label, label_mapping), found[scene])
         for scene, label in labels.items()
     ]
 

@@ -89,15 +89,25 @@ def read_points(
             point = float(row[across]), float(row[down]), _class(row[names["class"]], mapping)
         except (TypeError, ValueError) as error:
             raise CleansatError(f"{path}, line {number}: {error}.") from None
-        scenes.setdefault(row[names["scene"]] if "scene" in names else ALONE, []).append(point)
+        scene = (row[names["scene"]] or "").strip() if "scene" in names else ALONE
+        if not scene:
+            raise CleansatError(f"{path}, line {number}: the scene is missing.")
+        scenes.setdefault(scene, []).append(point)
     system = None if by_pixel else crs or "EPSG:4326"
+    if system is not None:
+        try:
+            CRS(system)
+        except Exception as error:  # pyproj's own
+            raise CleansatError(f"{system!r} is no coordinate system: {error}") from error
     return {
         name: Points(x, y, classes.astype("uint8"), system)
         for name, (x, y, classes) in ((n, np.array(each).T) for n, each in scenes.items())
     }
 
 
-def _class(text: str, mapping: ClassMapping) -> int:
+def _class(text: str | None, mapping: ClassMapping) -> int:
+    if text is None:
+        raise ValueError("the class is missing")
     known = {c.label: c for c in CloudClass}
     label = text.strip().lower().replace("-", "_").replace(" ", "_")
     if label in known:
@@ -137,7 +147,8 @@ def evaluate_points(
     Raises
     ------
     SceneError
-        If a raster cannot be read, or no point of a scene lies on it.
+        If a raster cannot be read, lacks a coordinate system that the points or the other rasters have, or no
+        point of a scene lies on it.
     """
     if not points or not all(predictions.get(name) for name in points):
         missing = [name for name in points if not predictions.get(name)]
@@ -169,6 +180,7 @@ def evaluate_points(
         counts={name: tuple(each) for name, each in counts.items()},
         protocol=_POINTS,
         unit="point",
+        common=common,
     )
 
 
@@ -185,7 +197,13 @@ def _sample(raster: ClassRaster, x: np.ndarray, y: np.ndarray, crs: CRS | None) 
     """The classes of the pixels in which points lie, ``(N,)`` uint8, nodata 0 beyond the raster."""
     codes = np.zeros(x.shape, dtype="uint8")
     with opened(raster) as layer:
-        if crs is not None and layer.grid.crs is not None and crs != layer.grid.crs:
+        if (crs is None) != (layer.grid.crs is None):
+            raise SceneError(
+                f"{raster.uri} has {'a' if crs is None else 'no'} coordinate system, and the points have "
+                f"{'none' if crs is None else str(crs)}: it is not known where they lie on it. Give row and column, "
+                "and rasters that all have one or that all have none."
+            )
+        if crs is not None and crs != layer.grid.crs:
             x, y = crs.transformer_to_crs(layer.grid.crs)(x, y)
         with np.errstate(invalid="ignore"):
             across, down = ~layer.grid.affine * (np.asarray(x), np.asarray(y))

@@ -72,6 +72,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
             "ignored_px": list(evaluation.protocol.ignored),
             "boundary_px": evaluation.protocol.boundary,
             "dilation_px": evaluation.protocol.dilation,
+            "common": evaluation.common,
             "bootstrap": {"draws": evaluation.draws, "seed": evaluation.seed},
         },
         "results": [_record(result) for result in evaluation.results],
@@ -186,7 +187,8 @@ def _summary(evaluation: Evaluation) -> str:
     labelled = max(evaluation.confusion(name).labelled for name in evaluation.predictors)
     widened = evaluation.protocol.dilation
     return (
-        f"{n} scene{'s' * (n != 1)}, {labelled:,} {evaluation.unit}s with a label ({evaluation.label.name})."
+        f"{n} scene{'s' * (n != 1)}, {labelled:,} {evaluation.unit}s with a label ({evaluation.label.name})"
+        + (" for which all predictions have data." if evaluation.common else ".")
         + (f" Both sides widened by {widened} px." if widened else "")
     )
 

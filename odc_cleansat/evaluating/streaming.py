@@ -12,7 +12,7 @@ from ..errors import SceneError
 from ..pixels import Roi, tiles
 from .counting import Counts, Protocol, count
 from .evaluation import Evaluation
-from .layers import Case, ClassRaster, Layer, check_grids, opened
+from .layers import Case, Layer, check_grids, opened
 
 BLOCK = 1024
 """Side of a block, pixels of the label."""
@@ -68,6 +68,7 @@ def evaluate_rasters(
         mappings={name: raster.mapping for name, raster in first.predictions.items()},
         counts={name: tuple(each) for name, each in counts.items()},
         protocol=protocol,
+        common=common,
     )
 
 
@@ -88,6 +89,7 @@ def _check(cases: Sequence[Case]) -> None:
 def _count_case(case: Case, protocol: Protocol, common: bool, block: int) -> dict[str, Counts]:
     total = [Counts.zero(protocol) for _ in case.predictions]
     met = np.zeros(len(total), dtype=bool)
+    labelled = False
     with contextlib.ExitStack() as stack:
         label = stack.enter_context(opened(case.label))
         layers = [stack.enter_context(opened(each)) for each in case.predictions.values()]
@@ -100,11 +102,12 @@ def _count_case(case: Case, protocol: Protocol, common: bool, block: int) -> dic
                 truth = label.read(*around)
                 found = [layer.onto(label.grid, around) for layer in layers]
                 met |= [bool(codes.any()) for codes in found]
+                labelled |= bool(truth.any())
                 if common:
                     truth[np.any([c == CloudClass.NODATA for c in found], axis=0)] = 0
                 parts = count(truth, found, protocol, middle)
                 total = [a + b for a, b in zip(total, parts, strict=True)]
-        _check_counts(label, layers, total, met, common)
+        _check_counts(label, layers, met, labelled)
     return dict(zip(case.predictions, total, strict=True))
 
 
@@ -118,23 +121,18 @@ def _around(inside: Roi, margin: int, shape: tuple[int, int]) -> tuple[Roi, Roi]
     return (around[0], around[1]), (middle[0], middle[1])
 
 
-def _check_counts(
-    label: Layer, layers: Sequence[Layer], total: Sequence[Counts], met: np.ndarray, common: bool
-) -> None:
+def _check_counts(label: Layer, layers: Sequence[Layer], met: np.ndarray, labelled: bool) -> None:
     """Nothing to count is a mistake in the call, and not a score of NaN."""
-    for layer, counts, has_data in zip(layers, total, met, strict=True):
+    for layer, has_data in zip(layers, met, strict=True):
         if not has_data:
             raise SceneError(
                 f"{layer.raster.uri} has no class anywhere on {label.raster.uri}: either they do not "
                 f"overlap, or its codes are not those of the mapping {layer.raster.mapping.name}."
             )
-        if not common and not counts.confusion.labelled:
-            raise _no_label(label.raster)
-
-
-def _no_label(raster: ClassRaster) -> SceneError:
-    return SceneError(
-        f"{raster.uri} has no pixel with a code of the mapping {raster.mapping.name} "
-        f"({', '.join(f'{k}={c.label}' for k, c in raster.mapping.codes.items())}); "
-        "name the mapping of its codes."
-    )
+    if not labelled:
+        mapping = label.raster.mapping
+        raise SceneError(
+            f"{label.raster.uri} has no pixel with a code of the mapping {mapping.name} "
+            f"({', '.join(f'{k}={c.label}' for k, c in mapping.codes.items())}); "
+            "name the mapping of its codes."
+        )

@@ -308,7 +308,7 @@ def _sources(
                 f"the scene has no {name!r}; it has {', '.join(map(str, scene.data_vars)) or 'nothing'}. "
                 f"Please {hint}."
             )
-    if not confidence:
+    if confidence is False:
         found.pop("confidence", None)
     return found
 
@@ -354,17 +354,35 @@ def _same_times(key: str, array: xr.DataArray, scene: xr.Dataset) -> xr.DataArra
     if "time" not in array.dims:
         if count > 1 and key != "label":
             raise SceneError(f"{key} has no time, and the scene {count}; give it a dimension time.")
+        # What was painted may be of no time, or of that when it was.
+        if key == "label" or "time" not in array.coords or "time" not in scene.coords:
+            return array
+        same = np.array_equal(np.atleast_1d(array["time"]), np.atleast_1d(scene["time"]))
+        if not same:
+            raise _other_times(key, array, scene)
         return array
     if array.sizes["time"] == count and ("time" not in array.coords or "time" not in scene.coords):
         return array
-    try:
-        selected: xr.DataArray = array.sel(time=np.atleast_1d(scene["time"].values))
-    except KeyError:
+    wanted = np.atleast_1d(scene["time"].values)
+    if np.array_equal(array["time"].values, wanted):
+        return array
+    if not array.indexes["time"].is_unique:
         raise SceneError(
-            f"{key} is of other times than the scene, which has {', '.join(_days(scene))}; it has "
-            f"{', '.join(_days(array))}."
-        ) from None
+            f"{key} has a time twice, and is not of the very times of the scene; group what was taken at one time, "
+            "e.g. with group_by='solar_day'."
+        )
+    try:
+        selected: xr.DataArray = array.sel(time=wanted)
+    except KeyError:
+        raise _other_times(key, array, scene) from None
     return selected
+
+
+def _other_times(key: str, array: xr.DataArray, scene: xr.Dataset) -> SceneError:
+    return SceneError(
+        f"{key} is of other times than the scene, which has {', '.join(_days(scene))}; it has "
+        f"{', '.join(_days(array))}."
+    )
 
 
 def _days(data: Any, most: int = 3) -> list[str]:

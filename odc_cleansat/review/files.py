@@ -247,9 +247,18 @@ def scene_bands(properties: Mapping[str, Any], record: Mapping[str, Any]) -> dic
 
 
 def scl_file(bands: Mapping[str, BandFile], given: str | None) -> dict[str, BandFile]:
-    """The SCL: as given, or known, or of the name that it would have beside the red band."""
+    """The SCL: as given, or known, or of the name that it would have beside the red band.
+
+    Raises
+    ------
+    SceneError
+        If the one that is given cannot be read, or lies elsewhere.
+    """
     if given is not None:
-        return {"scl": BandFile(given, 1, 0)}
+        file = BandFile(given, 1, 0)
+        if reach(file.open().grid, bands["red"].open().grid) is None:
+            raise SceneError(f"{given} lies elsewhere than the scene: none of its pixels is in it.")
+        return {"scl": file}
     if "scl" in bands:
         return {}
     folder, _, name = bands["red"].uri.rpartition("/")
@@ -307,10 +316,10 @@ def _read_bands(bands: Mapping[str, BandFile], grid: GeoBox, label: str) -> xr.D
     with reading(label):
         for name, file in bands.items():
             if name == "scl":
-                values = _classes(file, grid)
+                values, nodata = _classes(file, grid), 0.0
             else:
-                values, _ = read_band(file, grid, "average", overviews=True)
-            data[name] = wrap_xr(values, grid, nodata=0)
+                values, nodata = read_band(file, grid, "average", overviews=True)
+            data[name] = wrap_xr(values, grid, nodata=nodata)
     return xr.Dataset(data)
 
 

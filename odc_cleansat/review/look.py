@@ -283,7 +283,8 @@ def look(mask: Mask) -> Look:
     percent |= {name: float(value) for name, value in written.items() if value is not None}
     data = said.get("cleansat:data_percent", 100 * float(np.mean(whole != CloudClass.NODATA)))
     found = Look(mask, grid, ucl, percent, float(data))
-    _add_verdicts(found)
+    found.verdicts, gap = verdicts_on(mask)
+    found.gaps += gap
     found.record = _record(found)
     _add_scene(found)
     found.flags += [each for each in _odd(found, whole, native, step) if each]
@@ -318,12 +319,12 @@ def _layer(mask: Mask, name: str) -> tuple[np.ndarray, GeoBox]:
         return values, GeoBox.from_rio(file)
 
 
-def _add_verdicts(found: Look) -> None:
-    mask = found.mask
+def verdicts_on(mask: Mask) -> tuple[list[Verdict], list[str]]:
+    """What was said of a mask, the latest last; and why that cannot be read, if so."""
     try:
-        found.verdicts = _read(mask.folder, [mask.id])[mask.id]
+        return _read(mask.folder, [mask.id])[mask.id], []
     except (CleansatError, OSError) as error:
-        found.gaps.append(f"verdicts: {error}")
+        return [], [f"verdicts: {error}"]
 
 
 def _record(found: Look) -> dict[str, Any]:

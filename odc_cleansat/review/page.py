@@ -34,8 +34,9 @@ from .look import (
     masks_at,
     native_grid,
     scl_percent,
+    verdicts_on,
 )
-from .verdicts import remarks, standing, state
+from .verdicts import Verdict, remarks, standing, state
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -175,11 +176,11 @@ def _row(mask: Mask | tuple[str, str], side: int) -> dict[str, Any]:
     try:
         found = look(mask)
     except (CleansatError, OSError) as error:
+        verdicts, gaps = verdicts_on(mask)
         said = {"id": str(mask.id), "label": mask.label, "day": mask.day, "target": _target(mask)}
-        return {**said, "state": "unreviewed", "gaps": [" ".join(str(error).split())]}
+        return {**said, **_said(verdicts), "gaps": [" ".join(str(error).split()), *gaps]}
     rows, columns = found.grid.shape
     step = max(1, round(max(rows, columns) / side))
-    counts = standing(found.verdicts)
     return {
         "id": str(mask.id),
         "label": mask.label,
@@ -187,13 +188,7 @@ def _row(mask: Mask | tuple[str, str], side: int) -> dict[str, Any]:
         "model": mask.model,
         "day": "" if mask.properties.get("cleansat:datetime_placeholder") else mask.day,
         "target": _target(mask),
-        "state": state(found.verdicts),
-        "by": counts.by if counts else "",
-        "remarks": len(remarks(found.verdicts)),
-        "verdicts": [
-            {"verdict": v.verdict, "by": v.by, "when": f"{v.when:%Y-%m-%d %H:%M}", "note": v.note}
-            for v in reversed(found.verdicts)
-        ],
+        **_said(found.verdicts),
         "ucl": _numbers(found.percent),
         "ucl_cloud": _number(cloud_percent(found.percent)),
         "scl": None if found.scl is None else _numbers(scl_percent(found.scl)),
@@ -206,6 +201,19 @@ def _row(mask: Mask | tuple[str, str], side: int) -> dict[str, Any]:
         "made": _made(found),
         "size": [-(-columns // step), -(-rows // step)],
         "pictures": _pictures(found, step),
+    }
+
+
+def _said(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    counts = standing(verdicts)
+    return {
+        "state": state(verdicts),
+        "by": counts.by if counts else "",
+        "remarks": len(remarks(verdicts)),
+        "verdicts": [
+            {"verdict": v.verdict, "by": v.by, "when": f"{v.when:%Y-%m-%d %H:%M}", "note": v.note}
+            for v in reversed(verdicts)
+        ],
     }
 
 
