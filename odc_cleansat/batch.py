@@ -37,6 +37,7 @@ from .masking import MaskJob, mask_grid
 from .models import Model, get_model
 from .product import document_in, mask_folder, mask_id
 from .recalling import check_longitudes
+from .reflectance import names_of
 from .review.verdicts import STATES, folder_of, read_many, state
 from .sources import BandFile, SceneFiles, offset_hints
 from .storage import Folder
@@ -469,7 +470,7 @@ def _names(product: Product, present: Iterable[str]) -> dict[str, dict[str, Any]
     found = {}
     for measurement in product.definition["measurements"]:
         if measurement["name"] in present:
-            for name in (measurement["name"], *measurement.get("aliases", ())):
+            for name in names_of(measurement["name"], measurement.get("aliases", ())):
                 found[name] = offset_hints(measurement)
     return found
 

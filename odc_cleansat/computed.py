@@ -36,9 +36,9 @@ from .classification import (
     plan,
     window_answer,
 )
-from .errors import ReflectanceWarning, SceneError, tell
+from .errors import ModelError, ReflectanceWarning, SceneError, tell
 from .grids import Band
-from .models import get_model
+from .models import Model, get_model, sha256_of
 from .sources import BandFile, SceneFiles, local_path, reading
 
 ADDRESS = "cleansat://this-band-needs/driver=cleansat"
@@ -102,16 +102,27 @@ class Recipe:
 
 def recipe_for(
     scene: SceneFiles,
-    model: str | None = None,
+    model: str | Model | None = None,
     thresholds: Mapping[str, float] | None = None,
     offset: float | None = None,
     scale: float | None = None,
 ) -> Recipe:
-    """How to make the mask of a scene; see :func:`~odc_cleansat.driver.with_ucl`."""
+    """How to make the mask of a scene; see :func:`~odc_cleansat.driver.with_ucl`.
+
+    Raises
+    ------
+    ModelError
+        If a model is given that is not the one of its name among those that can be chosen: a recipe travels with its name only.
+    """
     try:
         chosen = get_model(model, bands=scene.files)
     except SceneError as error:
         raise SceneError(f"{scene.label}: {error}") from None
+    if isinstance(model, Model) and get_model(model.name) != model:
+        raise ModelError(
+            f"{model.name} is not the model of that name that other processes know; import it first "
+            "(cleansat models import), and name it."
+        )
     check_thresholds(thresholds, chosen)
     check_scale_factor(scale)
     bands = scene.wanted(chosen.bands)
@@ -152,7 +163,9 @@ def compute_layer(recipe: Recipe, layer: str, target: GeoBox) -> np.ndarray:
         stamps = _stamps(recipe.files)
         bands = [_opened(*each) for each in zip(recipe.files, stamps, strict=True)]
         check_resolution(bands, how.model)
-        key = (recipe.model, recipe.files, recipe.offset, recipe.scale, stamps)
+        # A model of the same name may have been imported since.
+        network = how.model, sha256_of(how.model)
+        key = (network, recipe.files, recipe.offset, recipe.scale, stamps)
         rows, columns = block_slices(bands, target)
         for roi in ((y, x) for y in rows for x in columns):
             block = target[roi]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class Engine(Protocol):
 ENGINES = ("openvino", "torch")
 PRECISIONS = ("bf16", "f32")
 
-GRAPH = 3
+GRAPH = 4
 """Raised when the graph that is compiled for a model changes, so that old ones are not taken from the cache."""
 
 BYTES_PER_PIXEL = 2000.0
@@ -88,7 +88,8 @@ def get_engine(model: Model, name: str | None = None, precision: str | None = No
     check_engine(name, precision)
     with _LOCK:
         # The process id is part of the key: a forked child must not use its parent's threads.
-        return _load(model, name or _default_engine(model), precision, os.getpid())
+        engine = name or _default_engine(model)
+        return _load(model, sha256_of(model), engine, precision, os.getpid())
 
 
 def check_engine(name: str | None, precision: str | None) -> None:
@@ -110,10 +111,21 @@ def check_engine(name: str | None, precision: str | None) -> None:
 _LOCK = threading.Lock()
 
 
+def _unlock() -> None:
+    # A forked child has no thread that would finish what was being loaded.
+    global _LOCK
+    _LOCK = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
 @lru_cache(maxsize=8)
-def _load(model: Model, name: str, precision: str | None, pid: int) -> Engine:
+def _load(model: Model, sha256: str, name: str, precision: str | None, pid: int) -> Engine:
+    """An engine; the hash is that of weights which may have been replaced meanwhile under the same name."""
     if model.members:
-        members = [_load(member, name, precision, pid) for member in model.members]
+        members = [_load(each, sha256_of(each), name, precision, pid) for each in model.members]
         return EnsembleEngine(model, members)
     return OpenVINOEngine(model, precision) if name == "openvino" else TorchEngine(model, precision)
 
@@ -201,7 +213,7 @@ class OpenVINOEngine:
         key = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
         path = cache_folder() / f"{model.name}-{self.precision}-{key}.blob"
         try:
-            found = core.import_model(io.BytesIO(path.read_bytes()), "CPU", options)
+            found = core.import_model(io.BytesIO(_read_checked(path)), "CPU", options)
             with contextlib.suppress(OSError):
                 # Unlike touch(), it makes no empty file of one that was just deleted.
                 os.utime(path)
@@ -213,9 +225,24 @@ class OpenVINOEngine:
             path.parent.mkdir(parents=True, exist_ok=True)
             _prune(path.parent)
             with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-                file.write(compiled.export_model().getvalue())
+                _write_checked(file, compiled.export_model().getvalue())
             Path(file.name).replace(path)
         return compiled
+
+
+def _write_checked(file: IO[bytes], content: bytes) -> None:
+    """Behind its checksum: OpenVINO takes a compiled network with a hole in it for whole, and gives wrong answers."""
+    file.write(hashlib.sha1(content, usedforsecurity=False).digest())
+    file.write(content)
+
+
+def _read_checked(path: Path) -> bytes:
+    """What was written; an error of the system if it is not that any more."""
+    with path.open("rb") as file:
+        checksum, content = file.read(hashlib.sha1().digest_size), file.read()
+    if hashlib.sha1(content, usedforsecurity=False).digest() != checksum:
+        raise OSError(f"{path} is damaged")
+    return content
 
 
 def _prune(folder: Path) -> None:

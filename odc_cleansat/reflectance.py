@@ -37,14 +37,16 @@ S2_BANDS: dict[str, tuple[str, ...]] = {
     "nir08": ("B8A", "band_8a", "nir_narrow", "nir_2", "nbart_nir_2"),
     "nir09": ("B09", "band_09", "water_vapour"),
     "cirrus": ("B10", "band_10"),
-    "swir16": ("B11", "band_11", "swir_1", "swir_16", "swir1", "nbart_swir_2"),
-    "swir22": ("B12", "band_12", "swir_2", "swir_22", "swir2", "nbart_swir_3"),
+    "swir16": ("B11", "band_11", "nbart_swir_2", "swir_1", "swir_16", "swir1"),
+    "swir22": ("B12", "band_12", "nbart_swir_3", "swir_2", "swir_22", "swir2"),
     "scl": ("SCL", "mask", "qa"),
 }
 """Canonical name of each band (those of Element 84's STAC and of `s2_l2a`) and its other names.
 
-Geoscience Australia's ``nbart_swir_2`` and ``nbart_swir_3`` are bands 11 and 12.
+Geoscience Australia's ``nbart_swir_2`` and ``nbart_swir_3`` are bands 11 and 12; to others ``swir_2`` is band 12.
 """
+
+_BAND_OF = {name.lower(): band for band, others in S2_BANDS.items() for name in (band, *others)}
 
 _NATIVE = {
     "coastal": 60, "blue": 10, "green": 10, "red": 10, "rededge1": 20, "rededge2": 20, "rededge3": 20,
@@ -65,6 +67,24 @@ def native_resolution(band: str) -> int:
         Canonical name, a key of :data:`S2_BANDS` other than ``scl``.
     """
     return _NATIVE[_STAND_INS.get(band, band)]
+
+
+def names_of(measurement: str, aliases: Iterable[str]) -> list[str]:
+    """A measurement's name, and those of its aliases that do not stand for another band.
+
+    Geoscience Australia calls band 11 ``nbart_swir_2``, with the alias ``swir_2``, which is band 12 elsewhere.
+
+    Parameters
+    ----------
+    measurement
+        Its name in the product.
+    aliases
+        Its other names there.
+    """
+    band = _BAND_OF.get(measurement.lower())
+    if band is None:
+        return [measurement, *aliases]
+    return [measurement, *(a for a in aliases if _BAND_OF.get(a.lower(), band) == band)]
 
 
 def find_bands(available: Iterable[Hashable], wanted: Iterable[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 from .errors import ModelWarning, SceneError, tell
 from .grids import Band
 from .models import Model
-from .reflectance import Offset, find_bands, processing_level, resolve_offset
+from .reflectance import Offset, find_bands, names_of, processing_level, resolve_offset
 from .storage import advice, gdal_settings, prepare_gdal
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def dataset_files(dataset: Dataset) -> SceneFiles:
             continue
         info = BandInfo(dataset, name)
         file = BandFile(info.uri, info.band or 1, info.nodata)
-        for alias in (name, *measurement.get("aliases", ())):
+        for alias in names_of(name, measurement.get("aliases", ())):
             files[alias] = file
             hints[alias] = offset_hints(measurement)
     properties = dataset.metadata_doc.get("properties", {})

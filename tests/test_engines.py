@@ -193,7 +193,19 @@ def test_a_cut_off_entry_is_as_good_as_none(cache: Path, reflectance: np.ndarray
     whole = blob.read_bytes()
     blob.write_bytes(whole[: len(whole) // 3])
     np.testing.assert_array_equal(OpenVINOEngine(get_model())(reflectance), first)
-    assert len(blob.read_bytes()) == len(whole)
+    # Two exports of one network differ by some bytes.
+    assert len(blob.read_bytes()) > 0.9 * len(whole)
+
+
+def test_an_entry_with_a_hole_is_as_good_as_none(cache: Path, reflectance: np.ndarray) -> None:
+    """OpenVINO would take it, and answer something else."""
+    first = OpenVINOEngine(get_model())(reflectance)
+    (blob,) = cache.iterdir()
+    whole = blob.read_bytes()
+    middle = len(whole) // 2
+    blob.write_bytes(whole[:middle] + bytes(1 << 20) + whole[middle + (1 << 20) :])
+    np.testing.assert_array_equal(OpenVINOEngine(get_model())(reflectance), first)
+    assert blob.read_bytes()[middle : middle + (1 << 20)] != bytes(1 << 20)
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -634,6 +646,35 @@ def test_pools_of_processes(tmp_path: Path, method: str) -> None:
     (tmp_path / "pool.py").write_text(CODE)
     subprocess.run(
         [sys.executable, "-W", "ignore", "pool.py", method], cwd=tmp_path, check=True, timeout=200
+    )
+
+
+FORK = """
+import multiprocessing, threading, time
+from odc_cleansat import engines, get_model
+
+loading, load = threading.Event(), engines._load
+
+def slow(*how):
+    loading.set()
+    time.sleep(3)
+    return load(*how)
+
+engines._load = slow
+threading.Thread(target=engines.get_engine, args=[get_model()]).start()
+loading.wait()
+engines._load = load
+child = multiprocessing.get_context("fork").Process(target=engines.get_engine, args=[get_model()])
+child.start()
+child.join(60)
+assert child.exitcode == 0, child.exitcode
+"""
+
+
+def test_a_fork_while_a_network_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "fork.py").write_text(FORK)
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "fork.py"], cwd=tmp_path, check=True, timeout=120
     )
 
 

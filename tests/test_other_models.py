@@ -10,7 +10,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -695,3 +695,31 @@ def test_an_ensemble_of_both_orders(archive: Archive, run: Run, tmp_path: Path) 
     known = with_ucl(archive.scenes["june"], model="turned+four")
     ucl = archive.dc.load(datasets=known, measurements=["ucl"], driver="cleansat", **GRID).ucl
     np.testing.assert_array_equal(ucl[0], read(path))
+
+
+def test_a_model_that_takes_the_name_of_another(
+    archive: Archive, models: dict[str, Model], tmp_path: Path
+) -> None:
+    """Neither answers of the one before it are given again, nor its network."""
+    folder = Path(models["four"].weights.removeprefix("file:")).parent
+    scene, grid = archive.scenes["june"], read(archive.folder / "june" / "B02.tif").odc.geobox
+    try:
+        for by, band in (("blue", "B02"), ("red", "B04")):
+            stand_in(folder, "again", by=by)
+            codes, sure = answer(reflectance(read(archive.folder / "june" / f"{band}.tif")))
+            (found,) = with_ucl(scene, model="again", offset=-1000)
+            loaded = archive.dc.load(datasets=[found], measurements=["ucl"], driver="cleansat", like=grid)  # fmt: skip
+            np.testing.assert_array_equal(loaded.ucl.values[0][sure], codes[sure], err_msg=by)
+            bands = archive.native("june")
+            computed = classify(bands, model="again", offset=-1000, geobox=grid).ucl
+            np.testing.assert_array_equal(computed.values[sure], codes[sure], err_msg=by)
+    finally:
+        for path in folder.glob("again.*"):
+            path.unlink()
+
+
+def test_a_model_that_others_know_by_another_document(archive: Archive, models: dict[str, Model]) -> None:  # fmt: skip
+    with_ucl(archive.scenes["june"], model=models["four"])
+    changed = replace(models["four"], resolution=60.0)
+    with pytest.raises(ModelError, match="four is not the model of that name"):
+        with_ucl(archive.scenes["june"], model=changed)

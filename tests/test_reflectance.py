@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from conftest import read_folder
 
 from odc_cleansat import classify
 from odc_cleansat.errors import ReflectanceWarning, SceneError
-from odc_cleansat.reflectance import OffsetCheck, find_bands, resolve_offset
+from odc_cleansat.reflectance import OffsetCheck, find_bands, names_of, resolve_offset
+from odc_cleansat.sources import dataset_files
 
 
 @pytest.mark.parametrize(
@@ -227,3 +229,35 @@ def test_floating_point_bands_have_no_offset() -> None:
 def test_an_offset_above_0_is_a_slip() -> None:
     with pytest.raises(SceneError, match="pass -1000 or 0"):
         resolve_offset({}, 1000)
+
+
+@pytest.mark.parametrize("satellite", "abc")
+def test_geoscience_australias_second_swir_band_is_band_11(shared: Path, satellite: str) -> None:
+    """It has the alias swir_2, which elsewhere is band 12."""
+    from datacube.index.abstract import default_metadata_type_docs
+    from datacube.index.eo3 import prep_eo3
+    from datacube.model import Dataset, MetadataType, Product
+
+    from odc_cleansat.batch import _names
+
+    metadata = shared / "metadata"
+    kind = next(each for each in default_metadata_type_docs() if each["name"] == "eo3")
+    path = metadata / "dea-config" / f"ga_s2{satellite}m_ard_3.odc-product.yaml"
+    product = Product(MetadataType(kind), yaml.safe_load(path.read_text()))
+    text = (metadata / "datacube-core/ga_s2am_ard_3_final.yaml").read_text()
+    dataset = Dataset(product, prep_eo3(yaml.safe_load(text)), uri="file:///scene/x.yaml")
+    bands = dataset_files(dataset).wanted(["blue", "nir", "nir08", "swir16", "swir22"])
+    names = _names(product, dataset.measurements)
+    codes = [re.findall(r"band(\w+)\.tif", file.uri) for file in bands.values()]
+    assert codes == [["02"], ["08"], ["08a"], ["11"], ["12"]]
+    assert names["nbart_swir_2"]
+    assert "swir_2" not in names
+
+
+def test_an_alias_of_another_band_is_left_out() -> None:
+    assert names_of("nbart_swir_2", ["band11", "swir_2", "swir2"]) == ["nbart_swir_2", "band11"]
+    assert names_of("B12", ["swir22", "swir_2"]) == ["B12", "swir22", "swir_2"]
+    assert names_of("oa_fmask", ["fmask"]) == ["oa_fmask", "fmask"]
+    # Without band 12 there is none, rather than band 11 twice.
+    with pytest.raises(SceneError, match="lacks swir22"):
+        find_bands(names_of("nbart_swir_2", ["swir_2"]), ["swir16", "swir22"])
