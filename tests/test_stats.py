@@ -246,7 +246,7 @@ def test_dilation(cube: Cube, of_masks: Path, of_scenes: Path) -> None:
 REJECTED = """
 def seen(**how):
     asked = plugin(**how)
-    return asked.reduce(asked.input_data(masks.datasets, masks.geobox)).observation_count.max().item()
+    return asked.reduce(asked.input_data(masks.datasets, masks.geobox)).observation_count.max().compute().item()
 
 print(seen(), seen(include_rejected=True))
 """
