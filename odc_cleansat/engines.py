@@ -77,14 +77,15 @@ def get_engine(model: Model, name: str | None = None, precision: str | None = No
     name
         ``openvino`` or ``torch``. By default torch where it finds a CUDA device, else OpenVINO.
     precision
-        ``bf16`` or ``f32``. By default bf16 where the processor computes in it, which is
-        about twice as fast and gives 99.9 % of the same classes.
+        ``bf16`` or ``f32``. By default what ``CLEANSAT_PRECISION`` says in the environment, or else bf16 where the processor computes in it, which is
+        about twice as fast and gives 99.7 to 99.9 % of the same classes, in haze 97 to 99 %.
 
     Raises
     ------
     ModelError
         For an unknown engine or precision, or unreadable weights.
     """
+    precision = precision or os.environ.get("CLEANSAT_PRECISION") or None
     check_engine(name, precision)
     with _LOCK:
         # The process id is part of the key: a forked child must not use its parent's threads.

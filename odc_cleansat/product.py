@@ -80,7 +80,7 @@ def mask_id(source_id: UUID, model: Model, resolution: float, offset: float) -> 
     """The id of the mask of a scene, the same wherever and whenever it is made.
 
     Built as odc-stats builds its ids, a uuid5 over the algorithm, its parameters and the
-    source. Engine and precision do not count: they change one class in a thousand.
+    source. Engine and precision do not count: they change a few classes in a thousand, more in haze (docs/product.md).
 
     Parameters
     ----------

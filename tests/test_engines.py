@@ -140,6 +140,15 @@ def test_processors_that_may_be_used() -> None:
     assert 1 <= available_cpus() <= len(os.sched_getaffinity(0))
 
 
+def test_the_environment_may_choose_the_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLEANSAT_PRECISION", "f32")
+    assert get_engine(get_model()).precision == "f32"
+    monkeypatch.setenv("CLEANSAT_PRECISION", "f64")
+    with pytest.raises(ModelError, match="no precision 'f64'; choose from bf16, f32"):
+        get_engine(get_model())
+    assert get_engine(get_model(), precision="f32").precision == "f32"
+
+
 # --- the cache of compiled networks ---------------------------------------------------
 
 

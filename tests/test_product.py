@@ -25,7 +25,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 from rio_cogeo import cog_validate
 
-from odc_cleansat import CloudClass
+from odc_cleansat import CloudClass, verifying
 from odc_cleansat.cli import main
 from odc_cleansat.errors import OutputError
 from odc_cleansat.index import MASK_PRODUCT, add_dataset, add_product, product_definition
@@ -352,6 +352,31 @@ def test_a_good_product_is_right(written: Path) -> None:
     assert report.right
     assert report.equal == 1
     assert "in the same way" in report.checks[-1].detail
+
+
+def test_of_another_precision_only_sure_pixels_have_to_be_the_same(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In haze bf16 turns some hundredths of the pixels, all of them unsure ones."""
+    codes, sure = (
+        rasterio.open(one(written, f"*_{name}.tif")).read(1) for name in ("ucl", "ucl_confidence")
+    )
+    other = {"name": "openvino", "precision": "of another machine", "version": "0"}
+
+    def pixels(made: np.ndarray) -> verifying.Check:
+        monkeypatch.setattr(verifying, "_made_again", lambda _: (made, other))
+        return verify(written).checks[-1]
+
+    turned = np.where((codes > 0) & (sure < verifying.SURE), codes % 3 + 1, codes)
+    assert (turned != codes).mean() > 0.005
+    found = pixels(turned)
+    assert found.right
+    assert "100.0000 % of those of which it is at least 70 % sure" in found.detail
+    turned = codes.copy()
+    turned[(sure >= verifying.SURE) & (sure <= 100) & (np.indices(codes.shape)[0] % 50 == 0)] = 6
+    found = pixels(turned)
+    assert found.right is False
+    assert "less than 99.5 %" in found.detail
 
 
 def failed(folder: Path) -> dict[str, str]:
