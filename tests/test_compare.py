@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -484,6 +485,39 @@ def test_an_scl_of_another_place_is_refused(cube: Cube, tmp_path: Path) -> None:
         scene_dataset(str(cube.folder / "june"), scl=str(tmp_path / "SCL.tif"))
 
 
+def test_what_is_no_scl_is_refused(cube: Cube, tmp_path: Path) -> None:
+    with rasterio.open(cube.folder / "june/SCL.tif") as file:
+        values, profile = file.read(1), file.profile
+    with rasterio.open(tmp_path / "label.tif", "w", **profile) as file:
+        file.write((values == 3).astype("uint8"), 1)
+    with pytest.raises(SceneError, match="has no class of an SCL"):
+        scene_dataset(str(cube.folder / "june"), scl=str(tmp_path / "label.tif"))
+
+
+def test_a_mask_of_another_day_is_refused(cube: Cube) -> None:
+    (june,), (july,) = (cube.folder.glob(f"products/**/{month}/**/*_ucl.tif") for month in ("06", "07"))  # fmt: skip
+    scene_dataset(str(cube.folder / "june"), ucl=str(june))
+    with pytest.raises(SceneError, match="it is of 2024-07-05, and this is of 2024-06-15"):
+        scene_dataset(str(cube.folder / "june"), ucl=str(july))
+
+
+def test_darkest_shadow_is_dark(tmp_path: Path) -> None:
+    """A band that was cut off at 0 has no data there; drawn white it would look like cloud."""
+    dark = np.full(GRID.shape, 300, dtype="uint16")
+    cut = dark.copy()
+    cut[:5] = 0
+    dark[4] = 3000
+    gone = np.where(np.arange(GRID.shape[0])[:, np.newaxis] < 2, np.uint16(0), dark)
+    scene = made_up(red=dark * (gone > 0), green=dark * (gone > 0), blue=cut)
+    for band in ("red", "green", "blue"):
+        scene[band].attrs["nodata"] = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rgb = compare(scene).frames[0].rgb
+    assert np.isnan(rgb[[0, 1, 4]]).all()
+    np.testing.assert_allclose(rgb[2:4], np.broadcast_to([0.03, 0.03, 0], rgb[2:4].shape))
+
+
 def test_other_places_are_no_masks(cube: Cube, tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="holds 0 files"):
         mask_dataset(cube.folder / "june")
@@ -570,6 +604,13 @@ def test_wrong_usage(run: Run, cube: Cube, tmp_path: Path) -> None:
     scl = ["--label", cube.folder / "june" / "SCL.tif"]
     assert "no codes of a UCL" in failure(run(mask, *scl, *out))
     assert not list(tmp_path.iterdir())
+    with rasterio.open(cube.folder / "june/SCL.tif") as file:
+        values, profile = file.read(1), file.profile
+    with rasterio.open(tmp_path / "shadow.tif", "w", **profile) as file:
+        file.write((values == 3).astype("uint8"), 1)
+    label = (cube.folder / "june", "--label", tmp_path / "shadow.tif", "-o", tmp_path / "x.png")
+    assert "--label-mapping shadow-label" in failure(run(*label), 2)
+    good(run(*label, "--label-mapping", "0=clear,1=shadow"))
 
 
 # --- real scenes ----------------------------------------------------------------------

@@ -165,6 +165,9 @@ def test_what_goes_wrong(run: Run, scenes: Path, tmp_path: Path) -> None:
     assert "cannot read the points" in failure(run("--points", tmp_path / "no.csv", *pred))
     (tmp_path / "file").touch()
     assert "cannot write to" in failure(run(*label, *pred, "-o", tmp_path / "file" / "out"))
+    no = save(scenes / "yes-no.tif", np.isin(blobs(0, values="1236"), (2, 6)).astype("uint8"))
+    assert "--label-mapping shadow-label" in failure(run("--label", no, *pred), 2)
+    good(run("--label", no, "--label-mapping", "0=clear,1=cloud", *pred))
 
 
 def test_help_names_all_mappings_and_layouts() -> None:

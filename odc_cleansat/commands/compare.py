@@ -11,9 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from .console import Console
-from .options import connected, datacube_options, grid_options, grid_query, source_options
+from .options import (
+    check_label,
+    connected,
+    datacube_options,
+    grid_options,
+    grid_query,
+    source_options,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -61,9 +69,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 @click.option(
     "--label-mapping",
     metavar="MAPPING",
-    default="ucl",
-    show_default=True,
-    help="What its codes mean, as in `cleansat evaluate`.",
+    help="What its codes mean, as in `cleansat evaluate`.  [default: ucl]",
 )
 @click.option("--confidence", is_flag=True, help="Also show how sure the UCL is.")
 @click.option(
@@ -92,7 +98,7 @@ def command(
     ucl: str | None,
     scl: str | None,
     label: str | None,
-    label_mapping: str,
+    label_mapping: str | None,
     confidence: bool,
     agreement: str | None,
     style: str,
@@ -124,9 +130,11 @@ def command(
         if as_json:  # what is for people goes where programs do not read
             stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         console = Console()
-        drawn = None if label is None else class_file(label, label_mapping)
+        drawn = None if label is None else class_file(label, label_mapping or "ucl")
         if drawn is not None:
-            _check_question(label_mapping, agreement)
+            _check_question(label_mapping or "ucl", agreement)
+            if label_mapping is None:
+                check_label(np.unique(drawn.values))
         if source is not None:
             files = {"bbox": grid["bbox"], "scl": scl}
             how = {"model": model, "offset": offset, "ucl": ucl, "moment": moment}

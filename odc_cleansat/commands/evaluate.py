@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..classes import CloudClass
 from ..errors import CleansatError
 from .console import Console
+from .options import check_label
 
 if TYPE_CHECKING:
     from ..evaluate import ClassMapping, Evaluation, Protocol
@@ -157,6 +159,9 @@ def command(
         assert label is not None
         protocol = Protocol(_distances(ignore), boundary, dilate)
         found = _by_rasters(label, layout, truth, what, protocol, common, as_json)
+    if label is not None and label_mapping is None and layout is None:
+        totals = [found.confusion(name).matrix for name in found.predictors]
+        check_label({c for c in CloudClass if any(matrix[c].any() for matrix in totals)})
     found = dataclasses.replace(found, draws=draws, seed=seed)
     click.echo(json.dumps(as_dict(found)) if as_json else text(found))
     if out is not None:

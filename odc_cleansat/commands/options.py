@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..classes import CloudClass
 from ..errors import CleansatError, CubeError
 
 if TYPE_CHECKING:
@@ -175,3 +176,20 @@ def cpu_count() -> int:
     from dask.system import CPU_COUNT
 
     return int(CPU_COUNT)
+
+
+def check_label(codes: Iterable[int]) -> None:
+    """Refuse a label that knows neither cloud nor shadow, where nobody has said what its codes mean.
+
+    Most such labels are 0 and 1 for no and yes, which the codes of a UCL take for no data and clear.
+
+    Raises
+    ------
+    click.UsageError
+        Saying how to name them.
+    """
+    if set(codes) <= {CloudClass.NODATA, CloudClass.CLEAR}:
+        raise click.UsageError(
+            "by the codes of a UCL, in which 0 is no data and 1 clear, the label has neither cloud nor shadow. Say "
+            "what its codes mean: --label-mapping shadow-label, on-cloud-n or 0=clear,1=cloud; or ucl, if it is clear."
+        )

@@ -111,6 +111,8 @@ def _give(
 ) -> None:
     from .. import review
 
+    if kind == "flag" and not note.strip():
+        raise click.UsageError("a flag is a remark: say what with --note.")
     give = getattr(review, kind)
     done = {"accept": "accepted", "reject": "rejected", "flag": "flagged"}[kind]
     with _lookup(masks, config, env) as (found, dc):

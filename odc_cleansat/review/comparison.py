@@ -34,6 +34,7 @@ from .layers import (
     agreement_codes,
     confidence_codes,
     make_layer,
+    without,
 )
 
 if TYPE_CHECKING:
@@ -458,15 +459,14 @@ def _reflectance(
     bands = [band.isel(dict.fromkeys(band.dims, every)) for band in bands]
     grid = bands[0].odc.geobox
     pixels = [band.values for band in bands]
-    gone = np.any(missing([Band(band, grid) for band in bands], pixels), axis=0)
+    gone = np.stack(missing([Band(band, grid) for band in bands], pixels), axis=-1)
     whole = pixels[0].dtype.kind in "ui"
     if offset is None:
         # Floating-point numbers are reflectance already, unless a scale says otherwise.
         offset = _offset(scene, bands[0], i) if whole or scale is not None else 0.0
     per_dn = (1 / QUANTIFICATION if whole else 1.0) if scale is None else scale
     rgb = np.stack([(plane.astype("float32") + np.float32(offset)) * np.float32(per_dn) for plane in pixels], axis=-1)  # fmt: skip
-    rgb[gone] = np.nan
-    planes = np.moveaxis(rgb, -1, 0)
+    planes = np.moveaxis(np.where(gone.any(axis=-1, keepdims=True), np.float32(np.nan), rgb), -1, 0)
     check_scale(planes)
     if whole:
         check = OffsetCheck()
@@ -475,7 +475,7 @@ def _reflectance(
             warnings.warn(
                 f"the offset {offset:g} looks wrong: {complaint}", ReflectanceWarning, stacklevel=3
             )
-    return rgb
+    return without(rgb, gone, cut=whole)
 
 
 def _offset(scene: xr.Dataset, band: xr.DataArray, i: int) -> float:

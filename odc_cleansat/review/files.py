@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+import yaml
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import box
 from odc.geo.xr import wrap_xr
 
-from ..classes import CloudClass, confidence_attrs, ucl_attrs
+from ..classes import CloudClass, confidence_attrs, scl_to_ucl, ucl_attrs
 from ..errors import CleansatError, SceneError
 from ..grids import ground_resolution
 from ..models import Model, get_model
@@ -94,6 +95,7 @@ def mask_dataset(
     bands |= scl_file(bands, scl)
     grid = _view(masks["ucl"].open().grid, bands["red"], bbox)
     data = _read_bands(bands, grid, label)
+    _check_scl(data, scl)
     known = {CloudClass.NODATA.label, *record["model"]["classes"]}
     classes = [c for c in CloudClass if c.label in known]
     for name, attrs in {"ucl": ucl_attrs(classes), "ucl_confidence": confidence_attrs()}.items():
@@ -151,11 +153,14 @@ def scene_dataset(
         bands |= scene.files.wanted(["scl"])
     bands |= scl_file(bands, scl)
     given = None if ucl is None else BandFile(ucl, 1, 0)
+    if ucl is not None:
+        _check_day(ucl, scene.dataset.metadata_doc["properties"])
     stands = mask_grid(scene.dataset) if given is None else given.open().grid
     if reach(stands, bands["red"].open().grid) is None:
         raise SceneError(f"{ucl} lies elsewhere than the scene: none of its pixels is in it.")
     grid = _view(stands, bands["red"], bbox)
     data = _read_bands(bands, grid, scene.label)
+    _check_scl(data, scl)
     if given is not None:
         data["ucl"] = wrap_xr(_classes(given, grid), grid, **ucl_attrs())
     else:
@@ -323,6 +328,33 @@ def _read_bands(bands: Mapping[str, BandFile], grid: GeoBox, label: str) -> xr.D
     return xr.Dataset(data)
 
 
+def _check_scl(data: xr.Dataset, given: str | None) -> None:
+    """Refuse a file that is given as SCL and has none of its classes."""
+    if given is not None and not scl_to_ucl(data.scl.values).any():
+        raise SceneError(
+            f"{given} has no class of an SCL on the scene: is it one? A label goes with --label."
+        )
+
+
+def _check_day(ucl: str, scene: Mapping[str, Any]) -> None:
+    """Refuse the mask of another day than that of the scene's properties, if both say theirs."""
+    folder, name = split_file(ucl)
+    if not name.endswith("_ucl.tif"):
+        return
+    try:
+        document = folder.read(name.removesuffix("_ucl.tif") + DOCUMENT)
+        said = yaml.safe_load(document)["properties"]
+        moments = [_moment(each) for each in (said, scene)]
+    except (OSError, CleansatError, KeyError, TypeError, ValueError, yaml.YAMLError):
+        return  # a file by itself
+    days = [each.date() for each in moments if each is not None]
+    if len(days) == 2 and days[0] != days[1]:
+        raise SceneError(
+            f"{ucl} is the mask of another scene: it is of {days[0]}, and this is of {days[1]}. The folder of the mask "
+            "alone finds its scene."
+        )
+
+
 def _classes(file: BandFile, grid: GeoBox) -> np.ndarray:
     return read_band(file, grid, "nearest", overviews=False)[0]
 
@@ -396,11 +428,19 @@ def _described(
     data = data.assign_coords(offset=float(offset))
     data.attrs["title"] = label
     data.attrs["simulated"] = bool(properties.get("cleansat:simulated", False))
-    if not properties.get("cleansat:datetime_placeholder"):
-        moment = properties["datetime"]
-        if isinstance(moment, str):
-            moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(timezone.utc).replace(tzinfo=None)
+    if (moment := _moment(properties)) is not None:
         data = data.assign_coords(time=np.datetime64(moment, "ns"))
     return data
+
+
+def _moment(properties: Mapping[str, Any]) -> datetime | None:
+    """When a scene was taken, in UTC; None if that is not known."""
+    if properties.get("cleansat:datetime_placeholder"):
+        return None
+    moment = properties["datetime"]
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(timezone.utc).replace(tzinfo=None)
+    found: datetime = moment
+    return found

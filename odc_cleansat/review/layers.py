@@ -13,6 +13,9 @@ from ..evaluate import Question
 NODATA = 0
 """Value of every layer where there are no data."""
 
+DARK = 0.1
+"""Reflectance up to which what is seen in the other bands is dark enough for a band that was cut off at 0."""
+
 
 @dataclass(frozen=True)
 class Category:
@@ -86,6 +89,25 @@ class Frame:
         if self.time == self.time.astype("datetime64[D]"):
             return str(np.datetime_as_string(self.time, unit="D"))
         return f"{np.datetime_as_string(self.time, unit='m').replace('T', ' ')} UTC"
+
+
+def without(rgb: np.ndarray, gone: np.ndarray, *, cut: bool) -> np.ndarray:
+    """True colour with NaN where a band has no data.
+
+    Parameters
+    ----------
+    rgb
+        ``(h, w, 3)`` float32 reflectance, which is changed.
+    gone
+        Same shape, bool: where a band has no data.
+    cut
+        Whether a band without data is to be taken for one that was cut off at 0, where the others are dark: drawn
+        white, the darkest shadow would look like cloud.
+    """
+    rgb[gone] = 0
+    dark = cut & ~gone.all(axis=-1) & (rgb.max(axis=-1) <= DARK)
+    rgb[gone.any(axis=-1) & ~dark] = np.nan
+    return rgb
 
 
 def _class(c: CloudClass) -> Category:

@@ -27,7 +27,7 @@ from ..sources import BandFile, SceneFiles, dataset_files, local_path, reading
 from ..storage import Folder, gdal_settings, split_file
 from .files import read_band, scene_bands, scl_file
 from .flags import Flag, contradiction, little_data, low_confidence, offset_doubt, seams
-from .layers import thin
+from .layers import thin, without
 from .verdicts import THREADS, Verdict, _document, _read
 
 if TYPE_CHECKING:
@@ -382,11 +382,10 @@ def _bands(found: Look) -> dict[str, BandFile]:
 
 def _reflectance(planes: Sequence[tuple[np.ndarray, float]], offset: float) -> np.ndarray:
     result = np.stack([values for values, _ in planes], axis=-1).astype("float32")
-    gone = np.any([values == nodata for values, nodata in planes], axis=0)
+    gone = np.stack([values == nodata for values, nodata in planes], axis=-1)
     if planes[0][0].dtype.kind != "f":
         result = (result + np.float32(offset)) / np.float32(QUANTIFICATION)
-    result[gone] = np.nan
-    return result
+    return without(result, gone, cut=planes[0][0].dtype.kind != "f")
 
 
 def _odd(found: Look, whole: np.ndarray, native: GeoBox, step: int) -> Iterable[Flag | None]:
