@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,6 +195,9 @@ def test_f2_kappa_and_what_is_unanswered_by_hand() -> None:
     assert found["kappa"] == pytest.approx((0.7 - chance) / (1 - chance))
     assert (confusion.labelled, confusion.pixels) == (12, 10)
     assert confusion.unanswered == pytest.approx(2 / 12)
+    for question in Question:
+        yes = confusion.matrix[question.members]
+        assert confusion.without_answer(question) == pytest.approx(yes[:, 0].sum() / yes.sum())
 
 
 def test_snow_and_water_are_clear_and_thin_cloud_is_cloud() -> None:
@@ -431,6 +435,9 @@ def test_a_part_of_the_label_without_prediction(tmp_path: Path) -> None:
     assert common.confusion("all").pixels == common.confusion("part").pixels == 150 * 50
     assert "for which all predictions have data" in text(common)
     assert "for which all" not in text(own)
+    assert "not all on the same pixels" in text(own)
+    assert "not all on the same pixels" not in text(common)
+    assert re.search(r"part .* 75\.0 %", text(own))
     assert [as_dict(each)["protocol"]["common"] for each in (own, common)] == [False, True]
 
     rest = raster(save(tmp_path / "rest.tif", label[:, 50:], GRID[:, 50:]))

@@ -106,6 +106,11 @@ class Confusion:
         """Share of the labelled pixels that have no prediction, 0 to 1; NaN without labelled pixels."""
         return 1 - self.pixels / self.labelled if self.labelled else float("nan")
 
+    def without_answer(self, question: Question) -> float:
+        """Share of the pixels for which the label says yes that have no prediction, 0 to 1; NaN without such pixels."""
+        yes = self.matrix[question.members]
+        return float(yes[:, 0].sum() / yes.sum()) if yes.any() else float("nan")
+
     @property
     def changed(self) -> float:
         """Share of the pixels with data in both whose class differs, 0 to 1; NaN without such pixels."""

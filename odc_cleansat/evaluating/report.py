@@ -221,7 +221,7 @@ def _pooled(evaluation: Evaluation, question: Question, names: Sequence[str]) ->
                 for m in METRICS
             ),
             f"{evaluation.find(name, question, 'support').value:,.0f}",
-            _percent(evaluation.confusion(name).unanswered),
+            _percent(evaluation.confusion(name).without_answer(question)),
         ]
         for name in names
     ]
@@ -286,9 +286,18 @@ def _matrices(evaluation: Evaluation) -> list[tuple[str, Table]]:
         down = [c for c in CloudClass if c and matrix[c].any()]
         across = [c for c in CloudClass if matrix[down][:, c].any()]
         table = [["label \\ prediction", *(c.description for c in across)]]
-        table += [[r.description, *(f"{matrix[r, c]:,}" for c in across)] for r in down]
+        table += [
+            [_label_class(evaluation, r), *(f"{matrix[r, c]:,}" for c in across)] for r in down
+        ]
         found.append((f"{name}: {evaluation.unit}s by class", table))
     return found
+
+
+def _label_class(evaluation: Evaluation, c: CloudClass) -> str:
+    """What a label calls clear may be all but the one class that it knows."""
+    if c is CloudClass.CLEAR and Question.CLEAR not in evaluation.label.questions:
+        return "other"
+    return c.description
 
 
 def _notes(evaluation: Evaluation) -> list[str]:
@@ -299,6 +308,19 @@ def _notes(evaluation: Evaluation) -> list[str]:
         notes.append(
             f"Brackets: 95 % intervals, {evaluation.draws} bootstrap draws of {len(evaluation.scenes)} scenes"
             + (", so few that they are rough." if len(evaluation.scenes) < 20 else ".")
+        )
+    supports = [
+        {
+            evaluation.find(name, question, "support").value
+            for name in evaluation.predictors
+            if question in evaluation.answered(name)
+        }
+        for question in evaluation.questions
+    ]
+    if any(len(each) > 1 for each in supports):
+        notes.append(
+            "Each is judged where it has data itself, and so not all on the same pixels: see label pixels and no answer. "
+            "--common, in Python common=True, counts those that all have."
         )
     notes.append(f"{NA}: not defined, as the class is absent.")
     asked = set(Question) - set(evaluation.questions)
