@@ -536,6 +536,15 @@ def test_nothing_is_said_if_one_of_the_masks_is_unknown(place: Place, run: Run) 
 
 def test_wrong_usage(place: Place, run: Run) -> None:
     assert run("review", "accept").exit_code == 2
+    remark = run("review", "flag", place.folders[0], "--note", " ")
+    assert remark.exit_code == 2
+    assert "say what with --note" in remark.stderr
+    several = run("review", "accept", place.root)
+    assert several.exit_code == 1
+    assert f"such as {place.root}/s2_l2a_ucl/" in several.stderr
+    nowhere = run("review", "accept", "0d52f7c9", "-C", place.root / "no.conf")
+    assert nowhere.exit_code == 1
+    assert "named by its folder too" in nowhere.stderr
     assert run("review", "list", place.root, "--time", "2024").exit_code == 2
     nothing = run("review", "list", "--time", "1999", "-C", place.folder / CONFIG_NAME)
     assert nothing.exit_code == 1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import CubeError
 from .console import Console
 from .options import check_box, connected, datacube_options, grid_query
 
@@ -131,7 +132,13 @@ def _lookup(
     if all(map(is_place, masks)):
         yield list(masks), None
         return
-    with connected(config, env) as dc:
+    with contextlib.ExitStack() as stack:
+        try:
+            dc = stack.enter_context(connected(config, env))
+        except CubeError as error:
+            raise CubeError(
+                f"{error} A mask can be named by its folder too, without a datacube."
+            ) from error
         yield [mask if is_place(mask) else find_mask(dc, mask) for mask in masks], dc
 
 

@@ -412,7 +412,11 @@ def _at(place: Path | str) -> tuple[Folder, UUID]:
         names = [each for each in folder.files() if each.endswith(DOCUMENT)]
     if len(names) != 1:
         found = "several mask products" if names else "no mask product"
-        raise OutputError(f"there is {found} in {folder}; give the folder or the document of one.")
+        below = next(folder.path.rglob(f"*{DOCUMENT}"), None) if folder.path and not names else None
+        such = f", such as {below.parent}" if below else ""
+        raise OutputError(
+            f"there is {found} in {folder}; give the folder or the document of one{such}."
+        )
     return folder, UUID(_document(folder, names[0])["id"])
 
 
