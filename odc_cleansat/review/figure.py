@@ -79,7 +79,7 @@ def draw(comparison: Comparison) -> Figure:
     _scale_bar(axes[0, 0], grid)
     _north(axes[0, 0])
     dates = [frame.date for frame in frames] if len(frames) == 1 else []
-    if title := ", ".join(filter(None, (comparison.title, *dates))):
+    if title := ", ".join(filter(None, dict.fromkeys((comparison.title, *dates)))):
         figure.suptitle(title, fontsize="large")
     return figure
 

@@ -41,7 +41,7 @@ def swipe_page(comparison: Comparison) -> str:
     """
     title = comparison.title or "Masks compared"
     frames = comparison.frames
-    if len(frames) == 1 and frames[0].date:
+    if len(frames) == 1 and frames[0].date not in ("", title):
         title += f", {frames[0].date}"
     # No tag can end the element that holds it.
     data = json.dumps(_data(comparison), allow_nan=False).replace("<", "\\u003c")
