@@ -112,7 +112,8 @@ def recipe_for(
     Raises
     ------
     ModelError
-        If a model is given that is not the one of its name among those that can be chosen: a recipe travels with its name only.
+        If a model is given that is not the one of its name among those that can be chosen: a recipe
+        travels with its name only.
     """
     try:
         chosen = get_model(model, bands=scene.files)

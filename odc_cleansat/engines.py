@@ -77,8 +77,9 @@ def get_engine(model: Model, name: str | None = None, precision: str | None = No
     name
         ``openvino`` or ``torch``. By default torch where it finds a CUDA device, else OpenVINO.
     precision
-        ``bf16`` or ``f32``. By default what ``CLEANSAT_PRECISION`` says in the environment, or else bf16 where the processor computes in it, which is
-        about twice as fast and gives 99.7 to 99.9 % of the same classes, in haze 97 to 99 %.
+        ``bf16`` or ``f32``. By default what ``CLEANSAT_PRECISION`` says in the environment, or else bf16
+        where the processor computes in it, which is about twice as fast and gives 99.7 to 99.9 % of
+        the same classes, in haze 97 to 99 %.
 
     Raises
     ------
