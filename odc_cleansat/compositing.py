@@ -23,7 +23,7 @@ from .classes import CLOUDS, CONFIDENCE_NODATA, CloudClass
 from .classification import widen
 from .errors import CleansatError, SceneError
 from .grids import crs_name, ground_resolution
-from .reflectance import S2_BANDS
+from .reflectance import is_reflective
 
 METHODS = ("median", "geomedian", "best")
 
@@ -44,10 +44,6 @@ HALF_LIFE = 30.0
 _HIDING = {
     "cloud": CLOUDS,
     "shadow": (CloudClass.SHADOW,),
-}
-
-_S2_NAMES = {
-    name.lower() for band, others in S2_BANDS.items() if band != "scl" for name in (band, *others)
 }
 
 
@@ -215,7 +211,7 @@ def _bands(scene: xr.Dataset, wanted: Iterable[str] | None) -> list[Hashable]:
     """The variables to combine, checked."""
     names: list[Hashable]
     if wanted is None:
-        names = [name for name in scene.data_vars if str(name).lower() in _S2_NAMES]
+        names = [name for name in scene.data_vars if is_reflective(name)]
     else:
         names = [wanted] if isinstance(wanted, str) else list(wanted)
     present = ", ".join(map(str, scene.data_vars))

@@ -22,7 +22,7 @@ import yaml
 from .errors import CleansatError, SceneError, first_line
 from .masking import MaskJob
 from .models import Model
-from .reflectance import S2_BANDS
+from .reflectance import band_of
 from .scenes import open_scene, write_scene_document
 from .sources import SceneFiles, dataset_files, item_files, reading
 from .storage import as_uri, split_file
@@ -327,10 +327,8 @@ _LEVELS = ("s2:product_type", "s2:product_uri", "processing:level")
 def _with_bands(item: pystac.Item) -> pystac.Item:
     """A copy with one asset a band, by canonical name."""
     chosen: dict[str, tuple[tuple[bool, int], pystac.Asset]] = {}
-    names = {other.lower(): band for band in S2_BANDS for other in (band, *S2_BANDS[band])}
     for key, asset in item.assets.items():
-        plain = re.sub(r"[-_]jp2$|[-_]\d+m$", "", key.lower())
-        band = names.get(plain)
+        band = band_of(re.sub(r"[-_]jp2$|[-_]\d+m$", "", key.lower()))
         if band and (band not in chosen or _rank(key, asset) < chosen[band][0]):
             chosen[band] = (_rank(key, asset), asset)
     if not chosen:

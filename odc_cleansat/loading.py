@@ -39,7 +39,7 @@ from .models import get_model
 from .presets import Preset, apply_preset, get_preset
 from .product import mask_id
 from .recalling import check_longitudes, check_memory
-from .reflectance import S2_BANDS
+from .reflectance import is_reflective
 from .sources import SceneFiles, dataset_files
 
 if TYPE_CHECKING:
@@ -516,13 +516,11 @@ def _prepare(
 
 def _reflective(scene: Dataset) -> list[str]:
     """The measurements of a scene that are reflectance bands."""
-    bands = {band: others for band, others in S2_BANDS.items() if band != "scl"}
-    known = {name.lower() for band, others in bands.items() for name in (band, *others)}
     return [
         name
         for name, measurement in scene.product.measurements.items()
         if name in scene.measurements
-        and not known.isdisjoint(each.lower() for each in (name, *measurement.get("aliases", ())))
+        and any(map(is_reflective, (name, *measurement.get("aliases", ()))))
     ]
 
 

@@ -69,6 +69,16 @@ def native_resolution(band: str) -> int:
     return _NATIVE[_STAND_INS.get(band, band)]
 
 
+def band_of(name: Hashable) -> str | None:
+    """The canonical name of the band that a name stands for, in any case of letters; None if it is no band's."""
+    return _BAND_OF.get(str(name).lower())
+
+
+def is_reflective(name: Hashable) -> bool:
+    """Whether a name is that of a band of reflectance, and not of a classification or of something else."""
+    return band_of(name) not in (None, "scl")
+
+
 def names_of(measurement: str, aliases: Iterable[str]) -> list[str]:
     """A measurement's name, and those of its aliases that do not stand for another band.
 
@@ -81,10 +91,8 @@ def names_of(measurement: str, aliases: Iterable[str]) -> list[str]:
     aliases
         Its other names there.
     """
-    band = _BAND_OF.get(measurement.lower())
-    if band is None:
-        return [measurement, *aliases]
-    return [measurement, *(a for a in aliases if _BAND_OF.get(a.lower(), band) == band)]
+    band = band_of(measurement)
+    return [measurement, *(a for a in aliases if band is None or band_of(a) in (None, band))]
 
 
 def find_bands(available: Iterable[Hashable], wanted: Iterable[str]) -> dict[str, str]:

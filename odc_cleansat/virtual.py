@@ -23,7 +23,7 @@ from .classes import CONFIDENCE_NODATA, CloudClass, flags_definition
 from .errors import ModelError, SceneError
 from .grids import declared_nodata
 from .models import Model, get_model
-from .reflectance import QUANTIFICATION, S2_BANDS, find_bands
+from .reflectance import QUANTIFICATION, find_bands, is_reflective
 from .sources import dataset_files
 
 with warnings.catch_warnings():
@@ -40,10 +40,6 @@ TRANSFORM = "unet_mask"
 """The name that recipes may use instead of the dotted path."""
 
 CATALOG = "s2_l2a_ucl.virtual.yaml"
-
-_REFLECTIVE = {
-    name.lower() for band, others in S2_BANDS.items() for name in (band, *others) if band != "scl"
-}
 
 
 class UNetMask(Transformation):  # type: ignore[misc]
@@ -231,7 +227,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
         """Names of the bands that are to become reflectance."""
         if not self.reflectance:
             return []
-        return [str(name) for name in names if str(name).lower() in _REFLECTIVE]
+        return [str(name) for name in names if is_reflective(name)]
 
     def _offsets(self, bands: xr.Dataset, loading: VirtualDatasetBox | None) -> list[float]:
         """The radiometric offset of each time step."""

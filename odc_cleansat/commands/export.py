@@ -169,11 +169,10 @@ def _bands(dc: Datacube, product: str, bands: str | None) -> list[str] | None:
         if not names:
             raise click.BadParameter("it names no band.", param_hint="--bands")
         return names
-    from ..reflectance import S2_BANDS
+    from ..reflectance import is_reflective
 
-    known = {n.lower() for b, others in S2_BANDS.items() if b != "scl" for n in (b, *others)}
     definition = dc.index.products.get_by_name(product)
-    return [n for n in definition.measurements if n.lower() in known] if definition else None
+    return list(filter(is_reflective, definition.measurements)) if definition else None
 
 
 def _side(dc: Datacube, product: str, query: dict[str, Any], layers: int) -> int:

@@ -344,7 +344,7 @@ def _check_day(ucl: str, scene: Mapping[str, Any]) -> None:
     try:
         document = folder.read(name.removesuffix("_ucl.tif") + DOCUMENT)
         said = yaml.safe_load(document)["properties"]
-        moments = [_moment(each) for each in (said, scene)]
+        moments = [acquired(each) for each in (said, scene)]
     except (OSError, CleansatError, KeyError, TypeError, ValueError, yaml.YAMLError):
         return  # a file by itself
     days = [each.date() for each in moments if each is not None]
@@ -428,19 +428,16 @@ def _described(
     data = data.assign_coords(offset=float(offset))
     data.attrs["title"] = label
     data.attrs["simulated"] = bool(properties.get("cleansat:simulated", False))
-    if (moment := _moment(properties)) is not None:
+    if (moment := acquired(properties)) is not None:
         data = data.assign_coords(time=np.datetime64(moment, "ns"))
     return data
 
 
-def _moment(properties: Mapping[str, Any]) -> datetime | None:
-    """When a scene was taken, in UTC; None if that is not known."""
-    if properties.get("cleansat:datetime_placeholder"):
-        return None
-    moment = properties["datetime"]
+def acquired(properties: Mapping[str, Any]) -> datetime | None:
+    """When a scene was taken, in UTC without saying so; None if that is not known."""
+    moment = properties.get("datetime")
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(timezone.utc).replace(tzinfo=None)
-    found: datetime = moment
-    return found
+    if not isinstance(moment, datetime) or properties.get("cleansat:datetime_placeholder"):
+        return None
+    return moment.astimezone(timezone.utc).replace(tzinfo=None) if moment.tzinfo else moment

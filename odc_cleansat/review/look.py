@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -25,7 +24,7 @@ from ..product import DOCUMENT
 from ..reflectance import QUANTIFICATION, Offset
 from ..sources import BandFile, SceneFiles, dataset_files, local_path, reading
 from ..storage import Folder, gdal_settings, split_file
-from .files import read_band, scene_bands, scl_file
+from .files import acquired, read_band, scene_bands, scl_file
 from .flags import Flag, contradiction, little_data, low_confidence, offset_doubt, seams
 from .layers import thin, without
 from .verdicts import THREADS, Verdict, _document, _read
@@ -85,13 +84,8 @@ class Mask:
     @property
     def day(self) -> str:
         """When its scene was acquired, ISO 8601 in UTC; empty if that is not known."""
-        moment = self.properties.get("datetime")
-        if isinstance(moment, str):
-            moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
-        if not isinstance(moment, datetime):
-            return ""
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-        return f"{aware.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+        moment = acquired(self.properties)
+        return "" if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 @dataclass(frozen=True)
@@ -383,9 +377,10 @@ def _bands(found: Look) -> dict[str, BandFile]:
 def _reflectance(planes: Sequence[tuple[np.ndarray, float]], offset: float) -> np.ndarray:
     result = np.stack([values for values, _ in planes], axis=-1).astype("float32")
     gone = np.stack([values == nodata for values, nodata in planes], axis=-1)
-    if planes[0][0].dtype.kind != "f":
+    whole = planes[0][0].dtype.kind != "f"
+    if whole:
         result = (result + np.float32(offset)) / np.float32(QUANTIFICATION)
-    return without(result, gone, cut=planes[0][0].dtype.kind != "f")
+    return without(result, gone, cut=whole)
 
 
 def _odd(found: Look, whole: np.ndarray, native: GeoBox, step: int) -> Iterable[Flag | None]:

@@ -186,7 +186,7 @@ def _row(mask: Mask | tuple[str, str], side: int) -> dict[str, Any]:
         "label": mask.label,
         "region": str(mask.properties.get("odc:region_code") or ""),
         "model": mask.model,
-        "day": "" if mask.properties.get("cleansat:datetime_placeholder") else mask.day,
+        "day": mask.day,
         "target": _target(mask),
         **_said(found.verdicts),
         "ucl": _numbers(found.percent),
