@@ -28,7 +28,7 @@ from .grids import ground_resolution
 from .index import MASK_PRODUCT
 from .models import Model, sha256_of
 from .models.stac import model_assets, model_properties
-from .reflectance import Offset
+from .reflectance import PRODUCT_NAMES, Offset
 from .storage import Folder, working_folder
 
 if TYPE_CHECKING:
@@ -411,7 +411,9 @@ def _inherited(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in properties.items()
-        if key.startswith("cleansat:") or key.endswith(":processing_baseline")
+        if key.startswith("cleansat:")
+        or key.endswith(":processing_baseline")
+        or key in PRODUCT_NAMES
     }
 
 

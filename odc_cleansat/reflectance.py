@@ -20,6 +20,9 @@ from .errors import ReflectanceWarning, SceneError
 QUANTIFICATION = 10_000
 """Digital numbers per unit of reflectance in Sentinel-2 L1C and L2A products."""
 
+PRODUCT_NAMES = ("s2:product_uri", "sentinel:product_id", "sentinel:product_name")
+"""Properties that may hold the name of ESA's product."""
+
 BASELINE_WITH_OFFSET = (4, 0)
 """First processing baseline whose products carry `BOA_ADD_OFFSET` of -1000 (ESA, 25 January 2022)."""
 
@@ -243,7 +246,7 @@ def resolve_offset(
 
 def _product_name(properties: Mapping[str, Any]) -> tuple[str, str]:
     """Where the name of ESA's product stands, and the name."""
-    for key in ("s2:product_uri", "sentinel:product_id", "sentinel:product_name"):
+    for key in PRODUCT_NAMES:
         if name := properties.get(key):
             return key, str(name)
     return "", ""

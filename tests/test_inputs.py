@@ -421,6 +421,7 @@ def test_a_safe_folder(baseline: str, metadata: Path, tmp_path: Path) -> None:
         baseline,
     )
     assert properties["cleansat:source"] == scene.label == name.removesuffix(".SAFE")
+    assert properties["s2:product_uri"] == name
     assert document["crs"] == f"epsg:{pixels.epsg}"
     six = read_folder(tmp_path / "pixels", SIX)
     expected = classify(six, geobox=pixels.geobox(20), offset=offset).ucl.values
