@@ -30,6 +30,8 @@ SCENE_MEMORY = 3_500_000_000
 CONNECT_TIMEOUT = 20
 """Seconds that a scheduler has to answer."""
 
+_LOOK_AGAIN = 0.2
+
 
 class ClusterError(CleansatError):
     """A dask cluster that cannot be started or reached, or whose workers cannot do the work."""
@@ -228,9 +230,9 @@ def work_through(
     """Apply a function to units of work on a cluster; gives each with its result as they come.
 
     Units are taken as workers get free, two for each of their threads, so that any number of them takes no
-    more memory than a few. If a worker dies, dask hands its units to another. Units that were
-    there when several workers died are done last, one at a time: so the one at fault takes no other
-    with it.
+    more memory than a few. If a worker dies, dask hands its units to another, those too whose results it still
+    had. Units that were there when several workers died are done last, one at a time: so the one at fault
+    takes no other with it.
 
     Parameters
     ----------
@@ -286,10 +288,14 @@ def work_through(
                     future.cancel()
                 continue
             try:
-                future = over.get(timeout=0.2)
+                future = over.get(timeout=_LOOK_AGAIN)
             except queue.Empty:
                 continue
             if future not in pending:
+                continue
+            if future.status == "lost":
+                # Its worker died before the result was fetched; the scheduler has it made again.
+                threading.Timer(_LOOK_AGAIN, over.put, [future]).start()
                 continue
             unit = pending.pop(future)
             result = _outcome(future)
@@ -307,7 +313,7 @@ def work_through(
 def _outcome(future: Future) -> Any:
     """The result of a future that is over, or its error."""
     error: BaseException | None
-    if future.cancelled() or future.status == "lost":
+    if future.cancelled():
         raise ClusterError(
             "the connection to the dask scheduler was lost. What was indexed stays; run again to go on."
         )

@@ -56,6 +56,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 CLEANSAT = Path(sys.executable).parent / "cleansat"
+PATIENCE = 180
+"""Seconds that processes have to come up and do their first; a busy machine has taken more than a minute."""
+
 NOBODY = "tcp://127.0.0.1:1"
 """No scheduler listens there."""
 
@@ -272,6 +275,29 @@ def test_one_that_kills_its_workers_takes_no_other_with_it(client: Client) -> No
     assert results == {work: work.number for work in works if not work.deadly}
 
 
+def test_results_that_die_with_a_worker_are_made_again(client: Client) -> None:
+    """They were finished, and had not been fetched."""
+    works = [Work(150 + i, seconds=0.5) for i in range(4)]
+
+    def statuses() -> set[str]:
+        return {client.futures[work.key].status for work in works if work.key in client.futures}
+
+    until = time.monotonic() + PATIENCE
+    results: dict[Work, object] = {}
+    for work, result in work_through(client, do, works):
+        if not results:
+            while statuses() != {"finished"}:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            for process in client.run(os.getpid).values():
+                os.kill(process, signal.SIGKILL)
+            while "lost" not in statuses():
+                assert time.monotonic() < until
+                time.sleep(0.01)
+        results[work] = result
+    assert results == {work: work.number for work in works}
+
+
 def test_what_has_begun_is_finished_when_it_stops(client: Client, tmp_path: Path) -> None:
     works = [Work(200 + i, seconds=1.5, begun=tmp_path) for i in range(20)]
     said: list[str] = []
@@ -460,7 +486,7 @@ def test_workers_are_killed(archive: Archive, client: Client, scheduler: str) ->
 
 
 def outcome(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     return process.returncode, out, err
 
 
@@ -475,7 +501,7 @@ def test_killed_runs_go_on_and_two_runners_do_not_meet(
     for where in (("--workers", 1), ("--scheduler", scheduler), ("--scheduler", scheduler)):
         process = archive.call(*arguments, *where)
         before = len(archive.masks(month))
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE
         while len(archive.masks(month)) == before and process.poll() is None:
             assert time.monotonic() < until
             time.sleep(0.3 * chance.random())
@@ -501,8 +527,9 @@ def test_ctrl_c(archive: Archive, tmp_path: Path) -> None:
     month, _ = archive.scenes(10, size=300)
     root = tmp_path / "masks"
     process = archive.call("run", "--time", month, "-o", root, "--workers", 1)
-    until = time.monotonic() + 60
-    while not archive.masks(month) and time.monotonic() < until:
+    until = time.monotonic() + PATIENCE
+    while not archive.masks(month):
+        assert time.monotonic() < until
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all processes
     code, out, err = outcome(process)
