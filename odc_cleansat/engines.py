@@ -332,7 +332,19 @@ class TorchEngine:
         self._logits = model.output == "logits"
         self._need = BYTES_PER_PIXEL
         self._lock = threading.Lock()
+        if self._logits:
+            self._check_logits(model)
         check_answers(model, self)
+
+    def _check_logits(self, model: Model) -> None:
+        """Refuse a network that ends in a softmax: a second one would make it unsure of everything."""
+        self._logits = False
+        answer = self(_noise(model))
+        self._logits = True
+        if answer.min() >= 0 and np.abs(answer.sum(axis=1) - 1).max() < 0.02:
+            raise ModelError(
+                f"model {model.name}: the network ends in a softmax; say output: probabilities in its document."
+            )
 
     def __call__(self, reflectance: np.ndarray) -> np.ndarray:
         """Probabilities; see :class:`Engine`. One call runs at a time."""
@@ -416,8 +428,7 @@ def check_answers(model: Model, run: Callable[[np.ndarray], np.ndarray]) -> None
     ModelError
         Saying what it gives.
     """
-    noise = np.random.default_rng(0).uniform(0, 0.6, (1, len(model.bands), *PROBE[1:]))
-    answer = run(noise.astype("float32"))
+    answer = run(_noise(model))
     if answer.shape != (wanted := (1, len(model.classes), *PROBE[1:])):
         raise ModelError(
             f"model {model.name}: the network gives an array of the shape {answer.shape}, not {wanted}: one "
@@ -433,3 +444,9 @@ def check_answers(model: Model, run: Callable[[np.ndarray], np.ndarray]) -> None
             f"model {model.name}: what the network gives are no probabilities, which add up to 1; if it has "
             "no softmax at its end, say output: logits in its document."
         )
+
+
+def _noise(model: Model) -> np.ndarray:
+    """Reflectance to try a network on."""
+    noise = np.random.default_rng(0).uniform(0, 0.6, (1, len(model.bands), *PROBE[1:]))
+    return noise.astype("float32")

@@ -260,10 +260,9 @@ def _counts_of_safetensors(weights: Path) -> tuple[int, int]:
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     kernels = {name: shape for name, shape in shapes.items() if len(shape) == 4}
     head = next((s for n, s in kernels.items() if "segmentation_head" in n), [0])
-    stems = ("encoder._conv_stem", "encoder.conv1", "encoder.features.0.", "encoder.stem")
-    stem = next(
-        (s for n, s in kernels.items() if n.removeprefix("model.").startswith(stems)), [0, 0]
-    )
+    stems = (".encoder._conv_stem", ".encoder.conv1", ".encoder.features.0.", ".encoder.stem")
+    # Before them may stand what training programs put there, such as `model.` or `module.`.
+    stem = next((s for n, s in kernels.items() if any(each in f".{n}" for each in stems)), [0, 0])
     return stem[1], head[0]
 
 

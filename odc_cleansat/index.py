@@ -169,7 +169,6 @@ def add_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
 
     if known.uri != dataset.uri or essence(known) != essence(dataset):
         # The same pixels, moved or described anew: the index follows.
-        dc.index.datasets.update(
-            dataset, updates_allowed={(key,): allow_any for key in dataset.metadata_doc}
-        )
+        keys = known.metadata_doc.keys() | dataset.metadata_doc.keys()
+        dc.index.datasets.update(dataset, updates_allowed={(key,): allow_any for key in keys})
     return dc.index.datasets.get(dataset.id)

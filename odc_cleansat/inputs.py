@@ -22,7 +22,7 @@ import yaml
 from .errors import CleansatError, SceneError, first_line
 from .masking import MaskJob
 from .models import Model
-from .reflectance import band_of
+from .reflectance import band_of, processing_level
 from .scenes import open_scene, write_scene_document
 from .sources import SceneFiles, dataset_files, item_files, reading
 from .storage import as_uri, split_file
@@ -281,7 +281,9 @@ def item_scene(item: pystac.Item) -> Scene:
     properties["datetime"] = moment
     properties["cleansat:source"] = _public(item.get_self_href()) or item.id
     document |= _placed(files, bands)
-    return Scene(item.id, _dataset(document, item.get_self_href()), files)
+    # Some APIs give items without a link to themselves; all addresses are whole by now.
+    address = item.get_self_href() or next(iter(files.files.values())).uri
+    return Scene(item.id, _dataset(document, address), files)
 
 
 def _public(href: str | None) -> str | None:
@@ -376,7 +378,7 @@ def _raster(asset: pystac.Asset, band: str) -> dict[str, Any]:
 def _region(item: pystac.Item) -> str | None:
     """The MGRS tile."""
     said = item.properties
-    if tile := said.get("s2:mgrs_tile") or str(said.get("grid:code", "")).removeprefix("MGRS-"):
+    if tile := said.get("s2:mgrs_tile") or str(said.get("grid:code") or "").removeprefix("MGRS-"):
         return str(tile)
     for name in ("mgrs", "sentinel"):
         keys = (f"{name}:utm_zone", f"{name}:latitude_band", f"{name}:grid_square")
@@ -465,6 +467,11 @@ def _document_scene(document: dict[str, Any], address: str) -> Scene:
         missing = ["datetime among its properties"]
     if missing:
         raise SceneError(f"{address} is an incomplete EO3 document: it lacks {', '.join(missing)}.")
+    if processing_level(document["properties"]) == "L1C":
+        raise SceneError(
+            f"{address} is of level 1C, top of the atmosphere; masks are made of L2A. The models for L1C take its "
+            "bands as an array: classify(bands, model=..., offset=...)."
+        )
     dataset = _dataset(document, address)
     files = dataset_files(dataset)
     return Scene(str(document.get("label") or dataset.id), dataset, files)

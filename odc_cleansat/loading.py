@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from odc.geo.xr import xr_coords
 from rasterio.enums import Resampling
 
 from .classes import CloudClass
-from .computed import Recipe, recipe_for
+from .computed import ADDRESS, Recipe, recipe_for
 from .driver import (
     BANDS,
     MASK_LAYER,
@@ -38,7 +39,7 @@ from .masking import native_grids
 from .models import get_model
 from .presets import Preset, apply_preset, get_preset
 from .product import mask_id
-from .recalling import check_longitudes, check_memory
+from .recalling import PLACE, check_longitudes, check_memory, on_days_of, timed, times_of
 from .reflectance import is_reflective
 from .sources import SceneFiles, dataset_files
 
@@ -55,7 +56,6 @@ UCL_FROM = ("auto", "indexed", "computed")
 
 _GRID = ("output_crs", "resolution", "align")
 _READING = ("dask_chunks", "fuse_func", "patch_url", "progress_cbk", "skip_broken_datasets")
-_PLACE = ("x", "y", "lon", "lat", "longitude", "latitude", "crs", "geopolygon")
 _ALIASES = {alias: name for name, band in BANDS.items() for alias in band["aliases"]}
 
 
@@ -177,13 +177,18 @@ def load(
     query = {key: value for key, value in query.items() if value is not None}
     like = query.pop("like", None)
     like = query.pop("geobox", like)
-    if isinstance(like, (xr.Dataset, xr.DataArray)):
-        like = like.odc.geobox
     resampling = query.pop("resampling", None)
     group_by = query.pop("group_by", "time")
+    times = like if timed(like) and "time" not in query and datasets is None else None
+    if times is not None:
+        query |= times_of(times, group_by)
+    if isinstance(like, (xr.Dataset, xr.DataArray)):
+        like = like.odc.geobox
     grid = {key: query.pop(key) for key in _GRID if key in query}
     reading = {key: query.pop(key) for key in _READING if key in query}
     scenes = _scenes(dc, product, datasets, like, query)
+    if times is not None and group_by == "solar_day":
+        scenes = on_days_of(times, scenes)
     asked = _names(scenes[0].product, measurements)
     for other in {each.product.name: each.product for each in scenes}.values():
         _names(other, asked)
@@ -191,7 +196,12 @@ def load(
     masked = min_clear is not None or not BANDS.keys().isdisjoint(names)
     how = {"model": model, "thresholds": thresholds, "offset": offset, "scale": scale}
     there = _masks(dc, like, query)
-    found = _look_up(scenes, there, how, masked=masked or only_accepted)
+    patch = reading.get("patch_url")
+    if patch is not None:
+        reading["patch_url"] = lambda address: (
+            address if address.startswith(ADDRESS) else patch(address)
+        )
+    found = _look_up(scenes, there, how, patch, masked=masked or only_accepted)
     indexed = ucl != "computed" and not thresholds and scale is None
     if masked and indexed:
         _tell_of_others(found, there, named=model is not None, offset=offset)
@@ -266,7 +276,7 @@ def _scenes(
         given = list(datasets)
         if not given:
             raise CubeError("datasets= is empty; pass at least one, or a product and a query.")
-        if unknown := set(query) - {*_PLACE, "skip_broken_datasets"}:
+        if unknown := set(query) - {*PLACE, "skip_broken_datasets"}:
             raise CubeError(
                 f"{', '.join(sorted(unknown))} cannot go with datasets=, which leaves nothing to search; "
                 "leave it out, or check its spelling."
@@ -312,7 +322,7 @@ def _geobox(scenes: Sequence[Dataset], like: Any, grid: Mapping[str, Any], query
     from datacube.api.core import output_geobox
 
     product = scenes[0].product
-    place = {key: value for key, value in query.items() if key in _PLACE}
+    place = {key: value for key, value in query.items() if key in PLACE}
     hints = product.load_hints()
     systems = ", ".join(sorted({str(each.crs) for each in scenes}))
     if "output_crs" in grid:
@@ -383,7 +393,7 @@ def _masks(dc: Datacube, like: Any, query: Mapping[str, Any]) -> list[Dataset]:
     """All indexed masks in the place and time of the query."""
     if dc.index.products.get_by_name(MASK_PRODUCT) is None:
         return []
-    where = {key: value for key, value in query.items() if key in (*_PLACE, "time")}
+    where = {key: value for key, value in query.items() if key in (*PLACE, "time")}
     found: list[Dataset] = dc.find_datasets(product=MASK_PRODUCT, like=like, **where)
     return found
 
@@ -399,7 +409,12 @@ class _Scene(NamedTuple):
 
 
 def _look_up(
-    scenes: Sequence[Dataset], masks: Sequence[Dataset], how: Mapping[str, Any], *, masked: bool
+    scenes: Sequence[Dataset],
+    masks: Sequence[Dataset],
+    how: Mapping[str, Any],
+    patch: Callable[[str], str] | None,
+    *,
+    masked: bool,
 ) -> list[_Scene]:
     """Each scene with its mask by the chosen model among those that are indexed."""
     by_id = {mask.id: mask for mask in masks}
@@ -407,6 +422,9 @@ def _look_up(
     found = []
     for scene in scenes:
         files = dataset_files(scene)
+        if patch is not None:
+            patched = {name: f._replace(uri=patch(f.uri)) for name, f in files.files.items()}
+            files = replace(files, files=patched)
         recipe = mask = failed = None
         if masked or masks:
             try:

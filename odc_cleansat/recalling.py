@@ -61,6 +61,9 @@ SEVERITY = (
 )
 """Which class stands for several: the first that is there in "any_cloud", the first of equals in "mode"."""
 
+PLACE = ("x", "y", "lon", "lat", "longitude", "latitude", "crs", "geopolygon")
+"""What in a query says where."""
+
 BLOCK = 2048
 """Side of the blocks in which the result is made where no chunks are asked for."""
 
@@ -180,9 +183,9 @@ def recall(
     grid = _given_grid(like, geobox, output_crs, resolution, query)
     group = _group_by(group_by)
     if datasets is None:
-        found = _search(dc, _checked_product(dc, product), grid, like, query)
+        found = _search(dc, _checked_product(dc, product), grid, like, group_by, query)
     else:
-        found = _listed(datasets)
+        found = _listed(datasets, query)
     if model is not None:
         found = _made_by(model, found)
     if not include_rejected:
@@ -428,7 +431,12 @@ def _lonlat(area: Geometry) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _search(
-    dc: Datacube, product: str, grid: GeoBox | None, like: Any, query: Mapping[str, Any]
+    dc: Datacube,
+    product: str,
+    grid: GeoBox | None,
+    like: Any,
+    group_by: Any,
+    query: Mapping[str, Any],
 ) -> list[Dataset]:
     """Datasets that match the query, or an error that says which part of it matches nothing."""
     from datacube.index import strip_all_spatial_fields_from_query
@@ -440,10 +448,12 @@ def _search(
         for key, value in strip_all_spatial_fields_from_query(dict(query)).items()
         if key not in ("geopolygon", "align")
     }
-    if "time" not in terms and isinstance(like, (xr.Dataset, xr.DataArray)):
-        terms |= _times(like)
+    by_day = group_by == "solar_day" and "time" not in terms and timed(like)
+    if "time" not in terms:
+        terms |= times_of(like, group_by)
     where = {} if area is None else _where(area)
-    if found := _find(dc, product, {**terms, **where}):
+    found = _find(dc, product, {**terms, **where})
+    if found := on_days_of(like, found) if by_day else found:
         return found
     if not _find(dc, product, {"limit": 1}):
         raise CubeError(
@@ -484,7 +494,12 @@ def _area(query: Mapping[str, Any]) -> Geometry | None:
     return area
 
 
-def _listed(datasets: Iterable[Dataset]) -> list[Dataset]:
+def _listed(datasets: Iterable[Dataset], query: Mapping[str, Any]) -> list[Dataset]:
+    if unknown := query.keys() - {*PLACE, "align"}:
+        raise CubeError(
+            f"{', '.join(sorted(unknown))} cannot go with datasets=, which leaves nothing to search; "
+            "leave it out, or check its spelling."
+        )
     found = list(datasets)
     if not found:
         raise CubeError("datasets= is empty; pass at least one mask, or a query instead.")
@@ -538,11 +553,39 @@ def _where(area: Geometry) -> dict[str, Any]:
     return {"lat": (max(lat.min() - margin, -90), min(lat.max() + margin, 90))}
 
 
-def _times(like: xr.Dataset | xr.DataArray) -> dict[str, Any]:
-    if "time" not in like.coords or like.time.size == 0:
+def timed(like: Any) -> bool:
+    """Whether it says times, and not only a grid."""
+    return (
+        isinstance(like, (xr.Dataset, xr.DataArray))
+        and "time" in like.coords
+        and like.time.size > 0
+    )
+
+
+def times_of(like: Any, group_by: Any) -> dict[str, Any]:
+    """Search terms for the times of what is alike, as `dc.load` takes them.
+
+    Of what is to be grouped by solar day, too much, which :func:`on_days_of` takes off again: the time of a day is
+    that of its first scene.
+    """
+    if not timed(like):
         return {}
     times = like.time.values.astype("datetime64[us]")
-    return {"time": (times.min().item(), times.max().item())}
+    spare = datetime.timedelta(days=1 if group_by == "solar_day" else 0)
+    return {"time": (times.min().item() - spare, times.max().item() + spare)}
+
+
+def on_days_of(like: Any, datasets: Sequence[Dataset]) -> list[Dataset]:
+    """Those of the solar days of what is alike."""
+    from datacube.api.query import solar_day, solar_offset
+
+    times = np.atleast_1d(like.time.values).astype("datetime64[s]")
+
+    def alike(dataset: Dataset) -> bool:
+        days = times + np.timedelta64(solar_offset(dataset, "s"))
+        return bool((days.astype("datetime64[D]") == solar_day(dataset)).any())
+
+    return [each for each in datasets if alike(each)]
 
 
 def _model(dataset: Dataset) -> str:
@@ -772,6 +815,10 @@ def _chunks(
 ) -> tuple[int, int, int]:
     """Sizes along time, y and x; as in `dc.load`, single times and whole extents if not said."""
     dims = ("time", *output.dimensions)
+    if not isinstance(chunks, Mapping):
+        raise CubeError(
+            f"dask_chunks is {chunks!r}; pass a size for each dim, such as {{'x': 2048, 'y': 2048}}."
+        )
     alias = dict(zip(("time", "y", "x"), dims, strict=True))
     asked = {alias.get(name, name): size for name, size in chunks.items()}
     if unknown := set(asked) - set(dims):

@@ -16,7 +16,14 @@ from odc.geo.geobox import GeoBox
 from .errors import ModelWarning, SceneError, tell
 from .grids import Band
 from .models import Model
-from .reflectance import Offset, find_bands, names_of, processing_level, resolve_offset
+from .reflectance import (
+    Offset,
+    find_bands,
+    is_reflective,
+    names_of,
+    processing_level,
+    resolve_offset,
+)
 from .storage import advice, gdal_settings, prepare_gdal
 
 if TYPE_CHECKING:
@@ -111,8 +118,15 @@ class SceneFiles:
 
     def offset(self, explicit: float | None = None) -> Offset:
         """The radiometric offset; see :func:`~odc_cleansat.reflectance.resolve_offset`."""
-        red = find_bands(self.files, ["red"])["red"]
-        return resolve_offset(self.properties, explicit, **self.hints[red])
+        try:
+            name = find_bands(self.files, ["red"])["red"]
+        except SceneError:
+            # All bands have the same, and whoever masks needs red anyway.
+            others = [each for each in self.files if is_reflective(each)]
+            if not others:
+                raise
+            name = others[0]
+        return resolve_offset(self.properties, explicit, **self.hints[name])
 
     def check_level(self, model: Model) -> None:
         """Speak up if the model was trained on another level of processing, where the scene's is known.
@@ -133,10 +147,20 @@ class SceneFiles:
 
 
 def dataset_files(dataset: Dataset) -> SceneFiles:
-    """The files of a datacube dataset, under the names and aliases of its measurements."""
+    """The files of a datacube dataset, under the names and aliases of its measurements.
+
+    Raises
+    ------
+    SceneError
+        If it does not say where they are.
+    """
     from datacube.storage import BandInfo
 
     prepare_gdal()
+    if not dataset.uri:
+        raise SceneError(
+            f"the dataset {dataset.id} has no location in the index, so nobody knows where its files are."
+        )
     files, hints = {}, {}
     for name, measurement in dataset.product.measurements.items():
         if name not in dataset.measurements:

@@ -164,13 +164,19 @@ class _Tasks(Callback):  # type: ignore[misc]
 
 def _bands(dc: Datacube, product: str, bands: str | None) -> list[str] | None:
     """The names to load; None leaves it to `load` to refuse the product."""
+    from ..driver import BANDS
+    from ..reflectance import is_reflective
+
     if bands is not None:
         names = [name.strip() for name in bands.split(",") if name.strip()]
         if not names:
             raise click.BadParameter("it names no band.", param_hint="--bands")
+        if classes := [name for name in names if name.lower() in ("scl", *BANDS)]:
+            raise click.BadParameter(
+                f"{', '.join(classes)} are no reflectance and have no median; `cleansat recall` writes masks.",
+                param_hint="--bands",
+            )
         return names
-    from ..reflectance import is_reflective
-
     definition = dc.index.products.get_by_name(product)
     return list(filter(is_reflective, definition.measurements)) if definition else None
 

@@ -115,20 +115,25 @@ def command(
                 f"there are masks of {times} times, from {first} to {last}, for the one file {out}; give "
                 "a folder with -o, or a narrower --time, or --group-by solar_day."
             )
+        seconds = masks.time.values.astype("datetime64[s]")
+        # Neighbouring tiles are taken within a second of each other.
+        unit = "s" if len(set(seconds)) == times else "us"
         for i in range(times):
             one = masks.isel(time=i)
-            files = _files(one, out, product, how, single)
+            files = _files(one, out, product, how, unit, single)
             with console.step(f"Writing {', '.join(map(str, files))}") as progress:
                 write_cogs(files, together=cpu_count(), progress=progress)
 
 
-def _files(mask: xr.Dataset, out: Path, product: str, how: str, single: bool) -> dict[Path, Raster]:
-    """What goes into which file: measurements with one nodata value share one."""
+def _files(
+    mask: xr.Dataset, out: Path, product: str, how: str, unit: str, single: bool
+) -> dict[Path, Raster]:
+    """What goes into which file, named after its time in a unit: measurements with one nodata value share one."""
     from ..classes import CONFIDENCE_NODATA, CloudClass
     from ..rasters import Raster
 
-    moment = str(mask.time.values.astype("datetime64[s]"))
-    tags = {"TIFFTAG_DATETIME": moment.replace("-", ":").replace("T", " "), "HOW": how}
+    moment = str(mask.time.values.astype(f"datetime64[{unit}]"))
+    tags = {"TIFFTAG_DATETIME": moment[:19].replace("-", ":").replace("T", " "), "HOW": how}
     stem = f"{product}_{moment.replace(':', '')}Z"
 
     def path(ending: str) -> Path:

@@ -106,6 +106,11 @@ def _check_together(found: dict[str, Any], path: Path) -> None:
             raise ModelError(
                 f"{path}: {key} has {len(found[key])} numbers for {len(bands)} bands; give one for each."
             )
+    if len(found["classes"]) < 2:
+        raise ModelError(
+            f"{path}: classes has one entry, and a network of one channel knows nothing to tell it from. Export one "
+            "that ends in a sigmoid with two channels, 0 and its logit, and say classes: [clear, cloud]."
+        )
     if strange := set(bands) - set(found.get("channels") or bands):
         raise ModelError(
             f"{path}: channels names the bands of the network's first layer, and lacks "

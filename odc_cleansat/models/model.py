@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import PurePosixPath
+from dataclasses import asdict, astuple, dataclass, field, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..classes import CloudClass
 from ..errors import ModelError
 from ..windows import DEFAULT, Tiling
+
+BUILTIN = Path(__file__).with_name("builtin")
+"""Folder of the models that ship."""
 
 STATE_DICTS = (".pt", ".pth", ".ckpt", ".bin")
 """Suffixes under which PyTorch's state dicts are kept."""
@@ -131,12 +136,43 @@ class Model:
         )
 
     def parameters(self) -> dict[str, Any]:
-        """Everything besides the weights that decides a class; part of a mask's identity."""
+        """Everything besides the weights that decides a class; part of a mask's identity.
+
+        ``document`` stands for what the document says of the network. Those that ship have none: what they say is
+        known, and ids of masks derive from it.
+        """
         tiling = asdict(self.tiling)
-        return {"resolution": self.resolution, **tiling, "stride": [*self.tiling.stride]}
+        found = {"resolution": self.resolution, **tiling, "stride": [*self.tiling.stride]}
+        return found | ({"document": said} if (said := self._said()) else {})
+
+    def _said(self) -> str:
+        """Short checksum of what decides how the weights are used; empty for models that ship."""
+        if (BUILTIN / f"{self.name}.yaml").is_file():
+            return ""
+        if self.members:
+            of_members = [member._said() for member in self.members]
+            return _checksum(of_members) if any(of_members) else ""
+        classes = [each.label for each in self.classes]
+        network = str(self.architecture and astuple(self.architecture))
+        values = [self.level, self.bands, self.channels, self.mean, self.std, classes, self.output]
+        return _checksum([*values, network])
 
     def with_parameters(self, parameters: Mapping[str, Any]) -> Model:
-        """The same weights under other :meth:`parameters`, such as those a mask was made with."""
+        """The same weights under other :meth:`parameters`, such as those a mask was made with.
+
+        Raises
+        ------
+        ModelError
+            If these are of a document that says something else of the network.
+        """
+        if parameters.get("document", "") != self._said():
+            raise ModelError(
+                f"the model {self.name} here has other bands, classes, normalisation or architecture."
+            )
         down, across = parameters["stride"]
         tiling = Tiling((down, across), parameters["overlap"], parameters["whole"])
         return replace(self, resolution=float(parameters["resolution"]), tiling=tiling)
+
+
+def _checksum(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]

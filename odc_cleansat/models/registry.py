@@ -15,12 +15,10 @@ from ..errors import ModelError, ModelWarning, SceneError
 from ..reflectance import find_bands
 from .documents import read_document
 from .ensembles import ensemble
-from .model import Model
+from .model import BUILTIN, Model
 
 GROUP = "odc_cleansat.models"
 """Entry points of this group name packages whose folders hold model documents."""
-
-BUILTIN = Path(__file__).with_name("builtin")
 
 DEFAULTS = ("unet-efficientnetb4-l2a-6b", "unet-efficientnetb4-l2a-4b")
 """In order of preference; the first whose bands a scene has is used."""
@@ -250,7 +248,9 @@ def package_folder(package: str) -> Path:
     spec = find_spec(first) if first else None
     if spec is None or not spec.submodule_search_locations:
         raise ModelError(f"the package {package} is not installed.")
-    return Path(next(iter(spec.submodule_search_locations)), *rest)
+    # A namespace is spread over several folders.
+    places = [Path(each, *rest) for each in spec.submodule_search_locations]
+    return next((each for each in places if each.is_dir()), places[0])
 
 
 def _checked(entry: Entry, found: list[Entry]) -> Entry:

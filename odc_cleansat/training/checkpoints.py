@@ -59,13 +59,27 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def written(path: Path) -> Iterator[IO[bytes]]:
-    """A file to be: what was there stays until the new one is whole, and on the disk."""
+    """A file to be: what was there stays until the new one is whole, and on the disk.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be written.
+    """
     draft = path.with_name(f"{path.name}.part")
-    with draft.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException as error:
+        draft.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise ModelError(
+                f"cannot write {path}: {error.strerror or error}. What was there is kept."
+            ) from error
+        raise
 
 
 def save(folder: Path, plan: Plan, progress: Progress, **parts: Any) -> None:

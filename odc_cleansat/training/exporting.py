@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ModelError
 from ..models import Model, write_model
-from .checkpoints import read_average, read_table
+from .checkpoints import read_average, read_table, written
 from .curves import draw_curves
 from .data import Simulated
 from .judging import BY_LABEL
@@ -58,8 +58,10 @@ def export(recipe: Recipe, out: Path) -> list[Path]:
     average = read_average(out)
     _check(recipe, average, out)
     weights = out / f"{recipe.name}.safetensors"
-    weights.write_bytes(save({name: _stored(value) for name, value in average.items()}))
-    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    content = save({name: _stored(value) for name, value in average.items()})
+    with written(weights) as file:
+        file.write(content)
+    sha256 = hashlib.sha256(content).hexdigest()
     card = weights.with_suffix(".md")
     model = recipe.model(f"file:{weights.resolve()}", sha256, card=str(card.resolve()))
     models = [model, *_for_fewer(model, recipe)]
@@ -70,7 +72,8 @@ def export(recipe: Recipe, out: Path) -> list[Path]:
     picture = draw_curves(out)
     if picture is not None:
         files.append(shutil.copyfile(picture, weights.with_suffix(".png")))
-    card.write_text(card_of(recipe, summary, models, weights, out), encoding="utf-8")
+    with written(card) as file:
+        file.write(card_of(recipe, summary, models, weights, out).encode())
     return files
 
 

@@ -182,6 +182,10 @@ def _recipe(path: Path, found: dict[str, Any]) -> Recipe:
     )
     if not classes:
         raise ValueError("it has no teachers, so it must say its classes.")
+    if len(classes) < 2:
+        raise ValueError("classes should be two or more, or there is nothing to tell apart.")
+    if dict(values["architecture"].options).get("activation") not in (None, "identity"):
+        raise ValueError("architecture should have no activation: networks learn as logits.")
     if "resolution" not in values and teachers:
         values["resolution"] = next(iter(teachers.values())).resolution
     if "resolution" not in values:
@@ -298,6 +302,8 @@ def _start(value: Any) -> Model:
     model = get_model(text(value))
     if model.architecture is None or model.members:
         raise ValueError("should be one network of a known architecture")
+    if model.output != "logits":
+        raise ValueError("should be a network that gives logits, for so networks learn")
     return model
 
 
