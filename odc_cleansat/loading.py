@@ -201,7 +201,7 @@ def load(
         reading["patch_url"] = lambda address: (
             address if address.startswith(ADDRESS) else patch(address)
         )
-    found = _look_up(scenes, there, how, patch, masked=masked or only_accepted)
+    found = _look_up(scenes, there, how, masked=masked or only_accepted, patch=patch)
     indexed = ucl != "computed" and not thresholds and scale is None
     if masked and indexed:
         _tell_of_others(found, there, named=model is not None, offset=offset)
@@ -412,9 +412,9 @@ def _look_up(
     scenes: Sequence[Dataset],
     masks: Sequence[Dataset],
     how: Mapping[str, Any],
-    patch: Callable[[str], str] | None,
     *,
     masked: bool,
+    patch: Callable[[str], str] | None = None,
 ) -> list[_Scene]:
     """Each scene with its mask by the chosen model among those that are indexed."""
     by_id = {mask.id: mask for mask in masks}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,6 +30,7 @@ from odc_cleansat.errors import (
     ModelError,
     ModelWarning,
     ReflectanceWarning,
+    SceneError,
 )
 from odc_cleansat.index import add_dataset
 from odc_cleansat.inputs import read_scene
@@ -295,6 +297,60 @@ def test_a_gap_is_said_under_dask_too(
             assert told
             assert all(each.category is GapWarning for each in told)  # type: ignore[attr-defined]
             assert all(re.match(said, each.getMessage()) for each in told)
+
+
+def test_like_brings_its_times_as_in_dc_load(cube: Cube) -> None:
+    july = cube.dc.load("s2_l2a", measurements=["red"], like=HOME, time="2024-07")
+    found = load(cube.dc, "s2_l2a", measurements=["red", "ucl"], like=july)
+    assert found.time.values.tolist() == july.time.values.tolist()
+    every = load(cube.dc, "s2_l2a", measurements=["scl"], like=july, time="2024")
+    assert every.sizes["time"] > 1
+    # A day is named after its first scene, and has others.
+    how: dict[str, Any] = {"measurements": ["red"], "group_by": "solar_day"}
+    day = load(cube.dc, "s2_l2a", like=BOTH, time="2024-06-15", **how)
+    again = load(cube.dc, "s2_l2a", like=day, **how)
+    np.testing.assert_array_equal(again.red, day.red)
+
+
+def test_addresses_are_patched_for_masks_too(cube: Cube, tmp_path: Path) -> None:
+    """As those of files that want a signature, or have moved."""
+    scene = SimulatedScene(shape=(300, 300), seed=5).write(tmp_path / "here")
+    dataset = read_scene(str(scene)).dataset
+    how: dict[str, Any] = {
+        "datasets": [dataset], "measurements": ["red", "ucl"], "output_crs": "EPSG:32633", "resolution": 20,
+    }  # fmt: skip
+    expected = load(cube.dc, **how)
+    scene.rename(tmp_path / "there")
+
+    def patch(address: str) -> str:
+        assert address.startswith("file:")
+        return address.replace("/here/", "/there/")
+
+    for more in ({}, {"harmonized": True}, {"ucl": "indexed"}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", GapWarning)  # of that without an indexed mask
+            found = load(cube.dc, patch_url=patch, **how, **more)
+        assert (found.red > 0).all()
+        if "ucl" not in more:
+            np.testing.assert_array_equal(found.ucl, expected.ucl)
+
+
+def test_datasets_without_a_place(cube: Cube) -> None:
+    scene = cube.scenes["june"]
+    homeless = Dataset(scene.product, scene.metadata_doc)
+    with pytest.raises(SceneError, match="no location"):
+        load(cube.dc, datasets=[homeless], measurements=["ucl"], like=HOME)
+
+
+def test_bands_without_red_can_be_loaded(cube: Cube) -> None:
+    scene = cube.scenes["june"]
+    document = copy.deepcopy(scene.metadata_doc)
+    del document["measurements"]["red"]
+    found = load(
+        cube.dc, datasets=[Dataset(scene.product, document, uri=scene.uri)], measurements=["blue"], like=HOME
+    )  # fmt: skip
+    assert float(found.offset[0]) == -1000
+    assert (found.blue > 0).any()
 
 
 def test_unknown_model(cube: Cube) -> None:

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import yaml
@@ -32,8 +34,9 @@ from odc_cleansat.models import (
     write_model,
 )
 from odc_cleansat.models.networks import build_network
-from odc_cleansat.models.registry import BUILTIN
+from odc_cleansat.models.registry import BUILTIN, package_folder
 from odc_cleansat.models.stac import model_assets, model_properties
+from odc_cleansat.product import mask_id
 from odc_cleansat.reflectance import processing_level
 from odc_cleansat.windows import Tiling
 
@@ -157,6 +160,50 @@ def test_the_defaults_are_what_stored_masks_were_made_with() -> None:
     assert model.mean[0] == 0.26681777834892273
     assert model.std[-1] == 0.14328984916210175
     assert model.parameters()["resolution"] == 30
+
+
+def test_ids_of_masks_follow_what_a_document_says(models_of_the_user: Path, state: dict) -> None:
+    """So a document that was corrected makes other masks, and does not find the wrong ones done."""
+    save_safetensors(state, models_of_the_user / "small.safetensors")
+    scene = UUID(int=1)
+
+    def made(**changes: object) -> UUID:
+        write(models_of_the_user, **changes)
+        return mask_id(scene, get_model("small"), 20, 0)
+
+    changes: list[dict[str, object]] = [
+        {}, {"mean": [0.2, 0.1, 0.1, 0.3]}, {"std": [0.2, 0.1, 0.1, 0.2]}, {"classes": ["shadow", "cloud", "clear"]},
+        {"bands": ["red", "green", "blue", "nir"]}, {"output": "probabilities"}, {"level": "L1C"},
+    ]  # fmt: skip
+    assert len({made(**each) for each in changes}) == len(changes)
+    assert made(title="Another title", licence="MIT") == made()
+    # What is written of it is what it is made with.
+    model = get_model("small")
+    assert model.with_parameters(model.parameters()) == model
+    write(models_of_the_user, mean=[0.2, 0.1, 0.1, 0.3])
+    with pytest.raises(ModelError, match="normalisation"):
+        get_model("small").with_parameters(model.parameters())
+    # Those that ship keep their ids, alone and together.
+    for name in (*CSMASK, "+".join(CSMASK[:2])):
+        assert "document" not in get_model(name).parameters()
+    both = ensemble([get_model("small"), replace(get_model("small"), name="other")])
+    assert "document" in both.parameters()
+
+
+def test_a_network_of_one_channel_is_refused(models_of_the_user: Path) -> None:
+    with pytest.raises(ModelError, match=r"classes: \[clear, cloud\]"):
+        read_model(write(models_of_the_user, classes=["cloud"]))
+
+
+def test_packages_of_a_namespace_are_found_wherever_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, package in (("first", "a"), ("second", "b")):
+        (tmp_path / place / "some_namespace" / package).mkdir(parents=True)
+        monkeypatch.syspath_prepend(tmp_path / place)
+    for place, package in (("first", "a"), ("second", "b")):
+        found = package_folder(f"some_namespace.{package}")
+        assert found == tmp_path / place / "some_namespace" / package
 
 
 def test_the_users_own_model(models_of_the_user: Path) -> None:

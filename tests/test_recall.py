@@ -461,6 +461,22 @@ def test_like_takes_grid_and_times(archive: Archive) -> None:
     np.testing.assert_array_equal(flipped.ucl[0], codes_of(archive, "later")[:, ::-1])
 
 
+def test_like_of_a_day_brings_all_masks_of_the_day(archive: Archive) -> None:
+    """It stands at the time of its first scene."""
+    target = GeoBox.from_bbox((399000, 5295000, 404000, 5301000), "EPSG:32633", resolution=10)
+    day = recall(archive.dc, geobox=target, group_by="solar_day", time="2024-06-15")
+    again = recall(archive.dc, like=day, group_by="solar_day")
+    xr.testing.assert_equal(again, day)
+
+
+def test_what_goes_with_datasets(archive: Archive) -> None:
+    for more in ({"time": "2024-07"}, {"resolutoin": 5}):
+        with pytest.raises(CubeError, match="cannot go with datasets="):
+            recall(archive.dc, datasets=[archive.masks["east"]], **more)
+    with pytest.raises(CubeError, match="pass a size for each dim"):
+        recall(archive.dc, datasets=[archive.masks["east"]], dask_chunks="auto")
+
+
 def test_a_day_across_two_zones(archive: Archive) -> None:
     """First with data wins; the earlier is the first."""
     target = GeoBox.from_bbox((399000, 5295000, 404000, 5301000), "EPSG:32633", resolution=10)
