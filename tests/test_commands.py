@@ -413,6 +413,8 @@ def test_export_errors(run: Run, cube: Cube, tmp_path: Path) -> None:
     config = ["-C", cube.folder / "datacube.conf"]
     out = ["-o", tmp_path / "out"]
     assert "no product 'x'" in failure(run("export", "--product", "x", *AREA, *out, *config))
+    wanted = ["--product", "s2_l2a", "--bands", "red,scl"]
+    assert "scl are no reflectance" in failure(run("export", *wanted, *AREA, *out, *config), 2)
     product = ["export", "--product", "s2_l2a", *out, *config]
     assert "no dataset" in failure(run(*product, "--time", "2020", *AREA))
     assert "no measurement 'rot'" in failure(run(*product, "--bands", "rot", *AREA))

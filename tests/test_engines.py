@@ -432,6 +432,25 @@ def node(*arguments: object, **attributes: object):
 SOFTMAX = node("Softmax", ["features"], ["answer"], axis=1)
 
 
+def test_a_softmax_that_nobody_mentioned_is_refused_by_torch_too(
+    tmp_path: Path, small: np.ndarray
+) -> None:
+    """A second one would make the network unsure of everything."""
+    from safetensors.torch import save_file
+    from segmentation_models_pytorch import Unet
+
+    network = Unet("mobilenet_v2", encoder_weights=None, in_channels=4, classes=3)
+    weights = tmp_path / "soft.safetensors"
+    save_file(network.state_dict(), weights)
+    kind = Architecture("Unet", "mobilenet_v2", (("activation", "softmax2d"),))
+    model = a_model(weights, architecture=kind)
+    for engine in (TorchEngine, OpenVINOEngine):
+        with pytest.raises(ModelError, match="ends in a softmax; say output: probabilities"):
+            engine(model, "f32")
+    found = TorchEngine(dataclasses.replace(model, output="probabilities"), "f32")(small[:, :4])
+    assert found.max() > 1 / 3
+
+
 @pytest.mark.usefixtures("own_cache")
 @pytest.mark.parametrize(
     ("options", "changes"),

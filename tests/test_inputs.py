@@ -461,6 +461,15 @@ def test_an_eo3_document_is_the_dataset_that_is_indexed(cube: Cube) -> None:
     assert scene.job(cube.folder / "products").id == cube.masks["june"].id
 
 
+def test_eo3_documents_of_level_1c_are_refused(cube: Cube, tmp_path: Path) -> None:
+    document = dict(cube.scenes["june"].metadata_doc)
+    document["properties"] = {**document["properties"], "s2:product_type": "S2MSI1C"}
+    path = tmp_path / "scene.odc-metadata.yaml"
+    path.write_text(json.dumps(document, default=str))
+    with pytest.raises(SceneError, match="level 1C"):
+        read_scene(str(path))
+
+
 def test_a_folder_of_bands_is_the_same_scene(cube: Cube) -> None:
     scene = read_scene(str(cube.folder / "june"))
     assert scene.label == "june"

@@ -16,13 +16,15 @@ import rasterio.warp
 import xarray as xr
 import yaml
 from affine import Affine
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_zeros
 
 from odc_cleansat import CloudClass
-from odc_cleansat.cube import embedded_cube
+from odc_cleansat.cli import main
+from odc_cleansat.cube import CONFIG_NAME, embedded_cube
 from odc_cleansat.errors import CubeError, GapWarning
 from odc_cleansat.index import MASK_PRODUCT, add_dataset, add_product, product_definition
 from odc_cleansat.recalling import recall
@@ -467,6 +469,31 @@ def test_like_of_a_day_brings_all_masks_of_the_day(archive: Archive) -> None:
     day = recall(archive.dc, geobox=target, group_by="solar_day", time="2024-06-15")
     again = recall(archive.dc, like=day, group_by="solar_day")
     xr.testing.assert_equal(again, day)
+
+
+def test_masks_of_one_second_get_files_of_their_own(archive: Archive, tmp_path: Path) -> None:
+    """Neighbouring tiles are recorded within a second of each other."""
+    document = product_definition(MASK_PRODUCT)
+    document["name"] = document["metadata"]["product"]["name"] = "pair_ucl"
+    add_product(archive.dc, document)
+    archive.add("first", "east", "2024-06-15T10:10:31.100Z", product="pair_ucl")
+    archive.add("second", "west", "2024-06-15T10:10:31.600Z", product="pair_ucl")
+    arguments = [
+        "--crs",
+        "EPSG:32633",
+        "--resolution",
+        "20",
+        "-C",
+        str(archive.folder / CONFIG_NAME),
+    ]
+    done = CliRunner().invoke(
+        main, ["recall", "--product", "pair_ucl", *arguments, "-o", str(tmp_path)]
+    )
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "pair_ucl_2024-06-15T101031.100000Z_ucl.tif",
+        "pair_ucl_2024-06-15T101031.600000Z_ucl.tif",
+    ]
 
 
 def test_what_goes_with_datasets(archive: Archive) -> None:

@@ -30,7 +30,7 @@ from odc_cleansat.errors import ModelError, SceneError
 from odc_cleansat.evaluating.mappings import MAPPINGS
 from odc_cleansat.models import read_model, torch_network
 from odc_cleansat.training import Recipe, RecipeError, export, read_recipe, train
-from odc_cleansat.training.checkpoints import read_average, read_table, record
+from odc_cleansat.training.checkpoints import read_average, read_table, record, written
 from odc_cleansat.training.clouds import Clouds, draw_clouds, snowed
 from odc_cleansat.training.curves import draw_curves
 from odc_cleansat.training.data import gather, simulate, statistics
@@ -619,16 +619,42 @@ def test_a_recipe_may_start_with_a_model(tmp_path: Path) -> None:
         assert torch.equal(first_network(found).eval()(image), torch_network(model)(image))
     losses = run(found, tmp_path / "run")
     assert np.isfinite(losses).all()
-    written = read_model(export(found, tmp_path / "run")[0])
-    assert written.bands == model.bands
-    assert "Begun with the weights of `unet-mobilenetv2-l2a-4b`" in Path(written.card).read_text()
+    learnt = read_model(export(found, tmp_path / "run")[0])
+    assert learnt.bands == model.bands
+    assert "Begun with the weights of `unet-mobilenetv2-l2a-4b`" in Path(learnt.card).read_text()
     for changes in ({"classes": ["clear", "cloud"]}, {"bands": list(SIX)}):
         with pytest.raises(
             RecipeError, match="should be those of unet-mobilenetv2-l2a-4b, where it starts"
         ):
             read_recipe(write(tmp_path, start=model.name, **{**left_out, **changes}))
+    softmax = {"name": "Unet", "encoder": "mobilenet_v2", "activation": "softmax2d"}
+    with pytest.raises(RecipeError, match="no activation"):
+        read_recipe(write(tmp_path, architecture=softmax))
+    with pytest.raises(RecipeError, match="two or more"):
+        read_recipe(write(tmp_path, teachers=None, classes=["cloud"], resolution=30))
     with pytest.raises(RecipeError, match="start should be one network"):
         read_recipe(write(tmp_path, start="unet-efficientnetb4-l2a-6b+unet-efficientnetb4-l2a-4b"))
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(OSError(28, "No space left on device"), ModelError), (ValueError("spoilt"), ValueError)],
+)
+def test_what_cannot_be_written_whole_replaces_nothing(
+    error: Exception, raised: type[Exception], tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+
+    def half() -> None:
+        with written(path) as file:
+            file.write(b"half")
+            raise error
+
+    with pytest.raises(raised, match=r"No space|spoilt"):
+        half()
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+    assert path.read_bytes() == b"before"
 
 
 def test_recipes_that_cannot_be_read(tmp_path: Path) -> None:
