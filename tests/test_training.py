@@ -680,6 +680,11 @@ def test_data_that_are_missing_or_held_out_twice(tmp_path: Path) -> None:
     found = read_recipe(write(tmp_path, bands=["blue"], few=None, data=data, held_out=held))
     with pytest.raises(SceneError, match="scenes/a: held out, and among the data"):
         gather(found, tmp_path)
+    # The same files are the same place, whatever it is called.
+    data = [{"scenes": "scenes/a", "site": "one place"}]
+    found = read_recipe(write(tmp_path, bands=["blue"], few=None, data=data, held_out=held))
+    with pytest.raises(SceneError, match=r"a/B02\.tif: held out, .* under another site"):
+        gather(found, tmp_path)
 
 
 def test_a_simulated_scene_is_not_held_out_and_trained_on(tmp_path: Path) -> None:

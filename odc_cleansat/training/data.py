@@ -237,12 +237,17 @@ def gather(recipe: Recipe, folder: Path, say: Callable[[str], None] = lambda _: 
         train += [p.at_surface(recipe.haze_of) for p in train if p.level == "L1C"]
         groups["l1c-surface"] = [p.at_surface(recipe.haze_of) for p in groups["l1c"]]
     sites = {patch.site for patch in (*train, *simulated)}
+    files = {patch.source for patch in train if patch.source}
     for source in recipe.held_out.data:
         say(f"  {source}, held out")
         found = usable_bands(source.read(folder, recipe), recipe)
         if both := {patch.site for patch in found} & sites:
             raise SceneError(
                 f"{', '.join(sorted(both))}: held out, and among the data to train on."
+            )
+        if again := {patch.source for patch in found} & files:
+            raise SceneError(
+                f"{', '.join(sorted(again))}: held out, and among the data to train on under another site."
             )
         groups.setdefault(source.name, []).extend(found)
     return Material(train + simulated, by_bands(groups, recipe), counts, unused)

@@ -130,7 +130,10 @@ def read_scene(
     rows = max(plane.shape[0] for plane in planes)
     finest = next(i for i, plane in enumerate(planes) if plane.shape[0] == rows)
     fine = [_repeated(plane, planes[finest].shape, site) for plane in planes]
-    return Patch(np.stack(fine), tuple(names), resolution or ground[finest], level, site)
+    first = files[next(iter(names.values()))][0]
+    return Patch(
+        np.stack(fine), tuple(names), resolution or ground[finest], level, site, source=str(first.resolve())
+    )  # fmt: skip
 
 
 def _find(folder: Path, layout: str) -> dict[str, str]:

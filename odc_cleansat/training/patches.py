@@ -42,6 +42,9 @@ class Patch:
     truth: np.ndarray | None = None
     """``(H, W)`` uint8, what a label says (:mod:`~odc_cleansat.training.truths`); None without a label."""
 
+    source: str = ""
+    """Path of its first band's file, if it has files of its own: two kinds of data may give it sites of other names."""
+
     def at(self, resolution: float) -> np.ndarray:
         """Its pixels at another resolution, ``(C, h, w)`` float32: averaged, or interpolated if finer.
 
