@@ -423,7 +423,9 @@ def _look_up(
     for scene in scenes:
         files = dataset_files(scene)
         if patch is not None:
-            patched = {name: f._replace(uri=patch(f.uri)) for name, f in files.files.items()}
+            # Once for each file, which has several names: a patch may ask a service for a signature.
+            new = {uri: patch(uri) for uri in {file.uri for file in files.files.values()}}
+            patched = {name: f._replace(uri=new[f.uri]) for name, f in files.files.items()}
             files = replace(files, files=patched)
         recipe = mask = failed = None
         if masked or masks:
