@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -325,18 +325,22 @@ def _outcome(future: Future) -> Any:
     return future.result() if error is None else error
 
 
-def _waiting(client: Client, pending: Mapping[Future, Any]) -> list[Future]:
-    """Those whose work has not begun."""
-    begun = {
-        key
-        for keys in client.run(_executing, on_error="ignore").values()
-        for key in (keys if isinstance(keys, list) else ())
-    }
-    return [each for each in pending if each.key not in begun and not each.done()]
+def _waiting(client: Client, pending: Iterable[Future]) -> list[Future]:
+    """Those whose work has not begun, for each thread of their worker is at another that came before.
 
-
-def _executing(dask_worker: Any) -> list[str]:
-    return [task.key for task in dask_worker.state.executing]
+    The scheduler says so at once. Workers know better, but one that is just starting does not answer for
+    seconds, in which the others begin what should have been cancelled.
+    """
+    threads = client.nthreads()
+    held = {key: worker for worker, keys in client.processing().items() for key in keys}
+    waiting = []
+    for future in pending:  # as they were submitted, which is how workers take them
+        worker = held.get(future.key)
+        if worker is not None and threads.get(worker, 0) > 0:
+            threads[worker] -= 1
+        elif not future.done():
+            waiting.append(future)
+    return waiting
 
 
 class _Window:
