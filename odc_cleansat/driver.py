@@ -24,7 +24,7 @@ from .models import get_model
 from .pixels import pixel_indices, tiles
 from .reflectance import native_resolution
 from .sources import BandFile, dataset_files, item_files, local_path
-from .storage import prepare_gdal
+from .storage import credentials, prepare_gdal
 
 if TYPE_CHECKING:
     import pystac
@@ -280,6 +280,12 @@ class _Reader(RioReader):  # type: ignore[misc]
         selection: Any = None,
     ) -> tuple[tuple[slice, slice], np.ndarray]:
         """The pixels of a part of the output grid; classes take no heed of the resampling asked for."""
+        with credentials():
+            return self._read(cfg, dst_geobox, dst, selection)
+
+    def _read(
+        self, cfg: RasterLoadParams, dst_geobox: GeoBox, dst: np.ndarray | None, selection: Any
+    ) -> tuple[tuple[slice, slice], np.ndarray]:
         uri = self._src.uri
         try:
             if uri.startswith(COMPUTED):

@@ -33,7 +33,7 @@ from .index import MASK_PRODUCT
 from .models import Model, get_model
 from .models.weights import known_sha256
 from .pixels import Roi, halves, pixel_indices, reach, tiles
-from .storage import prepare_gdal
+from .storage import configured, credentials, prepare_gdal
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -848,6 +848,7 @@ def _lazy(
     from dask.delayed import delayed
 
     depth, height, width = chunks
+    options = configured()
     blocks = tiles(output.shape, height, width)
 
     def block(near: Sequence[tuple[_Mask, Roi]], roi: Roi) -> dict[str, da.Array]:
@@ -855,7 +856,7 @@ def _lazy(
         part = output[roi]
         if not here:
             return {n: da.full(tuple(part.shape), _nodata(n), dtype=_dtype(n)) for n in names}
-        made = delayed(_block, name="cleansat-recall")(here, part, how, list(names), lost)
+        made = delayed(_block, name="cleansat-recall")(here, part, how, list(names), lost, options)
         return {n: da.from_delayed(made[n], tuple(part.shape), _dtype(n)) for n in names}
 
     times = []
@@ -880,13 +881,11 @@ def _block(
     how: str,
     names: Sequence[str],
     lost: _Losses | None,
+    options: dict[str, Any],
 ) -> dict[str, np.ndarray]:
     """The layers of one time and one block of the output, ``(y, x)``."""
-    from datacube.utils.rio import activate_from_config
-
-    activate_from_config()  # credentials that were set with configure_s3_access
     result = {n: np.full(target.shape, _nodata(n), dtype=_dtype(n)) for n in names}
-    with ExitStack() as stack:
+    with credentials(options), ExitStack() as stack:
         opened = [_open(mask, stack, lost) for mask in masks]
         sources = [source for source in opened if source is not None]
         for row in tiles(target.shape, TILE, TILE):

@@ -24,7 +24,7 @@ from .reflectance import (
     processing_level,
     resolve_offset,
 )
-from .storage import advice, gdal_settings, prepare_gdal
+from .storage import advice, credentials, gdal_settings, prepare_gdal
 
 if TYPE_CHECKING:
     import pystac
@@ -43,13 +43,8 @@ class BandFile(NamedTuple):
     nodata: float | None
     """Value for no data, where the file itself does not say."""
 
-    def open(self, chunks: Any = None) -> Band:
+    def open(self) -> Band:
         """The band on its own grid; pixels are read when they are used.
-
-        Parameters
-        ----------
-        chunks
-            As in `rioxarray.open_rasterio`: a dask array with such chunks.
 
         Raises
         ------
@@ -61,9 +56,7 @@ class BandFile(NamedTuple):
 
         try:
             with gdal_settings(self.uri):
-                opened = rioxarray.open_rasterio(
-                    local_path(self.uri), chunks=chunks, cache=False, lock=False if chunks else None
-                )
+                opened = rioxarray.open_rasterio(local_path(self.uri), cache=False)
         except (RasterioError, OSError) as error:
             hint = advice(error) if "://" in self.uri else None
             raise SceneError(
@@ -216,7 +209,7 @@ def local_path(uri: str) -> str:
 
 @contextlib.contextmanager
 def reading(label: str) -> Iterator[None]:
-    """Say of which scene a file cannot be read.
+    """Read the files of a scene within this: with credentials, and saying which it is if one cannot be read.
 
     Raises
     ------
@@ -226,7 +219,8 @@ def reading(label: str) -> Iterator[None]:
     from rasterio.errors import RasterioError
 
     try:
-        yield
+        with credentials():
+            yield
     except SceneError as error:
         raise SceneError(f"{label}: {error}") from error.__cause__
     except (RasterioError, OSError) as error:

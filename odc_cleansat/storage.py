@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import re
@@ -323,13 +324,14 @@ def _locked(folder: Path, *, wait: bool) -> Iterator[None]:
 
 
 def s3_options() -> dict[str, Any]:
-    """Options for `s3fs.S3FileSystem`, from the environment and from odc-loader's `configure_rio`.
+    """Options for `s3fs.S3FileSystem`, from the environment and what is :func:`configured`.
 
     botocore reads ``AWS_PROFILE``, ``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL`` and more by itself. Added
     is what only GDAL and the ODC know: ``AWS_S3_ENDPOINT`` with ``AWS_HTTPS``, ``AWS_NO_SIGN_REQUEST`` or
     ``AWS_UNSIGNED``, ``AWS_REQUEST_PAYER``, and ``AWS_REGION``.
     """
-    aws, gdal = _configured()
+    gdal = configured()
+    aws = gdal.pop("_aws", None) or {}
 
     def setting(*names: str) -> str | None:
         return next((str(v) for n in names if (v := gdal.get(n) or os.environ.get(n))), None)
@@ -400,27 +402,68 @@ def prepare_gdal() -> None:
 
 @contextlib.contextmanager
 def gdal_settings(uri: str) -> Iterator[None]:
-    """Open a raster within this: with the settings of odc-loader's `configure_rio`, if it is remote."""
+    """Open a raster within this: if it is remote, with :func:`credentials` and no search for side-cars."""
     scheme = _SCHEME.match(uri)
     if scheme is None or scheme[0].lower() == "file":
         yield
         return
     import rasterio
-    from rasterio.session import AWSSession
+    from rasterio.session import DummySession
 
     prepare_gdal()
-    aws, gdal = _configured()
-    session = AWSSession(**aws) if aws else None
-    with rasterio.Env(session, **{"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", **gdal}):
+    with credentials(), rasterio.Env(DummySession(), GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
         yield
 
 
-def _configured() -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arguments of `AWSSession`, and GDAL's options, as set by `configure_rio` or `configure_s3_access`."""
-    from odc.loader._rio import capture_rio_env
+def configured() -> dict[str, Any]:
+    """What `configure_rio` or `configure_s3_access` of odc-loader, odc-stac and datacube was told.
 
-    options = {k: v for k, v in capture_rio_env().items() if k == "_aws" or k.startswith("AWS_")}
-    return options.pop("_aws", None) or {}, options
+    Returns
+    -------
+    dict
+        GDAL's options, and ``_aws``: arguments of `rasterio.session.AWSSession`, or None. What odc-loader was
+        told comes before what datacube was. Empty if neither was told anything.
+    """
+    from datacube.utils.rio import _rio
+    from odc.loader import RioDriver
+
+    told = RioDriver().capture_env()
+    if "_aws" not in told and (_rio._CFG.aws is not None or _rio._CFG.kwargs):
+        aws = {} if _rio._CFG.aws == "auto" else _rio._CFG.aws
+        if aws is not None:
+            aws = {k: v for k, v in aws.items() if (k, v) != ("region_name", "auto")}
+        told |= {**_rio._CFG.kwargs, "_aws": aws}
+    return {k: v for k, v in told.items() if k == "_aws" or k.startswith("AWS_")}
+
+
+@contextlib.contextmanager
+def credentials(options: dict[str, Any] | None = None) -> Iterator[None]:
+    """Read remote rasters within this, in one thread.
+
+    Parameters
+    ----------
+    options
+        As :func:`configured` gave them where the work was asked for; by default those of this process.
+    """
+    import rasterio
+    from rasterio.session import DummySession
+
+    options = options or configured()
+    if not options:
+        yield
+        return
+    aws = options.get("_aws")
+    session = DummySession() if aws is None else _session(frozenset(aws.items()))
+    with rasterio.Env(session, **{k: v for k, v in options.items() if k != "_aws"}):
+        yield
+
+
+@functools.lru_cache(maxsize=8)
+def _session(arguments: frozenset[tuple[str, Any]]) -> Any:
+    """Kept, for one may have to ask for its credentials."""
+    from rasterio.session import AWSSession
+
+    return AWSSession(**dict(arguments))
 
 
 def _is_true(text: str) -> bool:

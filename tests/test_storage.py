@@ -13,7 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
+import datacube.utils.aws
 import numpy as np
+import odc.stac
 import pytest
 import rasterio
 import s3fs
@@ -22,7 +24,7 @@ from datacube.model import Dataset
 from moto.server import ThreadedMotoServer
 
 import odc_cleansat.storage
-from odc_cleansat import recall
+from odc_cleansat import load, recall
 from odc_cleansat.errors import CubeError, OutputError, SceneError
 from odc_cleansat.index import MASK_PRODUCT, add_dataset, add_product, product_definition
 from odc_cleansat.masking import MaskJob
@@ -42,6 +44,8 @@ class Proxy:
 
     def __init__(self, port: int) -> None:
         self.seen: list[tuple[str, str]] = []
+        self.key = ""
+        """The only one that it answers to, if there is one."""
         self.fault: Callable[[str, str], str | None] = lambda method, path: None
         """What to do with a request: None, ``500``, ``stall``, ``cut``, ``deny`` or ``skew``."""
         proxy = self
@@ -59,6 +63,12 @@ class Proxy:
             def answer(self) -> None:
                 body = self.body()
                 proxy.seen.append((self.command, self.path))
+                if (
+                    f"Credential={proxy.key}" not in self.headers.get("Authorization", "")
+                    and proxy.key
+                ):
+                    self.reply(403, b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>")  # fmt: skip
+                    return
                 fault = proxy.fault(self.command, self.path)
                 if fault == "500":
                     self.reply(
@@ -279,8 +289,8 @@ def test_scenes_are_read_from_s3_and_https(
     band = BandFile(f"s3://{bucket}/scene/B02.tif", 1, 0).open()
     np.testing.assert_array_equal(band.data.values, expected)
     assert band.grid == local.bands["blue"].open().grid
-    lazy = BandFile(f"{proxy.url}/{bucket}/scene/B02.tif", 1, 0).open(chunks=128)
-    np.testing.assert_array_equal(lazy.data.compute(scheduler="threads").values, expected)
+    public = BandFile(f"{proxy.url}/{bucket}/scene/B02.tif", 1, 0).open()
+    np.testing.assert_array_equal(public.data.values, expected)
 
 
 # --- interruptions --------------------------------------------------------------------
@@ -502,19 +512,71 @@ def test_settings_reach_both_sides(proxy: Proxy, monkeypatch: pytest.MonkeyPatch
     assert os.environ["AWS_NO_SIGN_REQUEST"] == "YES"
 
 
-def test_configure_rio_is_respected(bucket: str, moto: int, proxy: Proxy, local: MaskJob, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+@pytest.fixture
+def forgotten() -> Iterator[None]:
+    """What readers are told in Python is forgotten at the end."""
+    import odc.loader._rio as loader
+    from datacube.utils.rio import set_default_rio_config
+
+    yield
+    loader._CFG._configured, loader._CFG._aws, loader._CFG._gdal_opts = False, None, {}
+    set_default_rio_config()
+
+
+def test_configure_rio_is_respected(bucket: str, moto: int, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, forgotten: None) -> None:  # fmt: skip
     from odc.loader import configure_rio
 
     client(moto).put_object(Bucket=bucket, Key="x", Body=b"x", ACL="public-read")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name)
     host = proxy.url.removeprefix("http://")
-    try:
-        configure_rio(aws={"aws_unsigned": True, "endpoint_url": host}, AWS_HTTPS="NO")
-        assert s3_options()["anon"]
-        assert s3_options()["endpoint_url"] == proxy.url
-        assert Folder(f"s3://{bucket}").read("x") == b"x"
-    finally:
-        import odc.loader._rio as settings
+    configure_rio(aws={"aws_unsigned": True, "endpoint_url": host}, AWS_HTTPS="NO")
+    assert s3_options()["anon"]
+    assert s3_options()["endpoint_url"] == proxy.url
+    assert Folder(f"s3://{bucket}").read("x") == b"x"
 
-        settings._CFG._configured, settings._CFG._aws, settings._CFG._gdal_opts = False, None, {}
+
+@pytest.mark.parametrize("told", ["datacube", "odc-stac"])
+def test_credentials_that_were_told_in_python_reach_every_reader(
+    told: str, bucket: str, moto: int, proxy: Proxy, scene: Dataset, local: MaskJob, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, forgotten: None,
+) -> None:  # fmt: skip
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    (tmp_path / "aws").write_text(
+        "[ours]\naws_access_key_id = granted\naws_secret_access_key = secret\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "aws"))
+    document = Path(scene.uri.removeprefix("file://"))
+    for prefix, folder in (("scene", document.parent), ("mask", local.folder.path)):
+        for path in (each for each in folder.rglob("*") if each.is_file()):
+            key = f"{prefix}/{path.relative_to(folder).as_posix()}"
+            client(moto).upload_file(str(path), bucket, key)
+    scene_at = f"s3://{bucket}/scene/{document.name}"
+    mask_at = f"s3://{bucket}/mask/{next(n for n in local.folder.files() if n.endswith('.odc-metadata.yaml'))}"
+
+    proxy.key = "granted/"
+    with Datacube(raw_config={"default": {"index_driver": "memory"}}) as dc:
+        for product in ("s2_l2a", MASK_PRODUCT):
+            add_product(dc, product_definition(product))
+        with pytest.raises(OutputError, match="credentials"):
+            add_dataset(dc, scene_at)
+        if told == "datacube":
+            datacube.utils.aws.configure_s3_access(profile="ours", cloud_defaults=True)
+        else:
+            odc.stac.configure_rio(cloud_defaults=True, aws={"profile_name": "ours"})
+        there = add_dataset(dc, scene_at)
+        grid = {"output_crs": "EPSG:32633", "resolution": 20}
+        computed = load(dc, datasets=[there], measurements=["red", "ucl"], **grid)
+        lazy = load(dc, datasets=[there], measurements=["ucl"], dask_chunks={"x": 200}, **grid)
+        lazy = lazy.compute(scheduler="threads")
+        np.testing.assert_array_equal(lazy.ucl.values, computed.ucl.values)
+        MaskJob(there, tmp_path / "masks").run()
+
+        mask = add_dataset(dc, mask_at)
+        expected = load(dc, datasets=[there], measurements=["ucl"], **grid).ucl.values
+        recalled = recall(dc, datasets=[mask], dask_chunks={"x": 200})
+        np.testing.assert_array_equal(
+            recalled.ucl.compute(scheduler="threads").values[0], expected[0]
+        )
+        assert verify(mask_at).right
