@@ -6,6 +6,7 @@ that name in the package as soon as anything imported it.
 
 from __future__ import annotations
 
+import datetime
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -39,7 +40,7 @@ from .masking import native_grids
 from .models import get_model
 from .presets import Preset, apply_preset, get_preset
 from .product import mask_id
-from .recalling import PLACE, check_longitudes, check_memory, on_days_of, timed, times_of
+from .recalling import PLACE, check_longitudes, check_memory, listed, on_days_of, timed, times_of
 from .reflectance import is_reflective
 from .sources import SceneFiles, dataset_files
 
@@ -195,7 +196,7 @@ def load(
     names = list(dict.fromkeys(_ALIASES.get(name, name) for name in asked))
     masked = min_clear is not None or not BANDS.keys().isdisjoint(names)
     how = {"model": model, "thresholds": thresholds, "offset": offset, "scale": scale}
-    there = _masks(dc, like, query)
+    there = _masks(dc, scenes, like, query)
     patch = reading.get("patch_url")
     if patch is not None:
         reading["patch_url"] = lambda address: (
@@ -273,19 +274,11 @@ def _scenes(
 ) -> list[Dataset]:
     check_longitudes(query)
     if datasets is not None:
-        given = list(datasets)
-        if not given:
-            raise CubeError("datasets= is empty; pass at least one, or a product and a query.")
-        if unknown := set(query) - {*PLACE, "skip_broken_datasets"}:
-            raise CubeError(
-                f"{', '.join(sorted(unknown))} cannot go with datasets=, which leaves nothing to search; "
-                "leave it out, or check its spelling."
-            )
-        return given
+        return listed(datasets, query, "skip_broken_datasets")
     known = sorted(each.name for each in dc.index.products.get_all())
     if product not in known:
-        listed = f"it has {', '.join(known)}" if known else "it has none yet"
-        raise CubeError(f"the index has no product {product!r}; {listed}.")
+        others = f"it has {', '.join(known)}" if known else "it has none yet"
+        raise CubeError(f"the index has no product {product!r}; {others}.")
     try:
         found: list[Dataset] = dc.find_datasets(
             product=product, like=like, ensure_location=True, **query
@@ -389,12 +382,18 @@ def _measurements(
 # --- masks ----------------------------------------------------------------------------
 
 
-def _masks(dc: Datacube, like: Any, query: Mapping[str, Any]) -> list[Dataset]:
-    """All indexed masks in the place and time of the query."""
+def _masks(
+    dc: Datacube, scenes: Sequence[Dataset], like: Any, query: Mapping[str, Any]
+) -> list[Dataset]:
+    """All indexed masks of the place of the query, from the first of the scenes to the last."""
     if dc.index.products.get_by_name(MASK_PRODUCT) is None:
         return []
-    where = {key: value for key, value in query.items() if key in (*PLACE, "time")}
-    found: list[Dataset] = dc.find_datasets(product=MASK_PRODUCT, like=like, **where)
+    where = {key: value for key, value in query.items() if key in PLACE}
+    # A mask has its scene's time, but not always to the microsecond.
+    second = datetime.timedelta(seconds=1)
+    times = [scene.center_time for scene in scenes]
+    time = min(times) - second, max(times) + second
+    found: list[Dataset] = dc.find_datasets(product=MASK_PRODUCT, like=like, time=time, **where)
     return found
 
 

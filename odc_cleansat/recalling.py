@@ -185,7 +185,7 @@ def recall(
     if datasets is None:
         found = _search(dc, _checked_product(dc, product), grid, like, group_by, query)
     else:
-        found = _listed(datasets, query)
+        found = listed(datasets, query, "align")
     if model is not None:
         found = _made_by(model, found)
     if not include_rejected:
@@ -494,15 +494,22 @@ def _area(query: Mapping[str, Any]) -> Geometry | None:
     return area
 
 
-def _listed(datasets: Iterable[Dataset], query: Mapping[str, Any]) -> list[Dataset]:
-    if unknown := query.keys() - {*PLACE, "align"}:
+def listed(datasets: Iterable[Dataset], query: Mapping[str, Any], also: str) -> list[Dataset]:
+    """The datasets that are given instead of a query, of which only the place may go with them.
+
+    Raises
+    ------
+    CubeError
+        If there are none, or the query says more than the place and what is named `also`.
+    """
+    if unknown := query.keys() - {*PLACE, also}:
         raise CubeError(
             f"{', '.join(sorted(unknown))} cannot go with datasets=, which leaves nothing to search; "
             "leave it out, or check its spelling."
         )
     found = list(datasets)
     if not found:
-        raise CubeError("datasets= is empty; pass at least one mask, or a query instead.")
+        raise CubeError("datasets= is empty; pass at least one, or a query instead.")
     return found
 
 

@@ -230,6 +230,23 @@ def test_bad_queries(cube: Cube, how: dict[str, Any], message: str) -> None:
         load(cube.dc, query.pop("product"), **query)
 
 
+def test_of_listed_scenes_only_masks_of_their_times_are_searched(
+    cube: Cube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An archive may have a hundred thousand others."""
+    found: list[Dataset] = []
+    search = cube.dc.find_datasets
+
+    def find(**query: object) -> list[Dataset]:
+        found.extend(search(**query))
+        return found
+
+    monkeypatch.setattr(cube.dc, "find_datasets", find)
+    loaded = load(cube.dc, datasets=[cube.scenes["july"]], like=HOME, measurements=["ucl"])
+    assert found == [cube.masks["july"]]
+    np.testing.assert_array_equal(loaded.ucl.values[0], indexed(cube, "july"))
+
+
 def test_misspelt_arguments_are_not_ignored(cube: Cube) -> None:
     for wrong in ("tresholds", "tim", "driver", "time"):
         with pytest.raises(CubeError, match=f"{wrong} cannot go with datasets="):
