@@ -24,6 +24,7 @@ from .openvino_graph import PROBE, openvino_graph
 
 if TYPE_CHECKING:
     import openvino
+    import torch
 
 
 class Engine(Protocol):
@@ -338,9 +339,7 @@ class TorchEngine:
 
     def _check_logits(self, model: Model) -> None:
         """Refuse a network that ends in a softmax: a second one would make it unsure of everything."""
-        self._logits = False
-        answer = self(_noise(model))
-        self._logits = True
+        answer = self._raw(_noise(model)).cpu().numpy()
         if answer.min() >= 0 and np.abs(answer.sum(axis=1) - 1).max() < 0.02:
             raise ModelError(
                 f"model {model.name}: the network ends in a softmax; say output: probabilities in its document."
@@ -366,18 +365,24 @@ class TorchEngine:
         return max(1, min(len(reflectance), int(0.8 * free / (self._need * height * width))))
 
     def _run(self, reflectance: np.ndarray) -> np.ndarray:
-        import torch
-
-        half = self.precision == "bf16"
-        with self._measured(reflectance), torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(reflectance)).to(self._device)
-            batch = ((batch - self._mean) / self._std).to(memory_format=torch.channels_last)
-            with torch.autocast(self._device.type, torch.bfloat16, half):
-                answer = self._network(batch).float()
+        with self._measured(reflectance):
+            answer = self._raw(reflectance)
             if self._logits:
                 answer = answer.softmax(dim=1)
             result: np.ndarray = answer.cpu().numpy()
             return result
+
+    def _raw(self, reflectance: np.ndarray) -> torch.Tensor:
+        """What the network says, on its device."""
+        import torch
+
+        half = self.precision == "bf16"
+        with torch.inference_mode():
+            batch = torch.from_numpy(np.ascontiguousarray(reflectance)).to(self._device)
+            batch = ((batch - self._mean) / self._std).to(memory_format=torch.channels_last)
+            with torch.autocast(self._device.type, torch.bfloat16, half):
+                answer: torch.Tensor = self._network(batch).float()
+            return answer
 
     @contextlib.contextmanager
     def _measured(self, reflectance: np.ndarray) -> Iterator[None]:

@@ -250,6 +250,17 @@ def test_the_suffix_tells_the_format(weights: str, expected: str) -> None:
     assert dataclasses.replace(get_model(), weights=weights).format == expected
 
 
+def test_the_first_of_two_models_of_one_name_is_taken_and_said(models_of_the_user: Path) -> None:
+    """A plugin that is installed later would otherwise take the place of the user's model unseen."""
+    first = write(models_of_the_user, name="ours").rename(models_of_the_user / "a.yaml")
+    second = write(models_of_the_user, name="ours", title="other").rename(
+        models_of_the_user / "b.yaml"
+    )
+    with pytest.warns(ModelWarning, match=f"several models called ours.*not {second}") as said:
+        assert get_model("ours") == read_model(first)
+    assert said[0].filename == __file__
+
+
 def test_a_name_that_is_taken(models_of_the_user: Path) -> None:
     path = write(models_of_the_user, name=get_model().name)
     (entry,) = [each for each in find_models() if each.problem]

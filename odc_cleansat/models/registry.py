@@ -157,6 +157,13 @@ def _named(name: str, within: tuple[str, ...] = ()) -> Model:
     if entry := min(of_name, key=lambda each: bool(each.problem), default=None):
         if entry.problem or entry.path is None:
             raise ModelError(entry.problem)
+        if hidden := [each for each in of_name if each is not entry and not each.problem]:
+            warnings.warn(
+                f"there are several models called {name}: that of {entry.origin} is taken, and not "
+                f"{hidden[0].path}. Import that one under another name.",
+                ModelWarning,
+                stacklevel=3,
+            )
         return _read(entry.path, (*within, name))
     names = [entry.name for entry in entries if not entry.problem]
     near = get_close_matches(name, names, 1, 0.5)
