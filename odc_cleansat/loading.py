@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -391,9 +392,13 @@ def _masks(
     where = {key: value for key, value in query.items() if key in PLACE}
     # A mask has its scene's time, but not always to the microsecond.
     second = datetime.timedelta(seconds=1)
-    times = [scene.center_time for scene in scenes]
-    time = min(times) - second, max(times) + second
-    found: list[Dataset] = dc.find_datasets(product=MASK_PRODUCT, like=like, time=time, **where)
+    times = [scene.time for scene in scenes]
+    time = min(each.begin for each in times) - second, max(each.end for each in times) + second
+    find = partial(dc.find_datasets, product=MASK_PRODUCT, like=like, **where)
+    try:
+        found: list[Dataset] = find(time=time)
+    except NotImplementedError:  # datacube's index in memory knows no ranges
+        found = find()
     return found
 
 

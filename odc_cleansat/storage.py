@@ -428,11 +428,10 @@ def configured() -> dict[str, Any]:
     from odc.loader import RioDriver
 
     told = RioDriver().capture_env()
-    if "_aws" not in told and (_rio._CFG.aws is not None or _rio._CFG.kwargs):
+    if told.get("_aws") is None and _rio._CFG.aws is not None:
         aws = {} if _rio._CFG.aws == "auto" else _rio._CFG.aws
-        if aws is not None:
-            aws = {k: v for k, v in aws.items() if (k, v) != ("region_name", "auto")}
-        told |= {**_rio._CFG.kwargs, "_aws": aws}
+        told["_aws"] = {k: v for k, v in aws.items() if (k, v) != ("region_name", "auto")}
+    told = {**_rio._CFG.kwargs, **told}
     return {k: v for k, v in told.items() if k == "_aws" or k.startswith("AWS_")}
 
 

@@ -536,7 +536,7 @@ def test_configure_rio_is_respected(bucket: str, moto: int, proxy: Proxy, monkey
     assert Folder(f"s3://{bucket}").read("x") == b"x"
 
 
-@pytest.mark.parametrize("told", ["datacube", "odc-stac"])
+@pytest.mark.parametrize("told", ["datacube", "odc-stac", "both"])
 def test_credentials_that_were_told_in_python_reach_every_reader(
     told: str, bucket: str, moto: int, proxy: Proxy, scene: Dataset, local: MaskJob, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, forgotten: None,
@@ -561,7 +561,9 @@ def test_credentials_that_were_told_in_python_reach_every_reader(
             add_product(dc, product_definition(product))
         with pytest.raises(OutputError, match="credentials"):
             add_dataset(dc, scene_at)
-        if told == "datacube":
+        if told == "both":
+            odc.stac.configure_rio(cloud_defaults=True)
+        if told != "odc-stac":
             datacube.utils.aws.configure_s3_access(profile="ours", cloud_defaults=True)
         else:
             odc.stac.configure_rio(cloud_defaults=True, aws={"profile_name": "ours"})
