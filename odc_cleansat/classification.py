@@ -114,8 +114,8 @@ def classify(
         Reflectance per digital number, by default 1/10000 for integers and 1 for
         floating-point numbers.
     offset
-        Radiometric offset in digital numbers: ``reflectance = (DN + offset) * scale``;
-        see :func:`~odc_cleansat.reflectance.resolve_offset`.
+        Radiometric offset in digital numbers: ``reflectance = (DN + offset) * scale``; reflectance itself has
+        none; see :func:`~odc_cleansat.reflectance.resolve_offset`.
     engine, precision
         See :func:`~odc_cleansat.engines.get_engine`.
     progress
@@ -135,8 +135,8 @@ def classify(
     ------
     SceneError
         If bands are missing or have an unsuitable shape or type, the scene has no
-        coordinate system, is too coarse for the model, has no data at all, or its values are not
-        what the scale says. What only the pixels tell, a lazy scene raises when it is computed,
+        coordinate system, is too coarse for the model, has no data at all, its values are not
+        what the scale says, or an offset is given with reflectance. What only the pixels tell, a lazy scene raises when it is computed,
         but for a scene without data, which is then nodata.
     ModelError
         If the model is unknown or its weights cannot be used, or an option names a class
@@ -154,6 +154,7 @@ def classify(
     chosen = get_model(model, bands=arrays)
     check_engine(engine, precision)
     bands = _select(arrays, chosen, one_grid=isinstance(scene, xr.Dataset | xr.DataArray))
+    check_offset(bands.values(), scale, offset)
     time = _times(bands)
     lazy = any(band.data.chunks is not None for band in bands.values())
     watch = None if lazy else Watch(progress)
@@ -366,6 +367,22 @@ def _output(grid: GeoBox, geobox: GeoBox | None, resolution: float | None) -> Ge
 def check_scale_factor(scale: float | None) -> None:
     if scale is not None and not 0 < scale < np.inf:
         raise SceneError(f"the scale {scale} is not above 0; 1/10000 is that of Sentinel-2.")
+
+
+def check_offset(bands: Iterable[Band], scale: float | None, offset: float) -> None:
+    """Refuse an offset in digital numbers for reflectance, of which it would make nothing.
+
+    Raises
+    ------
+    SceneError
+        If a band is of floating point, no scale says that these are digital numbers, and the offset is not 0.
+    """
+    if offset and scale is None and any(band.data.dtype.kind == "f" for band in bands):
+        raise SceneError(
+            f"the bands are of floating point, which is taken for reflectance, and an offset of {offset:g} is for "
+            "digital numbers. Pass offset=0 (--offset 0) for reflectance, or scale=1/10000 if these are Sentinel-2's "
+            "digital numbers."
+        )
 
 
 def check_thresholds(

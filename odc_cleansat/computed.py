@@ -28,6 +28,7 @@ from .classification import (
     Watch,
     block_layers,
     block_slices,
+    check_offset,
     check_resolution,
     check_scale_factor,
     check_thresholds,
@@ -156,7 +157,7 @@ def compute_layer(recipe: Recipe, layer: str, target: GeoBox) -> np.ndarray:
     Raises
     ------
     SceneError
-        If a file cannot be read, or its values are not what the scale says.
+        If a file cannot be read, its values are not what the scale says, or an offset is to be taken off reflectance.
     """
     how = recipe.how()
     result = np.full(target.shape, EMPTY[layer], dtype="uint8")
@@ -164,6 +165,7 @@ def compute_layer(recipe: Recipe, layer: str, target: GeoBox) -> np.ndarray:
         stamps = _stamps(recipe.files)
         bands = [_opened(*each) for each in zip(recipe.files, stamps, strict=True)]
         check_resolution(bands, how.model)
+        check_offset(bands, recipe.scale, recipe.offset)
         # A model of the same name may have been imported since.
         network = how.model, sha256_of(how.model)
         key = (network, recipe.files, recipe.offset, recipe.scale, stamps)

@@ -384,6 +384,16 @@ def test_digital_numbers_passed_as_reflectance(simulated: xr.Dataset) -> None:
     refused(simulated[SIX].astype("float32"), "scale=1/10000")
 
 
+def test_an_offset_is_not_taken_off_reflectance(simulated: xr.Dataset) -> None:
+    numbers = simulated[SIX].astype("float32")
+    scene = ((numbers - 1000) / 10000).where(simulated[SIX] != 0)
+    for each in (scene, scene.chunk()):
+        with pytest.raises(SceneError, match=r"offset=0 \(--offset 0\) for reflectance, or scale="):
+            classify(each, offset=-1000)
+    found = classify(numbers, offset=-1000, scale=1e-4).ucl
+    np.testing.assert_array_equal(found, classify(scene).ucl)
+
+
 def test_a_band_with_a_time_axis_only() -> None:
     grid = GeoBox.from_bbox((0, 0, 600, 600), "EPSG:32633", resolution=20)
     line = wrap_xr(np.ones(grid.shape, "uint16"), grid)[0]
