@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -634,6 +635,71 @@ def test_a_recipe_may_start_with_a_model(tmp_path: Path) -> None:
         read_recipe(write(tmp_path, teachers=None, classes=["cloud"], resolution=30))
     with pytest.raises(RecipeError, match="start should be one network"):
         read_recipe(write(tmp_path, start="unet-efficientnetb4-l2a-6b+unet-efficientnetb4-l2a-4b"))
+
+
+@pytest.fixture
+def imagenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Weights for MobileNetV2 as segmentation_models_pytorch publishes them, in Hugging Face's cache."""
+    import torch
+    import torchvision
+    from huggingface_hub import constants
+    from safetensors.torch import save_file
+    from segmentation_models_pytorch.encoders import encoders
+
+    torch.manual_seed(5)
+    weights = torchvision.models.mobilenet_v2(weights=None).state_dict()
+    source = encoders["mobilenet_v2"]["pretrained_settings"]["imagenet"]
+    name = f"models--{source['repo_id'].replace('/', '--')}"
+    folder = tmp_path / "hub" / name / "snapshots" / source["revision"]
+    folder.mkdir(parents=True)
+    save_file(weights, folder / "model.safetensors")
+    (folder / "config.json").write_text("{}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return dict(weights)
+
+
+def test_an_encoder_may_be_a_trained_one(tmp_path: Path, imagenet: dict[str, Any]) -> None:
+    import torch
+
+    found = read_recipe(write(tmp_path, encoder_weights="imagenet", bands=["swir16", *SIX[:3]]))
+    torch.manual_seed(0)
+    network = first_network(found)
+    own = network.encoder.state_dict()
+    first = "features.0.0.weight"
+    assert all(torch.equal(own[name], imagenet[name]) for name in own if name != first)
+    share = 3 / 4  # so that four bands that are alike give what three gave
+    mean = imagenet[first].mean(dim=1)
+    assert SIX[:3] == ("blue", "green", "red")
+    for i, expected in enumerate((mean, *(imagenet[first][:, k] for k in (2, 1, 0)))):
+        torch.testing.assert_close(own[first][:, i], share * expected)
+
+
+def test_a_run_with_a_trained_encoder(tmp_path: Path, imagenet: dict[str, Any]) -> None:
+    found = read_recipe(write(tmp_path, encoder_weights="imagenet", plan=plan(steps=2)))
+    train(found, tmp_path, tmp_path / "run", device="cpu")
+    # It goes on without them, and a run with another encoder is another run.
+    shutil.rmtree(tmp_path / "hub")
+    train(
+        replace(found, plan=replace(found.plan, steps=3)), tmp_path, tmp_path / "run", device="cpu"
+    )
+    with pytest.raises(ModelError, match="begun with another encoder_weights"):
+        train(read_recipe(write(tmp_path)), tmp_path, tmp_path / "run", device="cpu")
+    card = next(path for path in export(found, tmp_path / "run") if path.suffix == ".md")
+    assert "an encoder trained on imagenet (segmentation_models_pytorch)" in card.read_text()
+
+
+def test_trained_encoders_that_cannot_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RecipeError, match="leave out encoder_weights, or start"):
+        read_recipe(write(tmp_path, encoder_weights="imagenet", start="unet-mobilenetv2-l2a"))
+    with pytest.raises(
+        ModelError, match=r"'photos' for the encoder mobilenet_v2.*options are.*imagenet"
+    ):
+        first_network(read_recipe(write(tmp_path, encoder_weights="photos")))
+    monkeypatch.setenv("CLEANSAT_OFFLINE", "1")
+    with pytest.raises(ModelError, match=r"as CLEANSAT_OFFLINE is set.*HF_HUB_OFFLINE=1 too"):
+        first_network(read_recipe(write(tmp_path, encoder_weights="imagenet")))
 
 
 @pytest.mark.parametrize(

@@ -224,8 +224,20 @@ def _unpickled(model: Model, path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def build_network(model: Model) -> torch.nn.Module:
-    """The network that the architecture describes, of random weights."""
+def build_network(model: Model, encoder_weights: str = "") -> torch.nn.Module:
+    """The network that the architecture describes, of random weights.
+
+    Parameters
+    ----------
+    encoder_weights
+        What the encoder was trained on before, by a name that segmentation_models_pytorch knows for it, such as
+        ``imagenet``; it fetches the weights from Hugging Face into that one's cache.
+
+    Raises
+    ------
+    ModelError
+        If there is no such architecture, or no such weights can be had.
+    """
     import segmentation_models_pytorch as smp
     from segmentation_models_pytorch.base import SegmentationModel
 
@@ -241,10 +253,12 @@ def build_network(model: Model) -> torch.nn.Module:
             f"model {model.name}: segmentation_models_pytorch has no network {architecture.name!r}; it has "
             f"{', '.join(sorted(kinds))}."
         )
+    # Encoders of timm have one set of weights, and no names for it.
+    chosen = bool(encoder_weights) if architecture.encoder.startswith("tu-") else encoder_weights
     try:
         network: torch.nn.Module = kinds[architecture.name](
             encoder_name=architecture.encoder,
-            encoder_weights=None,
+            encoder_weights=chosen or None,
             in_channels=len(model.channels or model.bands),
             classes=len(model.classes),
             **dict(architecture.options),

@@ -183,6 +183,8 @@ def _training(recipe: Recipe, summary: Summary, out: Path) -> str:
         taught = (
             f"Begun with the weights of `{recipe.start.name}` ({recipe.start.licence}). {taught}"
         )
+    if recipe.encoder_weights:
+        taught = f"Begun with an encoder trained on {recipe.encoder_weights} (segmentation_models_pytorch). {taught}"
     lines = [
         f"{taught}, with weight {plan.teacher if teachers else 0:g}; labels and simulated clouds with weight "
         f"{plan.truth:g}. {summary.patches} patches; {plan.batch} tiles of {plan.size} x {plan.size} pixels a step, AdamW "

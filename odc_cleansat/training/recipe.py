@@ -113,6 +113,10 @@ class Recipe:
     start: Model | None = None
     """Whose weights are the first; by default they are random."""
 
+    encoder_weights: str = ""
+    """What its encoder was trained on before, by the name that `segmentation_models_pytorch` gives the weights, such as
+    ``imagenet``; by default it is random."""
+
     @property
     def haze_of(self) -> dict[str, float]:
         """Of each band."""
@@ -165,6 +169,10 @@ def read_recipe(path: Path | str) -> Recipe:
 def _recipe(path: Path, found: dict[str, Any]) -> Recipe:
     needed = [key for key in _NEEDED if "start" not in found or key not in _OF_START]
     values = checked("", found, _KEYS, needed)
+    if "start" in values and "encoder_weights" in values:
+        raise ValueError(
+            "start has weights for the encoder too; leave out encoder_weights, or start."
+        )
     if start := values.get("start"):
         values = {key: getattr(start, key) for key in _OF_START} | values
         for key in ("bands", "classes", "architecture"):
@@ -330,6 +338,7 @@ _KEYS: dict[str, Callable[[Any], Any]] = {
     },
     "few": whole(1),
     "start": _start,
+    "encoder_weights": text,
     "teachers": list_of(text),
     "data": list_of(_source),
     "held_out": _held_out,

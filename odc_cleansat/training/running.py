@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SceneError
-from .checkpoints import locked, resume
+from .checkpoints import CHECKPOINT, locked, resume
 from .data import Material, gather, statistics
+from .encoders import with_trained_encoder
 from .patches import Patch
 from .plans import Progress
 from .recipe import Recipe
@@ -78,7 +79,8 @@ def train(
         device = find_device(device).type
         plan = recipe.plan
         torch.manual_seed(plan.seed)
-        network = first_network(recipe)
+        # A run that goes on has weights of its own.
+        network = build(recipe) if (out / CHECKPOINT).exists() else first_network(recipe)
         resume(out, plan, network=network)
         material = gather(recipe, data, say)
         if material.unused:
@@ -132,16 +134,18 @@ def build(recipe: Recipe) -> torch.nn.Module:
 
 
 def first_network(recipe: Recipe) -> torch.nn.Module:
-    """The recipe's network, of random weights or those of the model that it starts with.
+    """The recipe's network, of random weights, those of the model that it starts with, or with a trained encoder.
 
     Raises
     ------
     ModelError
-        If there is no such architecture, or the weights cannot be read.
+        If there is no such architecture, or the weights cannot be read or fetched.
     """
     from ..models import torch_network
 
-    return build(recipe) if recipe.start is None else torch_network(recipe.start)
+    if recipe.start is not None:
+        return torch_network(recipe.start)
+    return with_trained_encoder(recipe) if recipe.encoder_weights else build(recipe)
 
 
 def normalised(recipe: Recipe, material: Material) -> Recipe:

@@ -141,6 +141,7 @@ def _lasting(recipe: Recipe) -> dict[str, Any]:
                 "architecture": asdict(recipe.architecture),
                 "teachers": sorted(model.name for model in recipe.teachers.values()),
                 "start": recipe.start.name if recipe.start else None,
+                "encoder_weights": recipe.encoder_weights,
                 "haze": recipe.haze_of,
             }
         )
