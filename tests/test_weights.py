@@ -523,9 +523,15 @@ def test_a_shared_folder(
     )
     assert weights_path(remote(server)) == shared
     assert not server.asked
+    # A setting that no shell has read may have a tilde.
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("CLEANSAT_WEIGHTS_PATH", "~/lab")
+    assert weights_path(remote(server)) == shared
     shared.write_bytes(b"tampered with")
     with pytest.raises(ModelError, match="not used"):
         weights_path(remote(server))
+    monkeypatch.setenv("CLEANSAT_WEIGHTS", "~/own")
+    assert fetch(remote(server), progress=False)[0].is_relative_to(tmp_path / "own")
     assert fetch(remote(server), progress=False) == [weights_path(remote(server))]
     assert weights_path(remote(server)).read_bytes() == CONTENT
 

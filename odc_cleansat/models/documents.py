@@ -67,6 +67,11 @@ def write_model(model: Model, path: Path | str) -> None:
     Weights and card below the document's folder are named relative to it.
     """
     path = Path(path)
+    path.write_text(document_of(model, path.parent), encoding="utf-8")
+
+
+def document_of(model: Model, folder: Path) -> str:
+    """The document of a model, YAML, to be written into a folder; see :func:`write_model`."""
     found: dict[str, Any] = {}
     for each in fields(model):
         value = getattr(model, each.name)
@@ -76,13 +81,13 @@ def write_model(model: Model, path: Path | str) -> None:
         found = {key: found[key] for key in found if key in _ALLOWED_IN_ENSEMBLES}
         found["members"] = [member.name for member in model.members]
     if model.weights.startswith("file:") and "weights" in found:
-        found["weights"] = "file:" + _relative(model.weights[5:], path.parent)
+        found["weights"] = "file:" + _relative(model.weights[5:], folder)
     if model.card:
-        found["card"] = _relative(model.card, path.parent)
-    content = yaml.safe_dump(
+        found["card"] = _relative(model.card, folder)
+    text: str = yaml.safe_dump(
         found, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
     )
-    path.write_text(content, encoding="utf-8")
+    return text
 
 
 def _place(found: dict[str, Any], path: Path) -> None:

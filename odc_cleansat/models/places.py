@@ -44,7 +44,8 @@ def find_weights(model: Model) -> Path | None:
         return None
     places = [own_path(model, remote)]
     for folder in filter(None, os.environ.get("CLEANSAT_WEIGHTS_PATH", "").split(os.pathsep)):
-        places += [Path(folder) / _folder(model) / remote.file, Path(folder) / remote.file]
+        place = Path(folder).expanduser()
+        places += [place / _folder(model) / remote.file, place / remote.file]
     return next((place for place in places if place.is_file()), None)
 
 
@@ -67,7 +68,7 @@ def weights_folder() -> Path:
     from platformdirs import user_data_path
 
     chosen = os.environ.get("CLEANSAT_WEIGHTS")
-    return Path(chosen) if chosen else user_data_path("odc-cleansat") / "weights"
+    return Path(chosen).expanduser() if chosen else user_data_path("odc-cleansat") / "weights"
 
 
 def is_offline() -> bool:

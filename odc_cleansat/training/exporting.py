@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ModelError
-from ..models import Model, write_model
+from ..models import Model
+from ..models.documents import document_of
 from .checkpoints import read_average, read_table, written
 from .curves import draw_curves
 from .data import Simulated
@@ -67,11 +67,14 @@ def export(recipe: Recipe, out: Path) -> list[Path]:
     models = [model, *_for_fewer(model, recipe)]
     documents = [out / f"{each.name}.yaml" for each in models]
     for each, document in zip(models, documents, strict=True):
-        write_model(each, document)
+        with written(document) as file:
+            file.write(document_of(each, out).encode())
     files = [*documents, weights, card]
     picture = draw_curves(out)
     if picture is not None:
-        files.append(shutil.copyfile(picture, weights.with_suffix(".png")))
+        with written(weights.with_suffix(".png")) as file:
+            file.write(picture.read_bytes())
+        files.append(weights.with_suffix(".png"))
     with written(card) as file:
         file.write(card_of(recipe, summary, models, weights, out).encode())
     return files
