@@ -22,7 +22,7 @@ import yaml
 from .errors import CleansatError, SceneError, first_line
 from .masking import MaskJob
 from .models import Model
-from .reflectance import band_of, processing_level
+from .reflectance import S2_BANDS, band_of, processing_level
 from .scenes import open_scene, write_scene_document
 from .sources import SceneFiles, dataset_files, item_files, reading
 from .storage import as_uri, split_file
@@ -328,11 +328,13 @@ _LEVELS = ("s2:product_type", "s2:product_uri", "processing:level")
 
 def _with_bands(item: pystac.Item) -> pystac.Item:
     """A copy with one asset a band, by canonical name."""
-    chosen: dict[str, tuple[tuple[bool, int], pystac.Asset]] = {}
+    chosen: dict[str, tuple[tuple[bool, int, int], pystac.Asset]] = {}
     for key, asset in item.assets.items():
-        band = band_of(re.sub(r"[-_]jp2$|[-_]\d+m$", "", key.lower()))
-        if band and (band not in chosen or _rank(key, asset) < chosen[band][0]):
-            chosen[band] = (_rank(key, asset), asset)
+        name = re.sub(r"[-_]jp2$|[-_]\d+m$", "", key.lower())
+        if band := band_of(name):
+            rank = _rank(key, asset, [band, *map(str.lower, S2_BANDS[band])].index(name))
+            if band not in chosen or rank < chosen[band][0]:
+                chosen[band] = (rank, asset)
     if not chosen:
         raise SceneError(
             f"item {item.id} has no bands of Sentinel-2; its assets are "
@@ -351,11 +353,14 @@ def _with_bands(item: pystac.Item) -> pystac.Item:
     return copy
 
 
-def _rank(key: str, asset: pystac.Asset) -> tuple[bool, int]:
-    """COG before JPEG 2000, then the finest by name; no resolution in the name means the native."""
+def _rank(key: str, asset: pystac.Asset, name: int) -> tuple[bool, int, int]:
+    """COG before JPEG 2000; then the band's first name, as a `mask` beside an `SCL` is another; then the finest.
+
+    No resolution in the key means the native.
+    """
     jp2 = "jp2" in (asset.media_type or "") or ".jp2" in asset.href.lower()
     metres = re.search(r"[-_](\d+)m$", key)
-    return jp2, int(metres.group(1)) if metres else 0
+    return jp2, name, int(metres.group(1)) if metres else 0
 
 
 def _raster(asset: pystac.Asset, band: str) -> dict[str, Any]:

@@ -150,6 +150,10 @@ def test_of_several_resolutions_the_native(metadata: Path) -> None:
         f"B02_{metres}m": pystac.Asset(f"s3://eodata/B02_{metres}m.jp2") for metres in (60, 20, 10)
     }
     assert _with_bands(copy).assets["blue"].href == "s3://eodata/B02_10m.jp2"
+    # Some call the SCL `mask`; beside one it is something else.
+    names = ("qa", "mask_20m", "SCL_20m", "SCL_60m")
+    copy.assets |= {name: pystac.Asset(f"s3://eodata/{name}.jp2") for name in names}
+    assert _with_bands(copy).assets["scl"].href == "s3://eodata/SCL_20m.jp2"
 
 
 def test_a_file_with_relative_hrefs(
