@@ -781,6 +781,19 @@ def test_data_are_of_the_level_of_the_recipe_unless_they_say_another(tmp_path: P
         run(wrong, tmp_path / "run")
 
 
+def test_a_scene_is_drawn_as_often_as_tiles_would_cover_it(tmp_path: Path) -> None:
+    raster(tmp_path / "large" / "B02.tif", np.full((1, 384, 576), 1000, "uint16"))
+    raster(tmp_path / "small" / "B02.tif", np.full((1, 64, 64), 1000, "uint16"))
+    data = [{"scenes": "small"}, {"scenes": "large"}]
+    found = read_recipe(write(tmp_path, data=data, bands=["blue"], few=None, held_out=None))
+    patches = gather(found, tmp_path).train
+    weights = [p.weight for p in patches]
+    assert weights == pytest.approx([1, 2 * 3], rel=0.01), "64 pixels at 30 m are 192 of these"
+    labelled = [replace(p, truth=np.full(p.pixels.shape[1:], 1, "uint8")) for p in patches]
+    small, large = weighed(labelled, {}, (CLEAR, CLOUD, SHADOW))
+    assert large.weight == pytest.approx(weights[1] * small.weight)
+
+
 def test_a_recipe_of_whose_data_nothing_can_be_used(tmp_path: Path) -> None:
     raster(tmp_path / "a" / "B02.tif", np.full((1, 64, 64), 1000, "uint16"))
     found = read_recipe(write(tmp_path, data=[{"scenes": "a"}], held_out=None))

@@ -131,7 +131,10 @@ class Scenes(Source):
                 files, recipe.bands,
                 level=self.level or recipe.level, site=name, resolution=self.resolution, offset=self.offset,
             )  # fmt: skip
-            found.append(replace(patch, site=self.site or name))
+            # As often as tiles would cover it.
+            side = recipe.plan.size * recipe.resolution / patch.resolution
+            tiles = patch.pixels[0].size / side**2
+            found.append(replace(patch, site=self.site or name, weight=max(1.0, tiles)))
         return found
 
     def __str__(self) -> str:

@@ -83,7 +83,7 @@ def weighed(
     classes: Sequence[CloudClass],
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Patch]:
-    """Patches with weights by how much there is to learn: overcast and clear ones count least.
+    """Patches with weights by how much there is to learn, too: overcast and clear ones count least.
 
     Those without a pixel that has all bands are left out; without teachers also those whose labels say nothing.
     """
@@ -95,7 +95,7 @@ def weighed(
         shares = _shares(patch, teachers, classes, table)
         if shares is not None:
             surprise = float(-(shares * np.log(shares + 1e-9)).sum() / np.log(len(shares)))
-            found.append(replace(patch, weight=0.2 + surprise))
+            found.append(replace(patch, weight=patch.weight * (0.2 + surprise)))
     return found
 
 
