@@ -789,7 +789,9 @@ def test_a_scene_is_drawn_as_often_as_tiles_would_cover_it(tmp_path: Path) -> No
     patches = gather(found, tmp_path).train
     weights = [p.weight for p in patches]
     assert weights == pytest.approx([1, 2 * 3], rel=0.01), "64 pixels at 30 m are 192 of these"
-    labelled = [replace(p, truth=np.full(p.pixels.shape[1:], 1, "uint8")) for p in patches]
+    labelled = [
+        replace(p, truth=np.full(p.pixels.shape[1:], bits([CLEAR]), "uint8")) for p in patches
+    ]
     small, large = weighed(labelled, {}, (CLEAR, CLOUD, SHADOW))
     assert large.weight == pytest.approx(weights[1] * small.weight)
 
