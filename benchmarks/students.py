@@ -14,8 +14,10 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import rasterio
@@ -57,9 +59,7 @@ def main() -> None:
     tables = {"students-truth": truth(pairs)}
     if options.data.is_dir():
         groups = gather(recipe, options.data).held_out
-        tables["students-agreement"], tables["students-confusion"] = agreement(
-            pairs, groups, recipe
-        )
+        tables |= agreement(pairs, groups, recipe)
         tables["students-looks"] = spoilt(pairs, groups, recipe)
         tables["students-calgary"] = calgary(pairs, options.data / "calgary")
         tables["students-oncloudn"] = oncloudn(pairs, options.data / "oncloudn" / "chip_3")
@@ -100,8 +100,8 @@ def codes(model: Model, pixels: np.ndarray) -> np.ndarray | None:
 
 def agreement(
     pairs: list[Pair], groups: dict[str, list[Patch]], recipe: Recipe
-) -> tuple[list[str], list[str]]:
-    """On each group that is held out; the teacher is that of the patches' own level.
+) -> dict[str, list[str]]:
+    """On each group that is held out, and by scene; the teacher is that of the patches' own level.
 
     Beside it how far the teacher agrees with itself when the scene is turned and mirrored, which changes
     nothing but where the sun stands: what comes near it cannot be told from the teacher's own whims.
@@ -119,9 +119,23 @@ def agreement(
         ]
     ]
     matrices = [["held out", "student", "teacher says", *(f"student: {c.label}" for c in SHOWN)]]
+    scenes = defaultdict(list)
     for name, teacher, student, patches in contests(pairs, groups, recipe):
-        itself = sum((compared_turned(teacher, patch) for patch in patches), Confusion.zero())
-        found = sum((compared(teacher, student, patch) for patch in patches), Confusion.zero())
+        places = defaultdict(list)
+        for patch in patches:
+            places[patch.site].append(patch)
+        each = [
+            Scene(
+                place,
+                sum((compared(teacher, student, patch) for patch in these), Confusion.zero()),
+                sum((compared_turned(teacher, patch) for patch in these), Confusion.zero()),
+            )
+            for place, these in places.items()
+        ]
+        found = sum((scene.found for scene in each), Confusion.zero())
+        itself = sum((scene.itself for scene in each), Confusion.zero())
+        if not name.startswith(MADE):
+            scenes[student.name] += [scene for scene in each if scene.found.pixels]
         f1 = [score(found.scores(q)["f1"]) for q in (Question.CLOUD, Question.SHADOW)]
         place = [name, str(len(patches)), str(len(teacher.bands)), student.name]
         rows.append([*place, percent(found), *f1, percent(itself)])
@@ -129,7 +143,55 @@ def agreement(
             [name, student.name, cls.label, *shares(found.matrix[cls], found.pixels)]
             for cls in SHOWN
         ]
-    return markdown_table(rows), markdown_table(matrices)
+    return {
+        "students-agreement": markdown_table(rows),
+        "students-scenes": by_scene(scenes),
+        "students-confusion": markdown_table(matrices),
+    }
+
+
+MADE = ("simulated", "l1c-surface")
+"""What the names of groups begin with that are not real scenes, or not as they were recorded."""
+
+
+class Scene(NamedTuple):
+    """One that is held out: a site, or one date of a place that has large ones."""
+
+    name: str
+    found: Confusion
+    """The teacher's classes and the student's."""
+
+    itself: Confusion
+    """The teacher's, upright and turned."""
+
+
+def by_scene(scenes: Mapping[str, list[Scene]]) -> list[str]:
+    """Each scene counts once, however large it is."""
+    rows = [
+        [
+            "student",
+            "scenes",
+            "agreement, mean",
+            "median",
+            "of all pixels",
+            "teacher, scene turned, mean",
+            "below 95 %",
+            "the lowest",
+        ]
+    ]
+    for student, these in scenes.items():
+        same, turned = (
+            np.array([100 * (1 - each.changed) for each in column])
+            for column in ([scene.found for scene in these], [scene.itself for scene in these])
+        )
+        pooled = percent(sum((scene.found for scene in these), Confusion.zero()))
+        lowest = [f"{these[i].name} {same[i]:.1f} ({turned[i]:.1f})" for i in same.argsort()[:3]]
+        means = [f"{np.mean(same):.2f} %", f"{np.median(same):.2f} %", pooled]
+        below = str((same < 95).sum())
+        rows.append(
+            [student, str(len(these)), *means, f"{turned.mean():.2f} %", below, ", ".join(lowest)]
+        )
+    return markdown_table(rows)
 
 
 def contests(
