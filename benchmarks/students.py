@@ -180,13 +180,11 @@ def by_scene(scenes: Mapping[str, list[Scene]]) -> list[str]:
         ]
     ]
     for student, these in scenes.items():
-        same, turned = (
-            np.array([100 * (1 - each.changed) for each in column])
-            for column in ([scene.found for scene in these], [scene.itself for scene in these])
-        )
+        same = np.array([agreed(scene.found) for scene in these])
+        turned = np.array([agreed(scene.itself) for scene in these])
         pooled = percent(sum((scene.found for scene in these), Confusion.zero()))
         lowest = [f"{these[i].name} {same[i]:.1f} ({turned[i]:.1f})" for i in same.argsort()[:3]]
-        means = [f"{np.mean(same):.2f} %", f"{np.median(same):.2f} %", pooled]
+        means = [f"{same.mean():.2f} %", f"{np.median(same):.2f} %", pooled]
         below = str((same < 95).sum())
         rows.append(
             [student, str(len(these)), *means, f"{turned.mean():.2f} %", below, ", ".join(lowest)]
@@ -246,8 +244,12 @@ Look = Callable[[Patch, float], np.ndarray]
 LOOKS: dict[str, Look] = {"averaged": Patch.at, "sampled": Patch.sampled, "clipped": clipped}
 
 
+def agreed(found: Confusion) -> float:
+    return 100 * (1 - found.changed)
+
+
 def percent(found: Confusion) -> str:
-    return f"{100 * (1 - found.changed):.2f} %"
+    return f"{agreed(found):.2f} %"
 
 
 def compared(

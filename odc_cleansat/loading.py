@@ -397,7 +397,9 @@ def _masks(
     find = partial(dc.find_datasets, product=MASK_PRODUCT, like=like, **where)
     try:
         found: list[Dataset] = find(time=time)
-    except NotImplementedError:  # datacube's index in memory knows no ranges
+    except NotImplementedError:
+        # Datacube's index in memory cannot search by ranges. Without, masks of other scenes are found as well, which
+        # nobody asks for: a mask is taken by the scene that it names.
         found = find()
     return found
 

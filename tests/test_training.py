@@ -781,7 +781,7 @@ def test_data_are_of_the_level_of_the_recipe_unless_they_say_another(tmp_path: P
         run(wrong, tmp_path / "run")
 
 
-def test_a_scene_is_drawn_as_often_as_tiles_would_cover_it(tmp_path: Path) -> None:
+def test_a_scene_counts_as_many_patches_as_tiles_would_cover_it(tmp_path: Path) -> None:
     raster(tmp_path / "large" / "B02.tif", np.full((1, 384, 576), 1000, "uint16"))
     raster(tmp_path / "small" / "B02.tif", np.full((1, 64, 64), 1000, "uint16"))
     data = [{"scenes": "small"}, {"scenes": "large"}]

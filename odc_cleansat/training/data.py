@@ -131,7 +131,7 @@ class Scenes(Source):
                 files, recipe.bands,
                 level=self.level or recipe.level, site=name, resolution=self.resolution, offset=self.offset,
             )  # fmt: skip
-            # As often as tiles would cover it.
+            # It counts as many patches as tiles would cover it.
             side = recipe.plan.size * recipe.resolution / patch.resolution
             tiles = patch.pixels[0].size / side**2
             found.append(replace(patch, site=self.site or name, weight=max(1.0, tiles)))
