@@ -28,16 +28,18 @@ from typing import Any, NamedTuple
 import psutil
 import rasterio
 
-from odc_cleansat import batch
-from odc_cleansat.batch import execute, plan
-from odc_cleansat.cluster import dask_client, work_through
-from odc_cleansat.cube import CONFIG_NAME, embedded_cube
-from odc_cleansat.index import MASK_PRODUCT, add_dataset, add_product, product_definition
-from odc_cleansat.masking import MaskJob
-from odc_cleansat.product import is_intact
-from odc_cleansat.scenes import open_scene, write_scene_document
-from odc_cleansat.sources import local_path
-from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.batch import survey as batch
+from odc_cleansat.batch.cluster import dask_client, work_through
+from odc_cleansat.batch.runner import execute
+from odc_cleansat.batch.survey import plan
+from odc_cleansat.cube.embedded import CONFIG_NAME, embedded_cube
+from odc_cleansat.cube.index import add_dataset, add_product
+from odc_cleansat.products.job import MaskJob
+from odc_cleansat.products.product import is_intact
+from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
+from odc_cleansat.scenes.files import local_path
+from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 CLEANSAT = Path(sys.executable).parent / "cleansat"
 

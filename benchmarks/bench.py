@@ -29,11 +29,11 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
 from odc_cleansat import classify, get_model
-from odc_cleansat.engines import available_cpus, get_engine
-from odc_cleansat.grids import model_grid
-from odc_cleansat.models import Model
-from odc_cleansat.synthetic import SimulatedScene
-from odc_cleansat.windows import windows
+from odc_cleansat.grids.grid import model_grid
+from odc_cleansat.grids.windows import windows
+from odc_cleansat.models.engines import available_cpus, get_engine
+from odc_cleansat.models.model import Model
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 BANDS = ["B02", "B03", "B04", "B08", "B11", "B12"]
 ORIGIN = (399960.0, 5300040.0)

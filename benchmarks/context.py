@@ -16,12 +16,12 @@ from evaluation import fill
 from students import ROOT, SHOWN, codes
 
 from odc_cleansat import CloudClass
-from odc_cleansat.evaluate import Confusion
-from odc_cleansat.evaluating.report import markdown_table
-from odc_cleansat.models import Model
-from odc_cleansat.training import read_recipe
-from odc_cleansat.training.data import gather
+from odc_cleansat.evaluate.confusion import Confusion
+from odc_cleansat.evaluate.report import markdown_table
+from odc_cleansat.models.model import Model
+from odc_cleansat.training.gather import gather
 from odc_cleansat.training.patches import Patch
+from odc_cleansat.training.recipe import read_recipe
 
 EDGE = 4
 """Pixels along the border of a patch that are not counted: there even a neighbour just like it is a seam."""

@@ -21,20 +21,15 @@ import xarray as xr
 
 from odc_cleansat import classify, get_model, list_models
 from odc_cleansat.classes import class_percent, scl_to_ucl
-from odc_cleansat.evaluate import (
-    MAPPINGS,
-    Case,
-    ClassRaster,
-    Confusion,
-    Evaluation,
-    Question,
-    agreement,
-    evaluate_rasters,
-    write,
-)
-from odc_cleansat.evaluating.report import TITLES, markdown_table, score
-from odc_cleansat.presets import PRESETS, Preset, apply_preset
-from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.evaluate.confusion import Confusion, Question
+from odc_cleansat.evaluate.mappings import MAPPINGS
+from odc_cleansat.evaluate.rasters import Case, ClassRaster
+from odc_cleansat.evaluate.report import TITLES, markdown_table, score, write
+from odc_cleansat.evaluate.results import Evaluation
+from odc_cleansat.evaluate.scores import agreement
+from odc_cleansat.evaluate.streaming import evaluate_rasters
+from odc_cleansat.masks.presets import PRESETS, Preset, apply_preset
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 NAMES = {name: f"UCL, {len(get_model(name).bands)} bands" for name in list_models()}
@@ -353,7 +348,7 @@ def search(
 
 def on_grid(scene: Masked, model: str) -> np.ndarray:
     """The label on the mask's grid, by nearest neighbour."""
-    from odc_cleansat.evaluating.layers import opened
+    from odc_cleansat.evaluate.rasters import opened
 
     with opened(ClassRaster(str(scene.label), MAPPINGS[scene.mapping])) as layer:
         grid = scene.masks[model].odc.geobox

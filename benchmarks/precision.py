@@ -15,12 +15,13 @@ import xarray as xr
 from evaluation import fill
 from students import read_bands
 
-from odc_cleansat import CloudClass, classification, classify, get_model
-from odc_cleansat.engines import Engine, TorchEngine, get_engine
+from odc_cleansat import CloudClass, classify, get_model
 from odc_cleansat.errors import ModelError
-from odc_cleansat.evaluating.report import markdown_table
-from odc_cleansat.models import Model
-from odc_cleansat.verifying import SURE
+from odc_cleansat.evaluate.report import markdown_table
+from odc_cleansat.masks import classify as classification
+from odc_cleansat.models.engines import Engine, TorchEngine, get_engine
+from odc_cleansat.models.model import Model
+from odc_cleansat.products.verify import SURE
 
 ROOT = Path(__file__).parents[1]
 SIX = ("B02", "B03", "B04", "B08", "B11", "B12")

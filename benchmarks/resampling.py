@@ -21,11 +21,12 @@ from odc.geo.xr import xr_reproject
 from scipy import ndimage
 from students import codes, on_label, read_bands, shadow_scores
 
-from odc_cleansat import CloudClass, classify, get_model, grids
-from odc_cleansat.evaluate import Confusion
-from odc_cleansat.evaluating.report import markdown_table
-from odc_cleansat.grids import Band, to_model_grid
-from odc_cleansat.models import Model
+from odc_cleansat import CloudClass, classify, get_model
+from odc_cleansat.evaluate.confusion import Confusion
+from odc_cleansat.evaluate.report import markdown_table
+from odc_cleansat.grids import grid as grids
+from odc_cleansat.models.model import Model
+from odc_cleansat.scenes.reflectance import Band, to_model_grid
 
 ROOT = Path(__file__).parents[1]
 SIX = ("B02", "B03", "B04", "B08", "B11", "B12")

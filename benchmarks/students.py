@@ -27,16 +27,19 @@ from evaluation import fill
 from scipy import ndimage
 
 from odc_cleansat import CloudClass, classify, get_model
-from odc_cleansat.engines import get_engine
-from odc_cleansat.evaluate import MAPPINGS, Confusion, Question, three_classes
-from odc_cleansat.evaluating.report import markdown_table, score
-from odc_cleansat.models import Model, read_model, weights_path
-from odc_cleansat.synthetic import SimulatedScene
-from odc_cleansat.training import read_recipe
-from odc_cleansat.training.data import gather
+from odc_cleansat.evaluate.confusion import Confusion, Question
+from odc_cleansat.evaluate.counting import three_classes
+from odc_cleansat.evaluate.mappings import MAPPINGS
+from odc_cleansat.evaluate.report import markdown_table, score
+from odc_cleansat.grids.windows import prepare
+from odc_cleansat.models.engines import get_engine
+from odc_cleansat.models.model import Model
+from odc_cleansat.models.registry import read_model
+from odc_cleansat.models.weights import weights_path
+from odc_cleansat.synthetic.scene import SimulatedScene
+from odc_cleansat.training.gather import gather
 from odc_cleansat.training.patches import Patch
-from odc_cleansat.training.recipe import Recipe
-from odc_cleansat.windows import prepare
+from odc_cleansat.training.recipe import Recipe, read_recipe
 
 ROOT = Path(__file__).parents[1]
 SEEDS = range(300, 306)
@@ -418,7 +421,7 @@ def loading(model: Model, given: list[str]) -> float:
     program = (
         "import time; start = time.perf_counter()\n"
         "from odc_cleansat.models import get_model, read_model\n"
-        "from odc_cleansat.engines import get_engine\n"
+        "from odc_cleansat.models.engines import get_engine\n"
         f"get_engine({read}); print(time.perf_counter() - start)"
     )
     command = [sys.executable, "-W", "ignore", "-c", program]

@@ -15,9 +15,9 @@ import rasterio
 from bench import BANDS, OFFSET, scene_of, simulated
 
 from odc_cleansat import classify, get_model
-from odc_cleansat.grids import model_grid
-from odc_cleansat.models import Model
-from odc_cleansat.windows import Tiling, windows
+from odc_cleansat.grids.grid import model_grid
+from odc_cleansat.grids.windows import Tiling, windows
+from odc_cleansat.models.model import Model
 
 CHOICES = [
     ((192, 192), 64),

@@ -14,15 +14,15 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .classes import CloudClass
-    from .classification import classify
-    from .compositing import composite
-    from .driver import with_ucl
+    from .cube.driver import with_ucl
+    from .cube.load import load
+    from .cube.recall import recall
     from .errors import CleansatError
-    from .loading import load
+    from .masks.classify import classify
+    from .masks.composite import composite
+    from .masks.presets import apply_preset
     from .models import Model, get_model, list_models
-    from .presets import apply_preset
-    from .recalling import recall
-    from .verifying import verify
+    from .products.verify import verify
     from .virtual import UNetMask
 
 __all__ = [
@@ -47,15 +47,15 @@ _HOME = {
     "CloudClass": "classes",
     "Model": "models",
     "UNetMask": "virtual",
-    "apply_preset": "presets",
-    "classify": "classification",
-    "composite": "compositing",
+    "apply_preset": "masks.presets",
+    "classify": "masks.classify",
+    "composite": "masks.composite",
     "get_model": "models",
     "list_models": "models",
-    "load": "loading",
-    "recall": "recalling",
-    "verify": "verifying",
-    "with_ucl": "driver",
+    "load": "cube.load",
+    "recall": "cube.recall",
+    "verify": "products.verify",
+    "with_ucl": "cube.driver",
 }
 
 

@@ -15,26 +15,18 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from .classes import CloudClass, class_percent, scl_to_ucl
-from .cube import CONFIG_NAME, embedded_cube, make_folder
-from .engines import get_engine
-from .evaluate import accuracy, agreement
-from .grids import box_geobox, crs_name, model_grid
-from .index import (
-    MASK_PRODUCT,
-    SCENE_PRODUCT,
-    add_dataset,
-    add_product,
-    find_dataset,
-    product_definition,
-    resolve_dataset,
-    scene_product,
-)
-from .masking import MaskJob, mask_grid
-from .models import get_model
-from .reflectance import Offset
-from .review import compare
-from .scenes import SceneFolder, open_scene, write_scene_document
-from .sources import reading
+from .cube.embedded import CONFIG_NAME, embedded_cube, make_folder
+from .cube.index import add_dataset, add_product, find_dataset, resolve_dataset
+from .evaluate.scores import accuracy, agreement
+from .grids.grid import box_geobox, crs_name, model_grid
+from .models.engines import get_engine
+from .models.registry import get_model
+from .products.job import MaskJob, mask_grid
+from .review.comparison import compare
+from .scenes.band_folder import SceneFolder, open_scene, write_scene_document
+from .scenes.files import reading
+from .scenes.offset import Offset
+from .storage.eo3 import MASK_PRODUCT, SCENE_PRODUCT, product_definition, scene_product
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -158,7 +150,7 @@ def example_cube(folder: str | Path, dates: Sequence[str] = EXAMPLE_DATES) -> Da
     """A datacube to try things on: simulated scenes of one place, the first two with indexed masks.
 
     Called again with the same folder, it finds everything there. The database goes on running, for
-    others to use, until :func:`~odc_cleansat.cube.stop_cube`.
+    others to use, until :func:`~odc_cleansat.cube.embedded.stop_cube`.
 
     Parameters
     ----------
@@ -179,7 +171,7 @@ def example_cube(folder: str | Path, dates: Sequence[str] = EXAMPLE_DATES) -> Da
     """
     from datacube import Datacube as DatacubeClass
 
-    from .synthetic import SimulatedScene
+    from .synthetic.scene import SimulatedScene
 
     folder = Path(folder)
     with embedded_cube(folder, keep_running=True) as dc:
@@ -197,7 +189,7 @@ def example_cube(folder: str | Path, dates: Sequence[str] = EXAMPLE_DATES) -> Da
 
 
 def _simulate(out: Path, report: Reporter) -> SceneFolder:
-    from .synthetic import SimulatedScene
+    from .synthetic.scene import SimulatedScene
 
     folder = out / "simulated-scene"
     if not folder.exists():

@@ -21,19 +21,20 @@ from odc.geo.xr import xr_coords
 from odc.stats.plugins import StatsPluginInterface
 
 from .classes import CLOUDS, CloudClass, ucl_attrs
-from .classification import dilate
-from .computed import compute_layer, recipe_for
+from .cube.choose import of_one_model
 from .errors import ModelError, SceneError
-from .grids import ground_resolution
-from .masking import mask_grid
-from .models import get_model
-from .recalling import of_one_model
-from .reflectance import find_bands
-from .review.verdicts import heed
-from .sources import dataset_files
+from .grids.grid import ground_resolution
+from .masks.dilate import dilate
+from .masks.on_demand import compute_layer, recipe_for
+from .models.registry import get_model
+from .products.job import mask_grid
+from .products.verdicts import heed
+from .scenes.bands import find_bands
+from .scenes.files import dataset_files
 
 if TYPE_CHECKING:
     from datacube.model import Dataset
+
 
 COUNT_NODATA = 65535
 """Declared nodata of the counts. It is never written: a pixel that was never seen counts 0."""

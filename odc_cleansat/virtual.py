@@ -21,20 +21,23 @@ from datacube.migration import ODC2DeprecationWarning
 
 from .classes import CONFIDENCE_NODATA, CloudClass, flags_definition
 from .errors import ModelError, SceneError
-from .grids import declared_nodata
-from .models import Model, get_model
-from .reflectance import QUANTIFICATION, find_bands, is_reflective
-from .sources import dataset_files
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", ODC2DeprecationWarning)
-    from datacube.virtual import DEFAULT_RESOLVER, Measurement, Transformation, catalog_from_yaml
-    from datacube.virtual.impl import Reproject, Transform
+from .models.model import Model
+from .models.registry import get_model
+from .scenes.bands import find_bands, is_reflective
+from .scenes.files import dataset_files
+from .scenes.offset import QUANTIFICATION
+from .scenes.reflectance import declared_nodata
 
 if TYPE_CHECKING:
     from datacube.model import Dataset
     from datacube.virtual.catalog import Catalog
     from datacube.virtual.impl import VirtualDatasetBox
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", ODC2DeprecationWarning)
+    from datacube.virtual import DEFAULT_RESOLVER, Measurement, Transformation, catalog_from_yaml
+    from datacube.virtual.impl import Reproject, Transform
 
 TRANSFORM = "unet_mask"
 """The name that recipes may use instead of the dotted path."""
@@ -47,7 +50,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
 
     Used in YAML as ``transform: odc_cleansat.virtual.UNetMask``, or ``transform: unet_mask`` after
     ``import odc_cleansat``. The input must have the model's bands, under any of their names in
-    :data:`~odc_cleansat.reflectance.S2_BANDS`, on a grid not coarser than 1.5 times the model's
+    :data:`~odc_cleansat.scenes.bands.S2_BANDS`, on a grid not coarser than 1.5 times the model's
     resolution. The result is that of :func:`~odc_cleansat.classify`, lazy with ``dask_chunks``.
 
     A transform is given the pixels that were asked for and no others. Near the edge of the loaded
@@ -72,7 +75,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
     offset
         Radiometric offset of all datasets, in digital numbers, e.g. -1000:
         ``reflectance = (DN + offset) * scale``. By default the metadata of each dataset decides,
-        as :func:`~odc_cleansat.reflectance.resolve_offset` reads it; floating-point bands
+        as :func:`~odc_cleansat.scenes.offset.resolve_offset` reads it; floating-point bands
         are reflectance and have none. The metadata is at hand only while datacube loads the
         recipe: :meth:`compute` called by itself takes 0.
     scale
@@ -263,7 +266,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
 
     def _classify(self, bands: xr.Dataset, model: Model, offsets: list[float]) -> xr.Dataset:
         """The UCL, time steps of one offset together."""
-        from .classification import classify
+        from .masks.classify import classify
 
         # Said explicitly, an area without any data is no error: it is nodata.
         geobox = next(iter(bands.data_vars.values())).odc.geobox

@@ -19,8 +19,8 @@ from click.testing import CliRunner
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
-from odc_cleansat.cli import main
-from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.cli.main import main
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -122,10 +122,11 @@ SIMULATED = {
 @pytest.fixture(scope="session")
 def cube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cube]:
     """A real Postgres with three simulated scenes and two masks, for tests that only read it."""
-    from odc_cleansat.cube import embedded_cube
-    from odc_cleansat.index import MASK_PRODUCT, add_dataset, add_product, product_definition
-    from odc_cleansat.masking import MaskJob
-    from odc_cleansat.scenes import open_scene, write_scene_document
+    from odc_cleansat.cube.embedded import embedded_cube
+    from odc_cleansat.cube.index import add_dataset, add_product
+    from odc_cleansat.products.job import MaskJob
+    from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
+    from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 
     folder = tmp_path_factory.mktemp("cube")
     scenes, masks = {}, {}

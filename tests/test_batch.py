@@ -24,31 +24,20 @@ import yaml
 from click.testing import CliRunner, Result
 from odc.geo.geom import box
 
-from odc_cleansat import cluster
-from odc_cleansat.batch import (
-    Failure,
-    Plan,
-    Report,
-    execute,
-    plan,
-    preview,
-    read_failures,
-)
-from odc_cleansat.cluster import ClusterError, Stop, dask_client, work_through
-from odc_cleansat.cube import CONFIG_NAME, embedded_cube
+from odc_cleansat.batch import cluster
+from odc_cleansat.batch.cluster import ClusterError, Stop, dask_client, work_through
+from odc_cleansat.batch.records import Failure, Plan, Report, read_failures
+from odc_cleansat.batch.runner import execute
+from odc_cleansat.batch.survey import plan, preview
+from odc_cleansat.cube.embedded import CONFIG_NAME, embedded_cube
+from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.errors import CubeError, ModelError, ReflectanceWarning
-from odc_cleansat.index import (
-    MASK_PRODUCT,
-    add_dataset,
-    add_product,
-    product_definition,
-    scene_product,
-)
-from odc_cleansat.masking import MaskJob
-from odc_cleansat.product import is_intact
-from odc_cleansat.scenes import open_scene, write_scene_document
-from odc_cleansat.sources import local_path
-from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.products.job import MaskJob
+from odc_cleansat.products.product import is_intact
+from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
+from odc_cleansat.scenes.files import local_path
+from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition, scene_product
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -153,7 +142,8 @@ class Watch:
 
 
 def test_a_plan_knows_the_ids_that_jobs_give(archive: Archive) -> None:
-    from odc_cleansat.batch import Request, _lean, _mask_id
+    from odc_cleansat.batch.records import Request
+    from odc_cleansat.batch.survey import _lean, _mask_id
 
     month, scenes = archive.scenes(2)
     few = shutil.copytree(archive.folder / "scenes" / f"{month}-01", archive.folder / "few")
@@ -359,13 +349,13 @@ def test_masks_are_made_indexed_and_not_made_again(
 
 
 def _loads() -> int:
-    from odc_cleansat.engines import _load
+    from odc_cleansat.models.engines import _load
 
     return _load.cache_info().misses
 
 
 def test_workers_share_the_processors(client: Client) -> None:
-    from odc_cleansat.engines import available_cpus
+    from odc_cleansat.models.engines import available_cpus
 
     share = max(1, available_cpus() // 2)
     assert set(client.run(available_cpus).values()) == {share}
@@ -548,7 +538,7 @@ def test_ctrl_c(archive: Archive, tmp_path: Path) -> None:
 @pytest.fixture
 def invoke(archive: Archive) -> Iterator[Callable[..., Result]]:
     """Call the command line in this process."""
-    from odc_cleansat.cli import main
+    from odc_cleansat.cli.main import main
 
     config = str(archive.folder / CONFIG_NAME)
     loggers = [logging.getLogger(name) for name in ("datacube", "odc", "rasterio")]

@@ -17,8 +17,8 @@ from odc.geo.xr import wrap_xr
 
 from odc_cleansat import CloudClass, classify, get_model
 from odc_cleansat.errors import ModelError, SceneError
-from odc_cleansat.synthetic import SimulatedScene
-from odc_cleansat.windows import Tiling
+from odc_cleansat.grids.windows import Tiling
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 SIX = ["B02", "B03", "B04", "B08", "B11", "B12"]
 # Small windows, so that a small scene has many and areas cut through them.
@@ -122,7 +122,7 @@ def test_the_graph_is_small(scene: xr.Dataset) -> None:
 
 
 def test_every_window_is_answered_once(scene: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    from odc_cleansat import classification
+    from odc_cleansat.masks import classify as classification
 
     answered = []
     original = classification.window_answer

@@ -17,7 +17,7 @@ from odc_cleansat.classes import (
     stac_classes,
     ucl_attrs,
 )
-from odc_cleansat.index import product_definition
+from odc_cleansat.storage.eo3 import product_definition
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from odc.geo.xr import wrap_xr, xr_reproject
 
 from odc_cleansat import CloudClass, classify
 from odc_cleansat.errors import ModelError, SceneError
-from odc_cleansat.evaluate import accuracy
-from odc_cleansat.grids import box_geobox, ground_resolution, model_grid
-from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.evaluate.scores import accuracy
+from odc_cleansat.grids.grid import box_geobox, ground_resolution, model_grid
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 SIX = ["B02", "B03", "B04", "B08", "B11", "B12"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from odc_cleansat import __version__
-from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 CLEANSAT = Path(sys.executable).parent / "cleansat"
 

@@ -27,9 +27,10 @@ from stac_server import StacServer, serving
 
 import odc_cleansat
 from odc_cleansat import CloudClass
-from odc_cleansat.cube import _forget_other_databases
-from odc_cleansat.index import add_product, product_definition
-from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.cube.embedded import _forget_other_databases
+from odc_cleansat.cube.index import add_product
+from odc_cleansat.storage.eo3 import product_definition
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 
 def read(path: Path, band: int = 1) -> np.ndarray:

@@ -26,8 +26,10 @@ import odc_cleansat
 from odc_cleansat import CloudClass
 from odc_cleansat.classes import class_percent, scl_to_ucl
 from odc_cleansat.errors import CleansatError, OutputError, ReflectanceWarning, SceneError
-from odc_cleansat.evaluate import agreement
-from odc_cleansat.review import Comparison, compare, mask_dataset, scene_dataset, true_colour
+from odc_cleansat.evaluate.scores import agreement
+from odc_cleansat.review.comparison import Comparison, compare
+from odc_cleansat.review.datasets import mask_dataset, scene_dataset
+from odc_cleansat.review.figure import true_colour
 
 GRID = GeoBox.from_bbox(
     (399960, 5290000, 411960, 5300000), "EPSG:32633", resolution=100, tight=True
@@ -427,10 +429,10 @@ def test_a_part_and_a_coarser_grid(cube: Cube, monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_allclose(corners.bbox, (13.67, 47.80, 13.69, 47.82), atol=0.002)
     with pytest.raises(SceneError, match="lies outside the scene"):
         mask_dataset(path, bbox=(10, 50, 11, 51))
-    monkeypatch.setattr("odc_cleansat.review.files.DRAWN", 1000)
+    monkeypatch.setattr("odc_cleansat.review.comparison.DRAWN", 1000)
     with rasterio.open(cube.folder / "june" / "SCL.tif") as file:
         assert mask_dataset(path).odc.geobox == GeoBox.from_rio(file)
-    monkeypatch.setattr("odc_cleansat.review.files.LARGEST", 10_000)
+    monkeypatch.setattr("odc_cleansat.review.datasets.LARGEST", 10_000)
     small = mask_dataset(path)
     assert np.prod(small.ucl.shape) <= 12_000
     assert small.odc.geobox.extent.contains(whole.odc.geobox.extent.buffer(-200))

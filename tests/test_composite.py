@@ -21,9 +21,10 @@ from scipy.ndimage import distance_transform_edt
 
 from odc_cleansat import CloudClass, classify
 from odc_cleansat.classes import confidence_attrs, ucl_attrs
-from odc_cleansat.compositing import CLEAR, MARGIN, METHODS, REACH, composite
 from odc_cleansat.errors import CleansatError, SceneError
-from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.masks.composite import CLEAR, MARGIN, METHODS, composite
+from odc_cleansat.masks.reduce import REACH
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 BANDS = ["B02", "B04", "B08", "B11"]
 DATES = [f"2024-{month:02d}-{day}T10:10:31Z" for month in (6, 7, 8) for day in (11, 21)]

@@ -24,12 +24,13 @@ from rasterio.warp import Resampling, reproject
 from scipy import ndimage
 
 from odc_cleansat import CloudClass
-from odc_cleansat.cube import embedded_cube, stop_cube
+from odc_cleansat.cube.embedded import embedded_cube, stop_cube
+from odc_cleansat.cube.index import add_dataset, add_product, find_dataset
 from odc_cleansat.demo import DemoResult, run_demo
 from odc_cleansat.errors import CubeError, OutputError, SceneError
-from odc_cleansat.evaluate import accuracy
-from odc_cleansat.index import add_dataset, add_product, find_dataset, scene_product
-from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.evaluate.scores import accuracy
+from odc_cleansat.storage.eo3 import scene_product
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 
 @pytest.fixture(scope="module")
@@ -258,8 +259,8 @@ def test_the_second_run_computes_nothing(
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("the second run must not classify")
 
-    monkeypatch.setattr("odc_cleansat.masking.classify", forbidden)
-    monkeypatch.setattr("odc_cleansat.demo.get_engine", forbidden)
+    monkeypatch.setattr("odc_cleansat.masks.classify.classify", forbidden)
+    monkeypatch.setattr("odc_cleansat.models.engines.get_engine", forbidden)
     before = files(out / "products")
     second = run_demo(out, recorder, scene=scene, keep_running=True)
     assert not second.computed
@@ -447,8 +448,8 @@ def test_an_interrupted_start_is_repaired(tmp_path: Path) -> None:
     for code in (interrupted, again):
         head = (
             "import sys; from pathlib import Path; from datacube import Datacube;"
-            "from odc_cleansat.cube import _start, embedded_cube;"
-            "from odc_cleansat.index import add_product, scene_product; out = Path(sys.argv[1])\n"
+            "from odc_cleansat.cube.embedded import _start, embedded_cube;"
+            "from odc_cleansat.cube.index import add_product, scene_product; out = Path(sys.argv[1])\n"
         )
         subprocess.run([sys.executable, "-W", "ignore", "-c", head + code, tmp_path], check=True)
 

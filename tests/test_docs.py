@@ -9,8 +9,8 @@ import click
 import pytest
 
 from odc_cleansat import CloudClass
-from odc_cleansat.cli import main
-from odc_cleansat.cube import stop_cube
+from odc_cleansat.cli.main import main
+from odc_cleansat.cube.embedded import stop_cube
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -22,11 +22,12 @@ from odc.algo import enum_to_bool
 from odc.geo.geobox import GeoBox
 from odc.loader.types import RasterLoadParams, RasterSource
 
-from odc_cleansat import CloudClass, classify, computed
-from odc_cleansat.driver import SHIFTED, CleansatDriver, file_address, with_ucl
+from odc_cleansat import CloudClass, classify
+from odc_cleansat.cube.driver import SHIFTED, CleansatDriver, file_address, with_ucl
 from odc_cleansat.errors import GapWarning, ModelError, ReflectanceWarning, SceneError
-from odc_cleansat.sources import BandFile
-from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.masks import on_demand as computed
+from odc_cleansat.scenes.files import BandFile
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 GRID = {"output_crs": "EPSG:32633", "resolution": 20}
 BANDS = ["red", "scl", "ucl", "ucl_confidence"]
@@ -148,7 +149,7 @@ def test_distributed_gives_the_same(cube: Cube, expected: xr.Dataset) -> None:
 
 def test_the_driver_by_its_dotted_path_and_as_an_object(cube: Cube, expected: xr.Dataset) -> None:
     scenes = with_ucl([cube.scenes["june"]])
-    for driver in ("odc_cleansat.driver.CleansatDriver", CleansatDriver()):
+    for driver in ("odc_cleansat.cube.driver.CleansatDriver", CleansatDriver()):
         found = loaded(cube, scenes, measurements=["ucl"], driver=driver)
         np.testing.assert_array_equal(found.ucl, expected.ucl)
 

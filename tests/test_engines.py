@@ -18,7 +18,9 @@ from scipy import ndimage
 from scipy.special import softmax
 
 from odc_cleansat import CloudClass, get_model
-from odc_cleansat.engines import (
+from odc_cleansat.errors import EngineError, ModelError
+from odc_cleansat.models.documents import write_model
+from odc_cleansat.models.engines import (
     OpenVINOEngine,
     TorchEngine,
     _in_parts,
@@ -26,17 +28,11 @@ from odc_cleansat.engines import (
     cache_folder,
     get_engine,
 )
-from odc_cleansat.errors import EngineError, ModelError
-from odc_cleansat.models import (
-    Architecture,
-    Model,
-    ensemble,
-    read_onnx,
-    torch_network,
-    weights_path,
-    write_model,
-)
-from odc_cleansat.openvino_graph import openvino_graph
+from odc_cleansat.models.ensembles import ensemble
+from odc_cleansat.models.model import Architecture, Model
+from odc_cleansat.models.networks import read_onnx, torch_network
+from odc_cleansat.models.openvino import openvino_graph
+from odc_cleansat.models.weights import weights_path
 
 onnxruntime.set_default_logger_severity(3)
 
@@ -167,7 +163,7 @@ def test_compiled_networks_are_kept(
     def forbidden(*_: object) -> None:
         raise AssertionError("the cached network must be used")
 
-    monkeypatch.setattr("odc_cleansat.engines.openvino_graph", forbidden)
+    monkeypatch.setattr("odc_cleansat.models.openvino.openvino_graph", forbidden)
     np.testing.assert_array_equal(OpenVINOEngine(get_model())(reflectance), first)
     assert [blob] == list(cache.iterdir())
 
@@ -226,7 +222,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
 def code_that_loads(model_code: str) -> str:
     return (
         "import sys, time\n"
-        "from odc_cleansat.engines import get_engine\n"
+        "from odc_cleansat.models.engines import get_engine\n"
         f"{model_code}\n"
         "engine = get_engine(model, 'openvino', 'f32')\n"
         "print(time.process_time(), 'torch' in sys.modules)"
@@ -657,7 +653,7 @@ CODE = """
 import multiprocessing, sys
 import numpy as np
 from odc_cleansat import get_model
-from odc_cleansat.engines import get_engine
+from odc_cleansat.models.engines import get_engine
 
 def total(_):
     return float(get_engine(get_model())(np.full((1, 6, 64, 64), 0.2, "float32"))[0, 0].sum())
@@ -679,7 +675,8 @@ def test_pools_of_processes(tmp_path: Path, method: str) -> None:
 
 FORK = """
 import multiprocessing, threading, time
-from odc_cleansat import engines, get_model
+from odc_cleansat.models import engines
+from odc_cleansat import get_model
 
 loading, load = threading.Event(), engines._load
 

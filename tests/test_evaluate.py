@@ -23,36 +23,25 @@ from sklearn import metrics
 from odc_cleansat import CloudClass, classify
 from odc_cleansat.classes import scl_to_ucl
 from odc_cleansat.errors import CleansatError, SceneError
-from odc_cleansat.evaluate import (
-    MAPPINGS,
-    METRICS,
-    Case,
-    ClassMapping,
-    ClassRaster,
-    Confusion,
-    Counts,
-    Evaluation,
-    Protocol,
-    Question,
-    accuracy,
-    agreement,
-    count,
-    evaluate_points,
-    evaluate_rasters,
+from odc_cleansat.evaluate.confusion import METRICS, Confusion, Question
+from odc_cleansat.evaluate.counting import Counts, Protocol, count
+from odc_cleansat.evaluate.mappings import MAPPINGS, ClassMapping, get_mapping
+from odc_cleansat.evaluate.pairing import (
     find_labels,
     find_layout,
     find_prediction,
     find_predictions,
-    get_mapping,
     pair,
-    read_points,
-    seams,
-    write,
 )
-from odc_cleansat.evaluating.report import as_dict, text
-from odc_cleansat.models import get_model
-from odc_cleansat.synthetic import SimulatedScene
-from odc_cleansat.windows import Tiling
+from odc_cleansat.evaluate.points import evaluate_points, read_points
+from odc_cleansat.evaluate.rasters import Case, ClassRaster
+from odc_cleansat.evaluate.report import as_dict, text, write
+from odc_cleansat.evaluate.results import Evaluation
+from odc_cleansat.evaluate.scores import accuracy, agreement, seams
+from odc_cleansat.evaluate.streaming import evaluate_rasters
+from odc_cleansat.grids.windows import Tiling
+from odc_cleansat.models.registry import get_model
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 GRID = GeoBox.from_bbox((400000, 5000000, 404000, 5003000), "EPSG:32633", resolution=20)
 

@@ -12,8 +12,9 @@ import pytest
 from calling import Run, failure, good
 from test_evaluate import GRID, blobs, save
 
-from odc_cleansat.commands.evaluate import command
-from odc_cleansat.evaluate import LAYOUTS, MAPPINGS
+from odc_cleansat.cli.evaluate import command
+from odc_cleansat.evaluate.mappings import MAPPINGS
+from odc_cleansat.evaluate.pairing import LAYOUTS
 
 
 @pytest.fixture

@@ -10,15 +10,8 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
 from odc_cleansat.errors import SceneError
-from odc_cleansat.grids import (
-    Band,
-    box_geobox,
-    check_scale,
-    has_data,
-    missing,
-    model_grid,
-    to_model_grid,
-)
+from odc_cleansat.grids.grid import box_geobox, model_grid
+from odc_cleansat.scenes.reflectance import Band, check_scale, has_data, missing, to_model_grid
 
 CORNER = (600_000.0, 5_000_000.0)
 

@@ -22,10 +22,11 @@ from odc.geo.geobox import GeoBox
 from stac_server import StacServer, serving
 
 from odc_cleansat import classify
-from odc_cleansat.eo3 import read_document
 from odc_cleansat.errors import CleansatError, SceneError
-from odc_cleansat.inputs import Scene, item_scene, read_scene, search
-from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.scenes.scene import Scene, item_scene, read_scene
+from odc_cleansat.scenes.stac import search
+from odc_cleansat.storage.eo3 import read_document
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 SIX = "B02 B03 B04 B08 B11 B12"
 ITEMS = {
@@ -129,7 +130,7 @@ def test_of_two_files_of_a_band_the_cog(metadata: Path) -> None:
     assert document["assets"]["red-jp2"]["href"].endswith(".jp2")
     # First in the file, and still not taken.
     document["assets"] = dict(reversed(document["assets"].items()))
-    from odc_cleansat.inputs import _with_bands
+    from odc_cleansat.scenes.stac import _with_bands
 
     chosen = _with_bands(pystac.Item.from_dict(document)).assets
     assert len(chosen) == 13
@@ -138,7 +139,7 @@ def test_of_two_files_of_a_band_the_cog(metadata: Path) -> None:
 
 def test_of_several_resolutions_the_native(metadata: Path) -> None:
     """Under the names of stactools, and those of the Copernicus Data Space, which always have one."""
-    from odc_cleansat.inputs import _with_bands
+    from odc_cleansat.scenes.stac import _with_bands
 
     path = metadata / ITEMS["stactools"][0]
     item = pystac.Item.from_dict(json.loads(path.read_text(encoding="utf-8")))

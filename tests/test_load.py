@@ -21,8 +21,14 @@ from datacube.utils.masking import make_mask
 from odc.algo import enum_to_bool
 from odc.geo.geobox import GeoBox
 
-from odc_cleansat import CloudClass, computed
-from odc_cleansat.batch import Request, _mask_id
+from odc_cleansat import CloudClass
+from odc_cleansat.batch.records import Request
+from odc_cleansat.batch.survey import _mask_id
+from odc_cleansat.cube.choose import of_one_model
+from odc_cleansat.cube.index import add_dataset
+from odc_cleansat.cube.load import load
+from odc_cleansat.cube.lookup import _look_up
+from odc_cleansat.cube.recall import recall
 from odc_cleansat.errors import (
     CleansatError,
     CubeError,
@@ -32,12 +38,10 @@ from odc_cleansat.errors import (
     ReflectanceWarning,
     SceneError,
 )
-from odc_cleansat.index import add_dataset
-from odc_cleansat.inputs import read_scene
-from odc_cleansat.loading import _look_up, load
-from odc_cleansat.masking import MaskJob, native_grids
-from odc_cleansat.recalling import of_one_model, recall
-from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.masks import on_demand as computed
+from odc_cleansat.products.job import MaskJob, native_grids
+from odc_cleansat.scenes.scene import read_scene
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 HOME = GeoBox.from_bbox((399960, 5294040, 407160, 5300040), "EPSG:32633", resolution=20)
 """The grid of the masks of june and july."""

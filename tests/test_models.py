@@ -18,27 +18,18 @@ import yaml
 
 from odc_cleansat import CloudClass, get_model, list_models
 from odc_cleansat.errors import ModelError, ModelWarning, SceneError
-from odc_cleansat.models import (
-    Architecture,
-    Model,
-    allow_torchscript,
-    check_allowed,
-    ensemble,
-    find_models,
-    read_model,
-    read_onnx,
-    sha256_of,
-    torch_network,
-    torchscript_on_trial,
-    weights_path,
-    write_model,
-)
-from odc_cleansat.models.networks import build_network
-from odc_cleansat.models.registry import BUILTIN, package_folder
+from odc_cleansat.grids.windows import Tiling
+from odc_cleansat.models.documents import write_model
+from odc_cleansat.models.ensembles import ensemble
+from odc_cleansat.models.model import BUILTIN, Architecture, Model
+from odc_cleansat.models.networks import build_network, read_onnx, torch_network
+from odc_cleansat.models.places import package_folder
+from odc_cleansat.models.registry import find_models, read_model
 from odc_cleansat.models.stac import model_assets, model_properties
-from odc_cleansat.product import mask_id
-from odc_cleansat.reflectance import processing_level
-from odc_cleansat.windows import Tiling
+from odc_cleansat.models.torchscript import allow_torchscript, check_allowed, torchscript_on_trial
+from odc_cleansat.models.weights import sha256_of, weights_path
+from odc_cleansat.products.identity import mask_id
+from odc_cleansat.scenes.offset import processing_level
 
 SIX = ["B02", "B03", "B04", "B08", "B11", "B12"]
 CSMASK = [f"unet-efficientnetb4-{level}-{n}b" for level in ("l2a", "l1c") for n in (6, 4)]
@@ -753,7 +744,7 @@ def test_the_level_that_metadata_tell(properties: dict[str, str], level: str) ->
 
 
 def test_a_scene_of_another_level_is_met_with_a_warning() -> None:
-    from odc_cleansat.sources import SceneFiles
+    from odc_cleansat.scenes.files import SceneFiles
 
     scene = SceneFiles({}, {"processing:level": "L2A"}, "scene", {})
     scene.check_level(get_model(CSMASK[0]))

@@ -16,11 +16,11 @@ import yaml
 from click.testing import CliRunner, Result
 
 from odc_cleansat import get_model, list_models
-from odc_cleansat.cli import main
+from odc_cleansat.cli.main import main
 from odc_cleansat.errors import ModelError
-from odc_cleansat.importing import try_model
-from odc_cleansat.models import read_model
+from odc_cleansat.models.install import try_model
 from odc_cleansat.models.places import own_path, remote_of
+from odc_cleansat.models.registry import read_model
 
 BUILTIN = ["cloudsen12-l2a", "cloudsen12-unetmobv2-v1", "cloudsen12-unetmobv2-v2"]
 
@@ -151,7 +151,7 @@ def test_cloudsen12_from_a_state_dict(files: Path) -> None:
     """The exact format and shape of UNetMobV2_V1.pt, and the network's own answer."""
     import torch
 
-    from odc_cleansat.engines import get_engine
+    from odc_cleansat.models.engines import get_engine
 
     place("cloudsen12-unetmobv2-v1", files / "UNetMobV2_V1.pt")
     model = get_model("cloudsen12-unetmobv2-v1")

@@ -31,7 +31,7 @@ from odc.geo.xr import wrap_xr
 from onnx import TensorProto, helper, numpy_helper
 from scipy import ndimage
 
-from odc_cleansat import (
+from odc_cleansat import (  # fmt: skip
     CloudClass,
     Model,
     apply_preset,
@@ -41,19 +41,20 @@ from odc_cleansat import (
     recall,
     verify,
     with_ucl,
-)  # fmt: skip
+)
 from odc_cleansat.classes import class_percent
-from odc_cleansat.cube import CONFIG_NAME, embedded_cube
+from odc_cleansat.cube.embedded import CONFIG_NAME, embedded_cube
+from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.errors import CubeError, GapWarning, ModelError, ModelWarning, SceneError
-from odc_cleansat.index import MASK_PRODUCT, add_dataset, add_product, product_definition
-from odc_cleansat.masking import MaskJob
-from odc_cleansat.models import write_model
-from odc_cleansat.presets import Preset
-from odc_cleansat.reflectance import S2_BANDS
-from odc_cleansat.review import reject
-from odc_cleansat.review.look import masks_at
-from odc_cleansat.scenes import open_scene, write_scene_document
-from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.masks.presets import Preset
+from odc_cleansat.models.documents import write_model
+from odc_cleansat.products.job import MaskJob
+from odc_cleansat.products.product import masks_at
+from odc_cleansat.products.verdicts import reject
+from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
+from odc_cleansat.scenes.bands import S2_BANDS
+from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 if TYPE_CHECKING:
     from datacube import Datacube

@@ -17,7 +17,8 @@ from datacube import Datacube
 from odc.geo.geobox import GeoBox
 
 from odc_cleansat import load, recall, with_ucl
-from odc_cleansat.index import MASK_PRODUCT, add_dataset, add_product, product_definition
+from odc_cleansat.cube.index import add_dataset, add_product
+from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 
 GRID = GeoBox.from_bbox((395700, 5292600, 407160, 5300040), "EPSG:32633", resolution=60)
 

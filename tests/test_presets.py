@@ -10,8 +10,8 @@ from odc.geo.xr import wrap_xr
 
 from odc_cleansat import CloudClass, classify
 from odc_cleansat.errors import CleansatError, SceneError
-from odc_cleansat.evaluate import Confusion, Question
-from odc_cleansat.presets import PRESETS, Preset, apply_preset, get_preset
+from odc_cleansat.evaluate.confusion import Confusion, Question
+from odc_cleansat.masks.presets import PRESETS, Preset, apply_preset, get_preset
 
 GRID = GeoBox.from_bbox((400000, 5000000, 400600, 5000400), "EPSG:32633", resolution=20)
 

@@ -25,17 +25,21 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 from rio_cogeo import cog_validate
 
-from odc_cleansat import CloudClass, verifying
-from odc_cleansat.cli import main
+from odc_cleansat import CloudClass
+from odc_cleansat.cli.main import main
+from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.errors import OutputError
-from odc_cleansat.index import MASK_PRODUCT, add_dataset, add_product, product_definition
-from odc_cleansat.masking import MaskJob
-from odc_cleansat.product import DOCUMENT, is_intact, write_cog
-from odc_cleansat.rasters import Raster, write_cogs
-from odc_cleansat.scenes import open_scene, write_scene_document
-from odc_cleansat.storage import Folder, working_folder
-from odc_cleansat.synthetic import SimulatedScene
-from odc_cleansat.verifying import CHECKS, find_products, verify
+from odc_cleansat.products import verify as verifying
+from odc_cleansat.products.job import MaskJob
+from odc_cleansat.products.product import DOCUMENT, find_products, is_intact
+from odc_cleansat.products.verify import CHECKS, verify
+from odc_cleansat.products.write import write_cog
+from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
+from odc_cleansat.storage.atomic import working_folder
+from odc_cleansat.storage.cog import Raster, write_cogs
+from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
+from odc_cleansat.storage.folder import Folder
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +97,7 @@ def test_every_kind_of_damage_is_seen_and_mended(
     scene: Dataset, tmp_path: Path, written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = MaskJob(scene, tmp_path)
-    monkeypatch.setattr("odc_cleansat.masking.classify", lambda *_, **__: stored(written))
+    monkeypatch.setattr("odc_cleansat.masks.classify.classify", lambda *_, **__: stored(written))
     job.run()
     folder = job.folder.path
     assert folder is not None
@@ -141,7 +145,7 @@ def test_a_damaged_product_stays_until_the_new_one_is_there(
         left = {n: wanted[n] if n in replaced else damaged[n] for n in damaged}
         assert content(product) == left
 
-    monkeypatch.setattr("odc_cleansat.storage.os.replace", watched)
+    monkeypatch.setattr("odc_cleansat.storage.folder.os.replace", watched)
     last = [one(product, "*.sha1").name, one(product, "*.odc-metadata.yaml").name]
     Folder(product).deliver(new, last)
     assert replaced[-2:] == last
@@ -151,7 +155,7 @@ def test_a_damaged_product_stays_until_the_new_one_is_there(
 WRITE = """
 import sys, time
 from pathlib import Path
-from odc_cleansat.storage import working_folder
+from odc_cleansat.storage.atomic import working_folder
 with working_folder(Path(sys.argv[1])) as work:
     (work / "half.tif").write_bytes(b"x")
     print(work, flush=True)
@@ -189,8 +193,8 @@ import resource, sys, warnings
 from pathlib import Path
 import pickle
 source, mask, model, provenance, dataset_id = pickle.load(open(sys.argv[1], "rb"))
-from odc_cleansat.eo3 import read_document
-from odc_cleansat.product import write_mask
+from odc_cleansat.storage.eo3 import read_document
+from odc_cleansat.products.write import write_mask
 for limit in sys.argv[3:]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
     try:
@@ -204,7 +208,7 @@ def test_a_full_disk(scene: Dataset, written: Path, tmp_path: Path) -> None:
     """Files that cannot grow beyond a limit stand for a disk without space."""
     import pickle
 
-    from odc_cleansat.product import Provenance
+    from odc_cleansat.products.write import Provenance
 
     job = MaskJob(scene, tmp_path)
     rng = np.random.default_rng(0)
@@ -250,7 +254,7 @@ def grid() -> GeoBox:
 
 
 def test_a_folder_without_permission(scene: Dataset, written: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setattr("odc_cleansat.masking.classify", lambda *_, **__: stored(written))
+    monkeypatch.setattr("odc_cleansat.masks.classify.classify", lambda *_, **__: stored(written))
     with pytest.raises(OutputError, match=r"/proc/.*Check the space and the permissions"):
         MaskJob(scene, Path("/proc/masks")).run()
 
@@ -283,7 +287,7 @@ def test_provenance_is_all_there(scene: Dataset, written: Path) -> None:
 
 
 def test_keys_in_the_addresses_of_a_scene_are_not_written_down(written: Path) -> None:
-    from odc_cleansat.product import _without_query
+    from odc_cleansat.products.write import _without_query
 
     assert _without_query("https://x.org/a/B02.tif?sig=secret#x") == "https://x.org/a/B02.tif"
     assert _without_query("s3://x/B02.tif") == "s3://x/B02.tif"
@@ -571,7 +575,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 from odc_cleansat.errors import OutputError
-from odc_cleansat.rasters import Raster, write_cogs
+from odc_cleansat.storage.cog import Raster, write_cogs
 
 grid = GeoBox.from_bbox((0, 0, 10240, 10240), "EPSG:32633", resolution=10)
 noise = np.random.default_rng(0).integers(0, 60000, grid.shape).astype("uint16")

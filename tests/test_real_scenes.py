@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from odc_cleansat import CloudClass, classify
 from odc_cleansat.classes import class_percent, scl_to_ucl
-from odc_cleansat.evaluate import accuracy
+from odc_cleansat.evaluate.scores import accuracy
 
 
 def test_manila_is_the_same_at_10_20_and_30_m(manila: xr.Dataset) -> None:

@@ -23,11 +23,12 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_zeros
 
 from odc_cleansat import CloudClass
-from odc_cleansat.cli import main
-from odc_cleansat.cube import CONFIG_NAME, embedded_cube
+from odc_cleansat.cli.main import main
+from odc_cleansat.cube.embedded import CONFIG_NAME, embedded_cube
+from odc_cleansat.cube.index import add_dataset, add_product
+from odc_cleansat.cube.recall import recall
 from odc_cleansat.errors import CubeError, GapWarning
-from odc_cleansat.index import MASK_PRODUCT, add_dataset, add_product, product_definition
-from odc_cleansat.recalling import recall
+from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 
 if TYPE_CHECKING:
     from conftest import Cube
@@ -324,7 +325,7 @@ def test_neither_chunks_nor_extent_matter(archive: Archive, data: st.DataObject,
 
 def test_many_tiles_and_blocks(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     """What only large grids do, on a small one: more than one tile, native block and read."""
-    from odc_cleansat import recalling
+    from odc_cleansat.cube import recall as recalling
 
     target = GeoBox.from_bbox(GRIDS["east"].footprint("EPSG:3857").boundingbox, resolution=55)
     fine = GeoBox.from_bbox(GRIDS["east"].extent.boundingbox, resolution=10)
@@ -352,7 +353,7 @@ def test_a_centre_on_an_edge_belongs_to_the_greater_row_and_column(archive: Arch
 
 
 def test_rounding_does_not_decide_on_an_edge() -> None:
-    from odc_cleansat.pixels import pixel_indices
+    from odc_cleansat.grids.centres import pixel_indices
 
     native = GeoBox((130, 160), Affine(1e-4, 0, 13.3, 0, -1e-4, 47.7), "EPSG:4326")
     target = GeoBox((65, 80), native.affine * Affine.scale(2), native.crs)

@@ -16,8 +16,9 @@ from conftest import read_folder
 
 from odc_cleansat import classify
 from odc_cleansat.errors import ReflectanceWarning, SceneError
-from odc_cleansat.reflectance import OffsetCheck, find_bands, names_of, resolve_offset
-from odc_cleansat.sources import dataset_files
+from odc_cleansat.scenes.bands import find_bands, names_of
+from odc_cleansat.scenes.files import dataset_files
+from odc_cleansat.scenes.offset import OffsetCheck, resolve_offset
 
 
 @pytest.mark.parametrize(
@@ -238,7 +239,7 @@ def test_geoscience_australias_second_swir_band_is_band_11(shared: Path, satelli
     from datacube.index.eo3 import prep_eo3
     from datacube.model import Dataset, MetadataType, Product
 
-    from odc_cleansat.batch import _names
+    from odc_cleansat.batch.survey import _names
 
     metadata = shared / "metadata"
     kind = next(each for each in default_metadata_type_docs() if each["name"] == "eo3")

@@ -20,11 +20,12 @@ from odc.geo.geobox import GeoBox
 
 from odc_cleansat import CloudClass
 from odc_cleansat.classes import class_percent, scl_to_ucl
-from odc_cleansat.cube import CONFIG_NAME
+from odc_cleansat.cube.embedded import CONFIG_NAME
 from odc_cleansat.errors import OutputError
-from odc_cleansat.models import get_model
-from odc_cleansat.reflectance import Offset
-from odc_cleansat.review import accept, flag, page, reject
+from odc_cleansat.grids.windows import Tiling
+from odc_cleansat.models.registry import get_model
+from odc_cleansat.products.product import Mask, masks_at
+from odc_cleansat.products.verdicts import accept, flag, reject
 from odc_cleansat.review.flags import (
     contradiction,
     little_data,
@@ -32,10 +33,11 @@ from odc_cleansat.review.flags import (
     offset_doubt,
     seams,
 )
+from odc_cleansat.review.hot_spots import hot_spots
 from odc_cleansat.review.layers import thin
-from odc_cleansat.review.look import Mask, hot_spots, look, masks_at, thinned
-from odc_cleansat.review.page import _bound, _pictures, _shrunk, _side
-from odc_cleansat.windows import Tiling
+from odc_cleansat.review.look import look, thinned
+from odc_cleansat.review.page import _bound, _pictures, _shrunk, _side, page
+from odc_cleansat.scenes.offset import Offset
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -14,7 +14,7 @@ import yaml
 from affine import Affine
 
 from odc_cleansat.errors import SceneError
-from odc_cleansat.scenes import open_scene, parse_moment, write_scene_document
+from odc_cleansat.scenes.band_folder import open_scene, parse_moment, write_scene_document
 
 GRID = Affine(10, 0, 399960, 0, -10, 5300040)
 

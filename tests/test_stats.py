@@ -15,9 +15,9 @@ from odc.geo.geobox import GeoBox
 from rasterio.warp import Resampling, reproject
 
 from odc_cleansat import classify
-from odc_cleansat.index import product_definition
-from odc_cleansat.reflectance import resolve_offset
-from odc_cleansat.review import reject
+from odc_cleansat.products.verdicts import reject
+from odc_cleansat.scenes.offset import resolve_offset
+from odc_cleansat.storage.eo3 import product_definition
 
 CONFIG = DEFINITIONS / "s2_l2a_ucl_summary.stats.yaml"
 GRID = "epsg:32633;20;1600"

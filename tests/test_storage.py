@@ -23,17 +23,19 @@ from datacube import Datacube
 from datacube.model import Dataset
 from moto.server import ThreadedMotoServer
 
-import odc_cleansat.storage
+import odc_cleansat.storage.folder
 from odc_cleansat import load, recall
+from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.errors import CubeError, OutputError, SceneError
-from odc_cleansat.index import MASK_PRODUCT, add_dataset, add_product, product_definition
-from odc_cleansat.masking import MaskJob
-from odc_cleansat.product import is_intact
-from odc_cleansat.scenes import open_scene, write_scene_document
-from odc_cleansat.sources import BandFile
-from odc_cleansat.storage import Folder, advice, prepare_gdal, s3_options
-from odc_cleansat.synthetic import SimulatedScene
-from odc_cleansat.verifying import find_products, verify
+from odc_cleansat.products.job import MaskJob
+from odc_cleansat.products.product import find_products, is_intact
+from odc_cleansat.products.verify import verify
+from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
+from odc_cleansat.scenes.files import BandFile
+from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
+from odc_cleansat.storage.folder import Folder
+from odc_cleansat.storage.settings import advice, prepare_gdal, s3_options
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 # Sockets that botocore and its event loops leave to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # fmt: skip
@@ -180,9 +182,9 @@ def proxy(moto: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     }  # fmt: skip
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(odc_cleansat.storage, "READ_TIMEOUT", 0.7)
-    monkeypatch.setattr(odc_cleansat.storage, "ATTEMPTS", 2)
-    monkeypatch.setattr(odc_cleansat.storage, "_READS", 2)
+    monkeypatch.setattr(odc_cleansat.storage.folder, "READ_TIMEOUT", 0.7)
+    monkeypatch.setattr(odc_cleansat.storage.folder, "ATTEMPTS", 2)
+    monkeypatch.setattr(odc_cleansat.storage.folder, "_READS", 2)
     s3fs.S3FileSystem.clear_instance_cache()
     yield proxy
     s3fs.S3FileSystem.clear_instance_cache()
@@ -233,7 +235,7 @@ def local(scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> MaskJob:
 @pytest.fixture
 def finished(local: MaskJob, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the classes of the local mask instead of classifying again."""
-    from odc_cleansat.classification import classify
+    from odc_cleansat.masks.classify import classify
 
     made: list[object] = []
 
@@ -242,7 +244,7 @@ def finished(local: MaskJob, monkeypatch: pytest.MonkeyPatch) -> None:
             made.append(classify(*args, **kwargs))  # type: ignore[arg-type]
         return made[0]
 
-    monkeypatch.setattr("odc_cleansat.masking.classify", once)
+    monkeypatch.setattr("odc_cleansat.masks.classify.classify", once)
 
 
 # --- the whole way --------------------------------------------------------------------
@@ -372,7 +374,7 @@ def test_a_damaged_product_is_seen_and_replaced(
 def test_large_files_go_in_parts_and_old_parts_are_forgotten(
     bucket: str, moto: int, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(odc_cleansat.storage, "MULTIPART", 5 * 2**20)
+    monkeypatch.setattr(odc_cleansat.storage.folder, "MULTIPART", 5 * 2**20)
     source = tmp_path / "finished"
     source.mkdir()
     content = np.random.default_rng(0).bytes(12 * 2**20)
@@ -481,7 +483,7 @@ def test_a_scheme_that_nothing_serves() -> None:
 def test_without_s3fs_it_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['s3fs'] = None\n"
-        "from odc_cleansat.storage import Folder\n"
+        "from odc_cleansat.storage.folder import Folder\n"
         "try: Folder('s3://bucket')\n"
         "except Exception as error: print(type(error).__name__, error)"
     )

@@ -17,7 +17,7 @@ from odc.geo.xr import wrap_xr
 from PIL import Image
 
 from odc_cleansat import CloudClass
-from odc_cleansat.review import compare
+from odc_cleansat.review.comparison import compare
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, CDPSession, Page

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import rasterio
 
-from odc_cleansat import synthetic
 from odc_cleansat.classes import CloudClass
 from odc_cleansat.errors import CleansatError, SceneError
-from odc_cleansat.synthetic import BANDS, SimulatedScene
+from odc_cleansat.synthetic import scene as synthetic
+from odc_cleansat.synthetic.land import BANDS
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 NATIVE = {**BANDS, "SCL": 20, "truth": 10}
 SCENE = SimulatedScene(shape=(300, 420), seed=3, cloud_cover=0.3)

@@ -20,8 +20,9 @@ import pytest
 from cookiecutter.exceptions import FailedHookException
 from cookiecutter.main import cookiecutter
 
-from odc_cleansat.models import Model, read_model
-from odc_cleansat.reflectance import S2_BANDS
+from odc_cleansat.models.model import Model
+from odc_cleansat.models.registry import read_model
+from odc_cleansat.scenes.bands import S2_BANDS
 
 CLEANSAT = Path(sys.executable).with_name("cleansat")
 TEMPLATE = Path(__file__).parents[1] / "templates" / "model-plugin"
@@ -215,7 +216,7 @@ def test_a_fresh_process_uses_it(installed: Installed) -> None:
     program = """
         import numpy as np
         from odc_cleansat import classify
-        from odc_cleansat.synthetic import SimulatedScene
+        from odc_cleansat.synthetic.scene import SimulatedScene
         scene = SimulatedScene(shape=(180, 240), seed=1).to_xarray(10).isel(time=0)
         for name in ("my-cloud-model", "Four.bands_v2"):
             ucl = classify(scene, model=name, offset=-1000).ucl

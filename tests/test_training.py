@@ -25,21 +25,24 @@ from affine import Affine
 from click.testing import CliRunner
 
 from odc_cleansat import CloudClass, get_model
-from odc_cleansat.cli import main
-from odc_cleansat.engines import get_engine
+from odc_cleansat.cli.main import main
 from odc_cleansat.errors import ModelError, SceneError
-from odc_cleansat.evaluating.mappings import MAPPINGS
-from odc_cleansat.models import read_model, torch_network
-from odc_cleansat.training import Recipe, RecipeError, export, read_recipe, train
+from odc_cleansat.evaluate.mappings import MAPPINGS
+from odc_cleansat.models.engines import get_engine
+from odc_cleansat.models.networks import torch_network
+from odc_cleansat.models.registry import read_model
 from odc_cleansat.training.checkpoints import read_average, read_table, record, written
 from odc_cleansat.training.clouds import Clouds, draw_clouds, snowed
-from odc_cleansat.training.curves import draw_curves
-from odc_cleansat.training.data import gather, simulate, statistics
+from odc_cleansat.training.export import export
+from odc_cleansat.training.gather import gather, statistics
 from odc_cleansat.training.labels import read_labels, read_scene
+from odc_cleansat.training.network import build, first_network
 from odc_cleansat.training.patches import Patch, hold_out, read_archive
 from odc_cleansat.training.plans import Plan, Progress
-from odc_cleansat.training.running import build, first_network
-from odc_cleansat.training.summary import SUMMARY, read_summary
+from odc_cleansat.training.recipe import Recipe, RecipeError, read_recipe
+from odc_cleansat.training.run import train
+from odc_cleansat.training.sources import simulate
+from odc_cleansat.training.summary import SUMMARY, draw_curves, read_summary
 from odc_cleansat.training.teachers import teach, weighed
 from odc_cleansat.training.tiles import BLURRED, Tile, Tiles
 from odc_cleansat.training.truths import UNKNOWN, bits, possible_channels, truth_of
@@ -170,7 +173,7 @@ def test_which_channels_would_be_right() -> None:
 def test_the_loss_of_a_label_that_does_not_know_shadow() -> None:
     import torch
 
-    from odc_cleansat.training.fitting import loss_of
+    from odc_cleansat.training.loop import loss_of
 
     logs = torch.tensor([0.2, 0.5, 0.3]).log().view(1, 3, 1, 1)
     possible = torch.from_numpy(possible_channels((CLEAR, CLOUD, SHADOW)))
@@ -183,7 +186,7 @@ def test_the_loss_of_a_label_that_does_not_know_shadow() -> None:
 def test_the_loss_has_the_weights_of_the_plan() -> None:
     import torch
 
-    from odc_cleansat.training.fitting import loss_of
+    from odc_cleansat.training.loop import loss_of
 
     logs = torch.tensor([0.2, 0.5, 0.3]).log().view(1, 3, 1, 1)
     taught = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1)
@@ -760,7 +763,7 @@ def test_a_simulated_scene_is_not_held_out_and_trained_on(tmp_path: Path) -> Non
 
 
 def test_five_bands_are_cut_to_the_few_that_a_recipe_has(tmp_path: Path, recipe: Recipe) -> None:
-    from odc_cleansat.training.data import usable_bands
+    from odc_cleansat.training.gather import usable_bands
 
     found = usable_bands([patch(bands=SIX[:5]), patch(), patch(bands=SIX[1:])], recipe)
     assert [p.bands for p in found] == [SIX[:4], SIX]
@@ -894,7 +897,7 @@ def test_a_run_that_is_stopped_goes_on_as_if_it_had_not_been(
 def test_the_loss_falls_on_a_small_fixed_set(tmp_path: Path, recipe: Recipe) -> None:
     import torch
 
-    from odc_cleansat.training.fitting import fit
+    from odc_cleansat.training.loop import fit
 
     class Fixed(Tiles):
         """The same two mosaics and two single patches in turn."""
@@ -915,7 +918,7 @@ def test_the_loss_falls_on_a_small_fixed_set(tmp_path: Path, recipe: Recipe) -> 
 
 @pytest.mark.parametrize("fault", ["infinite", "unknown"])
 def test_a_loss_that_cannot_be_learnt_from(tmp_path: Path, recipe: Recipe, fault: str) -> None:
-    from odc_cleansat.training.fitting import fit
+    from odc_cleansat.training.loop import fit
 
     class Faulty(Tiles):
         """From the fifth step on."""
@@ -1179,7 +1182,7 @@ def test_the_command_trains_and_goes_on(tmp_path: Path, recipe: Recipe) -> None:
 def endless(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The command, with far too many steps to do."""
     path = write(tmp_path, plan=plan(steps=100_000, check=50_000))
-    program = "import sys; from odc_cleansat.cli import main; main(sys.argv[1:])"
+    program = "import sys; from odc_cleansat.cli.main import main; main(sys.argv[1:])"
     arguments = ["train", path, "--out", tmp_path / "a run", "--device", "cpu"]
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", program, *map(str, arguments)],
@@ -1224,7 +1227,7 @@ def test_commands_that_cannot_be_done(tmp_path: Path, recipe: Recipe) -> None:
 
 
 def test_clouds_can_be_laid_over_every_band() -> None:
-    from odc_cleansat.reflectance import S2_BANDS
+    from odc_cleansat.scenes.bands import S2_BANDS
 
     bands = tuple(band for band in S2_BANDS if band != "scl")
     half = np.full((4, 4), 0.5, "float32")

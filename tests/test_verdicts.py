@@ -24,18 +24,32 @@ from click.testing import CliRunner
 from datacube.utils import read_documents
 
 from odc_cleansat import load, recall, verify
-from odc_cleansat.batch import execute, plan
-from odc_cleansat.cli import main
-from odc_cleansat.cube import CONFIG_NAME, embedded_cube
+from odc_cleansat.batch.runner import execute
+from odc_cleansat.batch.survey import plan
+from odc_cleansat.cli.main import main
+from odc_cleansat.cube.embedded import CONFIG_NAME, embedded_cube
+from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.errors import CleansatError, CubeError, GapWarning, OutputError
-from odc_cleansat.index import MASK_PRODUCT, add_dataset, add_product, product_definition
-from odc_cleansat.masking import MaskJob
-from odc_cleansat.product import is_intact
-from odc_cleansat.review import Verdict, accept, flag, reject, verdict, verdicts
-from odc_cleansat.review.verdicts import SUFFIX, find_mask, read_many, remarks, standing, state
-from odc_cleansat.scenes import open_scene, write_scene_document
-from odc_cleansat.storage import Folder
-from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.products.job import MaskJob
+from odc_cleansat.products.product import is_intact
+from odc_cleansat.products.verdicts import (
+    SUFFIX,
+    Verdict,
+    accept,
+    find_mask,
+    flag,
+    read_many,
+    reject,
+    remarks,
+    standing,
+    state,
+    verdict,
+    verdicts,
+)
+from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
+from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
+from odc_cleansat.storage.folder import Folder
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -168,7 +182,7 @@ def test_a_clock_that_is_behind_does_not_put_a_verdict_before_what_it_answers(pl
 
 SAY = """
 import sys
-from odc_cleansat.review import flag
+from odc_cleansat.products.verdicts import flag
 for i in range(25):
     flag(sys.argv[1], str(i), sys.argv[2])
 """
@@ -258,7 +272,7 @@ def test_a_full_disk_leaves_nothing_behind(place: Place, monkeypatch: pytest.Mon
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("odc_cleansat.storage.os.fsync", full)
+    monkeypatch.setattr("odc_cleansat.storage.folder.os.fsync", full)
     before = sorted(place.folders[0].iterdir())
     with pytest.raises(OutputError, match=r"cannot write the verdict to .*No space left"):
         accept(place.folders[0])
@@ -399,7 +413,7 @@ def test_a_verdict_that_cannot_be_read_is_said(place: Place) -> None:
 
 
 def test_a_rejected_mask_that_is_written_is_not_indexed(place: Place) -> None:
-    from odc_cleansat.batch import _Tally, make_mask
+    from odc_cleansat.batch.runner import _Tally, make_mask
 
     reject(place.folders[0], by="me")
     found = plan(place.dc, "s2_l2a", root=place.root)

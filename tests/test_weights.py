@@ -19,15 +19,10 @@ import pytest
 
 from odc_cleansat import get_model
 from odc_cleansat.errors import ModelError, SceneError
-from odc_cleansat.models import Model, download
-from odc_cleansat.models.weights import (
-    fetch,
-    find_weights,
-    sha256_of,
-    state,
-    verify,
-    weights_path,
-)
+from odc_cleansat.models import download
+from odc_cleansat.models.model import Model
+from odc_cleansat.models.places import find_weights, state
+from odc_cleansat.models.weights import fetch, sha256_of, verify, weights_path
 
 CONTENT = os.urandom(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odc_cleansat.windows import Box, Tiling, blend, grid_box, prepare, spans, windows
+from odc_cleansat.grids.windows import Box, Tiling, blend, grid_box, prepare, spans, windows
 
 STRIDE, OVERLAP = 64, 16
 

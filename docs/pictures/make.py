@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 HERE = Path(__file__).parent
 CHROMIUM = "/usr/bin/chromium"

@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from ..checks import above_zero, checked, flag, list_of, number, one_of, read_mapping, text
 from ..classes import CloudClass
 from ..errors import ModelError
-from ..reflectance import S2_BANDS
-from ..windows import DEFAULT, MULTIPLE, Tiling
+from ..grids.windows import DEFAULT, MULTIPLE, Tiling
+from ..scenes.bands import S2_BANDS
+from ..storage.yaml import above_zero, checked, flag, list_of, number, one_of, read_mapping, text
 from .model import Architecture, Model
 from .places import remote_of
 
@@ -62,7 +62,7 @@ def read_document(path: Path | str) -> dict[str, Any]:
 
 
 def write_model(model: Model, path: Path | str) -> None:
-    """Write the document of a model, so that :func:`~odc_cleansat.models.read_model` gives the model again.
+    """Write the document of a model, so that :func:`~odc_cleansat.models.registry.read_model` gives the model again.
 
     Weights and card below the document's folder are named relative to it.
     """
@@ -138,7 +138,7 @@ def _check_together(found: dict[str, Any], path: Path) -> None:
         )
 
 
-# --- one value of a document each, as in :mod:`~odc_cleansat.checks` ------------------
+# --- one value of a document each, as in :mod:`~odc_cleansat.storage.yaml` ------------------
 
 
 def _name(value: Any) -> str:

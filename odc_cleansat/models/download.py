@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import requests
     from requests import Response
 
+
 ATTEMPTS = 5
 """How often a download is tried, each time from where the last one broke off."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..classes import CloudClass
 from ..errors import ModelError
-from ..windows import DEFAULT, Tiling
+from ..grids.windows import DEFAULT, Tiling
 
 BUILTIN = Path(__file__).with_name("builtin")
 """Folder of the models that ship."""

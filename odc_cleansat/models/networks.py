@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from onnx import ModelProto, TensorProto
 
+
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training programs keep the weights, beside what else they save."""
 

@@ -143,7 +143,6 @@ def local_path(model: Model) -> Path:
 
 
 def _package_file(model: Model, package: str, filename: str = "") -> Path:
-    from .registry import package_folder
 
     if not filename:
         raise ModelError(f"model {model.name}: {model.weights!r} is not package:NAME/FILE.")
@@ -169,3 +168,23 @@ def _state(model: Model) -> str:
     if found is None:
         return "missing"
     return "packaged" if model.weights.startswith("package:") else "here"
+
+
+def package_folder(package: str) -> Path:
+    """Folder of an installed package, which is located and never imported.
+
+    Raises
+    ------
+    ModelError
+        If it is not installed.
+    """
+    # Of a dotted name Python would import the first part, so only that is looked up.
+    from importlib.util import find_spec
+
+    first, *rest = package.split(".")
+    spec = find_spec(first) if first else None
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(f"the package {package} is not installed.")
+    # A namespace is spread over several folders.
+    places = [Path(each, *rest) for each in spec.submodule_search_locations]
+    return next((each for each in places if each.is_dir()), places[0])

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import ModelError, ModelWarning, SceneError
-from ..reflectance import find_bands
+from ..scenes.bands import find_bands
 from .documents import read_document
 from .ensembles import ensemble
 from .model import BUILTIN, Model
+from .places import package_folder
 
 GROUP = "odc_cleansat.models"
 """Entry points of this group name packages whose folders hold model documents."""
@@ -238,26 +239,6 @@ def _plugin_folders(path: tuple[str, ...]) -> list[tuple[str, Path | None, str]]
         except ModelError as error:
             found.append((point.name, None, str(error)))
     return found
-
-
-def package_folder(package: str) -> Path:
-    """Folder of an installed package, which is located and never imported.
-
-    Raises
-    ------
-    ModelError
-        If it is not installed.
-    """
-    # Of a dotted name Python would import the first part, so only that is looked up.
-    from importlib.util import find_spec
-
-    first, *rest = package.split(".")
-    spec = find_spec(first) if first else None
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelError(f"the package {package} is not installed.")
-    # A namespace is spread over several folders.
-    places = [Path(each, *rest) for each in spec.submodule_search_locations]
-    return next((each for each in places if each.is_dir()), places[0])
 
 
 def _checked(entry: Entry, found: list[Entry]) -> Entry:

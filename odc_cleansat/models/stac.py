@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from .model import Model
-from .weights import networks_of, sha256_of
+from .places import networks_of
+from .weights import sha256_of
 
 if TYPE_CHECKING:
     from pystac import Asset
+
 
 _ARTIFACTS = {
     "onnx": "onnx",

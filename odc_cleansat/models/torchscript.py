@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ..errors import ModelError
 from .model import Model
+from .places import networks_of
 from .registry import models_folder, not_written
-from .weights import networks_of, sha256_of
+from .weights import sha256_of
 
 _ON_TRIAL: ContextVar[frozenset[str]] = ContextVar("_ON_TRIAL", default=frozenset())
 """Sha256 of the files that :func:`torchscript_on_trial` lets run."""

@@ -24,23 +24,7 @@ from .places import (
     networks_of,
     own_path,
     remote_of,
-    state,
-    weights_folder,
 )
-
-__all__ = [
-    "fetch",
-    "find_weights",
-    "is_noncommercial",
-    "is_offline",
-    "networks_of",
-    "notice",
-    "sha256_of",
-    "state",
-    "verify",
-    "weights_folder",
-    "weights_path",
-]
 
 
 def weights_path(model: Model) -> Path:

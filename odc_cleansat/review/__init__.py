@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ..products.verdicts import Verdict, accept, flag, reject, verdict, verdicts
 from .comparison import Comparison, compare
+from .datasets import mask_dataset, scene_dataset
 from .figure import true_colour
-from .files import mask_dataset, scene_dataset
 from .page import page
-from .verdicts import Verdict, accept, flag, reject, verdict, verdicts
 
 __all__ = [
     "Comparison",

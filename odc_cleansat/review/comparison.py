@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import math
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dask
 import numpy as np
@@ -17,13 +16,14 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from ..classes import CONFIDENCE_NODATA, CloudClass, scl_to_ucl
 from ..errors import OutputError, ReflectanceWarning, SceneError
-from ..evaluate import Question
-from ..evaluate import agreement as agree
-from ..grids import Band, check_scale, missing
-from ..reflectance import QUANTIFICATION, OffsetCheck, find_bands, resolve_offset
-from ..storage import write_file
+from ..evaluate.confusion import Question
+from ..evaluate.scores import agreement as agree
+from ..scenes.bands import find_bands
+from ..scenes.offset import QUANTIFICATION, OffsetCheck, resolve_offset
+from ..scenes.reflectance import Band, check_scale, missing
+from ..storage.atomic import write_file
+from .align import NAMES, Source, _aligned, _arranged, _codes, _date, _grid, _sources, _times
 from .layers import (
     CLASSES,
     CONFIDENCES,
@@ -32,13 +32,13 @@ from .layers import (
     Layer,
     agreement_categories,
     agreement_codes,
-    confidence_codes,
     make_layer,
     without,
 )
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 DRAWN = 3_000_000
 """Pixels of true colour, and of each layer, that are drawn at most, all dates together."""
@@ -47,19 +47,6 @@ FORMATS = (".png", ".pdf", ".html")
 """Of files, by their suffix."""
 
 STYLES = ("panels", "outlines")
-
-NAMES = {
-    "scl": "SCL (Sen2Cor)",
-    "ucl": "UCL (UNet)",
-    "label": "Label",
-    "confidence": "Confidence, percent",
-}
-"""What layers are called unless they are given other names."""
-
-ALIGNED = 0.01
-"""Grids whose corners differ by less than this many pixels are one: coordinates are rounded."""
-
-Source = xr.DataArray | str | None
 
 
 @dataclass(frozen=True)
@@ -165,7 +152,7 @@ def compare(
     ucl
         :class:`CloudClass` codes, likewise; or what :func:`~odc_cleansat.classify` gives.
     label
-        :class:`CloudClass` codes drawn by hand, nodata 0; see :mod:`odc_cleansat.evaluate` for mappings of
+        :class:`CloudClass` codes drawn by hand, nodata 0; see :mod:`odc_cleansat.evaluate.scores` for mappings of
         other codes. What it does not name as cloud or shadow is called "other".
     confidence
         Also show ``ucl_confidence`` (uint8, percent, nodata 255): that of `scene`, or this one.
@@ -240,188 +227,6 @@ def _question(name: str) -> Question:
     except ValueError:
         known = ", ".join(q.value for q in Question)
         raise SceneError(f"agreement={name!r} is unknown; choose from {known}.") from None
-
-
-# --- what there is --------------------------------------------------------------------
-
-
-def _arranged(data: Any, name: str) -> Any:
-    """Dims in the order ``([time,] y, x)``."""
-    dims = data.odc.spatial_dims
-    if dims is None:
-        raise SceneError(f"{name} has no two dimensions of space, such as y and x.")
-    if unknown := set(data.dims) - {"time", *dims}:
-        raise SceneError(
-            f"{name} has the dimensions {', '.join(map(str, data.dims))}; only time, {dims[0]} and {dims[1]} "
-            f"can be drawn. Select one of {', '.join(map(str, sorted(unknown)))}."
-        )
-    return data.transpose("time", *dims, missing_dims="ignore")
-
-
-def _grid(scene: xr.Dataset) -> GeoBox:
-    grid = scene.odc.geobox
-    if grid is None or grid.crs is None:
-        raise SceneError(
-            "the scene has no coordinate system; give it one, e.g. scene.odc.assign_crs('EPSG:32633')."
-        )
-    if not grid.axis_aligned:
-        raise SceneError(
-            "the scene is rotated against its coordinate system; reproject it, e.g. with scene.odc.reproject."
-        )
-    if 0 in grid.shape or 0 in scene.sizes.values():
-        raise SceneError(
-            f"the scene is empty: its sizes are {dict(scene.sizes)}; load it for an extent and times for "
-            "which there are data."
-        )
-    assert isinstance(grid, GeoBox)
-    return grid
-
-
-def _sources(
-    scene: xr.Dataset,
-    scl: Source,
-    ucl: Source | xr.Dataset,
-    label: Source,
-    confidence: bool | xr.DataArray | str,
-) -> dict[str, xr.DataArray]:
-    """The layers that are given or in the scene, in the order in which they are shown."""
-    inside = {"ucl": "ucl", "confidence": "ucl_confidence"}
-    with contextlib.suppress(SceneError):  # it may have none
-        inside |= find_bands(scene.data_vars, ["scl"])
-    sure: Any = None if confidence is True else confidence
-    if isinstance(ucl, xr.Dataset):
-        sure = ucl.get("ucl_confidence") if sure is None else sure
-        ucl = ucl.get("ucl")
-    given = {"scl": scl, "ucl": ucl, "confidence": sure, "label": label}
-    found = {}
-    for key, array in given.items():
-        if isinstance(array, xr.DataArray):
-            found[key] = array
-            continue
-        name = array or inside.get(key)
-        if name in scene.data_vars:
-            found[key] = scene[name]
-        elif array or key == "ucl" or (key == "confidence" and confidence):
-            hint = f"load it too, or pass {key}= as an array"
-            if key == "ucl":
-                hint = "load the scene with odc_cleansat.load, or pass ucl=odc_cleansat.classify(scene)"
-            raise SceneError(
-                f"the scene has no {name!r}; it has {', '.join(map(str, scene.data_vars)) or 'nothing'}. "
-                f"Please {hint}."
-            )
-    if confidence is False:
-        found.pop("confidence", None)
-    return found
-
-
-def _times(scene: xr.Dataset) -> list[np.datetime64 | None]:
-    if "time" not in scene.coords:
-        return [None] * scene.sizes.get("time", 1)
-    return list(np.atleast_1d(scene["time"].values))
-
-
-def _aligned(key: str, array: xr.DataArray, scene: xr.Dataset, grid: GeoBox) -> xr.DataArray:
-    """A layer on the scene's grid and at its times."""
-    array = _same_times(key, _arranged(array, key), scene)
-    own = array.odc.geobox
-    if own is None or own.crs is None:
-        if array.shape[-2:] == tuple(grid.shape):
-            return array
-        raise SceneError(
-            f"{key} has the shape {array.shape[-2:]} and no coordinate system, the scene {tuple(grid.shape)}; "
-            "give it one, e.g. with .odc.assign_crs, so that it can be brought to the scene's grid."
-        )
-    if _same_grid(own, grid):
-        return array
-    if not own.extent.to_crs(grid.crs).intersects(grid.extent):
-        raise SceneError(f"{key} lies elsewhere than the scene: none of its pixels is in it.")
-    nodata = CONFIDENCE_NODATA if key == "confidence" else int(CloudClass.NODATA)
-    array = array.assign_attrs(nodata=array.attrs.get("nodata", nodata))
-    moved: xr.DataArray = array.odc.reproject(grid, resampling="nearest")
-    return moved
-
-
-def _same_grid(one: GeoBox, other: GeoBox) -> bool:
-    if one.shape != other.shape or one.crs != other.crs:
-        return False
-    step = ~other.affine * one.affine
-    corners = [(0, 0), (one.shape[1], one.shape[0])]
-    return all(np.allclose(step * corner, corner, rtol=0, atol=ALIGNED) for corner in corners)
-
-
-def _same_times(key: str, array: xr.DataArray, scene: xr.Dataset) -> xr.DataArray:
-    """Select the scene's times; a layer without time is of its only one."""
-    count = scene.sizes.get("time", 1)
-    if "time" not in array.dims:
-        if count > 1 and key != "label":
-            raise SceneError(f"{key} has no time, and the scene {count}; give it a dimension time.")
-        # What was painted may be of no time, or of that when it was.
-        if key == "label" or "time" not in array.coords or "time" not in scene.coords:
-            return array
-        same = np.array_equal(np.atleast_1d(array["time"]), np.atleast_1d(scene["time"]))
-        if not same:
-            raise _other_times(key, array, scene)
-        return array
-    if array.sizes["time"] == count and ("time" not in array.coords or "time" not in scene.coords):
-        return array
-    wanted = np.atleast_1d(scene["time"].values)
-    if np.array_equal(array["time"].values, wanted):
-        return array
-    if not array.indexes["time"].is_unique:
-        raise SceneError(
-            f"{key} has a time twice, and is not of the very times of the scene; group what was taken at one time, "
-            "e.g. with group_by='solar_day'."
-        )
-    try:
-        selected: xr.DataArray = array.sel(time=wanted)
-    except KeyError:
-        raise _other_times(key, array, scene) from None
-    return selected
-
-
-def _other_times(key: str, array: xr.DataArray, scene: xr.Dataset) -> SceneError:
-    return SceneError(
-        f"{key} is of other times than the scene, which has {', '.join(_days(scene))}; it has "
-        f"{', '.join(_days(array))}."
-    )
-
-
-def _days(data: Any, most: int = 3) -> list[str]:
-    if "time" not in data.coords:
-        return ["none"]
-    days = [str(t)[:16] for t in np.atleast_1d(data["time"].values)]
-    return days if len(days) <= most else [*days[:most], f"{len(days) - most} more"]
-
-
-def _date(array: xr.DataArray, i: int) -> xr.DataArray:
-    return array.isel(time=i) if "time" in array.dims else array
-
-
-# --- pixels ---------------------------------------------------------------------------
-
-
-def _codes(key: str, array: xr.DataArray) -> np.ndarray:
-    """A layer of one date as it is shown, uint8."""
-    values = array.values
-    if values.dtype.kind == "f":
-        filler = CONFIDENCE_NODATA if key == "confidence" else CloudClass.NODATA
-        values = np.where(np.isfinite(values), values, filler)
-    if key == "scl":
-        return scl_to_ucl(values)
-    if key == "confidence":
-        return confidence_codes(np.clip(values, 0, CONFIDENCE_NODATA).astype("uint8"))
-    known = np.isin(values, [int(c) for c in CloudClass])
-    nodata = array.attrs.get("nodata")
-    if nodata is not None:
-        known |= values == nodata
-        values = np.where(values == nodata, CloudClass.NODATA, values)
-    if not known.all():
-        strange = ", ".join(f"{v:g}" for v in np.unique(values[~known])[:5])
-        raise SceneError(
-            f"{key} holds {strange}, which are no codes of a UCL: those go from 0 to {max(CloudClass):d}, "
-            "and no data is 0. Map its codes to them first."
-        )
-    return values.astype("uint8")
 
 
 def _layers(

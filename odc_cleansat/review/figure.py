@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .comparison import Comparison
 
+
 ROWS = 24
 """Dates that one picture can show."""
 

@@ -11,10 +11,10 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from ..classes import CONFIDENCE_NODATA, CloudClass
-from ..grids import model_grid
-from ..models import Model
-from ..reflectance import Offset, OffsetCheck
-from ..windows import Span
+from ..grids.grid import model_grid
+from ..grids.windows import Span
+from ..models.model import Model
+from ..scenes.offset import Offset, OffsetCheck
 
 NEARLY_ALL, NEARLY_NONE = 90.0, 10.0
 """Percent of cloud: at least the first by one of UCL and SCL and at most the second by the other is a contradiction."""

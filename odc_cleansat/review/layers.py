@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..classes import CONFIDENCE_NODATA, CloudClass
-from ..evaluate import Question
+from ..evaluate.confusion import Question
 
 NODATA = 0
 """Value of every layer where there are no data."""
@@ -79,7 +79,7 @@ class Frame:
     """From left to right."""
 
     agreement: Mapping[str, float]
-    """Of UCL and SCL, see :func:`~odc_cleansat.evaluate.agreement`; empty without SCL."""
+    """Of UCL and SCL, see :func:`~odc_cleansat.evaluate.scores.agreement`; empty without SCL."""
 
     @property
     def date(self) -> str:

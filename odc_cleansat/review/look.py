@@ -4,128 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
 from affine import Affine
-from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
-from ..classes import CLOUDS, CONFIDENCE_NODATA, CloudClass, class_percent, scl_to_ucl
-from ..errors import CleansatError, CubeError, ModelError
-from ..evaluate import agreement
-from ..grids import crs_name, ground_resolution
-from ..models import get_model
-from ..product import DOCUMENT
-from ..reflectance import QUANTIFICATION, Offset
-from ..sources import BandFile, SceneFiles, dataset_files, local_path, reading
-from ..storage import Folder, gdal_settings, split_file
-from .files import acquired, read_band, scene_bands, scl_file
+from ..classes import CONFIDENCE_NODATA, CloudClass, class_percent, scl_to_ucl
+from ..errors import CleansatError, ModelError
+from ..evaluate.scores import agreement
+from ..grids.grid import crs_name
+from ..models.registry import get_model
+from ..products.product import Mask, _line
+from ..products.verdicts import Verdict, _read
+from ..scenes.files import BandFile, dataset_files, local_path, reading
+from ..scenes.offset import QUANTIFICATION, Offset
+from ..storage.folder import split_file
+from ..storage.settings import gdal_settings
+from .bands import read_band, scene_bands, scl_file
 from .flags import Flag, contradiction, little_data, low_confidence, offset_doubt, seams
+from .hot_spots import HotSpots, hot_spots
 from .layers import thin, without
-from .verdicts import THREADS, Verdict, _document, _read
 
 if TYPE_CHECKING:
     from datacube import Datacube
     from datacube.model import Dataset
 
+
 SIDE = 512
 """Greatest number of pixels along a side that are compared and drawn."""
-
-CELLS = 16
-"""Cells along the longer side in which disagreement is counted."""
-
-SPOTS = 3
-"""Hot spots that are described."""
-
-_LEAST = 0.25  # share of a cell that must have data in both
-_WORST = 0.1  # share of the cells that make the score
-
-
-@dataclass(frozen=True)
-class Mask:
-    """A mask product to look at."""
-
-    id: UUID
-    """Of its dataset."""
-
-    folder: Folder
-    """Where its files are."""
-
-    document: Mapping[str, Any]
-    """EO3."""
-
-    indexed: bool
-    """Whether a datacube knows it by its id."""
-
-    scene: SceneFiles | None = None
-    """The files of its scene, if a datacube knows that."""
-
-    @property
-    def label(self) -> str:
-        """Name for people."""
-        return str(self.document.get("label") or self.id)
-
-    @property
-    def properties(self) -> Mapping[str, Any]:
-        """Of the document."""
-        found: Mapping[str, Any] = self.document.get("properties", {})
-        return found
-
-    @property
-    def model(self) -> str:
-        """Name of the model that made it; empty if that is not known."""
-        return str(self.properties.get("cleansat:model") or "")
-
-    @property
-    def day(self) -> str:
-        """When its scene was acquired, ISO 8601 in UTC; empty if that is not known."""
-        moment = acquired(self.properties)
-        return "" if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-
-
-@dataclass(frozen=True)
-class Spot:
-    """A part of a scene where UCL and SCL disagree."""
-
-    cell: int
-    """Which cell, counted along the rows."""
-
-    percent: float
-    """Of its pixels with data in both, how many differ."""
-
-    ucl: str
-    """What most of these are by the UCL."""
-
-    scl: str
-    """And by SCL."""
-
-    place: str
-    """Latitude and longitude of its centre."""
-
-
-@dataclass(frozen=True)
-class HotSpots:
-    """Where UCL and SCL disagree."""
-
-    score: float
-    """Percent that differ in the worst tenth of the cells; it puts the masks in order."""
-
-    side: int
-    """Of a cell, thinned pixels."""
-
-    columns: int
-    """Cells in a row."""
-
-    percent: tuple[float | None, ...]
-    """That differ in each cell, row by row; None where a quarter of it or less has data in both."""
-
-    spots: tuple[Spot, ...]
-    """The worst cells, the worst first."""
 
 
 @dataclass
@@ -154,7 +63,7 @@ class Look:
     """``(h, w, 3)`` reflectance, NaN without data."""
 
     agreement: Mapping[str, float] = field(default_factory=dict)
-    """Of UCL and SCL; see :func:`~odc_cleansat.evaluate.agreement`."""
+    """Of UCL and SCL; see :func:`~odc_cleansat.evaluate.scores.agreement`."""
 
     spots: HotSpots | None = None
     """None without SCL."""
@@ -170,66 +79,6 @@ class Look:
 
     record: Mapping[str, Any] = field(default_factory=dict)
     """How it was made, from the processing record."""
-
-
-# --- which masks ----------------------------------------------------------------------
-
-
-def masks_at(place: Path | str) -> list[Mask | tuple[str, str]]:
-    """The mask products at a place: a product, or all below a folder or URL.
-
-    Returns
-    -------
-    list
-        Masks; and for what is none, or is not whole, its place and why.
-
-    Raises
-    ------
-    OutputError
-        If there is nothing, or a store cannot be read.
-    """
-    from ..verifying import find_products
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(_mask_or_why, find_products(place)))
-
-
-def _mask_or_why(place: Path | str) -> Mask | tuple[str, str]:
-    try:
-        return _mask_at(place)
-    except (CleansatError, OSError) as error:
-        return str(place), _line(error)
-
-
-def _mask_at(place: Path | str) -> Mask:
-    if str(place).endswith(DOCUMENT):
-        folder, name = split_file(place)
-    else:
-        folder = Folder(place)
-        names = [each for each in folder.files() if each.endswith(DOCUMENT)]
-        if len(names) != 1:
-            raise CleansatError(f"it has {len(names)} documents; a product was not finished here.")
-        (name,) = names
-    document = _document(folder, name)
-    return Mask(UUID(document["id"]), folder, document, indexed=False)
-
-
-def search_masks(dc: Datacube, product: str, **query: Any) -> list[Dataset]:
-    """The indexed masks of a query.
-
-    Raises
-    ------
-    CubeError
-        If there is no such product, no mask matches, or the query cannot be understood.
-    """
-    from ..recalling import _checked_product, _find, check_longitudes
-
-    check_longitudes(query)
-    found = _find(dc, _checked_product(dc, product), query)
-    if not found:
-        asked = ", ".join(f"{key}={value!r}" for key, value in query.items()) or "anything"
-        raise CubeError(f"no mask of {product} matches {asked}; check the time and the area.")
-    return found
 
 
 def indexed_masks(dc: Datacube | None, datasets: Sequence[Dataset]) -> list[Mask | tuple[str, str]]:
@@ -416,84 +265,6 @@ def _confidence(mask: Mask, step: int) -> np.ndarray:
         shape = tuple(math.ceil(size / step) for size in file.shape)
         values: np.ndarray = file.read(1, out_shape=shape)
     return np.where(values > 100, CONFIDENCE_NODATA, values).astype("uint8")
-
-
-def _line(error: BaseException) -> str:
-    """An error in one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if isinstance(error, CleansatError | OSError) else f"{type(error).__name__} {text}"
-
-
-# --- hot spots ------------------------------------------------------------------------
-
-_KINDS = np.zeros(256, dtype="uint8")  # cloud of any kind, shadow, and the rest as clear
-_KINDS[[c for c in CloudClass if c != CloudClass.NODATA]] = CloudClass.CLEAR
-_KINDS[list(CLOUDS)] = CloudClass.CLOUD
-_KINDS[CloudClass.SHADOW] = CloudClass.SHADOW
-
-
-def hot_spots(ucl: np.ndarray, scl: np.ndarray, grid: GeoBox, cells: int = CELLS) -> HotSpots:
-    """Where two classifications disagree on cloud, shadow and neither, in coarse cells.
-
-    Parameters
-    ----------
-    ucl, scl
-        ``grid.shape``, uint8 :class:`CloudClass` codes.
-    grid
-        Where they stand.
-    cells
-        Along the longer side.
-    """
-    mine, theirs = _KINDS[ucl], _KINDS[scl]
-    both = (mine != CloudClass.NODATA) & (theirs != CloudClass.NODATA)
-    differ = both & (mine != theirs)
-    side = math.ceil(max(ucl.shape) / cells)
-    known, wrong = _sums(both, side), _sums(differ, side)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        percent = np.where(known > _LEAST * side**2, 100 * wrong / known, np.nan)
-    # Of equals, those with more data, and then the first.
-    order = np.lexsort((-known.ravel(), -np.nan_to_num(percent, nan=-1.0).ravel()))
-    count = int(np.isfinite(percent).sum())
-    worst = order[: math.ceil(_WORST * count)]
-    score = float(percent.ravel()[worst].mean()) if count else math.nan
-    spots = []
-    for cell in order[: min(SPOTS, count)]:
-        row, column = (int(i) for i in np.unravel_index(cell, percent.shape))
-        value = float(percent[row, column])
-        if value > 0:
-            part = np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]
-            pairs = 16 * mine[part][differ[part]].astype(int) + theirs[part][differ[part]]
-            pair = int(np.bincount(pairs).argmax())
-            names = (CloudClass(pair // 16).description, CloudClass(pair % 16).description)
-            centre = ((column + 0.5) * side, (row + 0.5) * side)
-            spots.append(Spot(int(cell), value, *names, _lonlat(grid, centre)))
-    listed = tuple(None if math.isnan(p) else round(float(p), 1) for p in percent.ravel())
-    return HotSpots(score, side, percent.shape[1], listed, tuple(spots))
-
-
-def _sums(plane: np.ndarray, side: int) -> np.ndarray:
-    """Counts in square cells; those at the end are filled up with nothing."""
-    rows, columns = plane.shape
-    padded = np.pad(plane, ((0, -rows % side), (0, -columns % side)))
-    rows, columns = padded.shape
-    blocks = padded.reshape(rows // side, side, columns // side, side)
-    counts: np.ndarray = blocks.sum(axis=(1, 3))
-    return counts
-
-
-def _lonlat(grid: GeoBox, pixel: tuple[float, float]) -> str:
-    rows, columns = grid.shape
-    x, y = grid.affine * (min(pixel[0], columns), min(pixel[1], rows))
-    (lon,), (lat,) = grid.crs.transformer_to_crs(CRS("EPSG:4326"))([x], [y])
-    return f"{abs(lat):.4f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.4f}° {'E' if lon >= 0 else 'W'}"
-
-
-def cell_size(grid: GeoBox, side: int) -> str:
-    """Of a cell of so many pixels, for people."""
-    metres = [side * each for each in ground_resolution(grid)]
-    if max(metres) >= 1000:
-        return f"{metres[0] / 1000:.1f} x {metres[1] / 1000:.1f} km"
-    return f"{metres[0]:.0f} x {metres[1]:.0f} m"
 
 
 def native_grid(mask: Mask) -> GeoBox:

@@ -20,27 +20,26 @@ import numpy as np
 from .._version import __version__
 from ..classes import CloudClass
 from ..errors import CleansatError, OutputError
-from ..storage import write_file
+from ..products.product import Mask, masks_at
+from ..products.verdicts import Verdict, remarks, standing, state
+from ..storage.atomic import write_file
 from .figure import true_colour
+from .hot_spots import HotSpots, cell_size
 from .look import (
-    HotSpots,
     Look,
-    Mask,
-    cell_size,
     cloud_percent,
     describe_grid,
     indexed_masks,
     look,
-    masks_at,
     native_grid,
     scl_percent,
     verdicts_on,
 )
-from .verdicts import Verdict, remarks, standing, state
 
 if TYPE_CHECKING:
     from datacube import Datacube
     from datacube.model import Dataset
+
 
 LARGEST = 14_000_000
 """Characters that a page has at most, unless there are so many masks that their figures alone are more."""

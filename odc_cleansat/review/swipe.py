@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..grids import crs_name, ground_resolution
+from ..grids.grid import crs_name, ground_resolution
 from .figure import percent_text, stretch_limits, true_colour
 
 if TYPE_CHECKING:
     from .comparison import Comparison
     from .layers import Frame, Layer
+
 
 QUALITY = 82
 """Of the true colour, WebP's 0 to 100."""

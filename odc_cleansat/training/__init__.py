@@ -5,8 +5,8 @@ A recipe says what; :func:`train` follows it and can be stopped at any time, and
 
 from __future__ import annotations
 
-from .exporting import export
+from .export import export
 from .recipe import Recipe, RecipeError, read_recipe
-from .running import train
+from .run import train
 
 __all__ = ["Recipe", "RecipeError", "export", "read_recipe", "train"]

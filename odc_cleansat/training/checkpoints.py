@@ -20,6 +20,7 @@ from .plans import Plan, Progress
 if TYPE_CHECKING:
     import torch
 
+
 CHECKPOINT = "checkpoint.pt"
 TABLE = "progress.csv"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..classes import CloudClass
-from ..synthetic import CLOUD_OPACITY, SHADOW_ATTENUATION
+from ..synthetic.sky import CLOUD_OPACITY, SHADOW_ATTENUATION
 
 _SPECTRUM = {
     "coastal": 1.01, "blue": 1.0, "green": 0.99, "red": 0.99, "rededge1": 0.99, "rededge2": 0.98,

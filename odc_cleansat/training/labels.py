@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import SceneError
-from ..evaluating.layers import ClassRaster, opened
-from ..evaluating.mappings import ClassMapping
-from ..evaluating.pairing import LAYOUTS, find_layout
-from ..reflectance import QUANTIFICATION, S2_BANDS
-from ..scenes import IMAGES, band_files
+from ..evaluate.mappings import ClassMapping
+from ..evaluate.pairing import LAYOUTS, find_layout
+from ..evaluate.rasters import ClassRaster, opened
+from ..scenes.band_folder import IMAGES, band_files
+from ..scenes.bands import S2_BANDS
+from ..scenes.offset import QUANTIFICATION
 from .patches import Patch, available
 from .truths import truth_of
 
@@ -190,7 +191,7 @@ def _truth(label: str, mapping: ClassMapping, patch: Patch) -> np.ndarray:
 
 def _read(path: Path, band: int, offset: int, needs_grid: bool) -> tuple[np.ndarray, float]:
     """Reflectance, NaN without data, and the size of a pixel on the ground if it is needed."""
-    from ..grids import ground_resolution
+    from ..grids.grid import ground_resolution
 
     with opened(ClassRaster(str(path))) as layer:
         if band > layer.file.count:

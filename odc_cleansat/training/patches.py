@@ -12,7 +12,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ..errors import SceneError, first_line
-from ..reflectance import QUANTIFICATION, find_bands
+from ..scenes.bands import find_bands
+from ..scenes.offset import QUANTIFICATION
 
 LEVELS = ("L1C", "L2A")
 

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..checks import (
+from ..classes import CloudClass
+from ..errors import CleansatError
+from ..evaluate.pairing import LAYOUTS
+from ..grids.windows import MULTIPLE
+from ..models.documents import CHECKS as OF_MODELS
+from ..models.model import Architecture, Model
+from ..models.registry import get_model
+from ..storage.yaml import (
     checked,
     flag,
     fraction,
@@ -19,14 +26,8 @@ from ..checks import (
     text,
     whole,
 )
-from ..classes import CloudClass
-from ..errors import CleansatError
-from ..evaluating.pairing import LAYOUTS
-from ..models import Architecture, Model, get_model
-from ..models.documents import CHECKS as OF_MODELS
-from ..windows import MULTIPLE
-from .data import Archive, Labels, Scenes, Simulated, Source
 from .plans import Plan
+from .sources import Archive, Labels, Scenes, Simulated, Source
 from .teachers import Teachers, appoint
 
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..classes import CloudClass
-from ..engines import get_engine
 from ..errors import ModelError
-from ..models import Model
-from ..windows import prepare
+from ..grids.windows import prepare
+from ..models.engines import get_engine
+from ..models.model import Model
 from .patches import Patch
 from .tiles import Tile
 from .truths import possible_channels

@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from ..classes import CloudClass
 from ..errors import SceneError
-from ..windows import prepare
+from ..grids.windows import prepare
 from .clouds import Clouds, _noise, _smooth, draw_clouds, snowed, visible
 from .patches import Patch
 from .truths import SIMULATED, UNKNOWN, bits, truth_of

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ..classes import CloudClass
-from ..evaluating.mappings import ClassMapping
+from ..evaluate.mappings import ClassMapping
 
 UNKNOWN = 0
 """Truth where nothing is known."""

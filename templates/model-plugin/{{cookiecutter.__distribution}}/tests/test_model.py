@@ -11,10 +11,10 @@ import pytest
 import xarray as xr
 from odc_cleansat import CloudClass, Model, classify, get_model
 from odc_cleansat.errors import ModelError
-from odc_cleansat.importing import try_model
-from odc_cleansat.models import find_models
+from odc_cleansat.models.install import try_model
+from odc_cleansat.models.registry import find_models
 from odc_cleansat.models.weights import verify
-from odc_cleansat.synthetic import SimulatedScene
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 DISTRIBUTION = "{{ cookiecutter.__distribution }}"
 NAME = "{{ cookiecutter.name }}"

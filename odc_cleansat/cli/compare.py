@@ -1,0 +1,293 @@
+"""`cleansat compare`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from .console import Console
+from .options import (
+    check_label,
+    connected,
+    datacube_options,
+    grid_options,
+    grid_query,
+    source_options,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from datacube import Datacube
+
+    from ..review.comparison import Comparison
+    from ..review.layers import Frame
+
+
+CHUNK = 2048
+
+
+@click.command(
+    "compare",
+    epilog="""\b
+Examples:
+  cleansat compare products/s2_l2a_ucl/33UVP/2024/06/15/NAME -o compare.html
+  cleansat compare S2B_MSIL2A_20240710T071619_N0510_R006_T37MGP_20240710T103747.SAFE \\
+      --bbox 38.1,-3.2,38.3,-3.0 --agreement -o compare.png -o compare.html
+  cleansat compare FOLDER_OF_BANDS --label shadow.tif --label-mapping shadow-label \\
+      --agreement shadow --style outlines -o compare.pdf
+  cleansat compare --product s2_l2a --time 2024-06 --bbox 13.6,47.7,13.8,47.9 \\
+      --crs EPSG:32633 --resolution 20 -o june.png
+
+\b
+Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
+""",
+)
+@click.argument("source", required=False)
+@click.option(
+    "-o",
+    "--out",
+    "outputs",
+    type=click.Path(dir_okay=False, path_type=Path),
+    multiple=True,
+    required=True,
+    help="File NAME.png, NAME.pdf, or NAME.html, a page to swipe between layers; give it again for others.",
+)
+@click.option("--product", help="Product of scenes in the datacube, instead of SOURCE.")
+@grid_options
+@click.option("--ucl", metavar="FILE", help="Mask of the scene SOURCE. Default: it is computed.")
+@click.option(
+    "--scl", metavar="FILE", help="Sen2Cor's scene classification. Default: that of the scene."
+)
+@click.option("--label", metavar="FILE", help="Also show a label, drawn by hand.")
+@click.option(
+    "--label-mapping",
+    metavar="MAPPING",
+    help="What its codes mean, as in `cleansat evaluate`.  [default: ucl]",
+)
+@click.option("--confidence", is_flag=True, help="Also show how sure the UCL is.")
+@click.option(
+    "--agreement",
+    type=click.Choice(["contaminated", "cloud", "shadow"]),
+    is_flag=False,
+    flag_value="contaminated",
+    help="Also show where UCL and SCL, or UCL and label, agree. Without a word: on cloud or shadow.",
+)
+@click.option(
+    "--style",
+    type=click.Choice(["panels", "outlines"]),
+    default="panels",
+    show_default=True,
+    help="Classes as filled panels, or as outlines over true colour.",
+)
+@source_options
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object a date and line instead."
+)
+@datacube_options
+def command(
+    source: str | None,
+    outputs: tuple[Path, ...],
+    product: str | None,
+    ucl: str | None,
+    scl: str | None,
+    label: str | None,
+    label_mapping: str | None,
+    confidence: bool,
+    agreement: str | None,
+    style: str,
+    model: str | None,
+    offset: float | None,
+    moment: str | None,
+    as_json: bool,
+    config: tuple[str, ...],
+    env: str | None,
+    **grid: Any,
+) -> None:
+    """Show true colour, SCL (cloud classes only) and UCL side by side.
+
+    SOURCE is a mask product (its folder or its document), or a scene as for `cleansat mask`: a STAC item or
+    an EO3 document, a SAFE folder, or a folder with one file a band. --bbox shows a part of it. With --product
+    scenes come from the datacube, with their masks from the index or computed, one row a date. Printed is how
+    far UCL and SCL agree.
+    """
+    from ..review.comparison import check_format, compare
+    from ..review.datasets import class_file
+
+    for path in outputs:
+        check_format(path)
+    _check_usage(source, product, {"ucl": ucl, "scl": scl, "datetime": moment}, grid)
+    query = grid_query(**grid)
+    out = sys.stdout
+    with contextlib.ExitStack() as stack:
+        if as_json:  # what is for people goes where programs do not read
+            stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        console = Console()
+        drawn = None if label is None else class_file(label, label_mapping or "ucl")
+        if drawn is not None:
+            _check_question(label_mapping or "ucl", agreement)
+            if label_mapping is None:
+                check_label(np.unique(drawn.values))
+        if source is not None:
+            files = {"bbox": grid["bbox"], "scl": scl}
+            how = {"model": model, "offset": offset, "ucl": ucl, "moment": moment}
+            data = _from_files(source, files, how, console)
+        else:
+            dc = stack.enter_context(connected(config, env))
+            data = _from_cube(dc, str(product), model, offset, query, console)
+        names = _called(data.attrs.get("model", model))
+        if data.attrs.get("simulated", False):
+            names["scl"] = "SCL (simulated)"
+        with console.step("Comparing"):
+            comparison = compare(
+                data,
+                label=drawn,
+                confidence=confidence,
+                agreement=agreement,
+                style=style,
+                offset=offset,
+                names=names,
+                title=data.attrs.get("title", product or ""),
+            )
+        for path in outputs:
+            with console.step(f"Drawing {path}"):
+                comparison.save(path)
+    _report(comparison, outputs, as_json, out)
+
+
+def _called(model: str | None) -> dict[str, str]:
+    """What to call the UCL of a model that is not one of those by default."""
+    from ..models.registry import DEFAULTS
+
+    return {"ucl": f"UCL ({model})"} if model and model not in DEFAULTS else {}
+
+
+def _check_usage(
+    source: str | None, product: str | None, files: Mapping[str, Any], grid: Mapping[str, Any]
+) -> None:
+    if (source is None) == (product is None):
+        raise click.UsageError("give SOURCE, or --product for scenes in the datacube.")
+    refused = {**grid, "bbox": None} if source is not None else files
+    if given := [f"--{name}" for name, value in refused.items() if value is not None]:
+        said = "for --product" if source is not None else "for SOURCE"
+        raise click.UsageError(f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} {said}.")
+
+
+def _check_question(mapping: str, agreement: str | None) -> None:
+    """A label that knows shadow only cannot say where neither is."""
+    from ..evaluate.confusion import Question
+    from ..evaluate.mappings import get_mapping
+
+    known = get_mapping(mapping).questions
+    if agreement is not None and Question(agreement) not in known:
+        raise click.UsageError(
+            f"the label cannot answer --agreement {agreement}: its codes know only "
+            f"{', '.join(sorted(q.value for q in known)) or 'nothing of cloud'}."
+        )
+
+
+def _from_files(
+    source: str, files: Mapping[str, Any], how: dict[str, Any], console: Console
+) -> xr.Dataset:
+    from ..review.datasets import is_mask, mask_dataset, scene_dataset
+    from ..scenes.band_folder import parse_moment
+
+    if is_mask(source):
+        if refused := [f"--{name}" for name in ("ucl", "model", "offset") if how[name] is not None]:
+            raise click.UsageError(f"{source} is a mask; {', '.join(refused)} would not change it.")
+        with console.step(f"Reading the mask {source} and its scene"):
+            data = mask_dataset(source, **files)
+    else:
+        if how["moment"] is not None:
+            how["moment"] = parse_moment(how["moment"])
+        what = "Reading" if how["ucl"] else "Masking"
+        with console.step(f"{what} {source}") as progress:
+            data = scene_dataset(source, **files, **how, progress=progress)
+    if "scl" not in data:
+        click.echo("There is no SCL beside the scene; --scl FILE names one.", err=True)
+    return data
+
+
+def _from_cube(
+    dc: Datacube,
+    product: str,
+    model: str | None,
+    offset: float | None,
+    query: dict[str, Any],
+    console: Console,
+) -> xr.Dataset:
+    from ..cube.load import load
+    from ..errors import CubeError, SceneError
+    from ..scenes.bands import find_bands
+
+    definition = dc.index.products.get_by_name(product)
+    names = None
+    if definition is not None:
+        known = [
+            n for m, each in definition.measurements.items() for n in (m, *each.get("aliases", ()))
+        ]
+        try:
+            names = list(find_bands(known, ["red", "green", "blue"]).values())
+        except SceneError as error:
+            raise CubeError(f"{product} cannot be shown: {error}") from error
+        with contextlib.suppress(SceneError):  # it may have none
+            names += find_bands(known, ["scl"]).values()
+        names += ["ucl", "ucl_confidence"]
+    with console.step("Looking up scenes and masks"):
+        return load(
+            dc,
+            product,
+            measurements=names,  # without a definition, `load` refuses the product
+            model=model,
+            offset=offset,
+            group_by="solar_day",
+            dask_chunks={"time": 1, "x": CHUNK, "y": CHUNK},
+            **query,
+        )
+
+
+def _report(comparison: Comparison, outputs: tuple[Path, ...], as_json: bool, out: Any) -> None:
+    for frame in comparison.frames:
+        if as_json:
+            click.echo(json.dumps(_numbers(frame, outputs), allow_nan=False), file=out)
+            continue
+        for line in _lines(frame):
+            click.echo(line)
+
+
+def _numbers(frame: Frame, outputs: tuple[Path, ...]) -> dict[str, Any]:
+    """What a program would read; null where no pixel has data."""
+
+    def known(value: float) -> float | None:
+        return round(value, 4) if math.isfinite(value) else None
+
+    return {
+        "time": None if not frame.date else f"{frame.time!s:.19}Z",
+        "percent": {
+            layer.key: {c.name: known(layer.percent[c.value]) for c in layer.categories}
+            for layer in frame.layers
+        },
+        "agreement": {name: known(value) for name, value in frame.agreement.items()} or None,
+        "files": [str(path) for path in outputs],
+    }
+
+
+def _lines(frame: Frame) -> list[str]:
+    from ..review.figure import percent_text
+
+    lines = [frame.date or "date unknown"]
+    width = max(len(layer.name) for layer in frame.layers)
+    for layer in frame.layers:
+        shares = ", ".join(f"{c.name} {percent_text(layer.percent[c.value])}" for c in layer.listed)
+        lines.append(f"  {layer.name:{width}}  {shares}")
+    if frame.agreement:
+        shares = ", ".join(f"{name} {percent_text(v)}" for name, v in frame.agreement.items())
+        lines.append(f"  {'UCL and SCL agree':{width}}  {shares}")
+    return lines

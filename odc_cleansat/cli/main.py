@@ -1,0 +1,134 @@
+"""The command `cleansat`. It parses, reports and sets exit codes; the work is done elsewhere.
+
+Each subcommand is a module of :mod:`odc_cleansat.cli.main` and is imported when it is called.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from importlib import import_module
+from typing import Any
+
+import click
+
+from .._version import __version__
+from ..errors import LOG, CleansatError, GapWarning, ModelWarning, ReflectanceWarning
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+COMMANDS = {
+    "demo": "Mask one scene and recall it, in a datacube of its own.",
+    "mask": "Mask one scene, or those of a search, without a datacube.",
+    "recall": "Write indexed masks to GeoTIFF, on any grid.",
+    "export": "Write an unclouded composite to GeoTIFF.",
+    "compare": "Draw true colour, SCL and UCL side by side, or a page to swipe between them.",
+    "review": "Look through many masks, and accept or reject them.",
+    "evaluate": "Measure masks against labels.",
+    "verify": "Check that mask products are whole and true.",
+    "run": "Mask all scenes of a product that have no mask yet, on many processes.",
+    "status": "Count the scenes that are masked, missing or failed.",
+    "product": "Put the products into the datacube.",
+    "models": "List, fetch, check, add and remove models.",
+    "train": "Train a model, from labels or from a larger model.",
+}
+"""Name of each subcommand, which is that of its module, and its first line of help."""
+
+
+class _Group(click.Group):
+    """Imports subcommands when they are called.
+
+    Turns exceptions into one line and exit code 1, unless ``--debug`` asks for the traceback.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f".commands.{name}", __package__).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        debug = ctx.params.get("debug", False)
+        if not debug:
+            _quieten()
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click ends quietly where `head` has read enough
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+        except CleansatError as error:
+            if debug:
+                raise
+            raise click.ClickException(_with_options(str(error))) from error
+        except OSError as error:
+            if debug:
+                raise
+            what = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{what}{error.strerror or error}") from error
+        except Exception as error:
+            if debug:
+                raise
+            first = (str(error).strip().splitlines() or ["no message"])[0]
+            raise click.ClickException(
+                f"unexpected {type(error).__name__}: {first}. Run with `cleansat --debug ...` for details."
+            ) from error
+
+
+def _with_options(text: str) -> str:
+    """A message with the options of the command line in place of Python's arguments."""
+    return _ARGUMENTS.sub(lambda found: _OPTIONS[found[1]], text)
+
+
+_OPTIONS = {
+    "crs": "--crs",
+    "like": "--like",
+    "min_clear": "--min-clear",
+    "model": "--model",
+    "offset": "--offset",
+    "output_crs": "--crs",
+    "resolution": "--resolution",
+}
+# Without a value: what has one stands in an example, as in offset=-1000.
+_ARGUMENTS = re.compile(rf"\b({'|'.join(_OPTIONS)})=(?![\w'\"(\[{{.-])")
+
+
+def _quieten() -> None:
+    """Show our own warnings as one line, and leave those of libraries to ``--debug``."""
+    warnings.simplefilter("ignore")
+    for kind in (ReflectanceWarning, GapWarning, ModelWarning):
+        warnings.simplefilter("always", kind)
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        click.secho(f"Warning: {_with_options(str(message))}", err=True, fg="yellow")
+
+    class Show(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            show(record.getMessage())
+
+    warnings.showwarning = show
+    LOG.handlers = [Show()]
+    LOG.propagate = False
+    for library in ("datacube", "odc", "rasterio"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show tracebacks and the warnings of libraries.")
+@click.version_option(__version__, prog_name="cleansat")
+def main(debug: bool) -> None:
+    """Cloud and cloud-shadow masks for Sentinel-2 in the Open Data Cube.
+
+    Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage, 130 interrupted; those that take several
+    scenes also 3, some failed.
+    """

@@ -1,0 +1,391 @@
+"""`cleansat models`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import CleansatError, ModelError
+
+if TYPE_CHECKING:
+    from ..models.model import Model
+    from ..models.registry import Entry
+
+
+EXIT_CODES = "\n\n\b\nExit codes: 0 done, 1 failed (the message says why), 2 wrong usage.\n"
+
+COLOURS = {"packaged": "green", "here": "green", "to fetch": "yellow", "missing": "red"}
+
+WORDS = {True: "right", False: "WRONG", None: "not allowed to run"}
+WORD_COLOURS = {True: "green", False: "red", None: "yellow"}
+
+allow_option = click.option(
+    "--allow-torchscript",
+    is_flag=True,
+    help="Run weights that are TorchScript, now and from now on: a program, which can do what it likes.",
+)
+
+
+@click.group("models")
+def command() -> None:
+    """List, fetch, check, add and remove models.
+
+    A model is a network that finds clouds and shadows. The default ships with the package; others are fetched
+    when they are asked for here, or chosen by --model.
+    """
+
+
+@command.command(
+    "list",
+    epilog="""\b
+Examples:
+  cleansat models list
+  cleansat models list --json | jq -r '.models[] | select(.level == "L2A") | .name'
+"""
+    + EXIT_CODES,
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+def list_(as_json: bool) -> None:
+    """List the models. Fetches nothing.
+
+    Weights are packaged (they came with a package), here, to fetch, or missing.
+    """
+    from ..models.registry import find_models, get_model
+
+    entries = find_models()
+    good = [(entry, get_model(entry.name)) for entry in entries if not entry.problem]
+    bad = [entry for entry in entries if entry.problem]
+    if as_json:
+        models = [_as_dict(model, entry) for entry, model in good]
+        problems = [{"name": e.name, "origin": e.origin, "problem": e.problem} for e in bad]
+        click.echo(json.dumps({"models": models, "problems": problems}, indent=2))
+        return
+    _table([_row(model) for _, model in good])
+    for licence in sorted({m.licence for _, m in good if _noncommercial(m)}):
+        click.echo(f"\n{licence} forbids commercial use.")
+    for entry in bad:
+        click.secho(f"\n{entry.name} ({entry.origin}) cannot be used: {entry.problem}", fg="red")
+
+
+@command.command(
+    "show",
+    epilog="""\b
+Examples:
+  cleansat models show cloudsen12-unetmobv2-v2
+  cleansat models show --json unet-efficientnetb4-l2a-6b+unet-efficientnetb4-l2a-4b
+"""
+    + EXIT_CODES,
+)
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+def show(name: str, as_json: bool) -> None:
+    """Show all about a model, and its card. Fetches nothing."""
+    from ..models.registry import find_models, get_model
+
+    model = get_model(name)
+    entry = next((e for e in find_models() if e.name == name and not e.problem), None)
+    if as_json:
+        click.echo(json.dumps(_as_dict(model, entry), indent=2))
+        return
+    for key, value in _fields(model, entry):
+        click.echo(f"{key:14}{value}")
+    if _noncommercial(model):
+        click.secho(f"\nThe licence {model.licence} forbids commercial use.", fg="yellow")
+    if model.card:
+        click.echo(f"\n{_card(model)}")
+
+
+@command.command(
+    "fetch",
+    epilog="""\b
+Examples:
+  cleansat models fetch cloudsen12-unetmobv2-v2
+  cleansat models fetch --all
+  cleansat models fetch --allow-torchscript cloudsen12-l2a
+  CLEANSAT_MIRROR=https://mirror.example.org cleansat models fetch cloudsen12-unetmobv2-v2
+"""
+    + EXIT_CODES,
+)
+@click.argument("names", metavar="NAME...", nargs=-1)
+@click.option("--all", "all_", is_flag=True, help="Those of all models.")
+@allow_option
+@click.pass_context
+def fetch(ctx: click.Context, names: tuple[str, ...], all_: bool, allow_torchscript: bool) -> None:
+    """Fetch the weights of models, and check them.
+
+    They are kept in CLEANSAT_WEIGHTS, or in a folder of the user's data. What broke off is gone on with; what
+    is here already is only checked.
+    """
+    from ..models.install import try_model
+    from ..models.places import networks_of, state
+    from ..models.weights import fetch as fetch_weights
+    from ..models.weights import notice
+
+    if bool(names) == all_:
+        raise click.UsageError("give names of models, or --all.")
+    if all_ and allow_torchscript:
+        raise click.UsageError("--allow-torchscript is for models that you name, and not for all.")
+    failed = False
+    for model in _models(names):
+        try:
+            for each in networks_of(model):
+                if state(each) == "to fetch":
+                    click.echo(notice(each))
+            paths = fetch_weights(model)
+            if allow_torchscript:
+                try_model(model, allow=True)
+        except CleansatError as error:
+            failed = True
+            click.secho(f"Error: {error}", err=True, fg="red")
+            continue
+        for path in paths:
+            click.echo(f"{model.name}: {path}")
+    ctx.exit(1 if failed else 0)
+
+
+@command.command(
+    "verify",
+    epilog="""\b
+Examples:
+  cleansat models verify
+  cleansat models verify cloudsen12-unetmobv2-v2
+  cleansat models verify --json | jq '.models[] | select(.right == false)'
+
+\b
+Exit codes: 0 nothing is wrong, 1 something is wrong, 2 wrong usage.
+A model that is not allowed to run is not wrong; in JSON its `right` is null.
+""",
+)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.pass_context
+def verify(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+    """Check weights: checksum, loading, answers. Fetches nothing.
+
+    Without a NAME, all models whose weights are here. For one that is not, fetch it first. Of TorchScript that
+    has not been allowed to run, only the checksum is checked.
+    """
+    reports = []
+    for model in _models(names):
+        if not names and _state(model) == "to fetch":
+            continue
+        right, problem = _verdict(model)
+        reports.append({"name": model.name, "right": right, "problem": problem})
+        if not as_json:
+            word = click.style(WORDS[right], fg=WORD_COLOURS[right])
+            click.echo(f"{model.name}: {word}{problem and ': '}{problem}")
+    verdicts = [report["right"] for report in reports]
+    if as_json:
+        click.echo(json.dumps({"right": False not in verdicts, "models": reports}, indent=2))
+    else:
+        counts = [f"{verdicts.count(v)} {word.lower()}" for v, word in WORDS.items()]
+        click.echo(f"{len(reports)} model(s): {', '.join(counts)}")
+    ctx.exit(1 if False in verdicts else 0)
+
+
+@command.command(
+    "import",
+    epilog="""\b
+Examples:
+  cleansat models import --template mynet.safetensors   # writes mynet.yaml, to be filled in
+  cleansat models import mynet.safetensors
+  cleansat models import --force mynet.yaml
+  cleansat models import --allow-torchscript theirnet.yaml
+"""
+    + EXIT_CODES,
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--template", is_flag=True, help="Only write a model document beside the weights, to fill in."
+)
+@allow_option
+@click.option(
+    "--force", is_flag=True, help="Replace a model of this name that was imported before."
+)
+def import_(file: Path, template: bool, allow_torchscript: bool, force: bool) -> None:
+    """Add a model of your own.
+
+    FILE is weights (.onnx, .safetensors, .pt) with their model document beside them, under the same name with
+    .yaml; or that document. The weights are loaded and tried out, then both are copied into the folder of models,
+    CLEANSAT_MODELS or a folder of the user's data.
+    """
+    from ..models import install as importing
+    from ..models.registry import models_folder
+
+    is_document = file.suffix.lower() in importing.DOCUMENTS
+    if template:
+        if is_document:
+            raise click.UsageError("--template is for weights.")
+        _write_template(file, file.with_suffix(".yaml"), force)
+        return
+    document = file if is_document else importing.document_beside(file)
+    model = importing.import_model(document, force=force, allow=allow_torchscript)
+    click.echo(f"{model.name} is in {models_folder()}. Use it:")
+    if model.level == "L2A":
+        click.echo(f"  cleansat mask SCENE --model {model.name} -o masks")
+    click.echo(f'  odc_cleansat.classify(scene, model="{model.name}")')
+
+
+@command.command(
+    "remove",
+    epilog="""\b
+Examples:
+  cleansat models remove mynet
+  cleansat models remove --yes mynet
+"""
+    + EXIT_CODES,
+)
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(name: str, yes: bool) -> None:
+    """Remove a model of your own: its document, and the card and weights that were copied with it.
+
+    Models that ship and those of plugins are never removed.
+    """
+    from ..models.install import files_of, find_own
+
+    files = files_of(find_own(name))
+    for file in files:
+        click.echo(str(file))
+    if not yes:
+        click.confirm("Remove these files?", abort=True)
+    for file in files:
+        file.unlink()
+    click.echo(f"{name} is removed.")
+
+
+def _write_template(weights: Path, document: Path, force: bool) -> None:
+    from ..models.install import template
+
+    if document.exists() and not force:
+        raise ModelError(f"{document} is there already; --force replaces it.")
+    document.write_text(template(weights), encoding="utf-8")
+    click.echo(f"{document} is to be filled in. Then run: cleansat models import {document}")
+
+
+def _models(names: Sequence[str]) -> list[Model]:
+    """Those of the names, or all that can be used."""
+    from ..models.registry import find_models, get_model
+
+    return [get_model(name) for name in names or [e.name for e in find_models() if not e.problem]]
+
+
+def _verdict(model: Model) -> tuple[bool | None, str]:
+    """Whether it is right, None where it may not be run, and why not."""
+    from ..models.install import try_model
+    from ..models.torchscript import check_allowed
+    from ..models.weights import verify as verify_weights
+
+    for check, failed in ((verify_weights, False), (check_allowed, None), (try_model, False)):
+        try:
+            check(model)
+        except (CleansatError, OSError) as error:
+            return failed, str(error)
+    return True, ""
+
+
+def _noncommercial(model: Model) -> bool:
+    from ..models.weights import is_noncommercial
+
+    return is_noncommercial(model)
+
+
+def _state(model: Model) -> str:
+    from ..models.places import state
+
+    try:
+        return state(model)
+    except ModelError:
+        return "missing"
+
+
+def _row(model: Model) -> list[str]:
+    return [
+        model.name,
+        model.level,
+        str(len(model.bands)),
+        f"{model.resolution:g} m",
+        ", ".join(c.label for c in model.classes),
+        model.licence,
+        _state(model),
+    ]
+
+
+def _table(rows: list[list[str]]) -> None:
+    rows = [["name", "level", "bands", "pixel", "classes", "licence", "weights"], *rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells[-1] = click.style(row[-1], fg=COLOURS.get(row[-1]))
+        click.echo("  ".join(cells))
+
+
+def _fields(model: Model, entry: Entry | None) -> list[tuple[str, str]]:
+    """What a person wants to know, in words."""
+    fields = {
+        "name": model.name,
+        "title": model.title,
+        "version": model.version,
+        "members": ", ".join(each.name for each in model.members),
+        "level": model.level,
+        "resolution": f"{model.resolution:g} m",
+        "bands": ", ".join(model.bands),
+        "classes": ", ".join(c.label for c in model.classes),
+        "network": str(model.architecture or ""),
+        "weights": model.weights,
+        "state": _state(model),
+        "sha256": _sha256(model) or "not known; recorded when it is fetched first",
+        "licence": model.licence,
+        "citation": model.citation,
+        "origin": entry.origin if entry else "",
+        "document": str(entry.path) if entry else "",
+    }
+    return [(key, value) for key, value in fields.items() if value]
+
+
+def _as_dict(model: Model, entry: Entry | None) -> dict[str, Any]:
+    architecture = model.architecture
+    return {
+        "name": model.name,
+        "title": model.title,
+        "version": model.version,
+        "origin": entry.origin if entry else None,
+        "level": model.level,
+        "resolution": model.resolution,
+        "bands": list(model.bands),
+        "channels": list(model.channels or model.bands),
+        "mean": list(model.mean),
+        "std": list(model.std),
+        "classes": [c.label for c in model.classes],
+        "architecture": architecture
+        and {"name": architecture.name, "encoder": architecture.encoder},
+        "members": [each.name for each in model.members],
+        "weights": model.weights,
+        "state": _state(model),
+        "sha256": _sha256(model) or None,
+        "licence": model.licence,
+        "noncommercial": _noncommercial(model),
+        "citation": model.citation,
+        "document": str(entry.path) if entry else None,
+        "card": model.card or None,
+    }
+
+
+def _sha256(model: Model) -> str:
+    from ..models.weights import known_sha256
+
+    try:
+        return known_sha256(model)
+    except (ModelError, OSError):
+        return ""
+
+
+def _card(model: Model) -> str:
+    try:
+        return Path(model.card).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        return f"Its card cannot be read: {error.strerror}: {model.card}"

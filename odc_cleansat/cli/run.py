@@ -1,0 +1,262 @@
+"""`cleansat run`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import Listing, duration, say
+from .main import INTERRUPTED
+from .options import connected, datacube_options, grid_query, scene_options
+
+if TYPE_CHECKING:
+    from ..batch.records import Plan, Report
+
+
+FAILURES = Path("cleansat-failures.jsonl")
+"""Where failures are listed unless said otherwise."""
+
+SOME_FAILED, NONE_DONE = 3, 4
+
+_SHOWN = 10
+
+
+@click.command(
+    "run",
+    epilog="""\b
+Examples:
+  cleansat product add
+  cleansat run --product s2_l2a --time 2024-06 --dry-run -o masks
+  cleansat run --product s2_l2a --time 2024-06 --bbox 13.6,47.7,13.8,47.9 -o masks
+  cleansat run --time 2024 -o s3://bucket/masks --scheduler tcp://10.0.0.5:8786
+  cleansat run --time 2024 -o masks --no-index
+  cleansat run --time 2024 -o masks --only-accepted
+
+\b
+Exit codes:
+  0    all masks are there
+  1    failed before any scene was begun (the message says why)
+  2    wrong usage
+  3    some scenes failed
+  4    scenes failed, and no scene has its mask
+  130  stopped by Ctrl-C or SIGTERM
+After 1, 3, 4 and 130 the same command goes on where it stopped.
+""",
+)
+@scene_options
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Make at most so many masks."
+)
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    metavar="DIR|s3://BUCKET/PREFIX",
+    help="Where the masks are kept.",
+)
+@click.option(
+    "--index/--no-index",
+    default=True,
+    show_default=True,
+    help="Put the masks in the datacube; without, a mask counts as done if its files are whole.",
+)
+@click.option(
+    "--only-accepted",
+    is_flag=True,
+    help="Make nothing, and index only masks that are written and that reviewers have accepted.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes on this machine. Default: as many as it has processors, and 3 GB of memory, for.",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="A dask scheduler, instead of --workers.")
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="How often a scene that fails is tried again.",
+)
+@click.option(
+    "--failures",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=FAILURES,
+    show_default=True,
+    help="Where scenes that fail are listed with the reason, as JSON lines. What is in there is replaced.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print a summary for programs.")
+@datacube_options
+@click.pass_context
+def command(
+    context: click.Context,
+    product: str,
+    time: str | None,
+    bbox: tuple[float, float, float, float] | None,
+    model: str | None,
+    offset: float | None,
+    limit: int | None,
+    out: str,
+    index: bool,
+    only_accepted: bool,
+    workers: int | None,
+    scheduler: str | None,
+    retries: int,
+    failures: Path,
+    dry_run: bool,
+    as_json: bool,
+    config: tuple[str, ...],
+    env: str | None,
+) -> None:
+    """Mask all scenes of a product that have no mask yet, and index the masks.
+
+    Searches the datacube, says what there is to do, and masks scene by scene on several processes or on a
+    dask cluster. It may be killed at any moment and run again: a mask is complete or absent. A mask that is
+    written already and that reviewers have rejected is not indexed.
+    """
+    from ..batch.runner import execute
+    from ..batch.survey import plan, preview
+    from ..cube.embedded import make_folder
+
+    if workers and scheduler:
+        raise click.UsageError(
+            "--workers does not go with --scheduler, which has workers of its own."
+        )
+    if only_accepted and (workers or scheduler or not index):
+        raise click.UsageError(
+            "--only-accepted indexes masks that are there: it goes without --no-index, --workers and "
+            "--scheduler."
+        )
+    query = grid_query(time, bbox, None, None, None)
+    root = out if "://" in out else Path(out).absolute()
+    if isinstance(root, Path) and not dry_run:
+        make_folder(root)
+    with connected(config, env) as dc:
+        found = plan(
+            dc,
+            product,
+            root=root,
+            model=model,
+            offset=offset,
+            index=index,
+            only_accepted=only_accepted,
+            limit=limit,
+            **query,
+        )
+        say(describe_plan(found), as_json)
+        if dry_run:
+            if as_json:
+                click.echo(json.dumps(plan_summary(found)))
+            elif found.missing:
+                names = preview(dc, found, _SHOWN)
+                more = len(found.missing) - len(names)
+                say(
+                    f"would {'index' if only_accepted else 'mask'}: "
+                    + ", ".join(names)
+                    + (f" and {more} more" if more else "")
+                )
+            return
+        with Listing(failures, found, as_json) as listing, _stopped_at_once(context):
+            report = execute(
+                dc,
+                found,
+                workers=workers,
+                scheduler=scheduler,
+                retries=retries,
+                watcher=listing,
+            )
+    code = exit_code(report)
+    if as_json:
+        click.echo(json.dumps(run_summary(report, code, failures)))
+    say(describe_report(report, failures), as_json)
+    context.exit(code)
+
+
+@contextmanager
+def _stopped_at_once(context: click.Context) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("Stopped. What is indexed is whole; the same command goes on from here.", True)
+        context.exit(INTERRUPTED)
+
+
+def exit_code(report: Report) -> int:
+    """0, or what went wrong; see the help."""
+    if report.interrupted:
+        return INTERRUPTED
+    if not report.failures:
+        return 0
+    return SOME_FAILED if report.plan.masked + report.meanwhile + report.masked else NONE_DONE
+
+
+def describe_plan(found: Plan) -> str:
+    """How much there is, is done and is to do."""
+    if not found.scenes:
+        return f"No scene of {found.request.product} matches: nothing to do. Check the time and the place."
+    indexing = found.request.only_accepted
+    lines = [
+        f"{found.scenes} scenes of {found.request.product}: {found.masked} "
+        f"{'indexed' if indexing else 'masked'} already, "
+        f"{len(found.missing)} {'accepted and to index' if indexing else 'to mask'}"
+    ]
+    if indexing:
+        lines[0] += f", {found.rejected} rejected, {found.unreviewed} not reviewed or not written"
+    if found.postponed:
+        lines[0] += f", {found.postponed} more beyond the limit"
+    if found.failures:
+        first = found.failures[0]
+        lines[0] += f", {len(found.failures)} cannot be masked"
+        lines.append(f"  {first.label}: {first.reason}")
+    return "\n".join(lines)
+
+
+def describe_report(report: Report, failures: Path) -> str:
+    """What was done, what failed and how to go on."""
+    done = "indexed" if report.plan.request.only_accepted else "masked"
+    text = f"{report.masked + report.meanwhile} {done} in {duration(report.seconds)}"
+    if report.rejected:
+        text += f", {report.rejected} not indexed for reviewers have rejected them"
+    if report.failures:
+        text += f", {len(report.failures)} failed: the reasons are in {failures}"
+    if report.interrupted:
+        text += f". Stopped with {report.left} left; the same command goes on from here"
+    return text + "."
+
+
+def plan_summary(found: Plan) -> dict[str, Any]:
+    """For programs."""
+    return {
+        "product": found.request.product,
+        "out": str(found.request.root),
+        "scenes": found.scenes,
+        "masked_before": found.masked,
+        "to_mask": len(found.missing),
+        "postponed": found.postponed,
+        "impossible": len(found.failures),
+        "rejected": found.rejected,
+        "unreviewed": found.unreviewed,
+    }
+
+
+def run_summary(report: Report, code: int, failures: Path) -> dict[str, Any]:
+    """For programs."""
+    return {
+        **plan_summary(report.plan),
+        "masked": report.masked,
+        "masked_by_others": report.meanwhile,
+        "rejected": report.plan.rejected + report.rejected,
+        "failed": len(report.failures),
+        "left": report.left,
+        "interrupted": report.interrupted,
+        "seconds": round(report.seconds, 1),
+        "failures": str(failures) if report.failures else None,
+        "exit_code": code,
+    }

@@ -1,1 +1,0 @@
-"""The subcommands of `cleansat`, one module each, with a `command`."""

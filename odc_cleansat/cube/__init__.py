@@ -1,0 +1,1 @@
+"""Masks in a datacube: search, load, recall, index."""

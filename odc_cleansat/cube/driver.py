@@ -1,0 +1,374 @@
+"""The reader driver `cleansat`: `ucl` as one more band of a scene, computed as it is loaded.
+
+A computed band has an address of its own that says what it is made of, so that nothing else has to
+travel with it into dask's graphs and to other processes. No other driver can open it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import quote, unquote
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+from odc.loader import register_driver
+from odc.loader._rio import RioDriver, RioReader
+from rasterio.errors import RasterioError
+
+from ..classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, flags_definition, ucl_attrs
+from ..errors import GapWarning, SceneError, tell
+from ..grids.centres import pixel_indices, tiles
+from ..masks.on_demand import ADDRESS, COMPUTED, Recipe, compute_layer, recipe_for
+from ..models.registry import get_model
+from ..scenes.bands import native_resolution
+from ..scenes.files import BandFile, dataset_files, item_files, local_path
+from ..storage.settings import credentials, prepare_gdal
+
+if TYPE_CHECKING:
+    import pystac
+    from datacube.model import Dataset, Product
+    from odc.loader.types import BandKey, RasterGroupMetadata, RasterLoadParams, RasterSource
+
+
+NAME = "cleansat"
+"""Of the driver."""
+
+MASK_LAYER = f"{ADDRESS}/indexed-mask"
+SHIFTED = f"{ADDRESS}/without-offset"
+NO_MASK = f"{ADDRESS}/no-mask"
+UNMASKED = 254
+"""Stands in both layers, until scenes are fused, where one without a mask has data. What another scene's mask says there
+is not said of its pixels."""
+
+T = TypeVar("T")
+
+
+def with_ucl(
+    scenes: Iterable[T] | T,
+    *,
+    model: str | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    offset: float | None = None,
+    scale: float | None = None,
+) -> list[T]:
+    """Make the bands `ucl` and `ucl_confidence` known, for loading with ``driver="cleansat"``.
+
+    The index is not changed; the bands are added to copies in memory.
+
+    Parameters
+    ----------
+    scenes
+        Datasets, from `dc.find_datasets`, or `pystac.Item` objects, or one of them, with hrefs that can be read
+        as they are: sign them first if they have to be signed.
+    model
+        Name of a model; by default the best whose bands a scene has.
+    thresholds
+        See :func:`~odc_cleansat.classify`.
+    offset
+        Radiometric offset in digital numbers; by default the metadata of each scene decides, see
+        :func:`~odc_cleansat.scenes.offset.resolve_offset`.
+    scale
+        Reflectance per digital number, by default 1/10000 for integers and 1 for
+        floating-point numbers.
+
+    Returns
+    -------
+    list
+        Copies of the scenes.
+
+    Raises
+    ------
+    SceneError
+        If a scene lacks a band that the model needs.
+    ModelError
+        If there is no such model, or a threshold names a class that it does not have.
+
+    Warns
+    -----
+    ReflectanceWarning
+        If the metadata of a scene do not tell its offset.
+
+    Examples
+    --------
+    >>> scenes = with_ucl(dc.find_datasets(product="s2_l2a", time="2024-06"))  # doctest: +SKIP
+    >>> dc.load(datasets=scenes, measurements=["red", "scl", "ucl"], driver="cleansat",
+    ...         output_crs="EPSG:32633", resolution=20)  # doctest: +SKIP
+    """
+    import pystac
+    from datacube.model import Dataset
+
+    products: dict[str, Product] = {}
+    found: list[Any] = []
+    several = [scenes] if isinstance(scenes, Dataset | pystac.Item) else cast("Iterable[T]", scenes)
+    for scene in several:
+        is_dataset = isinstance(scene, Dataset)
+        if not is_dataset and not isinstance(scene, pystac.Item):
+            raise SceneError(
+                f"with_ucl takes datacube's Dataset and pystac's Item objects, not {type(scene).__name__}."
+            )
+        files = dataset_files(scene) if is_dataset else item_files(scene)
+        recipe = recipe_for(files, model, thresholds, offset, scale)
+        addresses = {name: recipe.address(name) for name in BANDS}
+        if isinstance(scene, Dataset):
+            product = products.setdefault(scene.product.name, with_measurements(scene.product))
+            found.append(with_paths(scene, product, addresses))
+        else:
+            like = files.scl or _coarsest(recipe)
+            found.append(_with_assets(scene, like.uri, addresses))
+    return found
+
+
+BANDS: dict[str, dict[str, Any]] = {
+    "ucl": {
+        "name": "ucl",
+        "dtype": "uint8",
+        "nodata": int(CloudClass.NODATA),
+        "units": "1",
+        "aliases": ["UCL"],
+        "flags_definition": flags_definition(),
+    },
+    "ucl_confidence": {
+        "name": "ucl_confidence",
+        "dtype": "uint8",
+        "nodata": CONFIDENCE_NODATA,
+        "units": "percent",
+        "aliases": ["UCL_confidence"],
+    },
+}
+"""The bands as measurements of a product."""
+
+
+# --- addresses of files ---------------------------------------------------------------
+
+
+def file_address(kind: str, file: BandFile, offset: float = 0) -> str:
+    """What stands for a file that is to be read in a way of its own, as `kind` says."""
+    return f"{kind}?{quote(file.uri, safe=':/')}&{file.band}&{offset:g}"
+
+
+def _readable(uri: str) -> str:
+    """An address as a person wants to read it."""
+    return _file(uri).uri if uri.startswith((MASK_LAYER, SHIFTED, f"{NO_MASK}?")) else uri
+
+
+def _file(address: str) -> BandFile:
+    uri, band, _ = address.partition("?")[2].rsplit("&", 2)
+    return BandFile(unquote(uri), int(band), None)
+
+
+# --- making the bands known -----------------------------------------------------------
+
+
+def with_measurements(product: Product) -> Product:
+    """A copy of a product that has the measurements `ucl` and `ucl_confidence` too."""
+    from datacube.model import Product as ProductClass
+
+    definition = copy.deepcopy(product.definition)
+    kept = [m for m in definition["measurements"] if m["name"] not in BANDS]
+    definition["measurements"] = kept + copy.deepcopy(list(BANDS.values()))
+    return ProductClass(product.metadata_type, definition, product.id)
+
+
+def with_paths(dataset: Dataset, product: Product, paths: Mapping[str, str]) -> Dataset:
+    """A copy of a dataset with more measurements."""
+    from datacube.model import Dataset as DatasetClass
+
+    document = copy.copy(dataset.metadata_doc)
+    document["measurements"] = {
+        **document["measurements"],
+        **{name: {"path": path} for name, path in paths.items()},
+    }
+    return DatasetClass(product, document, uri=dataset.uri, indexed_time=dataset.indexed_time)
+
+
+def _coarsest(recipe: Recipe) -> BandFile:
+    """The file of the coarsest of the bands, but for those of 60 m if there are others."""
+    sizes = [native_resolution(band) % 60 for band in get_model(recipe.model).bands]
+    return recipe.files[sizes.index(max(sizes))]
+
+
+def _with_assets(item: pystac.Item, like: str, paths: Mapping[str, str]) -> pystac.Item:
+    """A copy of an item with more assets, on the grid of the one at an address."""
+    import pystac
+
+    clone = item.clone()
+    # The grid that a stored mask would have, so that a native load finds one that it knows.
+    known = next(each for each in reversed(item.assets.values()) if _href(each) == like)
+    grid = {k: v for k, v in known.extra_fields.items() if k.startswith("proj:")}
+    for name, path in paths.items():
+        band = BANDS[name]
+        clone.assets[name] = asset = pystac.Asset(
+            href=path,
+            title=name,
+            media_type=pystac.MediaType.COG,
+            roles=["data"],
+            extra_fields={
+                **grid,
+                "raster:bands": [
+                    {"data_type": band["dtype"], "nodata": band["nodata"], "unit": band["units"]}
+                ],
+            },
+        )
+        asset.set_owner(clone)
+    return clone
+
+
+def _href(asset: pystac.Asset) -> str:
+    return str(asset.get_absolute_href() or asset.href)
+
+
+# --- the driver -----------------------------------------------------------------------
+
+
+class CleansatDriver(RioDriver):  # type: ignore[misc]
+    """Reads ordinary bands with rasterio, and computes those that :func:`with_ucl` made known.
+
+    Parameters
+    ----------
+    stac_cfg
+        As in `odc.stac.load`, which hands its own to drivers only through here.
+    """
+
+    def __init__(self, stac_cfg: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        prepare_gdal()
+        self._stac_cfg = stac_cfg or {}
+
+    def open(self, src: RasterSource, ctx: Any) -> RioReader:
+        """A reader for one band of one scene."""
+        # rasterio takes the percent signs of a file's URL for a part of its name.
+        return _Reader(src.patch(uri=local_path(src.uri)), ctx)
+
+    @property
+    def md_parser(self) -> Any:
+        """For `odc.stac.load`: adds the flags to the attributes of the bands."""
+        return _parser(self._stac_cfg)
+
+
+def _parser(stac_cfg: dict[str, Any]) -> Any:
+    from odc.stac._mdtools import StacMDParser
+
+    attributes = {"ucl": ucl_attrs(), "ucl_confidence": confidence_attrs()}
+
+    class Parser(StacMDParser):  # type: ignore[misc]
+        def extract(self, md: Any) -> RasterGroupMetadata:
+            found = super().extract(md)
+            bands: dict[BandKey, Any] = {
+                key: band.patch(attrs=attributes[key[0]]) if key[0] in attributes else band
+                for key, band in found.bands.items()
+            }
+            return found.patch(bands=bands)
+
+    return Parser(stac_cfg)
+
+
+class _Reader(RioReader):  # type: ignore[misc]
+    """Reads or computes one band of one scene, and speaks up where it cannot."""
+
+    def read(
+        self,
+        cfg: RasterLoadParams,
+        dst_geobox: GeoBox,
+        *,
+        dst: np.ndarray | None = None,
+        selection: Any = None,
+    ) -> tuple[tuple[slice, slice], np.ndarray]:
+        """The pixels of a part of the output grid; classes take no heed of the resampling asked for."""
+        with credentials():
+            return self._read(cfg, dst_geobox, dst, selection)
+
+    def _read(
+        self, cfg: RasterLoadParams, dst_geobox: GeoBox, dst: np.ndarray | None, selection: Any
+    ) -> tuple[tuple[slice, slice], np.ndarray]:
+        uri = self._src.uri
+        try:
+            if uri.startswith(COMPUTED):
+                layer, recipe = Recipe.of(uri)
+                return _place(compute_layer(recipe, layer, dst_geobox), cfg, dst)
+            if uri.startswith(MASK_LAYER):
+                return _place(_nearest(_file(uri), dst_geobox, cfg.fill_value or 0), cfg, dst)
+            if uri.startswith(SHIFTED):
+                return self._shifted(cfg, dst_geobox, dst, selection)
+            if uri == NO_MASK:
+                return _nothing(cfg)
+            if uri.startswith(NO_MASK):
+                return _place(_unmasked(_file(uri), dst_geobox, cfg.fill_value or 0), cfg, dst)
+            roi, pixels = super().read(
+                cfg.patch(fail_on_error=True), dst_geobox, dst=dst, selection=selection
+            )
+            return roi, pixels
+        except (SceneError, RasterioError, OSError) as error:
+            if not isinstance(error, SceneError):
+                error = SceneError(
+                    f"cannot read {_readable(uri)}: {error}. Is it there, and whole?"
+                )
+            if cfg.fail_on_error:
+                raise error
+            tell(f"no data where they would be: {error}", GapWarning)
+            return _nothing(cfg)
+
+    def _shifted(
+        self, cfg: RasterLoadParams, grid: GeoBox, dst: np.ndarray | None, selection: Any
+    ) -> tuple[tuple[slice, slice], np.ndarray]:
+        """Digital numbers with the offset taken off, that none becomes the value for no data."""
+        file, offset = _file(self._src.uri), float(self._src.uri.rsplit("&", 1)[1])
+        plain = RioReader(self._src.patch(uri=local_path(file.uri), band=file.band), self._ctx)
+        roi, raw = plain.read(cfg.patch(fail_on_error=True), grid, selection=selection)
+        nodata = 0 if cfg.fill_value is None else cfg.fill_value
+        shifted = raw + np.float32(offset)
+        if raw.dtype.kind in "ui":
+            limits = np.iinfo(raw.dtype)
+            shifted = np.rint(shifted).clip(limits.min, limits.max)
+            shifted[shifted == nodata] = nodata + 1 if nodata < limits.max else nodata - 1
+        pixels = np.where(raw == nodata, raw, shifted.astype(raw.dtype))
+        if dst is None:
+            return roi, pixels
+        dst[roi] = pixels
+        return roi, dst[roi]
+
+
+def _place(
+    pixels: np.ndarray, cfg: RasterLoadParams, dst: np.ndarray | None
+) -> tuple[tuple[slice, slice], np.ndarray]:
+    roi = np.s_[0 : pixels.shape[0], 0 : pixels.shape[1]]
+    if dst is None:
+        return roi, pixels.astype(cfg.dtype, copy=False)
+    dst[roi] = pixels
+    return roi, dst[roi]
+
+
+def _nothing(cfg: RasterLoadParams) -> tuple[tuple[slice, slice], np.ndarray]:
+    return np.s_[0:0, 0:0], np.empty((0, 0), dtype=cfg.dtype)
+
+
+def _unmasked(file: BandFile, target: GeoBox, fill: float) -> np.ndarray:
+    """UNMASKED where a band has data."""
+    import rasterio
+
+    with rasterio.open(local_path(file.uri)) as opened:
+        nodata, dtype = opened.nodata or 0, opened.dtypes[file.band - 1]
+    values = _nearest(file, target, nodata, dtype)
+    there = (values != nodata) & np.isfinite(values)
+    return np.where(there, UNMASKED, fill).astype("uint8")
+
+
+def _nearest(file: BandFile, target: GeoBox, fill: float, dtype: str = "uint8") -> np.ndarray:
+    """The values of a file at the centres of pixels, as `recall` takes them."""
+    import rasterio
+
+    result = np.full(target.shape, fill, dtype=dtype)
+    with rasterio.open(local_path(file.uri)) as opened:
+        grid = GeoBox.from_rio(opened)
+        for roi in (roi for row in tiles(target.shape, 512, 512) for roi in row):
+            inside, row, column = pixel_indices(target[roi], grid)
+            if inside.any():
+                top, left = row.min(), column.min()
+                window = ((top, row.max() + 1), (left, column.max() + 1))
+                values = opened.read(file.band, window=window)
+                result[roi][inside] = values[row - top, column - left]
+    return result
+
+
+register_driver(NAME, CleansatDriver)

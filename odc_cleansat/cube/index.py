@@ -1,0 +1,144 @@
+"""Product definitions and datasets into a datacube, safe to repeat."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import yaml
+
+from ..errors import CubeError
+from ..storage.folder import as_uri, split_file
+from ..storage.settings import prepare_gdal
+
+if TYPE_CHECKING:
+    from datacube import Datacube
+    from datacube.model import Dataset
+
+
+def add_product(dc: Datacube, document: dict[str, Any]) -> bool:
+    """Add a product definition unless the index has it.
+
+    Returns
+    -------
+    bool
+        False if it was there already.
+
+    Raises
+    ------
+    CubeError
+        If the index has another definition under the same name.
+    """
+    name = document["name"]
+    existing = dc.index.products.get_by_name(name)
+    if existing is not None:
+        have = {m["name"] for m in existing.definition["measurements"]}
+        if missing := {m["name"] for m in document["measurements"]} - have:
+            raise CubeError(
+                f"the index has another product {name}, without {', '.join(sorted(missing))}; "
+                "use another datacube or environment, or rename one of the two."
+            )
+        return False
+    dc.index.products.add(dc.index.products.from_doc(document))
+    return True
+
+
+def find_dataset(dc: Datacube, dataset_id: UUID) -> Dataset | None:
+    """A dataset that is indexed and not archived, or None."""
+    dataset = dc.index.datasets.get(dataset_id)
+    return None if dataset is None or dataset.is_archived else dataset
+
+
+def resolve_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
+    """An EO3 document as a datacube dataset that can be loaded, not yet indexed.
+
+    It has its lineage if the index knows what it was made of.
+
+    Parameters
+    ----------
+    metadata
+        Path or URL of the ``.odc-metadata.yaml``; relative paths in it count from there.
+
+    Raises
+    ------
+    CubeError
+        If it cannot be read, no product of the index matches, or it is not acceptable.
+    """
+    from datacube.index.hl import Doc2Dataset
+
+    prepare_gdal()
+    document = _read_yaml(metadata)
+    try:
+        product = document["product"]["name"]
+        lineage = (document.get("lineage") or {}).values()
+        sources = [UUID(str(each)) for made_of in lineage for each in made_of]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise CubeError(f"cannot index {metadata}: it is no EO3 document.") from None
+    if dc.index.products.get_by_name(product) is None:
+        raise CubeError(
+            f"cannot index {metadata}: the index has no product {product}; add its definition first."
+        )
+    known = all(dc.index.datasets.bulk_has(sources))
+    resolve = Doc2Dataset(
+        dc.index, products=[product], verify_lineage=False, skip_lineage=not known
+    )
+    with _quiet():
+        dataset, error = resolve(document, as_uri(metadata))
+    if dataset is None:
+        raise CubeError(f"cannot index {metadata}: {error}")
+    return dataset
+
+
+def _read_yaml(path: Path | str) -> Any:
+    folder, name = split_file(path)
+    try:
+        return yaml.safe_load(folder.read(name).decode("utf-8"))
+    except FileNotFoundError:
+        raise CubeError(f"cannot index {path}: it is not there.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CubeError(f"cannot index {path}: {error}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Datacube 1.9 makes a stub of each source dataset and then warns that the stub is no EO3 document."""
+    log = logging.getLogger("datacube.index.hl")
+
+    def of_ours(record: logging.LogRecord) -> bool:
+        return "$schema" not in record.getMessage()
+
+    log.addFilter(of_ours)
+    try:
+        yield
+    finally:
+        log.removeFilter(of_ours)
+
+
+def add_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
+    """Index an EO3 document, unless it is indexed as it is.
+
+    See :func:`resolve_dataset` for parameters and errors.
+    """
+    from datacube.utils import jsonify_document
+    from datacube.utils.changes import allow_any
+
+    dataset = resolve_dataset(dc, metadata)
+    known = dc.index.datasets.get(dataset.id)
+    if known is None:
+        return dc.index.datasets.add(dataset, with_lineage=bool(dataset.sources))
+    if known.is_archived:
+        dc.index.datasets.restore([dataset.id])
+
+    def essence(each: Dataset) -> dict[str, Any]:
+        keys = ("crs", "grids", "measurements", "properties")
+        return {key: jsonify_document(each.metadata_doc.get(key)) for key in keys}
+
+    if known.uri != dataset.uri or essence(known) != essence(dataset):
+        # The same pixels, moved or described anew: the index follows.
+        keys = known.metadata_doc.keys() | dataset.metadata_doc.keys()
+        dc.index.datasets.update(dataset, updates_allowed={(key,): allow_any for key in keys})
+    return dc.index.datasets.get(dataset.id)

@@ -1,0 +1,1 @@
+"""Compare masks with labels: counts, scores, tables and figures."""

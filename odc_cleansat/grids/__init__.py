@@ -1,0 +1,1 @@
+"""Grids: resolution, windows, pixel centres and resampling."""

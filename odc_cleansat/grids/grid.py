@@ -1,0 +1,131 @@
+"""The model grid, and bands resampled to it.
+
+Everything here is a pure function of coordinates: the same pixel comes out the same whichever
+part of a scene is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from affine import Affine
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+
+from ..errors import SceneError
+from .centres import Roi, reach
+from .windows import Box, grid_box
+
+
+def crs_name(crs: CRS) -> str:
+    """``EPSG:32633`` where there is a code, else WKT."""
+    return f"EPSG:{crs.epsg}" if crs.epsg else str(crs.to_wkt())
+
+
+def ground_resolution(geobox: GeoBox) -> tuple[float, float]:
+    """Size of the central pixel on the ground.
+
+    Returns
+    -------
+    tuple of float
+        Along y and along x, metres, on the WGS 84 ellipsoid.
+    """
+    from pyproj import Geod
+
+    rows, columns = geobox.shape
+    y, x = rows // 2, columns // 2
+    corners = [geobox.affine * p for p in ((x, y), (x + 1, y), (x, y + 1))]
+    to_lonlat = geobox.crs.transformer_to_crs(CRS("EPSG:4326"))
+    lon, lat = to_lonlat([c[0] for c in corners], [c[1] for c in corners])
+    geod = Geod(ellps="WGS84")
+    _, _, along_x = geod.inv(lon[0], lat[0], lon[1], lat[1])
+    _, _, along_y = geod.inv(lon[0], lat[0], lon[2], lat[2])
+    return along_y, along_x
+
+
+@lru_cache(maxsize=256)
+def model_grid(geobox: GeoBox, resolution: float) -> tuple[CRS, Box]:
+    """The model grid over a scene: pixels of `resolution` metres, anchored at the origin.
+
+    Sentinel-2's own UTM grids are kept. Anything else, geographic grids and map projections
+    whose metres are not metres on the ground, goes through the UTM zone of the scene's centre.
+
+    Returns
+    -------
+    CRS, Box
+        The coordinate system, and the pixels counted from its origin. Rows grow
+        southwards from y = 0, so those of the northern hemisphere are negative.
+
+    Raises
+    ------
+    SceneError
+        If the scene lies across the edge of its coordinate system, as one in longitudes does across 180 degrees, or
+        where there are no UTM zones.
+    """
+    crs = geobox.crs if _is_utm(geobox.crs) else _zone(geobox)
+    extent = geobox.extent if crs == geobox.crs else geobox.footprint(crs, npoints=100)
+    bounds = extent.boundingbox
+    left, right = grid_box(bounds.left, bounds.right, resolution)
+    top, bottom = grid_box(-bounds.top, -bounds.bottom, resolution)
+    return crs, Box(top, bottom, left, right)
+
+
+def _zone(geobox: GeoBox) -> CRS:
+    """The UTM zone of a scene's centre."""
+    try:
+        crs = CRS.utm(geobox.geographic_extent.centroid)
+    except ValueError as error:
+        raise SceneError(
+            f"the scene in {crs_name(geobox.crs)} lies where there is no UTM zone, beyond the edge of the world or near "
+            f"a pole: {geobox.boundingbox}. Check its coordinates, or load it in its UTM zone."
+        ) from error
+    # What leads there leads back, but for pixels beyond 180 degrees.
+    bounds = geobox.boundingbox
+    corners = [
+        [x for x in (bounds.left, bounds.right) for _ in range(2)],
+        [bounds.bottom, bounds.top] * 2,
+    ]
+    there = geobox.crs.transformer_to_crs(crs)(*corners)
+    back = crs.transformer_to_crs(geobox.crs)(*there)
+    pixel = max(abs(geobox.resolution.x), abs(geobox.resolution.y))
+    if not np.allclose(corners, back, rtol=0, atol=pixel):
+        raise SceneError(
+            f"the scene reaches beyond the edge of {crs_name(geobox.crs)}, where its pixels have no place: {bounds}. "
+            "Cut it there, or load it in its UTM zone."
+        )
+    return crs
+
+
+def box_geobox(box: Box, crs: CRS, resolution: float) -> GeoBox:
+    """The geobox of a rectangle of the model grid."""
+    origin = Affine(resolution, 0, box.left * resolution, 0, -resolution, -box.top * resolution)
+    return GeoBox(box.shape, origin, crs)
+
+
+def overlap(source: GeoBox, target: GeoBox) -> Roi | None:
+    """The part of `source` that decides the pixels of `target`, or None if they do not meet."""
+    near = reach(source, target)
+    roi = near and reach(target[near], source)
+    if roi is None:
+        return None
+    # Lanczos' kernel reaches three pixels far. A coarser target looks further: kernels grow with the ratio of
+    # the pixel sizes.
+    paddings = [2 + math.ceil(3 * max(ratio, 1)) for ratio in _ratios(source, target[near])]
+    rows, columns = (
+        slice(max(span.start - padding, 0), min(span.stop + padding, size))
+        for span, padding, size in zip(roi, paddings, source.shape, strict=True)
+    )
+    return rows, columns
+
+
+def _ratios(grid: GeoBox, target: GeoBox) -> tuple[float, float]:
+    """Size of a target pixel in pixels of the grid, along y and along x: far north geographic pixels are narrow."""
+    (y, x), (own_y, own_x) = ground_resolution(target), ground_resolution(grid)
+    return y / own_y, x / own_x
+
+
+def _is_utm(crs: CRS) -> bool:
+    epsg = crs.epsg or 0
+    return 32601 <= epsg <= 32660 or 32701 <= epsg <= 32760

@@ -1,0 +1,1 @@
+"""A mask as arrays: classify a scene, adjust the mask, composite with it."""

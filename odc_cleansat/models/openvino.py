@@ -1,0 +1,231 @@
+"""A model as one OpenVINO graph: reflectance in, probabilities out."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import ModelError, first_line
+from .model import Model
+from .networks import read_onnx, torch_network
+
+if TYPE_CHECKING:
+    import openvino
+    import torch
+
+
+# Importing OpenVINO reports to its makers over the network that it was imported; without this package of
+# theirs it does not. A mask needs no network, and nobody who makes one was asked.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+PROBE = (2, 128, 192)
+"""Batch, height and width that every network must be able to take."""
+
+
+def openvino_graph(model: Model, core: openvino.Core) -> openvino.Model:
+    """``(x - mean) / std``, the network, softmax; any batch, height and width.
+
+    Raises
+    ------
+    ModelError
+        If the weights cannot be read, or the network does not take such input, or does not give one
+        channel for each class.
+    """
+    import openvino as ov
+    from openvino import opset13 as ops
+
+    network = _network(model, core)
+    channels = _channels(model)
+    doubling = _doubling(_fixed(model, network, channels))
+    network.reshape([-1, len(channels), -1, -1])
+    _fuse_upsampling(network, doubling)
+    reflectance = ops.parameter([-1, len(model.bands), -1, -1], np.float32, name="reflectance")
+    mean, std = (_per_channel(values) for values in (model.mean, model.std))
+    normalised = _spread(ops.divide(ops.subtract(reflectance, mean), std), model.bands, channels)
+    for target in network.inputs[0].get_target_inputs():
+        target.replace_source_output(normalised.output(0))
+    answer = network.outputs[0].get_node().input_value(0)
+    if model.output == "logits":
+        if _uncast(answer).get_node().get_type_name() == "Softmax":
+            raise ModelError(
+                f"model {model.name}: the network ends in a softmax; say output: probabilities in its document."
+            )
+        answer = ops.softmax(answer, axis=1).output(0)
+    return ov.Model([ops.result(answer)], [reflectance], model.name)
+
+
+def _network(model: Model, core: openvino.Core) -> openvino.Model:
+    """The bare network."""
+    try:
+        if model.format == "onnx":
+            return core.read_model(read_onnx(model).SerializeToString(), b"")
+        return _from_torch(torch_network(model), len(_channels(model)))
+    except ModelError:
+        raise
+    except Exception as error:  # OpenVINO's readers raise errors of their own, and of Python
+        raise ModelError(
+            f"model {model.name}: OpenVINO cannot read the network: {first_line(error.__cause__ or error)}."
+        ) from error
+
+
+def _from_torch(network: torch.nn.Module, channels: int) -> openvino.Model:
+    # `openvino.convert_model` does the same, but reports to its makers over the network that it was used,
+    # and traces twice.
+    import torch
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # OpenVINO needs TorchScript, which torch advises against
+        if not isinstance(network, torch.jit.ScriptModule):
+            example = torch.zeros(1, channels, *PROBE[1:])
+            network = torch.jit.trace(network, example, check_trace=False)
+        decoder = TorchScriptPythonDecoder(network)
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        return frontend.convert(frontend.load(decoder))
+
+
+def _channels(model: Model) -> tuple[str, ...]:
+    """What the network that is read takes: networks of torch have been made to take the model's bands."""
+    return model.channels if model.format == "onnx" and model.channels else model.bands
+
+
+def _fixed(model: Model, network: openvino.Model, channels: tuple[str, ...]) -> openvino.Model:
+    """A copy for images of one size; refused if it takes or gives something else than images of any."""
+    import openvino as ov
+
+    if len(network.inputs) != 1 or len(network.outputs) != 1:
+        raise ModelError(
+            f"model {model.name}: the network has {len(network.inputs)} inputs and {len(network.outputs)} "
+            "outputs; it must have one of each."
+        )
+    declared = network.inputs[0].get_partial_shape()
+    if declared.rank.is_static and (
+        len(declared) != 4 or not declared[1].compatible(ov.Dimension(len(channels)))
+    ):
+        raise ModelError(
+            f"model {model.name}: the network takes {declared}, not (batch, {len(channels)} channels, height, "
+            "width). Correct bands or channels in its document, or export it with the channels second."
+        )
+    batch, height, width = PROBE
+    wanted = [batch, len(model.classes), height, width]
+    tried = network.clone()
+    try:
+        tried.reshape([batch, len(channels), height, width])
+        found = tried.outputs[0].get_partial_shape()
+    except RuntimeError as error:
+        raise ModelError(
+            f"model {model.name}: the network takes only images of {declared}; export it with a batch, "
+            "height and width that may vary."
+        ) from error
+    if found != ov.PartialShape(wanted):
+        raise ModelError(
+            f"model {model.name}: from images of {ov.PartialShape([batch, len(channels), height, width])} the network "
+            f"makes {found}, not {ov.PartialShape(wanted)}: one channel for each of its classes "
+            f"({', '.join(c.label for c in model.classes)}), in the size of the image."
+        )
+    return tried
+
+
+def _spread(
+    normalised: openvino.Node, bands: tuple[str, ...], channels: tuple[str, ...]
+) -> openvino.Node:
+    """Bands in the places of their channels; those that are not there stand at their mean, 0."""
+    from openvino import opset13 as ops
+
+    if bands == channels:
+        return normalised
+    padded = ops.pad(normalised, [0, 0, 0, 0], [0, 1, 0, 0], "constant", np.float32(0))
+    places = [bands.index(each) if each in bands else len(bands) for each in channels]
+    return ops.gather(padded, np.array(places, dtype="int64"), np.int64(1))
+
+
+def _doubling(fixed: openvino.Model) -> set[str]:
+    """Names of the interpolations that repeat each pixel twice in both directions."""
+    found = set()
+    for node in fixed.get_ordered_ops():
+        if node.get_type_name() != "Interpolate":
+            continue
+        how = node.get_attributes()
+        kind = how["mode"], how["coordinate_transformation_mode"], how["nearest_mode"]
+        before, after = (p.get_partial_shape() for p in (node.input(0), node.output(0)))
+        if before.is_dynamic or after.is_dynamic or kind != ("nearest", "asymmetric", "floor"):
+            continue
+        n, c, h, w = before.to_shape()
+        if [*after.to_shape()] == [n, c, 2 * h, 2 * w] and not any(
+            (*how["pads_begin"], *how["pads_end"])
+        ):
+            found.add(node.get_friendly_name())
+    return found
+
+
+def _fuse_upsampling(network: openvino.Model, doubling: set[str]) -> None:
+    """Turn "double the size, append the skip, convolve" into one transposed and one plain convolution.
+
+    The result is the same but for rounding. A 3 x 3 kernel over pixels that are repeated twice adds
+    up weights that meet the same pixel, so 4 x 4 weights at half the resolution do with 4/9 of the
+    multiplications, and neither the doubled nor the joined tensor is ever written: a tenth less time.
+    """
+    from openvino import opset13 as ops
+
+    # Row k of the 4 x 4 kernel is the sum of these rows of the 3 x 3 kernel.
+    rows = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], dtype="float32")
+    for node in network.get_ordered_ops():
+        weights = _plain_kernel(node)
+        if weights is None:
+            continue
+        source, skip = _uncast(node.input_value(0)), None
+        if _joins_two(source.get_node()):
+            source, skip = (source.get_node().input_value(i) for i in (0, 1))
+            source = _uncast(source)
+        if source.get_node().get_friendly_name() not in doubling:
+            continue
+        small = _uncast(source.get_node().input_value(0))
+        channels = small.get_partial_shape()[1].get_length()
+        transposed = np.einsum("ak,oikl,bl->ioab", rows, weights[:, :channels], rows)
+        result = ops.convolution_backprop_data(
+            small,
+            ops.constant(np.ascontiguousarray(transposed)),
+            strides=[2, 2], pads_begin=[1, 1], pads_end=[1, 1], dilations=[1, 1],
+        )  # fmt: skip
+        if skip is not None:
+            own = ops.constant(np.ascontiguousarray(weights[:, channels:]))
+            result = ops.add(result, ops.convolution(skip, own, [1, 1], [1, 1], [1, 1], [1, 1]))
+        for target in node.output(0).get_target_inputs():
+            target.replace_source_output(result.output(0))
+    network.validate_nodes_and_infer_types()
+
+
+def _plain_kernel(node: openvino.Node) -> np.ndarray | None:
+    """Weights of a convolution of 3 x 3 pixels that keeps the size, float32; else None."""
+    if node.get_type_name() != "Convolution":
+        return None
+    how = node.get_attributes()
+    kernel = _uncast(node.input_value(1)).get_node()
+    if kernel.get_type_name() != "Constant" or how["auto_pad"] != "explicit":
+        return None
+    ones = [*how["strides"], *how["dilations"], *how["pads_begin"], *how["pads_end"]]
+    weights = np.asarray(kernel.data, dtype="float32")
+    return weights if weights.shape[2:] == (3, 3) and set(ones) == {1} else None
+
+
+def _joins_two(node: openvino.Node) -> bool:
+    return (
+        node.get_type_name() == "Concat"
+        and node.get_input_size() == 2
+        and node.get_attributes()["axis"] in (1, -3)
+    )
+
+
+def _uncast(value: openvino.Output) -> openvino.Output:
+    """What a tensor was before casts between precisions, which mean nothing here."""
+    while value.get_node().get_type_name() == "Convert":
+        value = value.get_node().input_value(0)
+    return value
+
+
+def _per_channel(values: tuple[float, ...]) -> np.ndarray:
+    return np.asarray(values, dtype="float32").reshape(1, -1, 1, 1)

@@ -1,0 +1,1 @@
+"""A mask on disk: write, find, read, verify and judge it."""

@@ -1,0 +1,134 @@
+"""Find the places where UCL and SCL disagree most."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+
+from ..classes import CLOUDS, CloudClass
+from ..grids.grid import ground_resolution
+
+CELLS = 16
+"""Cells along the longer side in which disagreement is counted."""
+
+SPOTS = 3
+"""Hot spots that are described."""
+
+_LEAST = 0.25  # share of a cell that must have data in both
+_WORST = 0.1  # share of the cells that make the score
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A part of a scene where UCL and SCL disagree."""
+
+    cell: int
+    """Which cell, counted along the rows."""
+
+    percent: float
+    """Of its pixels with data in both, how many differ."""
+
+    ucl: str
+    """What most of these are by the UCL."""
+
+    scl: str
+    """And by SCL."""
+
+    place: str
+    """Latitude and longitude of its centre."""
+
+
+@dataclass(frozen=True)
+class HotSpots:
+    """Where UCL and SCL disagree."""
+
+    score: float
+    """Percent that differ in the worst tenth of the cells; it puts the masks in order."""
+
+    side: int
+    """Of a cell, thinned pixels."""
+
+    columns: int
+    """Cells in a row."""
+
+    percent: tuple[float | None, ...]
+    """That differ in each cell, row by row; None where a quarter of it or less has data in both."""
+
+    spots: tuple[Spot, ...]
+    """The worst cells, the worst first."""
+
+
+# --- hot spots ------------------------------------------------------------------------
+
+_KINDS = np.zeros(256, dtype="uint8")  # cloud of any kind, shadow, and the rest as clear
+_KINDS[[c for c in CloudClass if c != CloudClass.NODATA]] = CloudClass.CLEAR
+_KINDS[list(CLOUDS)] = CloudClass.CLOUD
+_KINDS[CloudClass.SHADOW] = CloudClass.SHADOW
+
+
+def hot_spots(ucl: np.ndarray, scl: np.ndarray, grid: GeoBox, cells: int = CELLS) -> HotSpots:
+    """Where two classifications disagree on cloud, shadow and neither, in coarse cells.
+
+    Parameters
+    ----------
+    ucl, scl
+        ``grid.shape``, uint8 :class:`CloudClass` codes.
+    grid
+        Where they stand.
+    cells
+        Along the longer side.
+    """
+    mine, theirs = _KINDS[ucl], _KINDS[scl]
+    both = (mine != CloudClass.NODATA) & (theirs != CloudClass.NODATA)
+    differ = both & (mine != theirs)
+    side = math.ceil(max(ucl.shape) / cells)
+    known, wrong = _sums(both, side), _sums(differ, side)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        percent = np.where(known > _LEAST * side**2, 100 * wrong / known, np.nan)
+    # Of equals, those with more data, and then the first.
+    order = np.lexsort((-known.ravel(), -np.nan_to_num(percent, nan=-1.0).ravel()))
+    count = int(np.isfinite(percent).sum())
+    worst = order[: math.ceil(_WORST * count)]
+    score = float(percent.ravel()[worst].mean()) if count else math.nan
+    spots = []
+    for cell in order[: min(SPOTS, count)]:
+        row, column = (int(i) for i in np.unravel_index(cell, percent.shape))
+        value = float(percent[row, column])
+        if value > 0:
+            part = np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]
+            pairs = 16 * mine[part][differ[part]].astype(int) + theirs[part][differ[part]]
+            pair = int(np.bincount(pairs).argmax())
+            names = (CloudClass(pair // 16).description, CloudClass(pair % 16).description)
+            centre = ((column + 0.5) * side, (row + 0.5) * side)
+            spots.append(Spot(int(cell), value, *names, _lonlat(grid, centre)))
+    listed = tuple(None if math.isnan(p) else round(float(p), 1) for p in percent.ravel())
+    return HotSpots(score, side, percent.shape[1], listed, tuple(spots))
+
+
+def _sums(plane: np.ndarray, side: int) -> np.ndarray:
+    """Counts in square cells; those at the end are filled up with nothing."""
+    rows, columns = plane.shape
+    padded = np.pad(plane, ((0, -rows % side), (0, -columns % side)))
+    rows, columns = padded.shape
+    blocks = padded.reshape(rows // side, side, columns // side, side)
+    counts: np.ndarray = blocks.sum(axis=(1, 3))
+    return counts
+
+
+def _lonlat(grid: GeoBox, pixel: tuple[float, float]) -> str:
+    rows, columns = grid.shape
+    x, y = grid.affine * (min(pixel[0], columns), min(pixel[1], rows))
+    (lon,), (lat,) = grid.crs.transformer_to_crs(CRS("EPSG:4326"))([x], [y])
+    return f"{abs(lat):.4f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.4f}° {'E' if lon >= 0 else 'W'}"
+
+
+def cell_size(grid: GeoBox, side: int) -> str:
+    """Of a cell of so many pixels, for people."""
+    metres = [side * each for each in ground_resolution(grid)]
+    if max(metres) >= 1000:
+        return f"{metres[0] / 1000:.1f} x {metres[1] / 1000:.1f} km"
+    return f"{metres[0]:.0f} x {metres[1]:.0f} m"

@@ -1,0 +1,1 @@
+"""A scene: where it comes from, its bands, its offset, its reflectance."""

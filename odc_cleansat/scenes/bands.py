@@ -1,0 +1,118 @@
+"""The bands of Sentinel-2, and the names that data sources give them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+
+from ..errors import SceneError
+
+S2_BANDS: dict[str, tuple[str, ...]] = {
+    "coastal": ("B01", "band_01", "coastal_aerosol", "nbart_coastal_aerosol"),
+    "blue": ("B02", "band_02", "nbart_blue"),
+    "green": ("B03", "band_03", "nbart_green"),
+    "red": ("B04", "band_04", "nbart_red"),
+    "rededge1": ("B05", "band_05", "red_edge_1", "nbart_red_edge_1"),
+    "rededge2": ("B06", "band_06", "red_edge_2", "nbart_red_edge_2"),
+    "rededge3": ("B07", "band_07", "red_edge_3", "nbart_red_edge_3"),
+    "nir": ("B08", "band_08", "nir_1", "nbart_nir_1"),
+    "nir08": ("B8A", "band_8a", "nir_narrow", "nir_2", "nbart_nir_2"),
+    "nir09": ("B09", "band_09", "water_vapour"),
+    "cirrus": ("B10", "band_10"),
+    "swir16": ("B11", "band_11", "nbart_swir_2", "swir_1", "swir_16", "swir1"),
+    "swir22": ("B12", "band_12", "nbart_swir_3", "swir_2", "swir_22", "swir2"),
+    "scl": ("SCL", "mask", "qa"),
+}
+"""Canonical name of each band (those of Element 84's STAC and of `s2_l2a`) and its other names.
+
+Geoscience Australia's ``nbart_swir_2`` and ``nbart_swir_3`` are bands 11 and 12; to others ``swir_2`` is band 12.
+"""
+
+_BAND_OF = {name.lower(): band for band, others in S2_BANDS.items() for name in (band, *others)}
+
+_NATIVE = {
+    "coastal": 60, "blue": 10, "green": 10, "red": 10, "rededge1": 20, "rededge2": 20, "rededge3": 20,
+    "nir": 10, "nir08": 20, "nir09": 60, "cirrus": 60, "swir16": 20, "swir22": 20,
+}  # fmt: skip
+"""Ground sampling of each band as the sensor takes it, metres."""
+
+_STAND_INS = {"nir": "nir08"}
+"""Where the first band is missing, the second serves: the same wavelength, narrower and at 20 m."""
+
+
+def native_resolution(band: str) -> int:
+    """Ground sampling of a band as the sensor takes it, or of the one that may stand in for it, metres.
+
+    Parameters
+    ----------
+    band
+        Canonical name, a key of :data:`S2_BANDS` other than ``scl``.
+    """
+    return _NATIVE[_STAND_INS.get(band, band)]
+
+
+def band_of(name: Hashable) -> str | None:
+    """The canonical name of the band that a name stands for, in any case of letters; None if it is no band's."""
+    return _BAND_OF.get(str(name).lower())
+
+
+def is_reflective(name: Hashable) -> bool:
+    """Whether a name is that of a band of reflectance, and not of a classification or of something else."""
+    return band_of(name) not in (None, "scl")
+
+
+def names_of(measurement: str, aliases: Iterable[str]) -> list[str]:
+    """A measurement's name, and those of its aliases that do not stand for another band.
+
+    Geoscience Australia calls band 11 ``nbart_swir_2``, with the alias ``swir_2``, which is band 12 elsewhere.
+
+    Parameters
+    ----------
+    measurement
+        Its name in the product.
+    aliases
+        Its other names there.
+    """
+    band = band_of(measurement)
+    return [measurement, *(a for a in aliases if band is None or band_of(a) in (None, band))]
+
+
+def find_bands(available: Iterable[Hashable], wanted: Iterable[str]) -> dict[str, str]:
+    """Find Sentinel-2 bands under whichever names a provider gave them.
+
+    Parameters
+    ----------
+    available
+        The names at hand, e.g. ``scene.data_vars``. Case does not matter.
+    wanted
+        Canonical names, keys of :data:`S2_BANDS`.
+
+    Returns
+    -------
+    dict
+        Canonical name to name at hand, in the order of `wanted`.
+
+    Raises
+    ------
+    SceneError
+        If one is missing. The message says which, and what was found.
+    """
+    names = {str(name).lower(): str(name) for name in available}
+    found: dict[str, str] = {}
+    for band in wanted:
+        candidates = [band, *S2_BANDS[band]]
+        if band in _STAND_INS:
+            candidates += [_STAND_INS[band], *S2_BANDS[_STAND_INS[band]]]
+        for candidate in candidates:
+            if candidate.lower() in names:
+                found[band] = names[candidate.lower()]
+                break
+    missing = [f"{band} ({S2_BANDS[band][0]})" for band in wanted if band not in found]
+    if missing:
+        cure = "Load the missing bands too, rename them, or take a model that needs fewer (cleansat models list)."
+        if "cirrus" in wanted and "cirrus" not in found:
+            cure = "L2A has no cirrus: take a model that was trained on L2A, or a scene of L1C."
+        raise SceneError(
+            f"the scene lacks {', '.join(missing)}; it has {', '.join(sorted(names.values())) or 'no bands'}. "
+            f"{cure}"
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Files: folders and buckets, atomic writes, COGs, documents."""
