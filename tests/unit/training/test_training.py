@@ -50,7 +50,7 @@ from odc_cleansat.training.truths import UNKNOWN, bits, possible_channels, truth
 CLEAR, CLOUD, SHADOW = CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.SHADOW
 THIN = CloudClass.THIN_CLOUD
 SIX = ("blue", "green", "red", "nir", "swir16", "swir22")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "training" / "unet-mobilenetv2-l2a.yaml"
 
 

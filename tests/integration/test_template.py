@@ -25,7 +25,7 @@ from odc_cleansat.models.registry import read_model
 from odc_cleansat.scenes.bands import S2_BANDS
 
 CLEANSAT = Path(sys.executable).with_name("cleansat")
-TEMPLATE = Path(__file__).parents[1] / "templates" / "model-plugin"
+TEMPLATE = Path(__file__).parents[2] / "templates" / "model-plugin"
 
 FOUR = {
     "package": "fourbands",

@@ -12,7 +12,7 @@ from odc_cleansat import CloudClass
 from odc_cleansat.cli.main import main
 from odc_cleansat.cube.embedded import stop_cube
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

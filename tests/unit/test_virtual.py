@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from datacube.model import Product
 
 SIX = ["blue", "green", "red", "nir", "swir16", "swir22"]
-CATALOG = Path(__file__).parents[1] / "product_definitions" / "s2_l2a_ucl.virtual.yaml"
+CATALOG = Path(__file__).parents[2] / "product_definitions" / "s2_l2a_ucl.virtual.yaml"
 
 ZONE_33 = {"x": (403_000, 404_600), "y": (5_297_000, 5_298_600), "crs": "EPSG:32633"}
 WHOLE = {"x": (402_300, 407_100), "y": (5_294_100, 5_300_000), "crs": "EPSG:32633"}
