@@ -50,6 +50,7 @@ lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -W ignore benchmarks/bench.py $(ARGS)

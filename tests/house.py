@@ -120,7 +120,10 @@ def undocumented(path: Path) -> Iterator[str]:
         for error in sorted(raised(function)):
             if not re.search(rf"Raises\n-+\n(.|\n)*\b{error}\b", text):
                 yield f"{where} raises {error}, which its docstring does not tell"
-        notes = [function.returns, *(a.annotation for a in function.args.args + function.args.kwonlyargs)]
+        notes = [
+            function.returns,
+            *(a.annotation for a in function.args.args + function.args.kwonlyargs),
+        ]
         if any(note is not None and _ARRAYS.search(ast.unparse(note)) for note in notes):
             if not _SHAPE.search(text):
                 yield f"{where} takes or gives an array; its docstring tells no shape or dims"
@@ -134,7 +137,9 @@ def undocumented(path: Path) -> Iterator[str]:
 def docstrings(path: Path) -> Iterator[tuple[int, str]]:
     """Every docstring of a module, those of fields and constants too, with its line."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        for each in getattr(node, "body", []) if isinstance(getattr(node, "body", None), list) else []:
+        for each in (
+            getattr(node, "body", []) if isinstance(getattr(node, "body", None), list) else []
+        ):
             if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant):
                 value = each.value.value
                 if isinstance(value, str):

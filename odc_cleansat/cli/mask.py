@@ -220,7 +220,7 @@ def _one(
     try:
         scene = read()
         result |= {"scene": scene.label, "scene_id": str(scene.dataset.id)}
-        job = scene.job(root, model, offset)
+        job = MaskJob.of_scene(scene, root, model, offset)
         result |= {"mask_id": str(job.id), "model": job.model.name}
         result |= _masked(scene.label, job, dc, report)
     except Exception as error:

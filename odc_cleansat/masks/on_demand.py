@@ -130,7 +130,7 @@ def recipe_for(
     check_thresholds(thresholds, chosen)
     check_scale_factor(scale)
     bands = scene.wanted(chosen.bands)
-    scene.check_level(chosen)
+    scene.check_level(chosen.name, chosen.level)
     return Recipe(
         chosen.name,
         tuple(bands.values()),

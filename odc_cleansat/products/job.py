@@ -15,6 +15,7 @@ from ..models.model import Model
 from ..models.registry import get_model
 from ..scenes.files import SceneFiles, dataset_files, reading
 from ..scenes.offset import Offset
+from ..scenes.scene import Scene
 from ..storage.eo3 import read_document
 from ..storage.folder import Folder
 from .identity import mask_folder, mask_id
@@ -63,13 +64,27 @@ class MaskJob:
         self.files: SceneFiles = dataset_files(dataset)
         self.model: Model = get_model(model, bands=self.files.files)
         self.bands = self.files.wanted(self.model.bands)
-        self.files.check_level(self.model)
+        self.files.check_level(self.model.name, self.model.level)
         self.offset: Offset = self.files.offset(offset)
         self.source = read_document(dataset.metadata_doc)
         self.grid: GeoBox = mask_grid(dataset)
         pixel = abs(self.grid.resolution.x)
         self.id = mask_id(dataset.id, self.model, pixel, self.offset.value)
         self.folder: Folder = self.root / mask_folder(self.id, self.source)
+
+    @classmethod
+    def of_scene(
+        cls,
+        scene: Scene,
+        root: Folder | Path | str,
+        model: str | Model | None = None,
+        offset: float | None = None,
+    ) -> MaskJob:
+        """The job for a scene that no datacube knows; parameters and errors as of the class."""
+        found = scene.files.offset(offset)
+        job = cls(scene.dataset, root, model, found.value)
+        job.offset = found  # the same number, with what decided it
+        return job
 
     @property
     def document(self) -> Path | str | None:

@@ -14,7 +14,6 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..errors import ModelWarning, SceneError, tell
-from ..models.model import Model
 from ..storage.settings import advice, credentials, gdal_settings, prepare_gdal
 from .bands import find_bands, is_reflective, names_of
 from .offset import Offset, processing_level, resolve_offset
@@ -115,8 +114,15 @@ class SceneFiles:
             name = others[0]
         return resolve_offset(self.properties, explicit, **self.hints[name])
 
-    def check_level(self, model: Model) -> None:
-        """Speak up if the model was trained on another level of processing, where the scene's is known.
+    def check_level(self, model: str, trained_on: str) -> None:
+        """Warn if a model was trained on another level than the scene has, where that is known.
+
+        Parameters
+        ----------
+        model
+            Name of the model.
+        trained_on
+            Its level: ``L1C`` or ``L2A``.
 
         Warns
         -----
@@ -125,9 +131,9 @@ class SceneFiles:
         """
         # L1C has no SCL.
         level = processing_level(self.properties) or ("L2A" if self.scl else "")
-        if level and level != model.level:
+        if level and level != trained_on:
             tell(
-                f"{model.name} was trained on {model.level}, and this scene is {level}; what its mask is worth "
+                f"{model} was trained on {trained_on}, and this scene is {level}; what its mask is worth "
                 f"is not known. Take a model for {level}: cleansat models list shows the level of each.",
                 ModelWarning,
             )

@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ..errors import CleansatError, SceneError, first_line
-from ..models.model import Model
-from ..products.job import MaskJob
 from ..storage.folder import as_uri, split_file
 from .band_folder import open_scene, write_scene_document
 from .files import SceneFiles, dataset_files, item_files
@@ -42,15 +40,6 @@ class Scene:
 
     files: SceneFiles
     """Its bands, with all that their metadata say of their values."""
-
-    def job(
-        self, root: Any, model: str | Model | None = None, offset: float | None = None
-    ) -> MaskJob:
-        """What its mask would be; see :class:`~odc_cleansat.products.job.MaskJob` for all arguments."""
-        found = self.files.offset(offset)
-        job = MaskJob(self.dataset, root, model, found.value)
-        job.offset = found  # the same, with what decided it
-        return job
 
 
 def read_scene(source: str, moment: datetime | None = None) -> Scene:

@@ -23,6 +23,7 @@ from stac_server import StacServer, serving
 
 from odc_cleansat import classify
 from odc_cleansat.errors import CleansatError, SceneError
+from odc_cleansat.products.job import MaskJob
 from odc_cleansat.scenes.scene import Scene, item_scene, read_scene
 from odc_cleansat.scenes.stac import search
 from odc_cleansat.storage.eo3 import read_document
@@ -84,7 +85,7 @@ def expected(scenes: dict[str, Path]) -> np.ndarray:
 
 def masked(scene: Scene, folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
     """The classes of a scene's mask and its document."""
-    document = Path(scene.job(folder).run())
+    document = Path(MaskJob.of_scene(scene, folder).run())
     (path,) = document.parent.glob("*_ucl.tif")
     with rasterio.open(path) as file:
         return file.read(1), yaml.safe_load(document.read_text(encoding="utf-8"))
@@ -167,7 +168,7 @@ def test_a_file_with_relative_hrefs(
     (tmp_path / "item.json").write_text(json.dumps(document), encoding="utf-8")
     shutil.copytree(scenes["plain"], tmp_path / "pixels")
     scene = read_scene(str(tmp_path / "item.json"))
-    assert scene.job(tmp_path / "out").bands["red"].open().data.max() > 0
+    assert MaskJob.of_scene(scene, tmp_path / "out").bands["red"].open().data.max() > 0
 
 
 def test_raster_metadata_of_stac_1_1(metadata: Path, server: StacServer) -> None:
@@ -178,17 +179,24 @@ def test_raster_metadata_of_stac_1_1(metadata: Path, server: StacServer) -> None
         item["assets"][key]["bands"] = [
             {"nodata": 0, "raster:scale": 0.0001, "raster:offset": own["offset"]}
         ]
-    assert item_scene(pystac.Item.from_dict(item)).job("nowhere").offset.value == -1000
+    assert (
+        MaskJob.of_scene(item_scene(pystac.Item.from_dict(item)), "nowhere").offset.value == -1000
+    )
 
 
 def test_an_offset_that_the_caller_knows(metadata: Path, server: StacServer) -> None:
     item = server.add(metadata / ITEMS["Element 84, v1"][0], "shifted")
     scene = item_scene(pystac.Item.from_dict(item))
-    assert (scene.job("nowhere").offset.value, scene.job("nowhere", None, -1000).offset.value) == (
+    assert (
+        MaskJob.of_scene(scene, "nowhere").offset.value,
+        MaskJob.of_scene(scene, "nowhere", None, -1000).offset.value,
+    ) == (
         0,
         -1000,
     )
-    assert scene.job("nowhere").id != scene.job("nowhere", None, -1000).id
+    assert (
+        MaskJob.of_scene(scene, "nowhere").id != MaskJob.of_scene(scene, "nowhere", None, -1000).id
+    )
 
 
 def test_s3_hrefs(
@@ -463,7 +471,7 @@ def test_an_eo3_document_is_the_dataset_that_is_indexed(cube: Cube) -> None:
     dataset = cube.scenes["june"]
     scene = read_scene(str(dataset.local_path))
     assert scene.dataset.id == dataset.id
-    assert scene.job(cube.folder / "products").id == cube.masks["june"].id
+    assert MaskJob.of_scene(scene, cube.folder / "products").id == cube.masks["june"].id
 
 
 def test_eo3_documents_of_level_1c_are_refused(cube: Cube, tmp_path: Path) -> None:
@@ -478,7 +486,7 @@ def test_eo3_documents_of_level_1c_are_refused(cube: Cube, tmp_path: Path) -> No
 def test_a_folder_of_bands_is_the_same_scene(cube: Cube) -> None:
     scene = read_scene(str(cube.folder / "june"))
     assert scene.label == "june"
-    assert scene.job(cube.folder / "products").id == cube.masks["june"].id
+    assert MaskJob.of_scene(scene, cube.folder / "products").id == cube.masks["june"].id
 
 
 def test_an_eo3_document_over_http(cube: Cube) -> None:
@@ -499,7 +507,7 @@ def test_an_eo3_document_over_http(cube: Cube) -> None:
     ],
 )
 def test_real_eo3_documents(name: str, region: str, metadata: Path, tmp_path: Path) -> None:
-    job = read_scene(str(metadata / name)).job(tmp_path)
+    job = MaskJob.of_scene(read_scene(str(metadata / name)), tmp_path)
     assert f"/{region}/" in str(job.folder)
     assert set(job.bands) == {"blue", "green", "red", "nir", "swir16", "swir22"}
 
