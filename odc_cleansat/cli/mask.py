@@ -216,6 +216,8 @@ def _one(
     report: _Report,
 ) -> dict[str, Any]:
     """Mask one scene; a failure is a result too."""
+    from ..products.job import MaskJob
+
     result: dict[str, Any] = {"scene": name}
     try:
         scene = read()

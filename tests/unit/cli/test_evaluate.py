@@ -10,11 +10,11 @@ import click
 import numpy as np
 import pytest
 from calling import Run, failure, good
-from test_evaluate import GRID, blobs, save
 
 from odc_cleansat.cli.evaluate import command
 from odc_cleansat.evaluate.mappings import MAPPINGS
 from odc_cleansat.evaluate.pairing import LAYOUTS
+from unit.evaluate.test_evaluate import GRID, blobs, save
 
 
 @pytest.fixture

@@ -326,6 +326,7 @@ def test_neither_chunks_nor_extent_matter(archive: Archive, data: st.DataObject,
 def test_many_tiles_and_blocks(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     """What only large grids do, on a small one: more than one tile, native block and read."""
     from odc_cleansat.cube import recall as recalling
+    from odc_cleansat.cube import sample
 
     target = GeoBox.from_bbox(GRIDS["east"].footprint("EPSG:3857").boundingbox, resolution=55)
     fine = GeoBox.from_bbox(GRIDS["east"].extent.boundingbox, resolution=10)
@@ -333,8 +334,9 @@ def test_many_tiles_and_blocks(archive: Archive, monkeypatch: pytest.MonkeyPatch
     for how in ("nearest", "mode", "any_cloud", "fraction"):
         for name, grid in (("coarse", target), ("fine", fine)):
             whole[how, name] = recall(archive.dc, geobox=grid, how=how)
-    for name, value in (("BLOCK", 90), ("TILE", 40), ("LARGEST", 2000)):
-        monkeypatch.setattr(recalling, name, value)
+    monkeypatch.setattr(recalling, "BLOCK", 90)
+    monkeypatch.setattr(sample, "TILE", 40)
+    monkeypatch.setattr(sample, "LARGEST", 2000)
     for (how, name), expected in whole.items():
         grid = target if name == "coarse" else fine
         xr.testing.assert_identical(recall(archive.dc, geobox=grid, how=how), expected)

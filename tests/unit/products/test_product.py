@@ -145,7 +145,7 @@ def test_a_damaged_product_stays_until_the_new_one_is_there(
         left = {n: wanted[n] if n in replaced else damaged[n] for n in damaged}
         assert content(product) == left
 
-    monkeypatch.setattr("odc_cleansat.storage.folder.os.replace", watched)
+    monkeypatch.setattr("odc_cleansat.storage.atomic.os.replace", watched)
     last = [one(product, "*.sha1").name, one(product, "*.odc-metadata.yaml").name]
     Folder(product).deliver(new, last)
     assert replaced[-2:] == last

@@ -272,7 +272,7 @@ def test_a_full_disk_leaves_nothing_behind(place: Place, monkeypatch: pytest.Mon
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("odc_cleansat.storage.folder.os.fsync", full)
+    monkeypatch.setattr("odc_cleansat.storage.atomic.os.fsync", full)
     before = sorted(place.folders[0].iterdir())
     with pytest.raises(OutputError, match=r"cannot write the verdict to .*No space left"):
         accept(place.folders[0])

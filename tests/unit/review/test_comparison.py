@@ -429,7 +429,7 @@ def test_a_part_and_a_coarser_grid(cube: Cube, monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_allclose(corners.bbox, (13.67, 47.80, 13.69, 47.82), atol=0.002)
     with pytest.raises(SceneError, match="lies outside the scene"):
         mask_dataset(path, bbox=(10, 50, 11, 51))
-    monkeypatch.setattr("odc_cleansat.review.comparison.DRAWN", 1000)
+    monkeypatch.setattr("odc_cleansat.review.datasets.DRAWN", 1000)
     with rasterio.open(cube.folder / "june" / "SCL.tif") as file:
         assert mask_dataset(path).odc.geobox == GeoBox.from_rio(file)
     monkeypatch.setattr("odc_cleansat.review.datasets.LARGEST", 10_000)

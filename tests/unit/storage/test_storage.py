@@ -24,6 +24,7 @@ from datacube.model import Dataset
 from moto.server import ThreadedMotoServer
 
 import odc_cleansat.storage.folder
+import odc_cleansat.storage.settings
 from odc_cleansat import load, recall
 from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.errors import CubeError, OutputError, SceneError
@@ -182,9 +183,9 @@ def proxy(moto: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     }  # fmt: skip
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(odc_cleansat.storage.folder, "READ_TIMEOUT", 0.7)
-    monkeypatch.setattr(odc_cleansat.storage.folder, "ATTEMPTS", 2)
-    monkeypatch.setattr(odc_cleansat.storage.folder, "_READS", 2)
+    monkeypatch.setattr(odc_cleansat.storage.settings, "READ_TIMEOUT", 0.7)
+    monkeypatch.setattr(odc_cleansat.storage.settings, "ATTEMPTS", 2)
+    monkeypatch.setattr(odc_cleansat.storage.settings, "_READS", 2)
     s3fs.S3FileSystem.clear_instance_cache()
     yield proxy
     s3fs.S3FileSystem.clear_instance_cache()
