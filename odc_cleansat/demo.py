@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -22,6 +21,7 @@ from .grids.grid import box_geobox, crs_name, model_grid
 from .models.engines import get_engine
 from .models.registry import get_model
 from .products.job import MaskJob, mask_grid
+from .progress import SILENT, Reporter
 from .review.comparison import compare
 from .scenes.band_folder import SceneFolder, open_scene, write_scene_document
 from .scenes.files import reading
@@ -31,16 +31,6 @@ from .storage.eo3 import MASK_PRODUCT, SCENE_PRODUCT, product_definition, scene_
 if TYPE_CHECKING:
     from datacube import Datacube
     from datacube.model import Dataset
-
-
-class Reporter(Protocol):
-    """Tells a person what goes on."""
-
-    def say(self, text: str) -> None:
-        """One line."""
-
-    def step(self, text: str) -> contextlib.AbstractContextManager[Callable[[int, int], None]]:
-        """Something that may take a while; gives a function for ``(done, total)``."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +69,7 @@ class DemoResult:
 
 def run_demo(
     out: Path,
-    report: Reporter,
+    reporter: Reporter = SILENT,
     *,
     scene: Path | None = None,
     moment: datetime | None = None,
@@ -95,8 +85,8 @@ def run_demo(
     ----------
     out
         Folder for the database, the products and the figure; made if missing.
-    report
-        Told of every step.
+    reporter
+        Is told of every step.
     scene
         Folder of band files; by default a simulated scene is made in `out`.
     moment
@@ -116,14 +106,14 @@ def run_demo(
     if model is not None:
         get_model(model)  # before anything is made
     make_folder(out)
-    folder = _simulate(out, report) if scene is None else open_scene(scene, moment)
+    folder = _simulate(out, reporter) if scene is None else open_scene(scene, moment)
     get_model(model, bands=folder.bands)
     with contextlib.ExitStack() as stack:
-        with report.step("Starting the embedded datacube"):
+        with reporter.step("Starting the embedded datacube"):
             dc = stack.enter_context(embedded_cube(out, keep_running=keep_running))
         add_product(dc, product_definition("s2_l2a"))
         add_product(dc, product_definition(MASK_PRODUCT))
-        with report.step(f"Describing the scene {folder.label}"):
+        with reporter.step(f"Describing the scene {folder.label}"):
             add_product(dc, scene_product(folder.bands))
             before = set((out / "scenes").glob("*.yaml"))
             document = write_scene_document(folder, out / "scenes")
@@ -131,11 +121,11 @@ def run_demo(
                 stack.enter_context(_removed_on_failure(document))
             found = resolve_dataset(dc, document)
         job = MaskJob(found, out / "products", model, offset)
-        written, computed = _mask(job, dc, report)
+        written, computed = _mask(job, dc, reporter)
         indexed, mask = add_dataset(dc, document), add_dataset(dc, written)
-        with report.step("Loading it back with dc.load at three grids"):
+        with reporter.step("Loading it back with dc.load at three grids"):
             recalled = _recall(dc, indexed, mask)
-        with report.step("Drawing the comparison"):
+        with reporter.step("Drawing the comparison"):
             figure = _figure(recalled[0].data, folder, job.offset, out / "compare.png")
     table = _table(recalled[0].data, _truth(folder, recalled[0].data))
     return DemoResult(indexed, mask, computed, recalled, figure, table)
@@ -188,12 +178,12 @@ def example_cube(folder: str | Path, dates: Sequence[str] = EXAMPLE_DATES) -> Da
     return DatacubeClass(config=str(folder / CONFIG_NAME), app="odc-cleansat")
 
 
-def _simulate(out: Path, report: Reporter) -> SceneFolder:
+def _simulate(out: Path, reporter: Reporter) -> SceneFolder:
     from .synthetic.scene import SimulatedScene
 
     folder = out / "simulated-scene"
     if not folder.exists():
-        with report.step("Simulating a Sentinel-2 L2A scene") as progress:
+        with reporter.step("Simulating a Sentinel-2 L2A scene") as progress:
             SimulatedScene().write(folder, progress=progress)
     return open_scene(folder)
 
@@ -208,18 +198,18 @@ def _removed_on_failure(document: Path) -> Iterator[None]:
         raise
 
 
-def _mask(job: MaskJob, dc: Datacube, report: Reporter) -> tuple[Path | str, bool]:
+def _mask(job: MaskJob, dc: Datacube, reporter: Reporter) -> tuple[Path | str, bool]:
     """The document of a scene's mask, and whether it had to be computed."""
     if document := job.document:
         known = find_dataset(dc, job.id)
         state = "indexed already" if known else "written already, and indexed now"
-        report.say(f"The mask is {state} ({job.id}): nothing is computed.")
+        reporter.say(f"The mask is {state} ({job.id}): nothing is computed.")
         return document, False
     if job.folder.exists():
-        report.say(f"The mask in {job.folder} is damaged: it is made anew.")
-    with report.step(f"Loading the model {job.model.name}"):
+        reporter.say(f"The mask in {job.folder} is damaged: it is made anew.")
+    with reporter.step(f"Loading the model {job.model.name}"):
         get_engine(job.model)
-    with report.step("Classifying") as progress:
+    with reporter.step("Classifying") as progress:
         return job.run(progress), True
 
 
@@ -320,10 +310,3 @@ def describe(recalled: Recalled) -> str:
         f"{recalled.name}: {size} pixels of {abs(grid.resolution.x):g} {unit}, {crs_name(grid.crs)}, "
         f"cloud {cloud:.1f} %, shadow {share[CloudClass.SHADOW]:.1f} %"
     )
-
-
-@contextlib.contextmanager
-def timed() -> Iterator[Callable[[], float]]:
-    """Seconds since the block was entered."""
-    start = time.monotonic()
-    yield lambda: time.monotonic() - start

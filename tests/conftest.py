@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
 from odc_cleansat.cli.main import main
+from odc_cleansat.progress import Count
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 if TYPE_CHECKING:
@@ -77,13 +78,13 @@ class Recorder:
         self.lines.append(text)
 
     @contextlib.contextmanager
-    def step(self, text: str) -> Iterator[Callable[[int, int], None]]:
+    def step(self, text: str, unit: str = "") -> Iterator[Count]:
         self.lines.append(text)
 
-        def progress(done: int, total: int) -> None:
+        def count(done: int, total: int, note: str = "") -> None:
             self.counted[text] = (done, total)
 
-        yield progress
+        yield count
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What commands have in common: steps with a bar, and names of programs."""
+"""What commands tell a person: lines, steps with a bar, durations and names of programs."""
 
 from __future__ import annotations
 
@@ -16,38 +16,108 @@ import click
 
 if TYPE_CHECKING:
     from ..batch.records import Failure, Plan
+    from ..progress import Count
+
+
+_LINE_EVERY = 30.0
+"""Seconds between two lines about one step, where no terminal shows a bar."""
+
+_BAR_AFTER = 0.5
+"""Seconds that a step takes before its bar appears."""
 
 
 class Console:
-    """Says each step when it begins, with a bar where it can be counted and the time it took."""
+    """A :class:`~odc_cleansat.progress.Reporter` that prints.
+
+    What is counted in a step is shown by a bar on a terminal, elsewhere by a line now and then.
+
+    Parameters
+    ----------
+    to_stderr
+        Whether lines go to standard error, for instance because programs read standard output.
+    """
+
+    def __init__(self, to_stderr: bool = False) -> None:
+        self._to_stderr = to_stderr
+        self._bar: _Bar | None = None
 
     def say(self, text: str) -> None:
-        """Print one line."""
-        click.echo(text)
+        """Print a line, above the bar."""
+        with self._bar.set_aside() if self._bar else contextlib.nullcontext():
+            click.echo(text, err=self._to_stderr)
 
     @contextlib.contextmanager
-    def step(self, text: str) -> Iterator[Callable[[int, int], None]]:
-        """Print a line, and a bar as soon as something is counted."""
+    def step(self, text: str, unit: str = "") -> Iterator[Count]:
+        """Print what begins, show what is counted, and print how long it took if that is a second or more."""
+        self.say(f"{text} ...")
+        begun = time.monotonic()
+        if sys.stderr.isatty():
+            self._bar = _Bar(unit)
+        try:
+            yield self._bar or _Lines(self.say, unit)
+        finally:
+            if self._bar:
+                self._bar.close()
+            self._bar = None
+        if (seconds := time.monotonic() - begun) >= 1:
+            self.say(f"  done in {seconds:.1f} s")
+
+
+class _Bar:
+    """A bar of tqdm. It appears when a step has taken half a second."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
         from tqdm import tqdm
 
-        from ..demo import timed
+        if self._bar is None:
+            how = {
+                "unit": self._unit or "it",
+                "file": sys.stderr,
+                "leave": False,
+                "delay": _BAR_AFTER,
+            }
+            self._bar = tqdm(total=total, initial=done, **how)
+        self._bar.set_postfix_str(note, refresh=False)
+        self._bar.update(done - self._bar.n)
 
-        click.echo(f"{text} ...")
-        bars: list[tqdm[Any]] = []
+    def set_aside(self) -> contextlib.AbstractContextManager[None]:
+        """Clear the bar while something else is printed."""
+        if self._bar is None:
+            return contextlib.nullcontext()
+        beside: contextlib.AbstractContextManager[None] = self._bar.external_write_mode(sys.stderr)
+        return beside
 
-        def progress(done: int, total: int) -> None:
-            if not bars:
-                bars.append(tqdm(total=total, leave=False, file=sys.stderr, delay=0.5))
-            bars[0].update(done - bars[0].n)
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
 
-        with timed() as seconds:
-            try:
-                yield progress
-            finally:
-                for bar in bars:
-                    bar.close()
-            if seconds() >= 1:
-                click.echo(f"  done in {seconds():.1f} s")
+
+class _Lines:
+    """Lines that say how far a step is, how fast it goes and how long it will take."""
+
+    def __init__(self, say: Callable[[str], None], unit: str) -> None:
+        self._say = say
+        self._unit = f" {unit}s" if unit else ""
+        self._last = time.monotonic()
+        self._first: tuple[int, float] | None = None
+        """What was done at the first call, and when: the pace is that of the work since."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        now = time.monotonic()
+        before, begun = self._first = self._first or (done, now)
+        if now - self._last < _LINE_EVERY:
+            return
+        self._last = now
+        parts = [f"{done} of {total}{self._unit}", note]
+        if done > before:
+            pace = (now - begun) / (done - before)
+            parts += [f"{3600 / pace:.0f} an hour", f"{duration(pace * (total - done))} left"]
+        self._say(", ".join(filter(None, parts)))
 
 
 def program(name: str) -> str:
@@ -56,9 +126,6 @@ def program(name: str) -> str:
     on_path = shutil.which(name)
     found = on_path is not None and Path(on_path).resolve() == beside.resolve()
     return name if found or not beside.exists() else os.path.relpath(beside)
-
-
-_LINE_EVERY = 30.0
 
 
 def say(text: str, to_stderr: bool = False) -> None:
