@@ -24,8 +24,8 @@ import torch
 from odc_cleansat.errors import ModelError
 from odc_cleansat.models.install import try_model
 from odc_cleansat.models.model import Model
-from odc_cleansat.models.registry import read_model
 from odc_cleansat.models.networks import read_state_dict
+from odc_cleansat.models.registry import read_model
 from safetensors.torch import save_file
 
 FOLDER = Path(__file__).resolve().parent / "{{ cookiecutter.package }}"
