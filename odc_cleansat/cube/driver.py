@@ -19,7 +19,7 @@ from rasterio.errors import RasterioError
 
 from ..classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, flags_definition, ucl_attrs
 from ..errors import GapWarning, SceneError, tell
-from ..grids.centres import pixel_indices, tiles
+from ..grids.centres import Roi, sample_nearest
 from ..masks.on_demand import ADDRESS, COMPUTED, Recipe, compute_layer, recipe_for
 from ..models.registry import get_model
 from ..scenes.bands import native_resolution
@@ -355,19 +355,19 @@ def _unmasked(file: BandFile, target: GeoBox, fill: float) -> np.ndarray:
 
 
 def _nearest(file: BandFile, target: GeoBox, fill: float, dtype: str = "uint8") -> np.ndarray:
-    """The values of a file at the centres of pixels, as `recall` takes them."""
+    """Read the values of a file at the centres of the target's pixels, as `recall` takes them."""
     import rasterio
 
     result = np.full(target.shape, fill, dtype=dtype)
     with rasterio.open(local_path(file.uri)) as opened:
-        grid = GeoBox.from_rio(opened)
-        for roi in (roi for row in tiles(target.shape, 512, 512) for roi in row):
-            inside, row, column = pixel_indices(target[roi], grid)
-            if inside.any():
-                top, left = row.min(), column.min()
-                window = ((top, row.max() + 1), (left, column.max() + 1))
-                values = opened.read(file.band, window=window)
-                result[roi][inside] = values[row - top, column - left]
+
+        def read(window: Roi) -> np.ndarray:
+            rows, columns = window
+            area = ((rows.start, rows.stop), (columns.start, columns.stop))
+            values: np.ndarray = opened.read(file.band, window=area)
+            return values
+
+        sample_nearest(GeoBox.from_rio(opened), target, read, result)
     return result
 
 

@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from ..classes import CLOUDS, CONFIDENCE_NODATA, CloudClass
 from ..errors import CubeError, GapWarning, tell
-from ..grids.centres import Roi, halves, pixel_indices, reach, tiles
+from ..grids.centres import TILE, Roi, pixel_indices, reach, sample_nearest, tiles
 from ..storage.settings import credentials
 
 if TYPE_CHECKING:
@@ -40,12 +40,6 @@ SEVERITY = (
     CloudClass.CLEAR,
 )
 """Which class stands for several: the first that is there in "any_cloud", the first of equals in "mode"."""
-
-TILE = 512
-"""Side of the target's tiles, and half that of the native blocks, that are worked on at a time."""
-
-LARGEST = 4096**2
-"""Native pixels that are read at a time, unless a single target pixel needs more."""
 
 
 @dataclass(frozen=True)
@@ -247,25 +241,7 @@ class _Source:
     def sample(self, target: GeoBox, bands: int) -> np.ndarray:
         """Values at the centres of pixels, ``(bands, y, x)`` uint8, nodata outside."""
         result = _blank(bands, target.shape)
-        roi = reach(self.grid, target)
-        if roi is not None:
-            rows, columns = roi
-            result[:, rows, columns] = self._sample(target[roi], bands)
-        return result
-
-    def _sample(self, target: GeoBox, bands: int) -> np.ndarray:
-        result = _blank(bands, target.shape)
-        inside, row, column = pixel_indices(target, self.grid)
-        if not inside.any():
-            return result
-        top, left = row.min(), column.min()
-        window = (slice(top, row.max() + 1), slice(left, column.max() + 1))
-        if self.grid[window].shape.x * self.grid[window].shape.y > LARGEST and row.size > 1:
-            # Far fewer pixels than native ones: no need to have all of these at a time.
-            for rows, columns in halves(*target.shape):
-                result[:, rows, columns] = self._sample(target[rows, columns], bands)
-            return result
-        result[:, inside] = self.read(window, bands)[:, row - top, column - left]
+        sample_nearest(self.grid, target, lambda window: self.read(window, bands), result)
         return result
 
     def windows(self, target: GeoBox) -> Iterator[Roi]:

@@ -12,17 +12,13 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from ..errors import SceneError
-from ..grids.centres import Roi, halves, pixel_indices
+from ..grids.centres import Roi, sample_nearest
 from ..scenes.files import local_path
 from ..storage.settings import advice, gdal_settings
 from .mappings import MAPPINGS, ClassMapping, check_codes
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
-
-
-MOST = 4_000_000
-"""Pixels read at a time from a raster that is finer than the label's, or turned against it."""
 
 
 @dataclass(frozen=True)
@@ -85,21 +81,9 @@ class Layer:
         """
         if self.grid == grid:
             return self.read(*roi)
-        return self._nearest(grid[roi])
-
-    def _nearest(self, part: GeoBox) -> np.ndarray:
+        part = grid[roi]
         codes = np.zeros(part.shape, dtype="uint8")
-        inside, row, column = pixel_indices(part, self.grid)
-        if not row.size:
-            return codes
-        rows = slice(int(row.min()), int(row.max()) + 1)
-        columns = slice(int(column.min()), int(column.max()) + 1)
-        size = (rows.stop - rows.start) * (columns.stop - columns.start)
-        if size > MOST and row.size > 1:
-            for half in halves(*part.shape):
-                codes[half] = self._nearest(part[half])
-            return codes
-        codes[inside] = self.read(rows, columns)[row - rows.start, column - columns.start]
+        sample_nearest(self.grid, part, lambda window: self.read(*window), codes)
         return codes
 
 

@@ -1,31 +1,105 @@
-"""Which pixels of one grid belong to which of another, exactly.
+"""Which pixel of one grid contains the centre of a pixel of another grid.
 
-It follows from the transformed centres alone, so that it depends neither on the extent asked for nor on
+The transformed centres alone decide. So the answer depends neither on the extent that is asked for nor on
 the chunks.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
 Roi = tuple[slice, slice]
+"""Rows and columns of a rectangle of pixels."""
+
+TILE = 512
+"""Side of the tiles of a target grid that are sampled at a time, pixels."""
+
+LARGEST = 2048**2
+"""Source pixels that are read at a time."""
 
 TIE = 1e-6
-"""A centre this close to a native pixel's edge, in native pixels, is taken to be on it, and belongs
-to the pixel with the greater row or column. That is more than the rounding of coordinates."""
+"""Distance from the edge of a pixel, in pixels, below which a centre counts as on the edge.
+
+It then belongs to the pixel with the greater row or column. Coordinates are rounded by less than that."""
 
 NODES = 12
-"""Coordinates of a block are transformed exactly at this many nodes along each axis, and those
-between interpolated by a polynomial."""
+"""Nodes along each axis of a block at which coordinates are transformed exactly.
+
+Between the nodes a polynomial interpolates them."""
 
 PRECISION = 1e-7
-"""Greatest error of that interpolation, pixels; where it is more, each pixel is transformed."""
+"""Greatest error of that interpolation, pixels. Where it is greater, each pixel is transformed."""
+
+
+def sample_nearest(
+    source: GeoBox, target: GeoBox, read: Callable[[Roi], np.ndarray], result: np.ndarray
+) -> None:
+    """Fill an array with the source pixels in which the centres of the target pixels lie.
+
+    At most :data:`LARGEST` source pixels are read at a time, however coarse the target is: a tile whose
+    window would be larger is sampled in halves.
+
+    Parameters
+    ----------
+    source
+        Grid of the pixels that `read` gives.
+    target
+        Grid of the result.
+    read
+        Returns a window of the source, dims ``(..., rows, columns)``, of the result's dtype.
+    result
+        Dims ``(..., *target.shape)``, any dtype. Pixels whose centre is not on the source keep their values:
+        fill it with nodata before.
+    """
+    near = reach(source, target)
+    if near is None:
+        return
+    rows, columns = near
+    for row in tiles((rows.stop - rows.start, columns.stop - columns.start), TILE, TILE):
+        for y, x in row:
+            roi = _shifted(y, rows.start), _shifted(x, columns.start)
+            _sample_tile(source, target[roi], read, result[..., roi[0], roi[1]])
+
+
+def _sample_tile(
+    source: GeoBox, target: GeoBox, read: Callable[[Roi], np.ndarray], result: np.ndarray
+) -> None:
+    inside, row, column = pixel_indices(target, source)
+    if not row.size:
+        return
+    top, left = int(row.min()), int(column.min())
+    bottom, right = int(row.max()) + 1, int(column.max()) + 1
+    if (bottom - top) * (right - left) > LARGEST and row.size > 1:
+        for half in _halves(*target.shape):
+            _sample_tile(source, target[half], read, result[..., half[0], half[1]])
+        return
+    window = slice(top, bottom), slice(left, right)
+    result[..., inside] = read(window)[..., row - top, column - left]
+
+
+def _shifted(span: slice, by: int) -> slice:
+    return slice(span.start + by, span.stop + by)
 
 
 def tiles(shape: tuple[int, int], height: int, width: int) -> list[list[Roi]]:
+    """Cut a grid into tiles.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns of the grid.
+    height, width
+        Of the tiles, pixels; those at the end of the grid may be smaller.
+
+    Returns
+    -------
+    list of list of tuple
+        The tiles, row by row.
+    """
     rows, columns = shape
     return [
         [
@@ -37,14 +111,14 @@ def tiles(shape: tuple[int, int], height: int, width: int) -> list[list[Roi]]:
 
 
 def pixel_indices(of: GeoBox, on: GeoBox) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which pixels of a grid the centres of another grid's pixels are in.
+    """Find the pixels of the grid `on` that contain the centres of the pixels of the grid `of`.
 
     Returns
     -------
-    inside
-        ``of.shape`` bool: whether the centre is on the grid `on` at all.
-    row, column
-        Of those that are, 1-d, int64.
+    inside : numpy.ndarray
+        ``of.shape``, bool: whether the centre is on the grid `on`.
+    row, column : numpy.ndarray
+        1-d, int64: the pixels of `on` for the centres that are on it, in their order.
     """
     x, y = _positions(of, on)
     column, row = np.floor(x + TIE), np.floor(y + TIE)
@@ -53,9 +127,9 @@ def pixel_indices(of: GeoBox, on: GeoBox) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def _positions(of: GeoBox, on: GeoBox) -> tuple[np.ndarray, np.ndarray]:
-    """Centres of all pixels of a grid in pixel coordinates of another, ``of.shape`` float64.
+    """Return x and y of the centres of `of` in pixels of `on`, each ``of.shape`` float64.
 
-    NaN or infinite where a point has no place in the other coordinate system.
+    They are NaN or infinite where a point has no place in the other coordinate system.
     """
     height, width = of.shape
     y, x = np.arange(height) + 0.5, np.arange(width) + 0.5
@@ -76,7 +150,7 @@ def _positions(of: GeoBox, on: GeoBox) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _interpolation(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Nodes from 0 to `size`, the weights that lead from them to pixel centres, and points to check."""
+    """Return nodes from 0 to `size`, their weights at pixel centres, points to check, and the weights there."""
     from numpy.polynomial.chebyshev import chebpts1, chebpts2, chebvander
 
     def weights(at: np.ndarray) -> np.ndarray:
@@ -98,7 +172,7 @@ def _interpolation(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
 def _transform(
     source: GeoBox, target: GeoBox, x: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel coordinates of one grid as those of another."""
+    """Turn pixel coordinates of one grid into those of another."""
     if source.crs == target.crs:
         return (~target.affine * source.affine) * (x, y)  # type: ignore[no-any-return]
     x, y = source.crs.transformer_to_crs(target.crs)(*(source.affine * (x, y)))
@@ -107,10 +181,15 @@ def _transform(
 
 
 def reach(source: GeoBox, target: GeoBox) -> Roi | None:
-    """The part of `target` where pixels of `source` may be, generously, or None.
+    """Find the part of `target` that pixels of `source` may lie in.
 
-    odc-geo's `compute_reproject_roi` follows the edges of the target, and so misses a source in the
-    midst of a world map and fails where these edges leave the map.
+    odc-geo's `compute_reproject_roi` follows the edges of the target. So it misses a source in the
+    midst of a world map, and fails where these edges leave the map.
+
+    Returns
+    -------
+    tuple of slice or None
+        Rows and columns, with a margin of a pixel or more; None if the grids do not meet.
     """
     height, width = source.shape
     lattice = np.meshgrid(np.linspace(0, width, 17), np.linspace(0, height, 17))
@@ -130,8 +209,8 @@ def reach(source: GeoBox, target: GeoBox) -> Roi | None:
     return roi[0], roi[1]
 
 
-def halves(height: int, width: int) -> list[Roi]:
-    """A grid in two, across its longer side."""
+def _halves(height: int, width: int) -> list[Roi]:
+    """Cut a grid in two across its longer side."""
     if height >= width:
         return [
             (slice(0, height // 2), slice(0, width)),

@@ -23,8 +23,9 @@ from odc.geo.geobox import GeoBox
 from odc.loader.types import RasterLoadParams, RasterSource
 
 from odc_cleansat import CloudClass, classify
-from odc_cleansat.cube.driver import SHIFTED, CleansatDriver, file_address, with_ucl
+from odc_cleansat.cube.driver import MASK_LAYER, SHIFTED, CleansatDriver, file_address, with_ucl
 from odc_cleansat.errors import GapWarning, ModelError, ReflectanceWarning, SceneError
+from odc_cleansat.grids.centres import LARGEST
 from odc_cleansat.masks import on_demand as computed
 from odc_cleansat.scenes.files import BandFile
 from odc_cleansat.synthetic.scene import SimulatedScene
@@ -333,3 +334,30 @@ def test_no_value_is_shifted_onto_nodata(
     reader = CleansatDriver().open(RasterSource(address, band=1), None)
     _, found = reader.read(RasterLoadParams(dtype=dtype, fill_value=nodata), grid)
     assert [found[0, 0], found[6, 6], found[10, 10]] == [nodata, expected, 1000]
+
+
+def test_a_coarse_view_of_a_large_mask_reads_little_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = GeoBox.from_bbox((400_000, 5_200_000, 480_000, 5_260_000), "EPSG:32633", resolution=20)
+    path = tmp_path / "ucl.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=4000, height=3000, count=1, dtype="uint8", nodata=0, tiled=True,
+        crs="EPSG:32633", transform=grid.affine,
+    ) as file:  # fmt: skip
+        file.write(np.full(grid.shape, int(CloudClass.CLOUD), "uint8"), 1)
+    sizes: list[int] = []
+    read = rasterio.DatasetReader.read
+
+    def counted(self: rasterio.DatasetReader, *arguments: Any, **how: Any) -> np.ndarray:
+        values = read(self, *arguments, **how)
+        sizes.append(values.size)
+        return values
+
+    monkeypatch.setattr(rasterio.DatasetReader, "read", counted, raising=False)
+    address = file_address(MASK_LAYER, BandFile(str(path), 1, 0))
+    reader = CleansatDriver().open(RasterSource(address, band=1), None)
+    _, found = reader.read(RasterLoadParams(dtype="uint8", fill_value=0), grid.zoom_to((30, 40)))
+    assert (found == CloudClass.CLOUD).all()
+    assert len(sizes) > 1
+    assert max(sizes) <= LARGEST

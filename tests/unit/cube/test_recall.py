@@ -327,6 +327,7 @@ def test_many_tiles_and_blocks(archive: Archive, monkeypatch: pytest.MonkeyPatch
     """What only large grids do, on a small one: more than one tile, native block and read."""
     from odc_cleansat.cube import recall as recalling
     from odc_cleansat.cube import sample
+    from odc_cleansat.grids import centres as grid_centres
 
     target = GeoBox.from_bbox(GRIDS["east"].footprint("EPSG:3857").boundingbox, resolution=55)
     fine = GeoBox.from_bbox(GRIDS["east"].extent.boundingbox, resolution=10)
@@ -336,7 +337,8 @@ def test_many_tiles_and_blocks(archive: Archive, monkeypatch: pytest.MonkeyPatch
             whole[how, name] = recall(archive.dc, geobox=grid, how=how)
     monkeypatch.setattr(recalling, "BLOCK", 90)
     monkeypatch.setattr(sample, "TILE", 40)
-    monkeypatch.setattr(sample, "LARGEST", 2000)
+    monkeypatch.setattr(grid_centres, "TILE", 40)
+    monkeypatch.setattr(grid_centres, "LARGEST", 2000)
     for (how, name), expected in whole.items():
         grid = target if name == "coarse" else fine
         xr.testing.assert_identical(recall(archive.dc, geobox=grid, how=how), expected)
@@ -352,20 +354,6 @@ def test_a_centre_on_an_edge_belongs_to_the_greater_row_and_column(archive: Arch
     np.testing.assert_array_equal(found[:-1, :-1], codes[1:, 1:])
     assert not found[-1].any()
     assert not found[:, -1].any()
-
-
-def test_rounding_does_not_decide_on_an_edge() -> None:
-    from odc_cleansat.grids.centres import pixel_indices
-
-    native = GeoBox((130, 160), Affine(1e-4, 0, 13.3, 0, -1e-4, 47.7), "EPSG:4326")
-    target = GeoBox((65, 80), native.affine * Affine.scale(2), native.crs)
-    for part in (target, target[7:, 11:]):
-        inside, row, column = pixel_indices(part, native)
-        assert inside.all()
-        rows, columns = np.divmod(np.arange(part.shape[0] * part.shape[1]), part.shape[1])
-        first = (0, 0) if part is target else (7, 11)
-        np.testing.assert_array_equal(row, 2 * (rows + first[0]) + 1)
-        np.testing.assert_array_equal(column, 2 * (columns + first[1]) + 1)
 
 
 def test_fine_grids_repeat_the_native_pixels(archive: Archive) -> None:
