@@ -25,7 +25,7 @@ from .cube.choose import of_one_model
 from .errors import ModelError, SceneError
 from .grids.grid import ground_resolution
 from .masks.dilate import dilate
-from .masks.on_demand import compute_layer, recipe_for
+from .masks.on_demand import compute_layer, on_demand_mask
 from .models.registry import get_model
 from .products.job import mask_grid
 from .products.verdicts import heed
@@ -239,8 +239,8 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         )
         masks = []
         for source in sources:
-            recipe = recipe_for(dataset_files(source), self.model, offset=self.offset)
-            mask = delayed(compute_layer)(recipe, "ucl", part)
+            made = on_demand_mask(dataset_files(source), self.model, offset=self.offset)
+            mask = delayed(compute_layer)(made, "ucl", part)
             masks.append(da.from_delayed(mask, part.shape, "uint8"))
         dims = ("spec", *part.dimensions)
         index = xr.Coordinates.from_pandas_multiindex(xx.indexes["spec"], "spec")

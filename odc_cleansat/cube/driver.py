@@ -20,7 +20,7 @@ from rasterio.errors import RasterioError
 from ..classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, flags_definition, ucl_attrs
 from ..errors import GapWarning, SceneError, tell
 from ..grids.centres import Roi, sample_nearest
-from ..masks.on_demand import ADDRESS, COMPUTED, Recipe, compute_layer, recipe_for
+from ..masks.on_demand import ADDRESS, COMPUTED, OnDemandMask, compute_layer, on_demand_mask
 from ..models.registry import get_model
 from ..scenes.bands import native_resolution
 from ..scenes.files import BandFile, dataset_files, item_files, local_path
@@ -109,13 +109,13 @@ def with_ucl(
                 f"with_ucl takes datacube's Dataset and pystac's Item objects, not {type(scene).__name__}."
             )
         files = dataset_files(scene) if is_dataset else item_files(scene)
-        recipe = recipe_for(files, model, thresholds, offset, scale)
-        addresses = {name: recipe.address(name) for name in BANDS}
+        mask = on_demand_mask(files, model, thresholds, offset, scale)
+        addresses = {name: mask.address(name) for name in BANDS}
         if isinstance(scene, Dataset):
             product = products.setdefault(scene.product.name, with_measurements(scene.product))
             found.append(with_paths(scene, product, addresses))
         else:
-            like = files.scl or _coarsest(recipe)
+            like = files.scl or _coarsest(mask)
             found.append(_with_assets(scene, like.uri, addresses))
     return found
 
@@ -183,10 +183,10 @@ def with_paths(dataset: Dataset, product: Product, paths: Mapping[str, str]) -> 
     return DatasetClass(product, document, uri=dataset.uri, indexed_time=dataset.indexed_time)
 
 
-def _coarsest(recipe: Recipe) -> BandFile:
+def _coarsest(mask: OnDemandMask) -> BandFile:
     """The file of the coarsest of the bands, but for those of 60 m if there are others."""
-    sizes = [native_resolution(band) % 60 for band in get_model(recipe.model).bands]
-    return recipe.files[sizes.index(max(sizes))]
+    sizes = [native_resolution(band) % 60 for band in get_model(mask.model).bands]
+    return mask.files[sizes.index(max(sizes))]
 
 
 def _with_assets(item: pystac.Item, like: str, paths: Mapping[str, str]) -> pystac.Item:
@@ -285,8 +285,8 @@ class _Reader(RioReader):  # type: ignore[misc]
         uri = self._src.uri
         try:
             if uri.startswith(COMPUTED):
-                layer, recipe = Recipe.of(uri)
-                return _place(compute_layer(recipe, layer, dst_geobox), cfg, dst)
+                layer, mask = OnDemandMask.from_address(uri)
+                return _place(compute_layer(mask, layer, dst_geobox), cfg, dst)
             if uri.startswith(MASK_LAYER):
                 return _place(_nearest(_file(uri), dst_geobox, cfg.fill_value or 0), cfg, dst)
             if uri.startswith(SHIFTED):

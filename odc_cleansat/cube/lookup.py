@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import GapWarning, ModelWarning, SceneError
-from ..masks.on_demand import Recipe, recipe_for
+from ..masks.on_demand import OnDemandMask, on_demand_mask
 from ..models.registry import get_model
 from ..products.identity import mask_id
 from ..products.job import native_grids
@@ -56,7 +56,7 @@ class _Scene(NamedTuple):
 
     scene: Dataset
     files: SceneFiles
-    recipe: Recipe | None
+    recipe: OnDemandMask | None
     mask: Dataset | None
     error: SceneError | None
 
@@ -83,7 +83,7 @@ def _look_up(
         recipe = mask = failed = None
         if masked or masks:
             try:
-                recipe = recipe_for(files, **how)
+                recipe = on_demand_mask(files, **how)
             except SceneError as error:
                 failed = error
             else:

@@ -58,7 +58,7 @@ EMPTY = {"ucl": int(CloudClass.NODATA), "ucl_confidence": CONFIDENCE_NODATA}
 
 
 @dataclass(frozen=True)
-class Recipe:
+class OnDemandMask:
     """All that decides the pixels of a scene's mask."""
 
     model: str
@@ -87,14 +87,14 @@ class Recipe:
 
     @staticmethod
     @lru_cache(maxsize=1024)
-    def of(address: str) -> tuple[str, Recipe]:
-        """The layer and the recipe that an address stands for."""
+    def from_address(address: str) -> tuple[str, OnDemandMask]:
+        """The layer and the mask that an address stands for."""
         layer, _, packed = address.removeprefix(f"{COMPUTED}/").partition("?")
         packed, _, _ = packed.partition("#")
         document = json.loads(zlib.decompress(base64.urlsafe_b64decode(packed)))
         document["files"] = tuple(BandFile(*file) for file in document["files"])
         document["thresholds"] = tuple((name, value) for name, value in document["thresholds"])
-        return layer, Recipe(**document)
+        return layer, OnDemandMask(**document)
 
     def how(self) -> How:
         """For the classification."""
@@ -103,19 +103,19 @@ class Recipe:
         return How(model, None, None, self.scale, self.offset, thresholds)
 
 
-def recipe_for(
+def on_demand_mask(
     scene: SceneFiles,
     model: str | Model | None = None,
     thresholds: Mapping[str, float] | None = None,
     offset: float | None = None,
     scale: float | None = None,
-) -> Recipe:
+) -> OnDemandMask:
     """How to make the mask of a scene; see :func:`~odc_cleansat.cube.driver.with_ucl`.
 
     Raises
     ------
     ModelError
-        If a model is given that is not the one of its name among those that can be chosen: a recipe
+        If a model is given that is not the one of its name among those that can be chosen: a mask
         travels with its name only.
     """
     try:
@@ -131,7 +131,7 @@ def recipe_for(
     check_scale_factor(scale)
     bands = scene.wanted(chosen.bands)
     scene.check_level(chosen.name, chosen.level)
-    return Recipe(
+    return OnDemandMask(
         chosen.name,
         tuple(bands.values()),
         scene.offset(offset).value,
@@ -141,7 +141,7 @@ def recipe_for(
     )
 
 
-def compute_layer(recipe: Recipe, layer: str, target: GeoBox) -> np.ndarray:
+def compute_layer(mask: OnDemandMask, layer: str, target: GeoBox) -> np.ndarray:
     """One layer of a scene's mask on any grid.
 
     Parameters
@@ -161,22 +161,22 @@ def compute_layer(recipe: Recipe, layer: str, target: GeoBox) -> np.ndarray:
     SceneError
         If a file cannot be read, its values are not what the scale says, or an offset is to be taken off reflectance.
     """
-    how = recipe.how()
+    how = mask.how()
     result = np.full(target.shape, EMPTY[layer], dtype="uint8")
-    with reading(recipe.label):
-        stamps = _stamps(recipe.files)
-        bands = [_opened(*each) for each in zip(recipe.files, stamps, strict=True)]
+    with reading(mask.label):
+        stamps = _stamps(mask.files)
+        bands = [_opened(*each) for each in zip(mask.files, stamps, strict=True)]
         check_resolution(bands, how.model)
-        check_offset(bands, recipe.scale, recipe.offset)
+        check_offset(bands, mask.scale, mask.offset)
         # A model of the same name may have been imported since.
         network = how.model, sha256_of(how.model)
-        key = (network, recipe.files, recipe.offset, recipe.scale, stamps)
+        key = (network, mask.files, mask.offset, mask.scale, stamps)
         rows, columns = block_slices(bands, target)
         for roi in ((y, x) for y in rows for x in columns):
             block = target[roi]
             area, found = plan(how.model, finest(bands), block)
             answers = [
-                (window, _ANSWERS.get((*key, window), partial(_infer, recipe, how, bands, grid)))
+                (window, _ANSWERS.get((*key, window), partial(_infer, mask, how, bands, grid)))
                 for window, grid in found
             ]
             pixels = parts_of(bands, block)
@@ -195,13 +195,13 @@ def _opened(file: BandFile, stamp: int) -> Band:
         return file.open()
 
 
-def _infer(recipe: Recipe, how: How, bands: Sequence[Band], grid: GeoBox) -> np.ndarray | None:
+def _infer(mask: OnDemandMask, how: How, bands: Sequence[Band], grid: GeoBox) -> np.ndarray | None:
     """Probabilities of one window; speaks up if the pixels do not look as the offset has it."""
     watch = Watch(None)
     answer = window_answer(how, parts_of(bands, grid), grid, watch)
-    if complaint := watch.check.complaint(recipe.offset):
+    if complaint := watch.check.complaint(mask.offset):
         tell(
-            f"{recipe.label}: the offset {recipe.offset:g} looks wrong: {complaint}",
+            f"{mask.label}: the offset {mask.offset:g} looks wrong: {complaint}",
             ReflectanceWarning,
         )
     return answer
