@@ -9,6 +9,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +39,12 @@ def modules(*places: Path) -> list[Path]:
     for place in places or (PACKAGE,):
         found += sorted(place.rglob("*.py")) if place.is_dir() else [place]
     return found
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a file; read once."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, Function]]:
@@ -76,7 +83,7 @@ def too_large(path: Path) -> Iterator[str]:
     source = path.read_text(encoding="utf-8")
     if (lines := len(source.splitlines())) > LINES_OF_A_MODULE:
         yield f"{path.name} has {lines} lines, more than {LINES_OF_A_MODULE}"
-    for name, function in functions(ast.parse(source)):
+    for name, function in functions(parsed(path)):
         where = f"{path.name}:{function.lineno} {name}"
         if (size := body_lines(function)) > LINES_OF_A_FUNCTION:
             yield f"{where} has {size} lines, more than {LINES_OF_A_FUNCTION}"
@@ -90,7 +97,7 @@ def too_large(path: Path) -> Iterator[str]:
 
 def documented(path: Path) -> Iterator[tuple[str, Function]]:
     """The public functions and methods of a module."""
-    for name, function in functions(ast.parse(path.read_text(encoding="utf-8"))):
+    for name, function in functions(parsed(path)):
         outer = name.split(".")
         nested = any(part[:1].islower() for part in outer[:-1])
         if not nested and not any(part.startswith("_") for part in outer):
@@ -136,7 +143,7 @@ def undocumented(path: Path) -> Iterator[str]:
 
 def docstrings(path: Path) -> Iterator[tuple[int, str]]:
     """Every docstring of a module, those of fields and constants too, with its line."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         for each in (
             getattr(node, "body", []) if isinstance(getattr(node, "body", None), list) else []
         ):
@@ -177,12 +184,111 @@ def wordy(path: Path) -> Iterator[str]:
         yield from (f"{path.name}:{line} {each}" for each in long_sentences(text))
 
 
-RULES = (too_large, undocumented, wordy)
+# --- names ----------------------------------------------------------------------------
+
+
+def module_of(path: Path) -> str:
+    """Dotted name of a file of the package."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> Iterator[tuple[int, str, str, str]]:
+    """Names that a module imports from the package: line, module, name there, name here."""
+    here = module_of(path).split(".")
+    package = here if path.name == "__init__.py" else here[:-1]
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            if source.split(".")[0] == PACKAGE.name:
+                for alias in node.names:
+                    yield node.lineno, source, alias.name, alias.asname or alias.name
+
+
+def is_private(name: str) -> bool:
+    """Whether a name begins with one underscore."""
+    return name.startswith("_") and not name.startswith("__")
+
+
+def trespasses(path: Path) -> Iterator[str]:
+    """Names with a leading underscore that a module takes from another module of the package."""
+    borrowed: set[str] = set()
+    for line, source, name, local in imports(path):
+        if (
+            is_private(name)
+            and not (PACKAGE.parent / source.replace(".", "/") / f"{name}.py").exists()
+        ):
+            yield f"{path.name}:{line} imports {name} from {source}, which keeps it for itself"
+        place = PACKAGE.parent / source.replace(".", "/") / name
+        if place.with_suffix(".py").exists() or place.is_dir():
+            borrowed.add(local)
+    for node in ast.walk(parsed(path)):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in borrowed
+            and is_private(node.attr)
+        ):
+            yield f"{path.name}:{node.lineno} uses {node.value.id}.{node.attr}, which is private"
+
+
+def rooms() -> list[str]:
+    """The package itself, as ``""``, and its sub-packages."""
+    return ["", *sorted(p.parent.name for p in PACKAGE.glob("*/__init__.py"))]
+
+
+def promised(room: str) -> list[str] | None:
+    """`__all__` of a room as it is written, or `None` if the room has none."""
+    tree = parsed(PACKAGE / room / "__init__.py")
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if any(isinstance(each, ast.Name) and each.id == "__all__" for each in targets):
+            assert isinstance(node, ast.Assign)
+            return list(ast.literal_eval(node.value))
+    return None
+
+
+def home(path: Path, name: str) -> tuple[Path, str]:
+    """File and name where an object is defined that a module has or imports from the package."""
+    for _, source, original, local in imports(path):
+        if local == name:
+            place = PACKAGE.parent / source.replace(".", "/")
+            file = place.with_suffix(".py")
+            return home(file if file.exists() else place / "__init__.py", original)
+    return path, name
+
+
+def docstring(path: Path, name: str) -> str:
+    """Docstring of a function, class or constant of a module; empty if there is none."""
+    body = parsed(path).body
+    for node, after in zip(body, [*body[1:], None], strict=True):
+        if isinstance(node, Function | ast.ClassDef) and node.name == name:
+            return ast.get_docstring(node) or ""
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        here = any(isinstance(each, ast.Name) and each.id == name for each in targets)
+        if here and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            return str(after.value.value)
+    return ""
+
+
+@cache
+def surface() -> dict[str, dict[str, tuple[Path, str]]]:
+    """For each room, file and name of the definition of every name that it promises."""
+    found = {}
+    for room in rooms():
+        names = [name for name in promised(room) or [] if name != "__version__"]
+        found[room] = {name: home(PACKAGE / room / "__init__.py", name) for name in names}
+    return found
+
+
+RULES = (too_large, undocumented, wordy, trespasses)
 
 if __name__ == "__main__":
     total = 0
-    for file in modules(*map(Path, sys.argv[1:])):
-        for rule in RULES:
+    for file in modules(*(Path(each).resolve() for each in sys.argv[1:])):
+        rules = RULES if file.is_relative_to(PACKAGE) else RULES[:-1]
+        for rule in rules if file.suffix == ".py" else (wordy,):
             for offence in rule(file):
                 total += 1
                 print(offence)
