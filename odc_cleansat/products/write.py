@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 import tempfile
@@ -28,6 +27,7 @@ from ..models.stac import model_assets, model_properties
 from ..models.weights import sha256_of
 from ..scenes.offset import PRODUCT_NAMES, Offset
 from ..storage.atomic import working_folder
+from ..storage.cog import Raster, write_cog
 from ..storage.eo3 import MASK_PRODUCT, own_properties, read_document
 from ..storage.folder import Folder
 from .identity import ALGORITHM, ALGORITHM_VERSION, _label, mask_folder
@@ -44,10 +44,8 @@ if TYPE_CHECKING:
 _HOMEPAGE = "https://pypi.org/project/{}/"
 _SOFTWARE = ("odc-cleansat", "datacube", "odc-geo", "openvino", "torch", "rasterio", "numpy")
 
-COG = {"compress": "DEFLATE", "level": 6, "predictor": "NO", "blocksize": 512}
-"""How GDAL's COG driver packs the layers; docs/product.md has the measurements."""
-
 _SMALLEST_OVERVIEW = 128
+"""Least side of the smallest overview, pixels: that of a thumbnail."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +182,7 @@ def _assemble(
         written_to = package._work_path  # there is no public name for it
         for name in ("ucl", "ucl_confidence"):
             path = written_to / f"{names.dataset_label}_{name}.tif"
-            write_cog(mask[name], path)
+            write_layer(mask[name], path)
             package.note_measurement(name, path, grid=grid, expand_valid_data=False)
         thumbnail = written_to / names.thumbnail_filename(suffix="png")
         _write_thumbnail(mask.ucl.values, thumbnail)
@@ -201,42 +199,30 @@ def software() -> dict[str, str]:
     return {n: __version__ if n == "odc-cleansat" else metadata.version(n) for n in _SOFTWARE}
 
 
-def write_cog(layer: xr.DataArray, path: Path) -> None:
-    """Write a layer as a cloud-optimised GeoTIFF with overviews by mode, and read it back.
+def write_layer(layer: xr.DataArray, path: Path) -> None:
+    """Write a layer of a mask as a cloud-optimised GeoTIFF, and read it back.
+
+    Overviews are made by mode, down to the size of a thumbnail.
 
     Parameters
     ----------
     layer
         Dims ``(y, x)``, uint8, with a geobox and the attribute ``nodata``.
+    path
+        The new file.
 
     Raises
     ------
     OSError
-        If it is not on the disk as it was given; GDAL does not always say so when a disk is full.
+        If the file cannot be written, or does not hold the layer.
     """
-    import rasterio
-    from rasterio.shutil import copy
-
-    geobox = layer.odc.geobox
-    rows, columns = geobox.shape
-    profile = {
-        "driver": "GTiff", "width": columns, "height": rows, "count": 1, "dtype": "uint8", "tiled": True,
-        "nodata": layer.attrs["nodata"], "crs": str(geobox.crs), "transform": geobox.affine,
-    }  # fmt: skip
-    values = layer.values
-    try:
-        with rasterio.MemoryFile() as memory:
-            with memory.open(**profile) as file:
-                file.write(values, 1)
-            copy(
-                memory.name, path, driver="COG", overview_resampling="MODE", **COG, **_overviews(geobox.shape)
-            )  # fmt: skip
-        with rasterio.open(path) as file:
-            whole = np.array_equal(file.read(1), values)
-    except Exception as error:  # of rasterio and of GDAL, in several kinds
-        raise OSError(f"GDAL could not write {path.name}: {error}") from error
-    if not whole:
-        raise OSError(f"{path.name} was not written whole")
+    content = Raster(
+        {"": layer},
+        layer.attrs["nodata"],
+        overviews="mode",
+        smallest_overview=_SMALLEST_OVERVIEW,
+    )
+    write_cog(content, path)
 
 
 def _write_thumbnail(codes: np.ndarray, path: Path) -> None:
@@ -261,12 +247,6 @@ def _write_thumbnail(codes: np.ndarray, path: Path) -> None:
             dtype="uint8",
         ) as file:
             file.write(np.moveaxis(colours[small], -1, 0))
-
-
-def _overviews(shape: tuple[int, int]) -> dict[str, Any]:
-    """Halvings down to the size of a thumbnail, as an option of the COG driver."""
-    count = max(int(math.log2(max(min(shape), 1) / _SMALLEST_OVERVIEW)), 0)
-    return {"overview_count": count} if count else {"overviews": "NONE"}
 
 
 def _properties(

@@ -1,7 +1,8 @@
-"""Lazy arrays into cloud-optimised GeoTIFFs, block by block."""
+"""Write cloud-optimised GeoTIFFs (COG), from memory or block by block from lazy arrays."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,24 +26,36 @@ BLOCK = 512
 
 @dataclass(frozen=True)
 class Raster:
-    """What one file is to hold."""
+    """The content of one file."""
 
     bands: Mapping[str, xr.DataArray]
-    """By description: dims ``(y, x)``, of one grid, dtype and nodata value, eager or dask."""
+    """Description to band; ``""`` for a band without one. Each has the dims ``(y, x)``, eager or dask. All have one
+    grid, dtype and nodata value."""
 
     nodata: float | None
     """Value for no data."""
 
     colours: Mapping[int, str] | None = None
-    """Value to hexadecimal RGB, for classes; their overviews are made by mode, others by average."""
+    """Class code to hexadecimal RGB. A raster with colours holds classes, one without holds quantities."""
 
     tags: Mapping[str, str] | None = None
     """More metadata for the file."""
 
+    overviews: str | None = None
+    """GDAL's resampling method for overviews. The default is ``mode`` for classes and ``average`` for quantities."""
+
+    smallest_overview: int | None = None
+    """Least side of the smallest overview, pixels. By default GDAL halves until a side is within one block."""
+
+    @property
+    def first(self) -> xr.DataArray:
+        """The first band."""
+        return next(iter(self.bands.values()))
+
     @property
     def grid(self) -> GeoBox:
-        """Of all bands."""
-        grid: GeoBox = next(iter(self.bands.values())).odc.geobox
+        """The grid of all bands."""
+        grid: GeoBox = self.first.odc.geobox
         return grid
 
 
@@ -54,17 +67,16 @@ def write_cogs(
 ) -> None:
     """Write one or more files that share a grid, each whole or not at all.
 
-    A block is computed once for all files, so that what their bands have in common is not computed
-    again, and memory holds no more than the blocks at work.
+    Each block is computed once for all files. Memory holds only the blocks at work.
 
     Parameters
     ----------
     files
-        What goes where. Files that are there are replaced.
+        Path to content. Existing files are replaced.
     together
-        Blocks computed at a time.
+        Number of blocks computed at a time.
     progress
-        Called with the number of blocks done and the number there are.
+        Called with the number of blocks done and the number of all blocks.
 
     Raises
     ------
@@ -78,28 +90,60 @@ def write_cogs(
         target.parent.mkdir(parents=True, exist_ok=True)
         with working_folder(target.parent) as folder:
             drafts = {path: folder / f"{i}.tif" for i, path in enumerate(files)}
-            _write_drafts({drafts[path]: file for path, file in files.items()}, together, progress)
-            for path, file in files.items():
-                _optimise(drafts[path], file).replace(path)
-    except OSError as error:  # among them those of rasterio that say what the system said
+            _write_drafts(
+                {drafts[path]: raster for path, raster in files.items()}, together, progress
+            )
+            for path, raster in files.items():
+                draft = drafts[path]
+                cog = draft.with_suffix(".cog.tif")
+                _convert(draft, raster, cog)
+                draft.unlink()
+                cog.replace(path)
+    except OSError as error:  # includes the errors of rasterio that give the system's reason
         reason = error.strerror or error
         raise OutputError(f"cannot write {target}: {reason}. Check the space there.") from error
     except RasterioError as error:
         raise OutputError(f"cannot write {target}: {error}. Check the space there.") from error
 
 
+def write_cog(raster: Raster, path: Path) -> None:
+    """Write one file from memory, in place, and read it back.
+
+    Use it inside a folder that is not yet visible; :func:`write_cogs` replaces files in one step.
+
+    Parameters
+    ----------
+    raster
+        The content.
+    path
+        The new file, in an existing folder.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, or does not hold what it was given.
+    """
+    from rasterio.io import MemoryFile
+
+    with MemoryFile(ext=".tif") as memory:
+        _write_drafts({memory.name: raster}, together=1, progress=None)
+        _convert(memory.name, raster, path)
+
+
 def _write_drafts(
-    files: Mapping[Path, Raster], together: int, progress: Callable[[int, int], None] | None
+    files: Mapping[Path | str, Raster],
+    together: int,
+    progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Plain GeoTIFFs, which can be written in any order."""
+    """Write plain GeoTIFFs, whose blocks may come in any order."""
     import dask
     import rasterio
 
     blocks = _blocks(next(iter(files.values())))
     with ExitStack() as stack:
         opened = [
-            (stack.enter_context(rasterio.open(path, "w", **_profile(file))), file)
-            for path, file in files.items()
+            (stack.enter_context(rasterio.open(path, "w", **_profile(raster))), raster)
+            for path, raster in files.items()
         ]
         for file, raster in opened:
             _describe(file, raster)
@@ -109,31 +153,33 @@ def _write_drafts(
                 [[band.data[roi] for band in raster.bands.values()] for _, raster in opened]
                 for roi in part
             ]
-            for roi, found in zip(part, dask.compute(lazy, scheduler="threads")[0], strict=True):
-                area = tuple((axis.start, axis.stop) for axis in roi)
-                for (file, _), values in zip(opened, found, strict=True):
-                    file.write(np.stack(values), window=area)
+            computed = dask.compute(lazy, scheduler="threads")[0]
+            for roi, of_files in zip(part, computed, strict=True):
+                window = tuple((axis.start, axis.stop) for axis in roi)
+                for (file, _), values in zip(opened, of_files, strict=True):
+                    file.write(np.stack(values), window=window)
             if progress is not None:
                 progress(start + len(part), len(blocks))
 
 
 def _blocks(raster: Raster) -> Sequence[Roi]:
-    """The chunks of the data."""
-    data = next(iter(raster.bands.values()))
+    """Return the chunks of the data, row by row."""
+    data = raster.first
     height, width = (c[0] for c in data.chunks) if data.chunks else (4 * BLOCK, 4 * BLOCK)
     return [roi for row in tiles((data.shape[0], data.shape[1]), height, width) for roi in row]
 
 
 def _profile(raster: Raster) -> dict[str, Any]:
+    """Return the creation options of a draft."""
     from rasterio.crs import CRS
 
-    grid, first = raster.grid, next(iter(raster.bands.values()))
+    grid = raster.grid
     return {
         "driver": "GTiff",
         "height": grid.shape.y,
         "width": grid.shape.x,
         "count": len(raster.bands),
-        "dtype": first.dtype.name,
+        "dtype": raster.first.dtype.name,
         "nodata": raster.nodata,
         "crs": CRS.from_wkt(grid.crs.to_wkt()),
         "transform": grid.affine,
@@ -148,8 +194,10 @@ def _profile(raster: Raster) -> dict[str, Any]:
 
 
 def _describe(file: Any, raster: Raster) -> None:
+    """Set the descriptions, the tags and the colour map of an open file."""
     for number, name in enumerate(raster.bands, start=1):
-        file.set_band_description(number, name)
+        if name:
+            file.set_band_description(number, name)
     if raster.tags:
         file.update_tags(**raster.tags)
     if raster.colours:
@@ -160,35 +208,46 @@ def _describe(file: Any, raster: Raster) -> None:
         file.write_colormap(1, rgb)
 
 
-def _optimise(draft: Path, raster: Raster) -> Path:
-    """The same as a COG, read back: GDAL does not always say so when a disk is full."""
+def _convert(draft: Path | str, raster: Raster, cog: Path) -> None:
+    """Copy a draft to a COG, and compare the two: GDAL does not always report a full disk.
+
+    Raises
+    ------
+    OSError
+        If the COG cannot be written, or differs from the draft.
+    """
     import rasterio
     from rasterio.shutil import copy
 
-    cog = draft.with_suffix(".cog.tif")
-    kind = next(iter(raster.bands.values())).dtype.kind
-    overviews = "mode" if raster.colours else "average" if kind in "uif" else "nearest"
     try:
-        copy(
-            str(draft),
-            str(cog),
-            driver="COG",
-            blocksize=BLOCK,
-            compress="deflate",
-            predictor="no" if raster.colours else "yes",
-            overview_resampling=overviews,
-            bigtiff="if_safer",
-        )
+        copy(str(draft), str(cog), driver="COG", **_cog_options(raster))
         with rasterio.open(draft) as given, rasterio.open(cog) as written:
+            has_nan = raster.first.dtype.kind == "f"
             whole = all(
                 np.array_equal(
-                    given.read(window=part), written.read(window=part), equal_nan=kind == "f"
+                    given.read(window=part), written.read(window=part), equal_nan=has_nan
                 )
                 for _, part in given.block_windows(1)
             )
-    except Exception as error:  # of rasterio and of GDAL, in several kinds
-        raise OSError(f"GDAL could not write it: {error}") from error
+    except Exception as error:  # rasterio and GDAL raise several kinds
+        raise OSError(f"GDAL could not write {cog.name}: {error}") from error
     if not whole:
-        raise OSError("it was not written whole")
-    draft.unlink()
-    return cog
+        raise OSError(f"{cog.name} was not written whole")
+
+
+def _cog_options(raster: Raster) -> dict[str, Any]:
+    """Return the options of GDAL's COG driver; docs/product.md has the measurements behind them."""
+    classes = bool(raster.colours) or raster.overviews == "mode"
+    quantities = "average" if raster.first.dtype.kind in "uif" else "nearest"
+    options = {
+        "blocksize": BLOCK,
+        "compress": "deflate",
+        "predictor": "no" if classes else "yes",
+        "overview_resampling": raster.overviews or ("mode" if classes else quantities),
+        "bigtiff": "if_safer",
+    }
+    if raster.smallest_overview is None:
+        return options
+    halvings = math.log2(max(min(raster.grid.shape), 1) / raster.smallest_overview)
+    count = max(int(halvings), 0)
+    return options | ({"overview_count": count} if count else {"overviews": "NONE"})

@@ -33,7 +33,7 @@ from odc_cleansat.products import verify as verifying
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.product import DOCUMENT, find_products, is_intact
 from odc_cleansat.products.verify import CHECKS, verify
-from odc_cleansat.products.write import write_cog
+from odc_cleansat.products.write import write_layer
 from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
 from odc_cleansat.storage.atomic import working_folder
 from odc_cleansat.storage.cog import Raster, write_cogs
@@ -246,7 +246,7 @@ def test_a_layer_that_the_disk_did_not_take_is_noticed(
 
     monkeypatch.setattr("rasterio.shutil.copy", other)
     with pytest.raises(OSError, match="not written whole"):
-        write_cog(layer, tmp_path / "x.tif")
+        write_layer(layer, tmp_path / "x.tif")
 
 
 def grid() -> GeoBox:
@@ -329,7 +329,7 @@ def test_overviews_are_by_mode(tmp_path: Path) -> None:
         cloud[y : y + 3, x : x + 3] = True
     codes = np.where(cloud, 3, 1).astype("uint8")
     gbox = GeoBox((1600, 1600), grid().affine, "EPSG:32633")
-    write_cog(wrap_xr(codes, gbox, nodata=0), tmp_path / "x.tif")
+    write_layer(wrap_xr(codes, gbox, nodata=0), tmp_path / "x.tif")
     valid, _, warned = cog_validate(tmp_path / "x.tif", strict=True)
     assert valid
     assert not warned
@@ -446,11 +446,11 @@ def test_pixels_that_were_changed(product: Path) -> None:
         file.write(values, 1)
     assert "no cloud-optimised GeoTIFF" in failed(product)["layers"]
     codes_again = wrap_xr(codes, GeoBox((600, 210), grid().affine, "EPSG:32633"), nodata=0)
-    write_cog(codes_again, path)
+    write_layer(codes_again, path)
     assert "not on the grid" in failed(product)["layers"]
     with rasterio.open(one(product, "*_confidence.tif")) as file:
         gbox = GeoBox.from_rio(file)
-    write_cog(wrap_xr(codes, gbox, nodata=0), path)
+    write_layer(wrap_xr(codes, gbox, nodata=0), path)
     assert "cleansat:clear_percent" in failed(product)["layers"]
     report = verify(product)
     assert report.equal is not None
