@@ -28,10 +28,9 @@ from typing import Any, NamedTuple
 import psutil
 import rasterio
 
-from odc_cleansat.batch import survey as batch
+from odc_cleansat.batch import Request, execute, plan
 from odc_cleansat.batch.cluster import dask_client, work_through
-from odc_cleansat.batch.runner import execute
-from odc_cleansat.batch.survey import plan
+from odc_cleansat.batch.survey import expected_mask_id, read_scenes
 from odc_cleansat.cube.embedded import CONFIG_NAME, embedded_cube
 from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.products.job import MaskJob
@@ -73,7 +72,7 @@ def throughput(dc: Any, folder: Path, scenes: int, size: int, rounds: int) -> No
 
 
 def execute_all(dc: Any, root: Path, client: Any, limit: int) -> float:
-    found = plan(dc, "s2_l2a", root=root, index=False, limit=limit)
+    found = plan(dc, Request("s2_l2a", root, index=False, limit=limit))
     report = execute(dc, found, scheduler=client.scheduler.address)
     assert not report.failures, report.failures
     return report.seconds
@@ -104,18 +103,18 @@ def planning(dc: Any, folder: Path, scenes: int, masked: int) -> None:
 
     ids = [uuid.uuid4() for _ in range(scenes)]
     dc.index.datasets.bulk_add(copies(scene, scenes, ids, start), batch_size=1000)
-    request = batch.Request("s2_l2a", "")
+    request = Request("s2_l2a", "")
     done = start + timedelta(hours=6 * (masked - 0.5))
     # The masks that the first of them would have.
-    lean = batch._scenes(dc, ids[:masked], None)
-    masks = [batch._mask_id(each, request) for each in lean]
+    first = read_scenes(dc, ids[:masked])
+    masks = [expected_mask_id(each, request) for each in first]
     dc.index.datasets.bulk_add(copies(mask, masked, masks, start), batch_size=1000)
     for _ in range(3):
         begun = time.monotonic()
-        found = plan(dc, "s2_l2a", root="", time=("2015", "2023"))
+        found = plan(dc, Request("s2_l2a", "", query={"time": ("2015", "2023")}))
         took = time.monotonic() - begun
         begun = time.monotonic()
-        finished = plan(dc, "s2_l2a", root="", time=("2015", done))
+        finished = plan(dc, Request("s2_l2a", "", query={"time": ("2015", done)}))
         execute(dc, finished)
         resumed = time.monotonic() - begun
         print(f"planning: {found.scenes} scenes, {found.masked} masked, in {took:.1f} s; "
@@ -171,7 +170,7 @@ def kills(dc: Any, folder: Path, scenes: int, size: int, count: int, span: float
         )  # fmt: skip
         if chance.random() > 0.1:  # else while it starts
             for line in process.stdout or ():
-                if "to mask on" in line:
+                if line.startswith("Masking"):
                     break
         try:
             process.wait(chance.uniform(0, span))

@@ -38,6 +38,10 @@ class Reporter(Protocol):
         """
 
 
+def count_nothing(done: int, total: int, note: str = "") -> None:
+    """A :class:`Count` that tells nobody."""
+
+
 class _Silent:
     """Tells nobody."""
 
@@ -46,10 +50,7 @@ class _Silent:
 
     @contextlib.contextmanager
     def step(self, text: str, unit: str = "") -> Iterator[Count]:
-        yield self._count
-
-    def _count(self, done: int, total: int, note: str = "") -> None:
-        pass
+        yield count_nothing
 
 
 SILENT: Reporter = _Silent()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import subprocess
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ import rasterio
 import xarray as xr
 from calling import Run
 from click.testing import CliRunner
+from filelock import FileLock
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
@@ -73,6 +76,9 @@ class Recorder:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.counted: dict[str, tuple[int, int]] = {}
+        """The last count of each step."""
+        self.history: dict[str, list[tuple[int, int]]] = {}
+        """All counts of each step."""
 
     def say(self, text: str) -> None:
         self.lines.append(text)
@@ -83,6 +89,7 @@ class Recorder:
 
         def count(done: int, total: int, note: str = "") -> None:
             self.counted[text] = (done, total)
+            self.history.setdefault(text, []).append((done, total))
 
         yield count
 
@@ -111,6 +118,31 @@ class Cube:
     """The masks of ``june`` and ``july``; ``west`` has none."""
 
 
+@pytest.fixture(scope="session")
+def initialised(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Put a stopped datacube without products into a folder, to start it in one second and not ten.
+
+    Processes that share the tests make it once.
+    """
+    from odc_cleansat.cube.embedded import embedded_cube
+
+    base = tmp_path_factory.getbasetemp()
+    template = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "initialised"
+    with FileLock(template.with_suffix(".lock")):
+        if not (template / "datacube.conf").exists():
+            with embedded_cube(template):
+                pass
+
+    def copy(folder: Path) -> Path:
+        folder.mkdir(exist_ok=True)
+        # As root, the files belong to another user, which Python's own copies forget.
+        subprocess.run(["cp", "-a", template / "postgres", folder / "postgres"], check=True)
+        (folder / "postgres" / "log").unlink()
+        return folder
+
+    return copy
+
+
 SIMULATED = {
     "june": SimulatedScene(shape=(600, 720), seed=1),
     "july": SimulatedScene(shape=(600, 720), seed=1, datetime="2024-07-05T10:10:31Z", offset=0),
@@ -121,7 +153,9 @@ SIMULATED = {
 
 
 @pytest.fixture(scope="session")
-def cube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cube]:
+def cube(
+    tmp_path_factory: pytest.TempPathFactory, initialised: Callable[[Path], Path]
+) -> Iterator[Cube]:
     """A real Postgres with three simulated scenes and two masks, for tests that only read it."""
     from odc_cleansat.cube.embedded import embedded_cube
     from odc_cleansat.cube.index import add_dataset, add_product
@@ -129,7 +163,7 @@ def cube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cube]:
     from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
     from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 
-    folder = tmp_path_factory.mktemp("cube")
+    folder = initialised(tmp_path_factory.mktemp("cube"))
     scenes, masks = {}, {}
     with embedded_cube(folder) as dc:
         for product in ("s2_l2a", MASK_PRODUCT):

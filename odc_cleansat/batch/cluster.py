@@ -1,4 +1,4 @@
-"""Work on dask.distributed: processes on this machine or any cluster, units handed out as workers get free."""
+"""Work on dask.distributed: processes on this machine or any cluster, which get units of work as they are free."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from dask.utils import key_split
 
@@ -32,46 +31,18 @@ CONNECT_TIMEOUT = 20
 """Seconds that a scheduler has to answer."""
 
 _LOOK_AGAIN = 0.2
+"""Seconds between two looks at what workers have done."""
 
 
 class ClusterError(CleansatError):
     """A dask cluster that cannot be started or reached, or whose workers cannot do the work."""
 
 
-class Stop:
-    """Says whether to stop: from the first Ctrl-C or SIGTERM on. The second raises KeyboardInterrupt."""
-
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._asked = False
-        self._before: dict[int, Any] = {}
-
-    def __call__(self) -> bool:
-        return self._asked
-
-    def __enter__(self) -> Stop:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {each: signal.signal(each, self._heard) for each in self.SIGNALS}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for each, handler in self._before.items():
-            signal.signal(each, handler)
-
-    def _heard(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
-        self._say("Stopping: scenes under way are being finished; Ctrl-C again stops at once.")
-
-
 @contextlib.contextmanager
 def dask_client(
     workers: int | None = None, scheduler: str | None = None, scenes: int | None = None
 ) -> Iterator[Client]:
-    """A client of the scheduler at an address, or of processes on this machine, which end with it.
+    """Connect to the scheduler at an address, or start processes on this machine, which end with the block.
 
     Parameters
     ----------
@@ -81,7 +52,12 @@ def dask_client(
     scheduler
         Address of a running scheduler.
     scenes
-        How many there are: no more workers are started.
+        How many scenes there are: no more workers are started.
+
+    Yields
+    ------
+    distributed.Client
+        Connected.
 
     Raises
     ------
@@ -107,7 +83,7 @@ def dask_client(
 
 
 def default_workers() -> int:
-    """One for each processor, as far as memory goes."""
+    """Return how many workers suit this machine: one for each processor, as far as memory goes."""
     from distributed.system import MEMORY_LIMIT
 
     return max(1, min(available_cpus(), int(MEMORY_LIMIT // SCENE_MEMORY)))
@@ -121,8 +97,35 @@ def _local_cluster(workers: int) -> Iterator[Any]:
     from distributed import LocalCluster
     from distributed.system import MEMORY_LIMIT
 
+    share = max(1, available_cpus() // workers)
+    with dask.config.set(_settings()):
+        try:
+            with _interrupts_ignored():
+                cluster = LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    memory_limit=MEMORY_LIMIT // workers,
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.CRITICAL,
+                    scheduler_kwargs={"extensions": _extensions(distributed.scheduler)},
+                    extensions=_extensions(distributed.worker),
+                    env={THREADS_VARIABLE: str(share), "PYTHONWARNINGS": "ignore"},
+                )
+        except (OSError, RuntimeError) as error:
+            raise ClusterError(
+                f"cannot start {workers} workers on this machine: {error}"
+            ) from error
+        with cluster:
+            yield cluster
+
+
+def _settings() -> dict[str, Any]:
+    """Settings of dask for a cluster on this machine."""
+    import dask
+
     memory = "distributed.worker.memory."
-    settings: dict[str, Any] = {
+    return {
         # A worker that pauses for want of memory may never go on; one that is ended is started anew.
         memory + "target": False,
         memory + "spill": False,
@@ -130,7 +133,7 @@ def _local_cluster(workers: int) -> Iterator[Any]:
         memory + "terminate": 0.95,
         # One death may be anybody's fault, see `work_through`.
         "distributed.scheduler.allowed-failures": 1,
-        # It looks at the stacks a hundred times a second, which takes a quarter of a worker's time.
+        # The profiler looks at the stacks a hundred times a second, which takes a quarter of a worker's time.
         "distributed.worker.profile.enabled": False,
         "distributed.admin.low-level-log-length": 100,
         # Each process wakes fifty times a second otherwise: a tenth of a processor for two workers.
@@ -146,39 +149,18 @@ def _local_cluster(workers: int) -> Iterator[Any]:
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
     }
-    share = max(1, available_cpus() // workers)
-    # Dask's spans remember every unit, and nobody looks at them.
-    of_scheduler, of_workers = (
-        {name: each for name, each in module.DEFAULT_EXTENSIONS.items() if name != "spans"}
-        for module in (distributed.scheduler, distributed.worker)
-    )
-    with dask.config.set(settings):
-        try:
-            with _deaf():
-                cluster = LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    memory_limit=MEMORY_LIMIT // workers,
-                    dashboard_address="127.0.0.1:0",
-                    silence_logs=logging.CRITICAL,
-                    scheduler_kwargs={"extensions": of_scheduler},
-                    extensions=of_workers,
-                    env={THREADS_VARIABLE: str(share), "PYTHONWARNINGS": "ignore"},
-                )
-        except (OSError, RuntimeError) as error:
-            raise ClusterError(
-                f"cannot start {workers} workers on this machine: {error}"
-            ) from error
-        with cluster:
-            yield cluster
+
+
+def _extensions(module: Any) -> dict[str, Any]:
+    """Dask's extensions but for its spans, which remember every unit and which nobody looks at."""
+    return {name: each for name, each in module.DEFAULT_EXTENSIONS.items() if name != "spans"}
 
 
 @contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes that are started within this never hear of Ctrl-C; nor does this one, meanwhile.
+def _interrupts_ignored() -> Iterator[None]:
+    """Processes that are started in the block never receive Ctrl-C; nor does this one, meanwhile.
 
-    A terminal sends it to all processes; what it means is for the client to say.
+    A terminal sends it to all processes; what it means is for the client to decide.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -193,7 +175,7 @@ def _deaf() -> Iterator[None]:
 def _plugin() -> Any:
     from distributed import WorkerPlugin
 
-    class Deaf(WorkerPlugin):  # type: ignore[misc]
+    class IgnoreInterrupts(WorkerPlugin):  # type: ignore[misc]
         """For workers that are started later, in place of those that died."""
 
         def setup(self, worker: Any) -> None:
@@ -201,25 +183,26 @@ def _plugin() -> Any:
 
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    return Deaf()
+    return IgnoreInterrupts()
 
 
 def describe(client: Client) -> str:
-    threads = client.nthreads()
-    if not threads:
+    """Return how many workers a client has, in words."""
+    workers = len(client.nthreads())
+    if not workers:
         return "a cluster without workers yet"
-    return f"{len(threads)} workers" if len(threads) > 1 else "1 worker"
+    return f"{workers} workers" if workers > 1 else "1 worker"
 
 
 _T = TypeVar("_T")
 
 
-class _Task(Protocol):
+class _Unit(Protocol):
     @property
     def key(self) -> str: ...
 
 
-_U = TypeVar("_U", bound=_Task)
+_U = TypeVar("_U", bound=_Unit)
 
 
 def work_through(
@@ -228,21 +211,25 @@ def work_through(
     units: Iterable[_U],
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[_U, _T | BaseException]]:
-    """Apply a function to units of work on a cluster; gives each with its result as they come.
+    """Apply a function to units of work on a cluster, and yield each unit with its result.
 
-    Units are taken as workers get free, two for each of their threads, so that any number of them takes no
-    more memory than a few. If a worker dies, dask hands its units to another, those too whose results it still
-    had. Units that were there when several workers died are done last, one at a time: so the one at fault
+    Units are taken as workers get free, two for each of their threads. So any number of units takes no
+    more memory than a few.
+
+    If a worker dies, dask gives its units to another worker, also those whose results it still
+    had. Units that were there when several workers died are done last, one at a time. So the one at fault
     takes no other with it.
 
     Parameters
     ----------
+    client
+        Of the cluster.
     function
         Runs on the workers.
     units
         Each has a `key`, a name for its task.
     stop
-        Asked all the time; once true, no unit is begun any more.
+        Asked all the time; once true, no more units are begun.
 
     Yields
     ------
@@ -254,65 +241,104 @@ def work_through(
     ClusterError
         If the scheduler is lost, or the workers have no `odc_cleansat`.
     """
-    from distributed.scheduler import KilledWorker
+    dispatcher = _Dispatcher(client, function, units, stop)
+    try:
+        yield from dispatcher.results()
+    finally:
+        dispatcher.cancel_all()
 
-    source = iter(units)
-    window = _Window(client)
-    over: queue.SimpleQueue[Future] = queue.SimpleQueue()
-    pending: dict[Future, _U] = {}
-    suspects: deque[_U] = deque()
-    alone = cancelled = False
 
-    def submit(unit: _U) -> None:
-        future = client.submit(function, unit, key=unit.key, pure=False)
-        pending[future] = unit
-        future.add_done_callback(over.put)
+class _Dispatcher(Generic[_U, _T]):
+    """Hands out units of work and takes back their results; see :func:`work_through`."""
 
-    def fill() -> None:
-        nonlocal alone
-        while not stop() and len(pending) < window.size():
-            unit = next(source, None)
+    def __init__(
+        self,
+        client: Client,
+        function: Callable[[_U], _T],
+        units: Iterable[_U],
+        stop: Callable[[], bool],
+    ) -> None:
+        self._client = client
+        self._function = function
+        self._units = iter(units)
+        self._stop = stop
+        self._window = _Window(client)
+        self._pending: dict[Future, _U] = {}
+        """Handed out, in that order."""
+        self._over: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        """Of the pending ones, those that are over; some may not be pending any more."""
+        self._suspects: deque[_U] = deque()
+        """Units that were there when workers died, to be done again."""
+        self._alone = False
+        """Whether suspects are being done, one at a time."""
+        self._cancelled = False
+
+    def results(self) -> Iterator[tuple[_U, _T | BaseException]]:
+        """Yield units with their results until nothing is left, or none may be begun any more."""
+        from distributed.scheduler import KilledWorker
+
+        self._fill()
+        while self._pending:
+            if self._stop() and not self._cancelled:
+                self._cancel_waiting()
+                continue
+            future = self._next()
+            if future is None:
+                continue
+            unit = self._pending.pop(future)
+            result = _outcome(future)
+            suspect = isinstance(result, KilledWorker) and not self._alone
+            if suspect:
+                self._suspects.append(unit)
+            self._fill()
+            if not suspect:
+                yield unit, result
+
+    def cancel_all(self) -> None:
+        """Give up what is pending, also what has begun."""
+        if self._pending:
+            self._client.cancel(list(self._pending), force=True)
+
+    def _fill(self) -> None:
+        """Hand out as many units as there is room for; suspects when all else is done."""
+        while not self._stop() and len(self._pending) < self._window.size():
+            unit = next(self._units, None)
             if unit is None:
                 break
-            submit(unit)
-        if not pending and suspects and not stop():
-            alone = True
-            submit(suspects.popleft())
+            self._submit(unit)
+        if not self._pending and self._suspects and not self._stop():
+            self._alone = True
+            self._submit(self._suspects.popleft())
 
-    try:
-        fill()
-        while pending:
-            if stop() and not cancelled:
-                cancelled = True
-                for future in _waiting(client, pending):
-                    del pending[future]
-                    future.cancel()
-                continue
-            try:
-                future = over.get(timeout=_LOOK_AGAIN)
-            except queue.Empty:
-                continue
-            if future not in pending:
-                continue
-            if future.status == "lost":
-                # Its worker died before the result was fetched; the scheduler has it made again.
-                threading.Timer(_LOOK_AGAIN, over.put, [future]).start()
-                continue
-            unit = pending.pop(future)
-            result = _outcome(future)
-            if isinstance(result, KilledWorker) and not alone:
-                suspects.append(unit)
-                fill()
-                continue
-            fill()
-            yield unit, result
-    finally:
-        if pending:
-            client.cancel(list(pending), force=True)
+    def _submit(self, unit: _U) -> None:
+        future = self._client.submit(self._function, unit, key=unit.key, pure=False)
+        self._pending[future] = unit
+        future.add_done_callback(self._over.put)
+
+    def _next(self) -> Future | None:
+        """A pending future that is over, if there is one soon."""
+        try:
+            future = self._over.get(timeout=_LOOK_AGAIN)
+        except queue.Empty:
+            return None
+        if future not in self._pending:
+            return None
+        if future.status == "lost":
+            # Its worker died before the result was fetched; the scheduler has it made again.
+            threading.Timer(_LOOK_AGAIN, self._over.put, [future]).start()
+            return None
+        return future
+
+    def _cancel_waiting(self) -> None:
+        """Cancel what has not begun."""
+        self._cancelled = True
+        for future in _waiting(self._client, self._pending):
+            del self._pending[future]
+            future.cancel()
 
 
 def _outcome(future: Future) -> Any:
-    """The result of a future that is over, or its error."""
+    """Return the result of a future that is over, or its error."""
     error: BaseException | None
     if future.cancelled():
         raise ClusterError(
@@ -327,9 +353,9 @@ def _outcome(future: Future) -> Any:
 
 
 def _waiting(client: Client, pending: Iterable[Future]) -> list[Future]:
-    """Those whose work has not begun, for each thread of their worker is at another that came before.
+    """Return those whose work has not begun, because all threads of their worker are at others.
 
-    The scheduler says so at once. Workers know better, but one that is just starting does not answer for
+    The scheduler answers at once. Workers know better, but one that is just starting does not answer for
     seconds, in which the others begin what should have been cancelled.
     """
     threads = client.nthreads()
@@ -345,7 +371,7 @@ def _waiting(client: Client, pending: Iterable[Future]) -> list[Future]:
 
 
 class _Window:
-    """How many units may be handed out: it follows the number of workers."""
+    """How many units may be handed out; it follows the number of workers."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -4,16 +4,59 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 from uuid import UUID
 
-from ..errors import CleansatError
+from ..errors import CleansatError, CubeError
 from ..models.model import Model
 
 if TYPE_CHECKING:
     from datacube.model import Dataset
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which masks are wanted of which scenes, and where.
+
+    Raises
+    ------
+    CubeError
+        If `only_accepted` goes with ``index=False``.
+
+    Examples
+    --------
+    >>> Request("s2_l2a", root="masks", query={"time": "2024-06"}).limit
+    """
+
+    product: str
+    """Product of Sentinel-2 L2A scenes."""
+
+    root: str | Path
+    """Folder, or ``s3://bucket/prefix``, under which masks are kept."""
+
+    model: str | Model | None = None
+    """A model or its name; by default the best for each scene's bands."""
+
+    offset: float | None = None
+    """Radiometric offset, digital numbers; by default the metadata of each scene decide."""
+
+    index: bool = True
+    """Whether masks are looked for and put in the index; if not, only their files count."""
+
+    only_accepted: bool = False
+    """Whether no mask is made, and those masks are indexed that are written and that reviewers have accepted."""
+
+    limit: int | None = None
+    """Make at most so many masks; by default all."""
+
+    query: Mapping[str, Any] = field(default_factory=dict)
+    """Search terms as for `dc.find_datasets`: ``time``, ``x``, ``y``, ``crs``, ``geopolygon``, ..."""
+
+    def __post_init__(self) -> None:
+        if self.only_accepted and not self.index:
+            raise CubeError("only_accepted is about what is indexed; leave out index=False.")
 
 
 @dataclass(frozen=True)
@@ -41,32 +84,21 @@ class Failure:
     attempts: int = 1
     """How often it was tried."""
 
+    @classmethod
+    def of(
+        cls, scene: Dataset, mask: UUID | None, stage: str, error: BaseException, attempts: int = 1
+    ) -> Failure:
+        """Describe an error in words: the errors of some libraries cannot be sent between processes."""
+        reason = " ".join(str(error).split())
+        if not isinstance(error, CleansatError | OSError):
+            first = (str(error).strip().splitlines() or ["no message"])[0]
+            reason = f"unexpected {type(error).__name__}: {first}"
+        name = type(error).__name__
+        return cls(dataset_id(scene), dataset_label(scene), mask, stage, name, reason, attempts)
+
     def to_json(self) -> str:
-        """One line of JSON."""
+        """Return the failure as one line of JSON."""
         return json.dumps(asdict(self), default=str)
-
-
-@dataclass(frozen=True)
-class Request:
-    """Which masks are wanted of scenes, and where."""
-
-    product: str
-    """Of the scenes."""
-
-    root: str | Path
-    """Under which masks are kept."""
-
-    model: str | Model | None = None
-    """A model or its name; by default the best for each scene's bands."""
-
-    offset: float | None = None
-    """Radiometric offset, digital numbers; by default the metadata of each scene decide."""
-
-    index: bool = True
-    """Whether masks are looked for and put in the index, or only in files."""
-
-    only_accepted: bool = False
-    """Whether nothing is made, and only masks that are written and that reviewers have accepted are indexed."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +121,16 @@ class Plan:
     """How many more have no mask, beyond the limit."""
 
     failures: tuple[Failure, ...]
-    """Scenes that cannot have a mask, for instance for want of a band."""
+    """Scenes that cannot have a mask, for instance because a band is missing."""
 
     rejected: int = 0
     """With `only_accepted`, how many more have a mask that is written but was rejected."""
 
     unreviewed: int = 0
-    """With `only_accepted`, how many more have a mask that nobody has accepted or rejected, or none."""
+    """With `only_accepted`, how many more have no mask, or one that nobody has accepted or rejected."""
 
     verdicts: Mapping[str, int] | None = None
-    """How many of the masks that there are were accepted, rejected and not reviewed, if that was asked for."""
+    """How many of the `masked` were accepted, rejected and not reviewed; None if that was not asked for."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +141,10 @@ class Report:
     """What there was to do."""
 
     masked: int
-    """Scenes whose masks this run has made, or, of those that reviewers have accepted, indexed."""
+    """Scenes whose masks this run has made; with `only_accepted`, has indexed."""
 
     meanwhile: int
-    """Scenes whose masks were there already when their turn came: by another run, by one that ended before it indexed
-    them, or by a worker that died."""
+    """Scenes whose masks were there when their turn came: another run, an earlier one or a dead worker made them."""
 
     failures: tuple[Failure, ...]
     """Scenes that failed, those of the plan included."""
@@ -125,7 +156,7 @@ class Report:
     """How long it took, without planning."""
 
     rejected: int = 0
-    """Scenes whose masks are written and were not indexed, for reviewers have rejected them."""
+    """Scenes whose masks are written and were not indexed, because reviewers have rejected them."""
 
     @property
     def left(self) -> int:
@@ -135,59 +166,74 @@ class Report:
         return max(0, len(self.plan.missing) - tried)
 
 
-def _id(scene: Dataset) -> UUID:
-    return UUID(str(scene.metadata_doc["id"]))
+class FailureLog:
+    """Lists failures in a file as they come, one line of JSON each, so that they survive a kill.
 
+    The file is replaced, and is not there as long as nothing failed.
 
-def _label(scene: Dataset) -> str:
-    """A name for people: the label in the document, else the name of its file."""
-    if label := scene.metadata_doc.get("label"):
-        return str(label)
-    name = (scene.uri or "").rstrip("/").rpartition("/")[2]
-    return name.partition(".odc-metadata")[0] or str(_id(scene))
+    Parameters
+    ----------
+    path
+        The file; None lists nowhere.
+    """
 
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._file: TextIO | None = None
 
-def _failure(
-    scene: Dataset, mask: UUID | None, stage: str, error: BaseException, attempts: int = 1
-) -> Failure:
-    reason = " ".join(str(error).split())
-    if not isinstance(error, CleansatError | OSError):
-        first = (str(error).strip().splitlines() or ["no message"])[0]
-        reason = f"unexpected {type(error).__name__}: {first}"
-    return Failure(_id(scene), _label(scene), mask, stage, type(error).__name__, reason, attempts)
+    def __enter__(self) -> FailureLog:
+        if self._path:
+            self._path.unlink(missing_ok=True)
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
 
-# --- reports --------------------------------------------------------------------------
+    def write(self, failure: Failure) -> None:
+        """Add a failure."""
+        if self._path is None:
+            return
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("w", encoding="utf-8", buffering=1)
+        self._file.write(failure.to_json() + "\n")
 
 
 def read_failures(path: Path) -> list[Failure]:
-    """The failures that a run has written, one line of JSON each; none if there is no such file.
+    """Return the failures that a run has listed in a file; none if there is no such file.
 
     Raises
     ------
     CleansatError
-        If it is not such a file.
+        If the file is not such a list.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
-    found = []
-    for line in lines:
-        try:
-            document = json.loads(line)
-            mask = document["mask"]
-            found.append(
-                Failure(
-                    **{
-                        **document,
-                        "scene": UUID(document["scene"]),
-                        "mask": UUID(mask) if mask else None,
-                    }
-                )
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise CleansatError(
-                f"{path} is not a list of failures as `cleansat run` writes it."
-            ) from error
-    return found
+    try:
+        return [_read_failure(json.loads(line)) for line in lines]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CleansatError(
+            f"{path} is not a list of failures as `cleansat run` writes it."
+        ) from error
+
+
+def _read_failure(document: dict[str, Any]) -> Failure:
+    mask = document["mask"]
+    ids = {"scene": UUID(document["scene"]), "mask": UUID(mask) if mask else None}
+    return Failure(**{**document, **ids})
+
+
+def dataset_id(scene: Dataset) -> UUID:
+    """Return the id in a dataset's document."""
+    return UUID(str(scene.metadata_doc["id"]))
+
+
+def dataset_label(scene: Dataset) -> str:
+    """Return a name for people: the label in the document, else the name of its file."""
+    if label := scene.metadata_doc.get("label"):
+        return str(label)
+    name = (scene.uri or "").rstrip("/").rpartition("/")[2]
+    return name.partition(".odc-metadata")[0] or str(dataset_id(scene))

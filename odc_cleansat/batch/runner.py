@@ -1,26 +1,23 @@
-"""Execute a plan: mask each scene on a dask cluster, index the masks, and list the failures."""
+"""Carry out a plan: mask each scene on a dask cluster, index the masks, and list the failures."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from ..cube.index import add_dataset
-from ..errors import CubeError, ModelError, OutputError, ReflectanceWarning
-from ..models.model import Model
-from ..products.job import MaskJob
-from ..products.verdicts import folder_of, read_many, state
+from ..errors import CubeError, OutputError, ReflectanceWarning
+from ..progress import SILENT, Count, Reporter, count_nothing
 from ..storage.folder import Folder
-from .cluster import THREADS_VARIABLE, ClusterError, Stop, dask_client, describe, work_through
-from .records import Failure, Plan, Report, _failure, _label
-from .survey import _heard, _survey, plan
+from .cluster import ClusterError, dask_client, describe, work_through
+from .records import Failure, FailureLog, Plan, Report, Request, dataset_label
+from .stop import Stop
+from .survey import plan, survey
+from .worker import SceneTask, WrittenMask, find_mask, make_mask, with_retries
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -32,86 +29,64 @@ UNWRITTEN = 5
 
 RETRIES = 2
 """How often a scene is tried again."""
-_LONGEST_PAUSE = 60.0
-
-
-class Watcher(Protocol):
-    """Is told how a run goes on."""
-
-    def say(self, text: str) -> None:
-        """Take note of something that a person should know."""
-
-    def scene(self, done: int, total: int, failure: Failure | None) -> None:
-        """Take note that one more scene is over, well or not."""
 
 
 def run(
     dc: Datacube,
-    product: str,
+    request: Request,
     *,
-    root: str | Path,
-    model: str | Model | None = None,
-    offset: float | None = None,
-    index: bool = True,
-    only_accepted: bool = False,
-    limit: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
     retries: int = RETRIES,
-    watcher: Watcher | None = None,
-    **query: Any,
+    failures: Path | None = None,
+    reporter: Reporter = SILENT,
 ) -> Report:
-    """Mask all scenes of a query that have no mask yet: :func:`plan` and :func:`execute`.
+    """Mask all scenes of a request that have no mask yet: :func:`plan` and :func:`execute`.
 
     See these two for parameters and errors.
 
     Examples
     --------
-    >>> report = run(dc, "s2_l2a", root="masks", time="2024-06", workers=4)  # doctest: +SKIP
+    >>> june = Request("s2_l2a", root="masks", query={"time": "2024-06"})
+    >>> report = run(dc, june, workers=4)  # doctest: +SKIP
     """
-    found = plan(
-        dc,
-        product,
-        root=root,
-        model=model,
-        offset=offset,
-        index=index,
-        only_accepted=only_accepted,
-        limit=limit,
-        **query,
-    )
     return execute(
-        dc, found, workers=workers, scheduler=scheduler, retries=retries, watcher=watcher
+        dc,
+        plan(dc, request),
+        workers=workers,
+        scheduler=scheduler,
+        retries=retries,
+        failures=failures,
+        reporter=reporter,
     )
-
-
-# --- doing it -------------------------------------------------------------------------
 
 
 def execute(
     dc: Datacube,
-    found: Plan,
+    plan: Plan,
     *,
     workers: int | None = None,
     scheduler: str | None = None,
     retries: int = RETRIES,
-    watcher: Watcher | None = None,
+    failures: Path | None = None,
+    reporter: Reporter = SILENT,
 ) -> Report:
     """Make the masks that a plan misses, on a dask cluster, and index each when it is written.
 
-    If five masks one after the other cannot be written, no more are made: a disk is full, or a store does not answer.
     A mask that was written before and that reviewers have rejected is not indexed. A plan with
     `only_accepted` needs no cluster: its masks are written.
 
-    On the first Ctrl-C, or SIGTERM, no more scenes are begun and those under way are finished; on the
+    After five masks in a row that cannot be written, no more are made: a disk is full, or a store does not answer.
+
+    On the first Ctrl-C, or SIGTERM, no more scenes are begun and those under way are finished. On the
     second, everything stops at once. Either way nothing half-made can be seen.
 
     Parameters
     ----------
     dc
         The datacube of the plan.
-    found
-        From :func:`plan`.
+    plan
+        What there is to do.
     workers
         Processes on this machine; by default as many as it has processors and memory for.
     scheduler
@@ -119,7 +94,9 @@ def execute(
         workers need this package, the scenes' files and, under the same name, the root.
     retries
         How often a scene is tried again, after pauses that double from one second.
-    watcher
+    failures
+        File in which failures are listed as they come; see :func:`~odc_cleansat.batch.read_failures`.
+    reporter
         Is told how it goes on.
 
     Returns
@@ -134,232 +111,177 @@ def execute(
     ClusterError
         If the cluster cannot be started or reached, is lost, or has no `odc_cleansat`.
     """
-    Folder(found.request.root).check()
+    Folder(plan.request.root).check()
     begun = time.monotonic()
-    tally = _Tally(dc, found, retries, watcher)
-    if found.request.only_accepted:
-        with Stop(tally.say) as stop:
-            for unit in tally.units():
-                tally.finish(unit, find_mask(unit))
-                if stop():
-                    break
-            tally.interrupted = stop() and tally.left > 0
-    elif found.missing:
-        with Stop(tally.say) as stop:
-            try:
-                with dask_client(workers, scheduler, len(found.missing)) as client:
-                    tally.say(f"{len(found.missing)} scenes to mask on {describe(client)}.")
-                    units = work_through(
-                        client, make_mask, tally.units(), lambda: stop() or tally.stuck
-                    )
-                    for unit, outcome in units:
-                        tally.finish(unit, outcome)
-            except ClusterError:
-                if not stop():  # else it was stopped while it came up, or went down
-                    raise
-            tally.interrupted = stop() and tally.left > 0
-        if tally.left and tally.stuck:
-            tally.say(
-                f"The last {tally.unwritten} masks could not be written, so no more are made: "
-                f"{tally.failures[-1].reason} When that is mended, the same command goes on; {tally.left} are left."
-            )
-    seconds = time.monotonic() - begun
+    with FailureLog(failures) as log, Stop(reporter.say) as stop:
+        job = BatchJob(dc, plan, retries, log, reporter)
+        if plan.request.only_accepted:
+            job.index_accepted(stop)
+        elif plan.missing:
+            job.make_masks(stop, workers, scheduler)
+    interrupted = stop() and job.left > 0
     return Report(
-        found,
-        tally.masked,
-        tally.meanwhile,
-        tuple(tally.failures),
-        tally.interrupted,
-        seconds,
-        tally.rejected,
+        plan,
+        job.masked,
+        job.meanwhile,
+        tuple(job.failures),
+        interrupted,
+        time.monotonic() - begun,
+        job.rejected,
     )
 
 
-class Unit(NamedTuple):
-    """One scene to mask: all that a worker needs to know, and small."""
+class BatchJob:
+    """A plan that is being carried out: hands out its scenes, indexes their masks, and counts.
 
-    scene: Dataset
-    mask: UUID
-    root: str | Path
-    model: str | Model | None
-    offset: float | None
-    retries: int
-
-    @property
-    def key(self) -> str:
-        """Of its task. Dask takes what is between hyphens for words unless it is all one number."""
-        return f"mask-{self.mask.hex}"
-
-
-class Made(NamedTuple):
-    """A mask that is written."""
-
-    document: str | Path
-    warnings: tuple[str, ...] = ()
-    rejected: bool = False
-    """Whether reviewers have rejected it; then it was there before."""
-
-    found: bool = False
-    """Whether it was there already, whole."""
-
-
-def make_mask(unit: Unit) -> Made | Failure:
-    """Make the mask of one scene, or find that it is written already; runs on a worker.
-
-    An error comes back as a :class:`Failure`, in words: those of some libraries cannot be pickled.
+    Parameters
+    ----------
+    dc
+        The datacube of the plan.
+    plan
+        What there is to do.
+    retries
+        How often a scene is tried again.
+    log
+        Where failures are listed, first those of the plan.
+    reporter
+        Is told how it goes on.
     """
-    _limit_threads()
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            with _heard():  # the plan has said it
-                job = MaskJob(unit.scene, unit.root, unit.model, unit.offset)
-            with _heard() as said:
-                there = job.document
-                document = there or job.run()
-            rejected = _is_rejected(unit.mask, document)
-        except Exception as error:
-            if attempt > unit.retries or isinstance(error, ModelError):
-                return _failure(unit.scene, unit.mask, "mask", error, attempt)
-        else:
-            return Made(document, tuple(said), rejected, there is not None)
-        _pause(attempt)
 
-
-def find_mask(unit: Unit) -> Made | Failure:
-    """Find the mask of one scene, which should be written already."""
-    try:
-        with _heard():
-            document = MaskJob(unit.scene, unit.root, unit.model, unit.offset).document
-        if document is None:
-            raise OutputError(
-                "the mask is not whole; run without --only-accepted to make it again."
-            )
-        return Made(document, rejected=_is_rejected(unit.mask, document))
-    except Exception as error:
-        return _failure(unit.scene, unit.mask, "mask", error)
-
-
-def _is_rejected(mask: UUID, document: str | Path) -> bool:
-    said, unread = read_many({mask: folder_of(document)})
-    if unread:
-        raise OutputError(unread[mask])
-    return state(said[mask]) == "rejected"
-
-
-def _pause(attempt: int) -> None:
-    """Before the next attempt: one second, two, four, and so on."""
-    time.sleep(min(2.0 ** (attempt - 1), _LONGEST_PAUSE))
-
-
-def _limit_threads() -> None:
-    """Let the network use as many processors as the worker has threads, unless something else is set."""
-    from distributed import get_worker
-
-    with contextlib.suppress(ValueError):  # not on a worker
-        os.environ.setdefault(THREADS_VARIABLE, str(get_worker().state.nthreads))
-
-
-class _Tally:
-    """Counts what is done, indexes it, and passes it on."""
-
-    def __init__(self, dc: Datacube, found: Plan, retries: int, watcher: Watcher | None) -> None:
-        self.dc = dc
-        self.plan = found
-        self.retries = retries
-        self.watcher = watcher
+    def __init__(
+        self, dc: Datacube, plan: Plan, retries: int, log: FailureLog, reporter: Reporter = SILENT
+    ) -> None:
+        self._dc = dc
+        self._plan = plan
+        self._retries = retries
+        self._log = log
+        self._reporter = reporter
+        self._count: Count = count_nothing
+        """Of the step under way."""
         self.masked = self.meanwhile = self.rejected = 0
-        self.unwritten = 0  # one after the other
-        self.failures = list(found.failures)
-        self.interrupted = False
+        self.failures: list[Failure] = []
+        self._unwritten = 0
+        """Masks that could not be written, the last ones in a row."""
+        for failure in plan.failures:
+            self._list(failure)
 
     @property
     def done(self) -> int:
-        done = self.masked + self.meanwhile + self.rejected
-        return done + len(self.failures) - len(self.plan.failures)
+        """Scenes of the plan that are over, well or not."""
+        failed = len(self.failures) - len(self._plan.failures)
+        return self.masked + self.meanwhile + self.rejected + failed
 
     @property
     def left(self) -> int:
-        return len(self.plan.missing) - self.done
+        """Scenes of the plan that are not over."""
+        return len(self._plan.missing) - self.done
 
-    @property
-    def stuck(self) -> bool:
-        return self.unwritten >= UNWRITTEN
+    def index_accepted(self, stop: Callable[[], bool]) -> None:
+        """Index the masks that are written and that reviewers have accepted."""
+        text = f"Indexing {len(self._plan.missing)} masks"
+        with self._reporter.step(text, "mask") as self._count:
+            for task in self.tasks():
+                self.finish(task, find_mask(task))
+                if stop():
+                    break
 
-    def say(self, text: str) -> None:
-        if self.watcher:
-            self.watcher.say(text)
+    def make_masks(
+        self, stop: Callable[[], bool], workers: int | None, scheduler: str | None
+    ) -> None:
+        """Make and index the masks on a cluster; see :func:`execute`."""
+        scenes = len(self._plan.missing)
+        try:
+            with dask_client(workers, scheduler, scenes) as client:
+                text = f"Masking {scenes} scenes on {describe(client)}"
+                with self._reporter.step(text, "scene") as self._count:
+                    for task, outcome in work_through(
+                        client, make_mask, self.tasks(), lambda: stop() or self._is_stuck()
+                    ):
+                        self.finish(task, outcome)
+        except ClusterError:
+            if not stop():  # else it was stopped while it came up, or went down
+                raise
+        if self.left and self._is_stuck():
+            self._reporter.say(
+                f"The last {self._unwritten} masks could not be written, so no more are made: "
+                f"{self.failures[-1].reason} When that is mended, the same command goes on; {self.left} are left."
+            )
 
-    def units(self) -> Iterator[Unit]:
-        """Units of work, made as they are taken; scenes that were masked since the plan are passed over."""
-        request = self.plan.request
-        # So that two runners that began together do not do the same side by side.
-        order = random.sample(self.plan.missing, len(self.plan.missing))
-        for seen in _survey(self.dc, request, order, None):
-            if seen.failure or seen.mask is None:
-                self._count(seen.failure)
-            elif seen.done:
+    def tasks(self) -> Iterator[SceneTask]:
+        """Yield tasks as they are taken; scenes that were masked since the plan are passed over."""
+        request = self._plan.request
+        # In random order, so that two runs that began together do not do the same side by side.
+        order = random.sample(self._plan.missing, len(self._plan.missing))
+        for found in survey(self._dc, request, order):
+            if found.failure or found.mask is None:
+                self._over(found.failure)
+            elif found.masked:
                 self.meanwhile += 1
-                self._count(None)
-            elif seen.state not in (None, "accepted"):
+                self._over()
+            elif found.state not in (None, "accepted"):
                 self.rejected += 1
-                self._count(None)
+                self._over()
             else:
-                yield Unit(
-                    seen.scene,
-                    seen.mask,
+                yield SceneTask(
+                    found.scene,
+                    found.mask,
                     request.root,
                     request.model,
                     request.offset,
-                    self.retries,
+                    self._retries,
                 )
 
-    def finish(self, unit: Unit, outcome: Made | Failure | BaseException) -> None:
-        """Index a mask that was made, or note why there is none."""
-        failure: Failure | None = None
-        if isinstance(outcome, Made) and outcome.rejected and self.plan.request.index:
-            self.rejected += 1
-            self._count(None)
+    def finish(self, task: SceneTask, outcome: WrittenMask | Failure | BaseException) -> None:
+        """Index a mask that is written, or note why there is none."""
+        if isinstance(outcome, BaseException):
+            outcome = Failure.of(task.scene, task.mask, "mask", _explained(outcome))
+        if isinstance(outcome, WrittenMask):
+            if outcome.rejected and self._plan.request.index:
+                self.rejected += 1
+                self._over()
+                return
+            outcome = self._keep(task, outcome)
+        if isinstance(outcome, Failure):
+            written = outcome.error != OutputError.__name__
+            self._unwritten = 0 if written else self._unwritten + 1
+            self._over(outcome)
             return
-        if isinstance(outcome, Made):
-            failure = self._index(unit, outcome) if self.plan.request.index else None
-            for text in outcome.warnings:
-                warnings.warn(f"{_label(unit.scene)}: {text}", ReflectanceWarning, stacklevel=2)
-        elif isinstance(outcome, Failure):
-            failure = outcome
-        else:
-            failure = _failure(unit.scene, unit.mask, "mask", _explained(outcome))
-        if isinstance(outcome, Made) and outcome.found and failure is None:
+        self._unwritten = 0
+        if outcome.found:
             self.meanwhile += 1
         else:
-            self.masked += failure is None
-        full = failure is not None and failure.error == OutputError.__name__
-        self.unwritten = self.unwritten + 1 if full else 0
-        self._count(failure)
+            self.masked += 1
+        self._over()
 
-    def _index(self, unit: Unit, made: Made) -> Failure | None:
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                add_dataset(self.dc, made.document)
-            except Exception as error:
-                if attempt > self.retries or isinstance(error, CubeError):
-                    return _failure(unit.scene, unit.mask, "index", error, attempt)
-            else:
-                return None
-            _pause(attempt)
+    def _keep(self, task: SceneTask, mask: WrittenMask) -> WrittenMask | Failure:
+        """Index a mask, where masks are indexed, and pass on the warnings of its worker."""
+        indexed: Dataset | Failure | None = None
+        if self._plan.request.index:
+            indexed = with_retries(
+                lambda: add_dataset(self._dc, mask.document), task, "index", CubeError
+            )
+        for text in mask.warnings:
+            warnings.warn(f"{dataset_label(task.scene)}: {text}", ReflectanceWarning, stacklevel=2)
+        return indexed if isinstance(indexed, Failure) else mask
 
-    def _count(self, failure: Failure | None) -> None:
+    def _is_stuck(self) -> bool:
+        return self._unwritten >= UNWRITTEN
+
+    def _over(self, failure: Failure | None = None) -> None:
+        """Count one more scene."""
         if failure:
-            self.failures.append(failure)
-        if self.watcher:
-            self.watcher.scene(self.done, len(self.plan.missing), failure)
+            self._list(failure)
+            self._reporter.say(f"  failed: {failure.label}: {failure.reason}")
+        note = f"{len(self.failures)} failed" if self.failures else ""
+        self._count(self.done, len(self._plan.missing), note)
+
+    def _list(self, failure: Failure) -> None:
+        self.failures.append(failure)
+        self._log.write(failure)
 
 
 def _explained(error: BaseException) -> BaseException:
-    """Say of dask's own errors what they mean."""
+    """Return an error whose text says what dask's own error means."""
     from distributed.scheduler import KilledWorker
 
     if isinstance(error, KilledWorker):

@@ -1,16 +1,16 @@
-"""Many scenes: find those without a mask, make the masks on a dask cluster, and index them.
+"""What there is to do: which scenes of a request have no mask yet.
 
 The unit of work is a scene. Workers read its files and write its mask; they know no database. The process
-that calls :func:`execute` searches, hands out scenes as workers get free, and indexes each mask when it
+that calls :func:`~odc_cleansat.batch.execute` searches, hands out scenes, and indexes each mask when it
 is written. So it may be killed at any moment: what is indexed is complete, and the next run does the rest.
 """
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
@@ -19,7 +19,6 @@ from cachetools import LRUCache, cached
 
 from ..cube.query import check_longitudes
 from ..errors import CubeError, GapWarning, ReflectanceWarning
-from ..models.model import Model
 from ..models.registry import get_model
 from ..products.identity import mask_folder, mask_id
 from ..products.job import mask_grid
@@ -29,7 +28,8 @@ from ..scenes.bands import names_of
 from ..scenes.files import BandFile, SceneFiles, offset_hints
 from ..storage.eo3 import MASK_PRODUCT, read_document
 from ..storage.folder import Folder
-from .records import Failure, Plan, Request, _failure, _id, _label
+from .records import Failure, Plan, Request, dataset_id, dataset_label
+from .worker import collected_warnings
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -38,27 +38,13 @@ if TYPE_CHECKING:
 
 
 _PAGE = 200
+"""Scenes that are looked up together."""
 
 
-# --- what there is to do --------------------------------------------------------------
+def plan(dc: Datacube, request: Request, *, verdicts: bool = False) -> Plan:
+    """Find the scenes of a request and which of them have their mask already.
 
-
-def plan(
-    dc: Datacube,
-    product: str,
-    *,
-    root: str | Path,
-    model: str | Model | None = None,
-    offset: float | None = None,
-    index: bool = True,
-    only_accepted: bool = False,
-    verdicts: bool = False,
-    limit: int | None = None,
-    **query: Any,
-) -> Plan:
-    """Find the scenes of a query and which of them have their mask already.
-
-    The id of a mask follows from its scene, the model and the parameters, so all masks of a page of
+    The id of a mask follows from its scene, the model and the parameters. So all masks of a page of
     scenes are looked up at once. Nothing is read but the index, with ``index=False`` the masks, and verdicts
     where they are asked for.
 
@@ -66,30 +52,15 @@ def plan(
     ----------
     dc
         The datacube.
-    product
-        A product of Sentinel-2 L2A scenes.
-    root
-        Folder, or ``s3://bucket/prefix``, under which masks are kept.
-    model
-        A model or its name; by default the best for each scene's bands.
-    offset
-        Radiometric offset in digital numbers; by default the metadata of each scene decide.
-    index
-        Whether masks count, and will be put, in the index; else only their files count.
-    only_accepted
-        Plan to make nothing, and to index the masks that are written and that reviewers have accepted.
+    request
+        Which masks are wanted.
     verdicts
-        Count the verdicts on the masks that there are, too.
-    limit
-        Make at most so many masks.
-    **query
-        Search terms as for `dc.find_datasets`: ``time``, ``x``, ``y``, ``crs``, ``geopolygon``, ...
+        Also count the verdicts on the masks that are there.
 
     Raises
     ------
     CubeError
-        If a product is not in the index, the query cannot be understood, or ``only_accepted`` goes
-        with ``index=False``.
+        If a product is not in the index, or the query cannot be understood.
     ModelError
         If there is no such model.
 
@@ -100,50 +71,62 @@ def plan(
     GapWarning
         If verdicts cannot be read.
     """
-    if only_accepted and not index:
-        raise CubeError("only_accepted is about what is indexed; leave out index=False.")
-    if model is not None:
-        get_model(model)
-    request = Request(product, root, model, offset, index, only_accepted)
+    if request.model is not None:
+        get_model(request.model)
     _check_products(dc, request)
-    ids, area = _search(dc, product, query)
-    scenes = masked = 0
-    states: Counter[str] = Counter()
-    missing: list[UUID] = []
-    failures: list[Failure] = []
-    guesses: Counter[str] = Counter()
-    waiting: Counter[str] = Counter()
-    for seen in _survey(dc, request, ids, area, verdicts=verdicts):
-        scenes += 1
-        guesses.update(seen.warnings)
-        if seen.failure:
-            failures.append(seen.failure)
-        elif seen.done:
-            masked += 1
-            states[seen.state or ""] += 1
-        elif seen.state in (None, "accepted"):
-            missing.append(_id(seen.scene))
-        else:
-            waiting[seen.state or ""] += 1
-    for text, count in guesses.items():
-        warnings.warn(f"{count} of {scenes} scenes: {text}", ReflectanceWarning, stacklevel=2)
-    now = missing[:limit]
+    ids, area = _search(dc, request.product, request.query)
+    counts = _Counts()
+    for found in survey(dc, request, ids, area, verdicts=verdicts):
+        counts.add(found)
+    for text, count in counts.warnings.items():
+        text = f"{count} of {counts.scenes} scenes: {text}"
+        warnings.warn(text, ReflectanceWarning, stacklevel=2)
+    missing = tuple(counts.missing[: request.limit])
     return Plan(
         request,
-        scenes,
-        masked,
-        tuple(now),
-        len(missing) - len(now),
-        tuple(failures),
-        waiting["rejected"],
-        waiting["unreviewed"],
-        {name: states[name] for name in STATES} if verdicts else None,
+        counts.scenes,
+        counts.masked.total(),
+        missing,
+        len(counts.missing) - len(missing),
+        tuple(counts.failures),
+        counts.waiting["rejected"],
+        counts.waiting["unreviewed"],
+        {name: counts.masked[name] for name in STATES} if verdicts else None,
     )
 
 
-def preview(dc: Datacube, found: Plan, count: int) -> list[str]:
-    """Names of the first scenes whose masks will be made."""
-    return [_label(scene) for scene in _scenes(dc, found.missing[:count], None)]
+def preview(dc: Datacube, plan: Plan, count: int) -> list[str]:
+    """Return the names of the first scenes whose masks will be made."""
+    return [dataset_label(scene) for scene in read_scenes(dc, plan.missing[:count])]
+
+
+@dataclass
+class _Counts:
+    """What a plan says of the scenes, counted one by one."""
+
+    scenes: int = 0
+    missing: list[UUID] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    masked: Counter[str] = field(default_factory=Counter)
+    """By the state of review of the mask, "" where that was not looked up."""
+
+    waiting: Counter[str] = field(default_factory=Counter)
+    """Scenes whose mask reviewers have not accepted, by the state of review."""
+
+    warnings: Counter[str] = field(default_factory=Counter)
+    """Of how many scenes each warning was told."""
+
+    def add(self, found: SurveyedScene) -> None:
+        self.scenes += 1
+        self.warnings.update(found.warnings)
+        if found.failure:
+            self.failures.append(found.failure)
+        elif found.masked:
+            self.masked[found.state or ""] += 1
+        elif found.state in (None, "accepted"):
+            self.missing.append(dataset_id(found.scene))
+        else:
+            self.waiting[found.state] += 1
 
 
 def _check_products(dc: Datacube, request: Request) -> None:
@@ -181,94 +164,144 @@ def _search(
     return ids, None if dc.index.supports_spatial_indexes else parsed.geopolygon
 
 
-class _Seen(NamedTuple):
+class SurveyedScene(NamedTuple):
     """A scene, and what is known of its mask."""
 
     scene: Dataset
+    """As small as it can be; see :func:`read_scenes`."""
+
     mask: UUID | None = None
-    done: bool = False
+    """Id of its mask; None if it can have none."""
+
+    masked: bool = False
+    """Whether the mask is there."""
+
     failure: Failure | None = None
+    """Why it can have no mask."""
+
     warnings: tuple[str, ...] = ()
+    """What was said of its reflectance."""
+
     state: str | None = None
-    """What reviewers have made of the mask, where that was looked up."""
+    """The state of review of the mask, where that was looked up."""
 
 
-def _survey(
+def survey(
     dc: Datacube,
     request: Request,
     ids: Sequence[UUID],
-    area: Geometry | None,
+    area: Geometry | None = None,
     *,
     verdicts: bool = False,
-) -> Iterator[_Seen]:
-    """Look at scenes and their masks, page by page; with `verdicts` at those on masks that there are."""
+) -> Iterator[SurveyedScene]:
+    """Look up scenes and their masks, page by page.
+
+    Parameters
+    ----------
+    dc
+        The datacube.
+    request
+        Which masks are wanted.
+    ids
+        Of the scenes.
+    area
+        Scenes outside it are left out.
+    verdicts
+        Also look up the state of review of the masks that are there.
+
+    Yields
+    ------
+    SurveyedScene
+        In the order of `ids`, but failures first in each page.
+    """
     for start in range(0, len(ids), _PAGE):
-        page: list[_Seen] = []
-        for scene in _scenes(dc, ids[start : start + _PAGE], area):
-            with _heard() as said:
-                try:
-                    page.append(_Seen(scene, _mask_id(scene, request), warnings=()))
-                except Exception as error:
-                    yield _Seen(scene, failure=_failure(scene, None, "plan", error))
-                    continue
-            page[-1] = page[-1]._replace(warnings=tuple(said))
-        done = _indexed(dc, page) if request.index else _written(request, page)
-        asked = _locations(done) if verdicts else {}
-        if request.only_accepted:
-            asked |= _targets(request, [seen for seen in page if seen.mask not in done])
-        states = _states(asked)
-        for seen in page:
-            found = done.get(seen.mask)
-            if isinstance(found, Exception):
-                failure = _failure(seen.scene, seen.mask, "plan", found)
-                yield seen._replace(failure=failure)
+        page: list[SurveyedScene] = []
+        for scene in read_scenes(dc, ids[start : start + _PAGE], area):
+            found = _identified(scene, request)
+            if found.failure:
+                yield found
             else:
-                yield seen._replace(done=found is not None, state=states.get(seen.mask))
+                page.append(found)
+        yield from _looked_up(dc, request, page, verdicts)
 
 
-def _scenes(dc: Datacube, ids: Sequence[UUID], area: Geometry | None) -> list[Dataset]:
-    """The scenes with these ids, in this order, as small as they can be."""
+def _identified(scene: Dataset, request: Request) -> SurveyedScene:
+    """A scene with the id of its mask, or with the reason why it can have none."""
+    try:
+        with collected_warnings() as texts:
+            mask = expected_mask_id(scene, request)
+    except Exception as error:
+        return SurveyedScene(scene, failure=Failure.of(scene, None, "plan", error))
+    return SurveyedScene(scene, mask, warnings=tuple(texts))
+
+
+def _looked_up(
+    dc: Datacube, request: Request, page: Sequence[SurveyedScene], verdicts: bool
+) -> Iterator[SurveyedScene]:
+    """The scenes of a page with what is known of their masks."""
+    there = _indexed(dc, page) if request.index else _written(request, page)
+    folders = _folders_of_masks(there) if verdicts else {}
+    if request.only_accepted:
+        folders |= {
+            found.mask: _folder(found, request)
+            for found in page
+            if found.mask is not None and found.mask not in there
+        }
+    states = _states(folders)
+    for found in page:
+        mask = there.get(found.mask)
+        if isinstance(mask, Exception):
+            yield found._replace(failure=Failure.of(found.scene, found.mask, "plan", mask))
+        else:
+            yield found._replace(masked=mask is not None, state=states.get(found.mask))
+
+
+def read_scenes(dc: Datacube, ids: Sequence[UUID], area: Geometry | None = None) -> list[Dataset]:
+    """Return the scenes with these ids, in this order, as small as they can be.
+
+    They lack the index's search fields, which are slow to read and of no use to other machines.
+    """
     from datacube.api.core import select_datasets_inside_polygon
+    from datacube.model import Dataset as DatasetClass
 
     found = {each.id: each for each in dc.index.datasets.bulk_get(ids)}
     scenes: Iterable[Dataset] = (found[each] for each in ids if each in found)
     if area is not None:
         scenes = select_datasets_inside_polygon(scenes, area)
-    return [_lean(each) for each in scenes]
-
-
-def _lean(scene: Dataset) -> Dataset:
-    """The dataset without the index's search fields, which are slow to read and not for other machines."""
-    from datacube.model import Dataset as DatasetClass
-
-    return DatasetClass(_lean_product(scene.product), scene.metadata_doc, uri=scene.uri)
+    return [
+        DatasetClass(_small_product(scene.product), scene.metadata_doc, uri=scene.uri)
+        for scene in scenes
+    ]
 
 
 @cached(LRUCache(64), key=lambda product: (product.name, product.id, len(product.measurements)))
-def _lean_product(product: Product) -> Product:
+def _small_product(product: Product) -> Product:
     from datacube.model import MetadataType, Product
 
     return Product(MetadataType(product.metadata_type.definition), product.definition)
 
 
-def _mask_id(scene: Dataset, request: Request) -> UUID:
-    """The id that :class:`MaskJob` gives the mask; without its paths, which take datacube much longer."""
+def expected_mask_id(scene: Dataset, request: Request) -> UUID:
+    """Return the id that :class:`~odc_cleansat.products.job.MaskJob` gives the mask of a scene.
+
+    It does without the paths of the bands, for which datacube takes much longer.
+    """
     document = scene.metadata_doc
-    names = _names(scene.product, document["measurements"])
+    names = measurement_names(scene.product, document["measurements"])
     properties = document.get("properties", {})
     files = SceneFiles(
         dict.fromkeys(names, _UNKNOWN), properties, f"dataset {document['id']}", names
     )
     model = get_model(request.model, bands=files.files)
     files.wanted(model.bands)
-    return mask_id(_id(scene), model, _pixel(scene), files.offset(request.offset).value)
+    return mask_id(dataset_id(scene), model, _pixel(scene), files.offset(request.offset).value)
 
 
 _UNKNOWN = BandFile("", 1, None)
 
 
-def _names(product: Product, present: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Names and aliases of a scene's measurements, and what the product says of their offset."""
+def measurement_names(product: Product, present: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the names and aliases of a scene's measurements, with what the product says of their offset."""
     found = {}
     for measurement in product.definition["measurements"]:
         if measurement["name"] in present:
@@ -277,80 +310,64 @@ def _names(product: Product, present: Iterable[str]) -> dict[str, dict[str, Any]
     return found
 
 
-def _pixels(scene: Dataset) -> str:
+def _pixel_key(scene: Dataset) -> str:
     """What decides the pixel size of a mask: it does not depend on where the scene is."""
     document = scene.metadata_doc
     sizes = {name: grid["transform"][0] for name, grid in document["grids"].items()}
     return repr((document["crs"], sizes, document["measurements"].get("scl")))
 
 
-@cached(LRUCache(256), key=_pixels)
+@cached(LRUCache(256), key=_pixel_key)
 def _pixel(scene: Dataset) -> float:
     return abs(float(mask_grid(scene).resolution.x))
 
 
-def _indexed(dc: Datacube, page: Sequence[_Seen]) -> dict[UUID | None, object]:
-    """Which masks are in the index; an error for those that are there as something else."""
-    found: dict[UUID | None, object] = {}
-    for each in dc.index.datasets.bulk_get([seen.mask for seen in page]):
+def _indexed(dc: Datacube, page: Sequence[SurveyedScene]) -> dict[UUID | None, object]:
+    """Which masks are in the index; an error for those that are there under another product."""
+    there: dict[UUID | None, object] = {}
+    for each in dc.index.datasets.bulk_get([found.mask for found in page]):
         if each.product.name != MASK_PRODUCT:
-            found[each.id] = CubeError(
+            there[each.id] = CubeError(
                 f"its mask {each.id} is indexed under the product {each.product.name}, not "
                 f"{MASK_PRODUCT}; archive and purge it there, or use another datacube."
             )
         elif not each.is_archived:
-            found[each.id] = each
-    return found
+            there[each.id] = each
+    return there
 
 
-def _written(request: Request, page: Sequence[_Seen]) -> dict[UUID | None, object]:
-    """Which masks have whole files."""
-    found: dict[UUID | None, object] = {}
-    for seen in page:
+def _written(request: Request, page: Sequence[SurveyedScene]) -> dict[UUID | None, object]:
+    """Which masks have whole files; an error for those that cannot be looked at."""
+    there: dict[UUID | None, object] = {}
+    for found in page:
         try:
-            if document := document_in(_folder(seen, request)):
-                found[seen.mask] = document
+            if document := document_in(_folder(found, request)):
+                there[found.mask] = document
         except Exception as error:
-            found[seen.mask] = error
-    return found
+            there[found.mask] = error
+    return there
 
 
-def _folder(seen: _Seen, request: Request) -> Folder:
-    """Where :class:`MaskJob` keeps the mask; as for its id, without the paths of the bands."""
-    assert seen.mask is not None
-    return Folder(request.root) / mask_folder(seen.mask, read_document(seen.scene.metadata_doc))
+def _folder(found: SurveyedScene, request: Request) -> Folder:
+    """Where the mask of a scene is kept, or would be."""
+    assert found.mask is not None
+    return Folder(request.root) / mask_folder(found.mask, read_document(found.scene.metadata_doc))
 
 
-def _locations(done: Mapping[UUID | None, object]) -> dict[UUID, Folder | None]:
+def _folders_of_masks(there: Mapping[UUID | None, object]) -> dict[UUID, Folder | None]:
     """Where the masks are that were found."""
     return {
         mask: folder_of(found if isinstance(found, (Path, str)) else found.uri)  # type: ignore[attr-defined]
-        for mask, found in done.items()
+        for mask, found in there.items()
         if mask is not None and not isinstance(found, Exception)
     }
 
 
-def _targets(request: Request, page: Sequence[_Seen]) -> dict[UUID, Folder | None]:
-    """Where masks would be."""
-    return {seen.mask: _folder(seen, request) for seen in page if seen.mask is not None}
-
-
 def _states(folders: Mapping[UUID, Folder | None]) -> dict[UUID | None, str]:
-    """What reviewers have made of masks."""
+    """The state of review of masks."""
     said, unread = read_many(folders)
     if unread:
         why = next(iter(unread.values()))
         text = f"the verdicts on {len(unread)} masks cannot be read, and count as none: {why}"
         warnings.warn(text, GapWarning, stacklevel=2)
     return {mask: state(each) for mask, each in said.items()}
-
-
-@contextlib.contextmanager
-def _heard() -> Iterator[list[str]]:
-    """Within this nothing is said aloud; the list has, at the end, what was said of reflectance, each once."""
-    said: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield said
-    texts = (str(each.message) for each in caught if each.category is ReflectanceWarning)
-    said.extend(dict.fromkeys(texts))

@@ -145,16 +145,25 @@ def grid_query(
         query["like"] = _grid_of(like)
     if resolution is not None and resolution <= 0:
         raise click.BadParameter("it must be larger than 0.", param_hint="--resolution")
+    query |= search_terms(time, bbox)
+    if crs is not None:
+        query["output_crs"] = crs
+    if resolution is not None:
+        query["resolution"] = resolution
+    return query
+
+
+def search_terms(
+    time: str | None, bbox: tuple[float, float, float, float] | None
+) -> dict[str, Any]:
+    """Return ``--time`` and ``--bbox`` as search terms of a datacube; what is None is left out."""
+    query: dict[str, Any] = {}
     if time is not None:
         parts = tuple(time.split("/"))
         query["time"] = parts if len(parts) == 2 else time
     if bbox is not None:
         west, south, east, north = bbox
         query |= {"longitude": (west, east), "latitude": (south, north)}
-    if crs is not None:
-        query["output_crs"] = crs
-    if resolution is not None:
-        query["resolution"] = resolution
     return query
 
 

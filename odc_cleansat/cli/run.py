@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import Listing, duration, say
+from .console import Console, duration
 from .main import INTERRUPTED
-from .options import connected, datacube_options, grid_query, scene_options
+from .options import connected, datacube_options, scene_options, search_terms
 
 if TYPE_CHECKING:
-    from ..batch.records import Plan, Report
+    from datacube import Datacube
+
+    from ..batch import Plan, Report
 
 
 FAILURES = Path("cleansat-failures.jsonl")
@@ -121,8 +123,7 @@ def command(
     dask cluster. It may be killed at any moment and run again: a mask is complete or absent. A mask that is
     written already and that reviewers have rejected is not indexed.
     """
-    from ..batch.runner import execute
-    from ..batch.survey import plan, preview
+    from ..batch import Request, execute, plan
     from ..cube.embedded import make_folder
 
     if workers and scheduler:
@@ -134,57 +135,58 @@ def command(
             "--only-accepted indexes masks that are there: it goes without --no-index, --workers and "
             "--scheduler."
         )
-    query = grid_query(time, bbox, None, None, None)
     root = out if "://" in out else Path(out).absolute()
     if isinstance(root, Path) and not dry_run:
         make_folder(root)
+    request = Request(
+        product, root, model, offset, index, only_accepted, limit, search_terms(time, bbox)
+    )
+    console = Console(to_stderr=as_json)
     with connected(config, env) as dc:
-        found = plan(
-            dc,
-            product,
-            root=root,
-            model=model,
-            offset=offset,
-            index=index,
-            only_accepted=only_accepted,
-            limit=limit,
-            **query,
-        )
-        say(describe_plan(found), as_json)
+        found = plan(dc, request)
+        console.say(describe_plan(found))
         if dry_run:
-            if as_json:
-                click.echo(json.dumps(plan_summary(found)))
-            elif found.missing:
-                names = preview(dc, found, _SHOWN)
-                more = len(found.missing) - len(names)
-                say(
-                    f"would {'index' if only_accepted else 'mask'}: "
-                    + ", ".join(names)
-                    + (f" and {more} more" if more else "")
-                )
+            _preview(dc, found, as_json)
             return
-        with Listing(failures, found, as_json) as listing, _stopped_at_once(context):
+        with _stopped_at_once(context):
             report = execute(
                 dc,
                 found,
                 workers=workers,
                 scheduler=scheduler,
                 retries=retries,
-                watcher=listing,
+                failures=failures,
+                reporter=console,
             )
     code = exit_code(report)
     if as_json:
         click.echo(json.dumps(run_summary(report, code, failures)))
-    say(describe_report(report, failures), as_json)
+    console.say(describe_report(report, failures))
     context.exit(code)
+
+
+def _preview(dc: Datacube, found: Plan, as_json: bool) -> None:
+    """Print what would be done."""
+    from ..batch.survey import preview
+
+    if as_json:
+        click.echo(json.dumps(plan_summary(found)))
+    elif found.missing:
+        names = ", ".join(preview(dc, found, _SHOWN))
+        verb = "index" if found.request.only_accepted else "mask"
+        more = len(found.missing) - _SHOWN
+        click.echo(f"would {verb}: {names}" + (f" and {more} more" if more > 0 else ""))
 
 
 @contextmanager
 def _stopped_at_once(context: click.Context) -> Iterator[None]:
+    """End the command where the block was interrupted."""
     try:
         yield
     except KeyboardInterrupt:
-        say("Stopped. What is indexed is whole; the same command goes on from here.", True)
+        click.echo(
+            "Stopped. What is indexed is whole; the same command goes on from here.", err=True
+        )
         context.exit(INTERRUPTED)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .options import connected, datacube_options, grid_query, scene_options
+from .options import connected, datacube_options, scene_options, search_terms
 from .run import FAILURES
 
 
@@ -48,12 +48,11 @@ def command(
 
     And how many of the indexed masks reviewers have accepted, rejected, or not reviewed yet.
     """
-    from ..batch.records import read_failures
-    from ..batch.survey import plan
+    from ..batch import Request, plan, read_failures
 
-    query = grid_query(time, bbox, None, None, None)
+    request = Request(product, "", model, offset, query=search_terms(time, bbox))
     with connected(config, env) as dc:
-        found = plan(dc, product, root="", model=model, offset=offset, verdicts=True, **query)
+        found = plan(dc, request, verdicts=True)
     impossible = {failure.scene for failure in found.failures}
     missing = impossible.union(found.missing)
     listed = {each.scene: each for each in read_failures(failures) if each.scene in missing}

@@ -127,7 +127,7 @@ def _command(recipe: Path, options: dict[str, Any]) -> str:
 
 def _train(recipe: Recipe, data: Path, out: Path, how: dict[str, Any]) -> bool:
     """Whether it was not interrupted."""
-    from ..batch.cluster import Stop
+    from ..batch.stop import Stop
     from ..training.run import train
 
     console = Console()

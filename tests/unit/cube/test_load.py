@@ -23,7 +23,7 @@ from odc.geo.geobox import GeoBox
 
 from odc_cleansat import CloudClass
 from odc_cleansat.batch.records import Request
-from odc_cleansat.batch.survey import _mask_id
+from odc_cleansat.batch.survey import expected_mask_id
 from odc_cleansat.cube.choose import of_one_model
 from odc_cleansat.cube.index import add_dataset
 from odc_cleansat.cube.load import load
@@ -539,7 +539,7 @@ def test_the_plan_knows_masks_of_floats(cube: Cube, tmp_path: Path) -> None:
     scene = Dataset(product, june.metadata_doc, uri=june.uri)
     job = MaskJob(scene, tmp_path)
     assert job.offset.value == 0
-    assert _mask_id(scene, Request("s2_l2a", tmp_path)) == job.id
+    assert expected_mask_id(scene, Request("s2_l2a", tmp_path)) == job.id
 
 
 def test_arguments_that_make_no_sense(cube: Cube) -> None:

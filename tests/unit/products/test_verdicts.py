@@ -24,8 +24,7 @@ from click.testing import CliRunner
 from datacube.utils import read_documents
 
 from odc_cleansat import load, recall, verify
-from odc_cleansat.batch.runner import execute
-from odc_cleansat.batch.survey import plan
+from odc_cleansat.batch import Request, execute, plan
 from odc_cleansat.cli.main import main
 from odc_cleansat.cube.embedded import CONFIG_NAME, embedded_cube
 from odc_cleansat.cube.index import add_dataset, add_product
@@ -413,18 +412,20 @@ def test_a_verdict_that_cannot_be_read_is_said(place: Place) -> None:
 
 
 def test_a_rejected_mask_that_is_written_is_not_indexed(place: Place) -> None:
-    from odc_cleansat.batch.runner import _Tally, make_mask
+    from odc_cleansat.batch.records import FailureLog
+    from odc_cleansat.batch.runner import BatchJob
+    from odc_cleansat.batch.worker import make_mask
 
     reject(place.folders[0], by="me")
-    found = plan(place.dc, "s2_l2a", root=place.root)
+    found = plan(place.dc, Request("s2_l2a", place.root))
     assert len(found.missing) == 3
-    tally = _Tally(place.dc, found, 0, None)
-    for unit in tally.units():
-        tally.finish(unit, make_mask(unit))
-    assert (tally.meanwhile, tally.rejected, tally.left, tally.failures) == (2, 1, 0, [])
+    job = BatchJob(place.dc, found, 0, FailureLog(None))
+    for task in job.tasks():
+        job.finish(task, make_mask(task))
+    assert (job.meanwhile, job.rejected, job.left, job.failures) == (2, 1, 0, [])
     indexed = {each.id for each in place.dc.find_datasets(product=MASK_PRODUCT)}
     assert indexed == {place.jobs[1].id, place.jobs[2].id}
-    again = plan(place.dc, "s2_l2a", root=place.root, index=False)
+    again = plan(place.dc, Request("s2_l2a", place.root, index=False))
     assert again.masked == 3  # as files, it is there
 
 
@@ -459,7 +460,7 @@ def test_run_only_what_was_accepted(place: Place, run: Run) -> None:
     assert run(*options, "--workers", 2).exit_code == 2
     assert run(*options, "--no-index").exit_code == 2
     with pytest.raises(CubeError, match="only_accepted is about what is indexed"):
-        plan(place.dc, "s2_l2a", root=place.root, index=False, only_accepted=True)
+        plan(place.dc, Request("s2_l2a", place.root, index=False, only_accepted=True))
 
 
 def test_an_accepted_mask_that_is_damaged_is_a_failure(place: Place) -> None:
@@ -467,7 +468,7 @@ def test_an_accepted_mask_that_is_damaged_is_a_failure(place: Place) -> None:
     layer = next(place.folders[0].glob("*_ucl.tif"))
     moved = layer.rename(place.folder / "layer.tif")
     try:
-        found = plan(place.dc, "s2_l2a", root=place.root, only_accepted=True)
+        found = plan(place.dc, Request("s2_l2a", place.root, only_accepted=True))
         report = execute(place.dc, found)
         assert [each.reason for each in report.failures] == [
             "the mask is not whole; run without --only-accepted to make it again."
@@ -478,7 +479,7 @@ def test_an_accepted_mask_that_is_damaged_is_a_failure(place: Place) -> None:
 
 def test_a_verdict_between_plan_and_execution_counts(place: Place) -> None:
     accept(place.folders[0], by="me")
-    found = plan(place.dc, "s2_l2a", root=place.root, only_accepted=True)
+    found = plan(place.dc, Request("s2_l2a", place.root, only_accepted=True))
     reject(place.folders[0], by="you")
     report = execute(place.dc, found)
     assert (report.masked, report.rejected, report.left) == (0, 1, 0)

@@ -239,7 +239,7 @@ def test_geoscience_australias_second_swir_band_is_band_11(shared: Path, satelli
     from datacube.index.eo3 import prep_eo3
     from datacube.model import Dataset, MetadataType, Product
 
-    from odc_cleansat.batch.survey import _names
+    from odc_cleansat.batch.survey import measurement_names
 
     metadata = shared / "metadata"
     kind = next(each for each in default_metadata_type_docs() if each["name"] == "eo3")
@@ -248,7 +248,7 @@ def test_geoscience_australias_second_swir_band_is_band_11(shared: Path, satelli
     text = (metadata / "datacube-core/ga_s2am_ard_3_final.yaml").read_text()
     dataset = Dataset(product, prep_eo3(yaml.safe_load(text)), uri="file:///scene/x.yaml")
     bands = dataset_files(dataset).wanted(["blue", "nir", "nir08", "swir16", "swir22"])
-    names = _names(product, dataset.measurements)
+    names = measurement_names(product, dataset.measurements)
     codes = [re.findall(r"band(\w+)\.tif", file.uri) for file in bands.values()]
     assert codes == [["02"], ["08"], ["08a"], ["11"], ["12"]]
     assert names["nbart_swir_2"]

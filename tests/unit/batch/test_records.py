@@ -1,0 +1,63 @@
+"""Records: requests, reports and lists of failures."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from odc_cleansat.batch import Failure, Plan, Report, Request, read_failures
+from odc_cleansat.batch.records import FailureLog, dataset_label
+from odc_cleansat.errors import CleansatError, CubeError
+
+
+def test_a_report_counts_what_is_left() -> None:
+    found = Plan(Request("s2_l2a", ""), 4, 1, tuple(uuid.uuid4() for _ in range(3)), 0, ())
+    assert Report(found, 1, 1, (), True, 1.0).left == 1
+
+
+def test_nothing_is_indexed_without_an_index() -> None:
+    with pytest.raises(CubeError, match="leave out index=False"):
+        Request("s2_l2a", "", index=False, only_accepted=True)
+
+
+def scene(**document: object) -> SimpleNamespace:
+    return SimpleNamespace(metadata_doc={"id": str(uuid.UUID(int=1)), **document}, uri=None)
+
+
+def test_names_for_people() -> None:
+    named = scene(label="S2A_x")
+    assert dataset_label(named) == "S2A_x"  # type: ignore[arg-type]
+    of_a_file = scene()
+    of_a_file.uri = "s3://bucket/s2/scene.odc-metadata.yaml"
+    assert dataset_label(of_a_file) == "scene"  # type: ignore[arg-type]
+    assert dataset_label(scene()) == str(uuid.UUID(int=1))  # type: ignore[arg-type]
+
+
+def test_failures_are_listed_at_once_and_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "failures.jsonl"
+    failures = [
+        Failure.of(scene(), None, "plan", CubeError("no band,\n or none that is known")),  # type: ignore[arg-type]
+        Failure.of(scene(), uuid.UUID(int=2), "index", KeyError("x"), 3),  # type: ignore[arg-type]
+    ]
+    with FailureLog(path) as log:
+        assert read_failures(path) == []
+        log.write(failures[0])
+        assert read_failures(path) == failures[:1]
+        log.write(failures[1])
+    assert read_failures(path) == failures
+    assert failures[0].reason == "no band, or none that is known"
+    assert failures[1].reason == "unexpected KeyError: 'x'"
+    with FailureLog(path):
+        pass
+    assert not path.exists(), "nothing has failed this time"
+
+
+def test_what_is_no_list_of_failures(tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    for text in ("no list", "{}", '{"scene": "x", "mask": null}', "[1]"):
+        path.write_text(text)
+        with pytest.raises(CleansatError, match="is not a list of failures"):
+            read_failures(path)

@@ -1,0 +1,107 @@
+"""Planning: which scenes of a request have no mask yet."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from typing import Any
+
+import pytest
+import yaml
+from odc.geo.geom import Geometry, box
+
+from odc_cleansat.batch import Plan, Request, plan
+from odc_cleansat.batch.survey import expected_mask_id, preview, read_scenes
+from odc_cleansat.cube.index import add_dataset, add_product
+from odc_cleansat.errors import CubeError, ModelError, ReflectanceWarning
+from odc_cleansat.products.job import MaskJob
+from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
+from odc_cleansat.storage.eo3 import scene_product
+from unit.archive import Archive, request
+
+
+def test_a_plan_knows_the_ids_that_jobs_give(archive: Archive) -> None:
+    month, scenes = archive.scenes(2)
+    few = shutil.copytree(archive.folder / "scenes" / f"{month}-01", archive.folder / "few")
+    for band in few.glob("*.tif"):
+        if band.stem not in ("B02", "B03", "B04", "B08"):
+            band.unlink()
+    opened = open_scene(few)
+    add_product(archive.dc, scene_product(opened.bands))
+    scenes.append(
+        add_dataset(archive.dc, write_scene_document(opened, archive.folder / "documents"))
+    )
+    four = "unet-efficientnetb4-l2a-4b"
+    for scene in scenes:
+        for model, offset in ((None, None), (four, None), (four, -500.0)):
+            job = MaskJob(scene, archive.folder, model, offset)
+            (read,) = read_scenes(archive.dc, [scene.id])
+            wanted = Request(scene.product.name, "", model, offset)
+            assert expected_mask_id(read, wanted) == job.id
+
+
+def test_what_is_planned(archive: Archive) -> None:
+    month, scenes = archive.scenes(4)
+    root = archive.folder / "planned"
+    add_dataset(archive.dc, MaskJob(scenes[1], root).run())
+
+    def find(place: dict[str, object] | None = None, **settings: Any) -> Plan:
+        query = {"time": month, **(place or {})}
+        return plan(archive.dc, Request("s2_l2a", root, query=query, **settings))
+
+    found = find()
+    assert (found.scenes, found.masked, found.postponed) == (4, 1, 0)
+    assert found.missing == (scenes[0].id, scenes[2].id, scenes[3].id)
+    assert preview(archive.dc, found, 2) == [f"{month}-01", f"{month}-03"]
+    assert find(offset=0).masked == 0  # another mask
+    first = find(limit=1)
+    assert (first.missing, first.postponed) == ((scenes[0].id,), 2)
+    edges = scenes[2].extent.to_crs("EPSG:4326").boundingbox
+    place = {"x": (edges.left, edges.right), "y": (edges.bottom, edges.top)}
+    assert find(place).missing == (scenes[2].id,)
+    files = find(index=False)
+    assert (files.masked, files.missing) == (1, found.missing)
+    assert plan(archive.dc, request("1999", root)).scenes == 0
+
+
+def test_an_area_is_taken_as_it_is_and_not_as_its_box(archive: Archive) -> None:
+    month, scenes = archive.scenes(3)
+    first, _, last = (scene.extent.to_crs("EPSG:4326") for scene in scenes)
+    ends = first | last  # its box holds the one between
+
+    def find(area: Geometry) -> Plan:
+        return plan(archive.dc, Request("s2_l2a", "", query={"time": month, "geopolygon": area}))
+
+    found = find(ends)
+    assert found.missing == (scenes[0].id, scenes[2].id)
+    assert find(box(0, 0, 1, 1, 4326)).scenes == 0
+
+
+def test_what_cannot_be_planned(archive: Archive) -> None:
+    with pytest.raises(CubeError, match="no product 's3'; it has s2_l2a"):
+        plan(archive.dc, Request("s3", ""))
+    with pytest.raises(CubeError, match="Unknown arguments"):
+        plan(archive.dc, Request("s2_l2a", "", query={"cloudiness": 3}))
+    with pytest.raises(CubeError, match="antimeridian"):
+        plan(archive.dc, Request("s2_l2a", "", query={"x": (179, -179), "y": (0, 1)}))
+    with pytest.raises(ModelError, match="tomorrow"):
+        plan(archive.dc, Request("s2_l2a", "", model="unet-of-tomorrow"))
+
+
+def test_scenes_that_do_not_tell_their_offset_are_named_once(archive: Archive) -> None:
+    month, scenes = archive.scenes(3)
+    for scene in scenes:
+        document = {**scene.metadata_doc, "id": str(uuid.uuid4())}
+        document["properties"] = {
+            key: value
+            for key, value in document["properties"].items()
+            if key != "s2:processing_baseline"
+        }
+        path = archive.folder / f"{document['id']}.yaml"
+        document.pop("grid_spatial", None)
+        path.write_text(yaml.safe_dump(document))
+        add_dataset(archive.dc, path)
+    with pytest.warns(ReflectanceWarning, match="^3 of 6 scenes: .*does not say") as caught:
+        found = plan(archive.dc, request(month, ""))
+    assert len(caught) == 1
+    assert len(found.missing) == 6

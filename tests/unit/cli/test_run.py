@@ -1,0 +1,122 @@
+"""`cleansat run`: killed runs, Ctrl-C, dry runs and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from calling import Run
+from click.testing import Result
+
+from odc_cleansat.batch import read_failures
+from odc_cleansat.products.product import is_intact
+from odc_cleansat.scenes.files import local_path
+from unit.archive import PATIENCE, Archive
+
+
+def outcome(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=PATIENCE)
+    return process.returncode, out, err
+
+
+def test_killed_runs_go_on_and_two_runners_do_not_meet(
+    archive: Archive, scheduler: str, tmp_path: Path
+) -> None:
+    month, _ = archive.scenes(12, size=180)
+    root = tmp_path / "masks"
+    arguments = ("run", "--time", month, "-o", root)
+    chance, killed = random.Random(), 0
+    # The first time its workers go with it, then those of the cluster stay.
+    for where in (("--workers", 1), ("--scheduler", scheduler), ("--scheduler", scheduler)):
+        process = archive.call(*arguments, *where)
+        before = len(archive.masks(month))
+        until = time.monotonic() + PATIENCE
+        while len(archive.masks(month)) == before and process.poll() is None:
+            assert time.monotonic() < until
+            time.sleep(0.3 * chance.random())
+        if process.poll() is None:  # a fast machine may have masked them all
+            os.killpg(process.pid, signal.SIGKILL)
+            killed += 1
+        process.communicate()
+        for mask in archive.masks(month):
+            assert is_intact(Path(local_path(mask.uri)).parent)
+    indexed = len(archive.masks(month))
+    assert killed > 0
+    assert indexed > 0
+    both = [archive.call(*arguments, "--scheduler", scheduler, "--json") for _ in range(2)]
+    for code, out, err in map(outcome, both):
+        assert code == 0, err
+        summary = json.loads(out)
+        assert summary["masked"] + summary["masked_by_others"] + summary["masked_before"] == 12
+        assert summary["masked_before"] >= indexed
+    archive.check(month, 12, root)
+
+
+def test_ctrl_c(archive: Archive, tmp_path: Path) -> None:
+    month, _ = archive.scenes(10, size=300)
+    root = tmp_path / "masks"
+    process = archive.call("run", "--time", month, "-o", root, "--workers", 1)
+    until = time.monotonic() + PATIENCE
+    while not archive.masks(month):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all processes
+    code, out, err = outcome(process)
+    assert code == 130, err
+    done = len(archive.masks(month))
+    assert 1 <= done < 10
+    assert f"{done} masked" in out
+    assert f"Stopped with {10 - done} left; the same command goes on" in out
+    archive.check(month, done, root)
+    assert not list(root.glob(".*"))
+
+
+def test_dry_run_exit_codes_and_status(
+    archive: Archive, scheduler: str, tmp_path: Path, invoke: Run
+) -> None:
+    month, _ = archive.scenes(2)
+    band = archive.folder / "scenes" / f"{month}-02" / "B02.tif"
+    band.rename(band.with_name("gone.tif"))
+    root = tmp_path / "masks"
+    listed = tmp_path / "failed.jsonl"
+
+    def run(time: str, *arguments: object) -> Result:
+        return invoke("run", "--time", time, "-o", root, "--failures", listed, *arguments)
+
+    dry = run(month, "--dry-run")
+    assert dry.exit_code == 0
+    assert "2 scenes of s2_l2a: 0 masked already, 2 to mask" in dry.output
+    assert f"would mask: {month}-01, {month}-02" in dry.output
+    assert json.loads(run(month, "--dry-run", "--json").stdout)["to_mask"] == 2
+    assert not root.exists()
+
+    ways = ("--scheduler", scheduler, "--retries", 0)
+    bad = run(f"{month}-02", *ways)
+    assert bad.exit_code == 4
+    some = run(month, *ways)
+    assert some.exit_code == 3
+    assert "1 masked" in some.output
+    assert f"1 failed: the reasons are in {listed}" in some.output
+    (failure,) = read_failures(listed)
+    assert failure.label == f"{month}-02"
+    assert "B02.tif" in failure.reason
+    assert f"failed: {failure.label}: {failure.reason}" in some.output
+
+    status = invoke("status", "--time", month, "--failures", listed, "--json")
+    counts = {"product": "s2_l2a", "scenes": 2, "masked": 1, "missing": 1, "failed": 1}
+    counts |= {"accepted": 0, "rejected": 0, "unreviewed": 1}
+    assert json.loads(status.stdout) == counts
+    nothing = run("1999", *ways)
+    assert nothing.exit_code == 0
+    assert "No scene of s2_l2a matches" in nothing.output
+    assert not listed.exists()
+    assert run(month, *ways, "--workers", 2).exit_code == 2
+    listed.write_text("no list")
+    spoilt = invoke("status", "--time", month, "--failures", listed)
+    assert spoilt.exit_code == 1
+    assert "not a list of failures" in spoilt.output
