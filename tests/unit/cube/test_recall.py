@@ -108,8 +108,10 @@ class Archive:
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
-    folder = tmp_path_factory.mktemp("archive")
+def archive(
+    tmp_path_factory: pytest.TempPathFactory, initialised: Callable[[Path], Path]
+) -> Iterator[Archive]:
+    folder = initialised(tmp_path_factory.mktemp("archive"))
     with embedded_cube(folder) as dc:
         add_product(dc, product_definition(MASK_PRODUCT))
         add_product(dc, product_definition("s2_l2a"))

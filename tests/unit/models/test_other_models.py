@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -186,10 +186,12 @@ def read(path: Path) -> xr.DataArray:
 
 @pytest.fixture(scope="module")
 def archive(
-    models: dict[str, Model], tmp_path_factory: pytest.TempPathFactory
+    models: dict[str, Model],
+    tmp_path_factory: pytest.TempPathFactory,
+    initialised: Callable[[Path], Path],
 ) -> Iterator[Archive]:
     """Made with a Postgres of its own."""
-    folder = tmp_path_factory.mktemp("archive")
+    folder = initialised(tmp_path_factory.mktemp("archive"))
     dates = {"june": "2024-06-15T10:10:31Z", "july": "2024-07-05T10:10:31Z"}
     with embedded_cube(folder) as dc:
         for product in ("s2_l2a", MASK_PRODUCT):

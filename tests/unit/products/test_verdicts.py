@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,8 +85,10 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("verdicts")
+def made(
+    tmp_path_factory: pytest.TempPathFactory, initialised: Callable[[Path], Path]
+) -> Iterator[Place]:
+    folder = initialised(tmp_path_factory.mktemp("verdicts"))
     with embedded_cube(folder) as dc:
         for product in ("s2_l2a", MASK_PRODUCT):
             add_product(dc, product_definition(product))
