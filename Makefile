@@ -3,16 +3,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= cleansat-demo
+# The newest Python that all dependencies have wheels for, in an environment of its own.
+NEWEST_PYTHON ?= python3.13
+NEWEST := .venv-newest
 
-.PHONY: demo test test-programs lint bench clean help
+.PHONY: demo test test-programs test-newest newest coverage mutants lint bench clean help
 
 help:
-	@echo "make demo   mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
-	@echo "make test   run all tests, in two processes (ARGS='-n 0 -k seams' for some, in one)"
-	@echo "make test-programs   as root on Debian, install PostGIS, Chromium and odc-stats, without which some tests skip"
-	@echo "make lint   check style and types"
-	@echo "make bench  measure speed, memory and seams against a peer (ARGS=--quick to try it)"
-	@echo "make clean  stop the demo's database and remove what was made"
+	@echo "make demo           mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
+	@echo "make test           run all tests in two processes (ARGS='-n 0 -k seams' runs some in one)"
+	@echo "make test-programs  install PostGIS, Chromium and odc-stats, as root on Debian; some tests skip without"
+	@echo "make test-newest    run the tests on Python 3.13 with the newest datacube (NEWEST_PYTHON=...)"
+	@echo "make coverage       run the tests and show which lines and branches they miss; below 90 % fails"
+	@echo "make mutants        change the code at random and count how often tests notice (ARGS='--minutes 5')"
+	@echo "make lint           check style, types and imports"
+	@echo "make bench          measure speed, memory and seams against a peer (ARGS=--quick to try it)"
+	@echo "make clean          stop the database of the demo and remove what was made"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
@@ -38,7 +44,31 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/cleansat demo --out $(OUT) $(ARGS)
 
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations=25 $(ARGS)
+
+coverage: $(VENV)/test.stamp
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+mutants: $(VENV)/test.stamp
+	$(BIN)/python -W ignore tests/mutants.py $(ARGS)
+
+# A shim of pyenv may stand for a Python that is not there, so it is tried.
+test-newest:
+	@if $(NEWEST_PYTHON) -c '' 2>/dev/null; then \
+	  $(MAKE) --no-print-directory newest; \
+	else \
+	  echo "Skipped: there is no $(NEWEST_PYTHON) here. Name one with make test-newest NEWEST_PYTHON=..."; \
+	fi
+
+$(NEWEST)/stamp: setup.cfg
+	$(NEWEST_PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade pip
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[test]'
+	@touch $@
+
+newest: $(NEWEST)/stamp
+	$(NEWEST)/bin/python -m pip list 2>/dev/null | grep -E '^(datacube|odc-[a-z]+|numpy|xarray|torch) '
+	$(NEWEST)/bin/python -m pytest --numprocesses 2 --dist loadfile --durations=25 $(ARGS)
 
 test-programs: $(BIN)/python
 	apt-get update --quiet --quiet
@@ -57,4 +87,4 @@ bench: $(VENV)/bench.stamp
 
 clean:
 	[ ! -x $(BIN)/cleansat ] || $(BIN)/cleansat demo --stop --out $(OUT)
-	rm -rf $(VENV) .venv-stats $(OUT) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-stats $(NEWEST) $(OUT) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
