@@ -23,7 +23,7 @@ from .models.registry import get_model
 from .products.job import MaskJob, mask_grid
 from .progress import SILENT, Reporter
 from .review.comparison import compare
-from .scenes.band_folder import SceneFolder, open_scene, write_scene_document
+from .scenes.band_folder import BandFolder, open_band_folder, write_scene_document
 from .scenes.files import reading
 from .scenes.offset import Offset
 from .storage.eo3 import MASK_PRODUCT, SCENE_PRODUCT, product_definition, scene_product
@@ -106,7 +106,7 @@ def run_demo(
     if model is not None:
         get_model(model)  # before anything is made
     make_folder(out)
-    folder = _simulate(out, reporter) if scene is None else open_scene(scene, moment)
+    folder = _simulate(out, reporter) if scene is None else open_band_folder(scene, moment)
     get_model(model, bands=folder.bands)
     with contextlib.ExitStack() as stack:
         with reporter.step("Starting the embedded datacube"):
@@ -171,21 +171,23 @@ def example_cube(folder: str | Path, dates: Sequence[str] = EXAMPLE_DATES) -> Da
             scene = folder / "simulated" / day
             if not scene.exists():
                 SimulatedScene(shape=(900, 900), seed=5, datetime=f"{day}T10:10:31Z").write(scene)
-            dataset = add_dataset(dc, write_scene_document(open_scene(scene), folder / "scenes"))
+            dataset = add_dataset(
+                dc, write_scene_document(open_band_folder(scene), folder / "scenes")
+            )
             if i < 2:
                 job = MaskJob(dataset, folder / "products")
                 add_dataset(dc, job.document or job.run())
     return DatacubeClass(config=str(folder / CONFIG_NAME), app="odc-cleansat")
 
 
-def _simulate(out: Path, reporter: Reporter) -> SceneFolder:
+def _simulate(out: Path, reporter: Reporter) -> BandFolder:
     from .synthetic.scene import SimulatedScene
 
     folder = out / "simulated-scene"
     if not folder.exists():
         with reporter.step("Simulating a Sentinel-2 L2A scene") as progress:
             SimulatedScene().write(folder, progress=progress)
-    return open_scene(folder)
+    return open_band_folder(folder)
 
 
 @contextlib.contextmanager
@@ -250,7 +252,7 @@ def _area(grid: GeoBox) -> GeoBox:
     return box_geobox(box, crs, 10.0)
 
 
-def _figure(data: xr.Dataset, folder: SceneFolder, offset: Offset, path: Path) -> Path:
+def _figure(data: xr.Dataset, folder: BandFolder, offset: Offset, path: Path) -> Path:
     name = "Simulated scene" if folder.simulated else f"{folder.label} (Sentinel-2 L2A)"
     if folder.moment_source == "placeholder":
         data, name = data.drop_vars("time"), f"{name}, date unknown (placeholder 1970-01-01)"
@@ -258,7 +260,7 @@ def _figure(data: xr.Dataset, folder: SceneFolder, offset: Offset, path: Path) -
     return compare(data, offset=offset.value, names=names, title=name).save(path)
 
 
-def _truth(folder: SceneFolder, data: xr.Dataset) -> np.ndarray | None:
+def _truth(folder: BandFolder, data: xr.Dataset) -> np.ndarray | None:
     """The truth of a simulated scene on the grid of its mask, by majority."""
     path = folder.folder / "truth.tif"
     if not (folder.simulated and path.exists()):

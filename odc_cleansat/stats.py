@@ -30,7 +30,7 @@ from .models.registry import get_model
 from .products.job import mask_grid
 from .products.verdicts import heed
 from .scenes.bands import find_bands
-from .scenes.files import dataset_files
+from .scenes.files import SceneFiles
 
 if TYPE_CHECKING:
     from datacube.model import Dataset
@@ -239,7 +239,7 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         )
         masks = []
         for source in sources:
-            made = on_demand_mask(dataset_files(source), self.model, offset=self.offset)
+            made = on_demand_mask(SceneFiles.of_dataset(source), self.model, offset=self.offset)
             mask = delayed(compute_layer)(made, "ucl", part)
             masks.append(da.from_delayed(mask, part.shape, "uint8"))
         dims = ("spec", *part.dimensions)

@@ -24,7 +24,7 @@ from .errors import ModelError, SceneError
 from .models.model import Model
 from .models.registry import get_model
 from .scenes.bands import find_bands, is_reflective
-from .scenes.files import dataset_files
+from .scenes.files import SceneFiles
 from .scenes.offset import QUANTIFICATION
 from .scenes.reflectance import declared_nodata
 
@@ -329,7 +329,7 @@ def _loading() -> VirtualDatasetBox | None:
 
 def _offset(dataset: Dataset) -> float | None:
     """The radiometric offset of a dataset, digital numbers; None for what has no bands, such as masks."""
-    found = dataset_files(dataset)
+    found = SceneFiles.of_dataset(dataset)
     try:
         find_bands(found.files, ["red"])
     except SceneError:

@@ -102,7 +102,7 @@ def command(
     from ..cube.embedded import make_folder
     from ..models.registry import get_model
     from ..scenes.band_folder import parse_moment
-    from ..scenes.stac import COLLECTION, EARTH_SEARCH
+    from ..scenes.search import COLLECTION, EARTH_SEARCH
 
     search = {"bbox": bbox, "time": time, "limit": limit, "max-cloud": max_cloud}
     search |= {"stac-api": stac_api, "collection": collection}
@@ -180,7 +180,7 @@ class _Report:
 
 
 def _read(scene: str, when: Any) -> Scene:
-    from ..scenes.scene import read_scene
+    from ..scenes.read import read_scene
 
     return read_scene(scene, when)
 
@@ -197,8 +197,8 @@ def _found(
     """The scenes of a search; each is read, and its address signed, only when its turn comes."""
     from functools import partial
 
-    from ..scenes.scene import item_scene
-    from ..scenes.stac import search
+    from ..scenes.search import search
+    from ..scenes.stac import item_scene
 
     with report.console.step(f"Searching {api}"):
         items = search(bbox, time, api=api, collection=collection, limit=limit, max_cloud=max_cloud)
@@ -235,7 +235,7 @@ def _one(
 
 def _masked(label: str, job: MaskJob, dc: Datacube | None, report: _Report) -> dict[str, Any]:
     from ..cube.index import add_dataset
-    from ..scenes.scene import read_metadata
+    from ..scenes.read import read_metadata
     from ..storage.eo3 import read_document
 
     if job.source.properties.get("cleansat:datetime_placeholder"):

@@ -24,7 +24,7 @@ def check_box(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> tuple[float, float, float, float] | None:
     """West, south, east and north from an option."""
-    from ..scenes.stac import check_bbox
+    from ..scenes.search import check_bbox
 
     if value is None:
         return None

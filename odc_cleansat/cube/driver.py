@@ -23,7 +23,7 @@ from ..grids.centres import Roi, sample_nearest
 from ..masks.on_demand import ADDRESS, COMPUTED, OnDemandMask, compute_layer, on_demand_mask
 from ..models.registry import get_model
 from ..scenes.bands import native_resolution
-from ..scenes.files import BandFile, dataset_files, item_files, local_path
+from ..scenes.files import BandFile, SceneFiles, local_path
 from ..storage.settings import credentials, prepare_gdal
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def with_ucl(
             raise SceneError(
                 f"with_ucl takes datacube's Dataset and pystac's Item objects, not {type(scene).__name__}."
             )
-        files = dataset_files(scene) if is_dataset else item_files(scene)
+        files = SceneFiles.of_dataset(scene) if is_dataset else SceneFiles.of_item(scene)
         mask = on_demand_mask(files, model, thresholds, offset, scale)
         addresses = {name: mask.address(name) for name in BANDS}
         if isinstance(scene, Dataset):

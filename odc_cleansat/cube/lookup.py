@@ -15,7 +15,7 @@ from ..models.registry import get_model
 from ..products.identity import mask_id
 from ..products.job import native_grids
 from ..scenes.bands import is_reflective
-from ..scenes.files import SceneFiles, dataset_files
+from ..scenes.files import SceneFiles
 from ..storage.eo3 import MASK_PRODUCT
 from .driver import BANDS, MASK_LAYER, NO_MASK, SHIFTED, file_address, with_measurements, with_paths
 from .query import PLACE
@@ -74,7 +74,7 @@ def _look_up(
     resolutions = {abs(native_grids(mask)["default"].resolution.x) for mask in masks}
     found = []
     for scene in scenes:
-        files = dataset_files(scene)
+        files = SceneFiles.of_dataset(scene)
         if patch is not None:
             # Once for each file, which has several names: a patch may ask a service for a signature.
             new = {uri: patch(uri) for uri in {file.uri for file in files.files.values()}}
@@ -159,7 +159,7 @@ def _prepare(
         paths = dict.fromkeys(BANDS, nothing)
         if masked and recipe:
             if mask is not None and indexed:
-                stored = dataset_files(mask).files
+                stored = SceneFiles.of_dataset(mask).files
                 paths = {name: file_address(MASK_LAYER, stored[name]) for name in BANDS}
             elif ucl == "indexed":
                 without += 1

@@ -25,7 +25,7 @@ from ..errors import CubeError, GapWarning
 from ..grids.centres import Roi, reach, tiles
 from ..models.model import Model
 from ..storage.eo3 import MASK_PRODUCT
-from ..storage.settings import configured, prepare_gdal
+from ..storage.settings import prepare_gdal, rio_options
 from .choose import _in_order, _made_by, of_one_model
 from .output_grid import _asked_grid, _given_grid, _native_grid, check_memory
 from .query import _checked_product, _group_by, _nothing_there, _search, listed
@@ -313,7 +313,7 @@ def _lazy(
     from dask.delayed import delayed
 
     depth, height, width = chunks
-    options = configured()
+    options = rio_options()
     blocks = tiles(output.shape, height, width)
 
     def block(near: Sequence[tuple[_Mask, Roi]], roi: Roi) -> dict[str, da.Array]:

@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 from ..errors import SceneError
 from ..grids.centres import Roi, sample_nearest
 from ..scenes.files import local_path
-from ..storage.settings import advice, gdal_settings
+from ..storage.settings import gdal_settings, store_advice
 from .mappings import MAPPINGS, ClassMapping, check_codes
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _size(layer: Layer) -> str:
 
 
 def _unreadable(uri: str, error: Exception) -> SceneError:
-    hint = advice(error) if "://" in uri else None
+    hint = store_advice(error) if "://" in uri else None
     return SceneError(
         f"cannot read {uri}: {error}. {f'Probably {hint}.' if hint else 'Is it there, and whole?'}"
     )

@@ -48,7 +48,7 @@ def warp(planes: np.ndarray, grid: GeoBox, target: GeoBox, how: str) -> np.ndarr
     result = np.full((len(planes), *target.shape), np.nan, dtype="float32")
     if _aligned_factor(grid, target) == 1:
         for plane, out in zip(planes, result, strict=True):
-            _mean_of_blocks(plane, grid, target, out)
+            mean_of_blocks(plane, grid, target, out)
         return result
     scales = _kernel_scales(grid, target)
     if grid.crs == target.crs:  # coordinates are linear, and GDAL's interpolation of them exact
@@ -107,7 +107,7 @@ def _aligned_factor(grid: GeoBox, target: GeoBox) -> int | None:
     return factor if exact else None
 
 
-def _repeats(grid: GeoBox, target: GeoBox) -> int | None:
+def divisions(grid: GeoBox, target: GeoBox) -> int | None:
     """Into how many parts each pixel is to be cut along each axis for an exact average, if that can be.
 
     20 m pixels go into those of 30 m only when halved, and those of 60 m into 10 m when cut in six: the same area
@@ -116,17 +116,17 @@ def _repeats(grid: GeoBox, target: GeoBox) -> int | None:
     """
     near = 0.7 < grid.affine.a / target.affine.a < 2
     counts = (1,) if near else (1, 2, 3, 6)
-    return next((n for n in counts if _aligned_factor(_divided(grid, n), target)), None)
+    return next((n for n in counts if _aligned_factor(divide_pixels(grid, n), target)), None)
 
 
-def _holds(grid: GeoBox, target: GeoBox) -> bool:
+def covers(grid: GeoBox, target: GeoBox) -> bool:
     """Whether one grid reaches as far as another in the same coordinate system."""
     outer, inner = grid.boundingbox, target.boundingbox
     upright = grid.axis_aligned and target.axis_aligned
     return bool(upright and grid.crs == target.crs and (outer & inner) == inner)
 
 
-def _divided(grid: GeoBox, n: int) -> GeoBox:
+def divide_pixels(grid: GeoBox, n: int) -> GeoBox:
     """Each pixel cut into n x n."""
     rows, columns = grid.shape
     return (
@@ -136,7 +136,7 @@ def _divided(grid: GeoBox, n: int) -> GeoBox:
     )
 
 
-def _mean_of_blocks(values: np.ndarray, grid: GeoBox, target: GeoBox, out: np.ndarray) -> None:
+def mean_of_blocks(values: np.ndarray, grid: GeoBox, target: GeoBox, out: np.ndarray) -> None:
     """Mean of the valid pixels of each block: GDAL's average of aligned grids, ten times faster."""
     step = ~grid.affine * target.affine
     factor = round(step.a)

@@ -14,7 +14,16 @@ from ..classes import CloudClass
 from ..errors import ModelError
 from ..grids.windows import DEFAULT, MULTIPLE, Tiling
 from ..scenes.bands import S2_BANDS
-from ..storage.yaml import above_zero, checked, flag, list_of, number, one_of, read_mapping, text
+from ..storage.validators import (
+    above_zero,
+    flag,
+    list_of,
+    number,
+    one_of,
+    read_mapping,
+    text,
+    validated,
+)
 from .model import Architecture, Model
 from .places import remote_of
 
@@ -48,7 +57,7 @@ def read_document(path: Path | str) -> dict[str, Any]:
         raise ModelError(str(error)) from error.__cause__
     ensemble = "members" in found
     try:
-        result = checked("", found, CHECKS, _NEEDED_BY_ENSEMBLES if ensemble else _NEEDED)
+        result = validated("", found, CHECKS, _NEEDED_BY_ENSEMBLES if ensemble else _NEEDED)
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from None
     if ensemble and (extra := set(found) - _ALLOWED_IN_ENSEMBLES):
@@ -138,7 +147,7 @@ def _check_together(found: dict[str, Any], path: Path) -> None:
         )
 
 
-# --- one value of a document each, as in :mod:`~odc_cleansat.storage.yaml` ------------------
+# --- one value of a document each, as in :mod:`~odc_cleansat.storage.validators` ------------------
 
 
 def _name(value: Any) -> str:

@@ -13,7 +13,7 @@ from ..masks.classify import classify
 from ..models.engines import get_engine
 from ..models.model import Model
 from ..models.registry import get_model
-from ..scenes.files import SceneFiles, dataset_files, reading
+from ..scenes.files import SceneFiles, reading
 from ..scenes.offset import Offset
 from ..scenes.scene import Scene
 from ..storage.eo3 import read_document
@@ -61,7 +61,7 @@ class MaskJob:
     ) -> None:
         self.dataset = dataset
         self.root = Folder(root)
-        self.files: SceneFiles = dataset_files(dataset)
+        self.files: SceneFiles = SceneFiles.of_dataset(dataset)
         self.model: Model = get_model(model, bands=self.files.files)
         self.bands = self.files.wanted(self.model.bands)
         self.files.check_level(self.model.name, self.model.level)

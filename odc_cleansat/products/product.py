@@ -11,7 +11,7 @@ from uuid import UUID
 
 from ..errors import CleansatError, OutputError
 from ..scenes.files import SceneFiles, local_path
-from ..storage.eo3 import acquired
+from ..storage.eo3 import acquisition_time
 from ..storage.folder import Folder, split_file
 
 DOCUMENT, SUMS = ".odc-metadata.yaml", ".sha1"
@@ -99,7 +99,7 @@ class Mask:
     @property
     def day(self) -> str:
         """When its scene was acquired, ISO 8601 in UTC; empty if that is not known."""
-        moment = acquired(self.properties)
+        moment = acquisition_time(self.properties)
         return "" if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 

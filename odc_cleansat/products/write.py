@@ -28,7 +28,7 @@ from ..models.weights import sha256_of
 from ..scenes.offset import PRODUCT_NAMES, Offset
 from ..storage.atomic import working_folder
 from ..storage.cog import Raster, write_cog
-from ..storage.eo3 import MASK_PRODUCT, own_properties, read_document
+from ..storage.eo3 import MASK_PRODUCT, allow_own_properties, read_document
 from ..storage.folder import Folder
 from .identity import ALGORITHM, ALGORITHM_VERSION, _label, mask_folder
 from .product import DOCUMENT, SUMS, is_intact
@@ -157,7 +157,7 @@ def _assemble(
     from eodatasets3.properties import Eo3Dict
     from rasterio.crs import CRS
 
-    with own_properties():
+    with allow_own_properties():
         properties = Eo3Dict(_properties(mask, source, model, provenance))
         document = Document(id=dataset_id, properties=properties)
         # Named before the assembler asks, or it would look the producer up in a list of its own.
@@ -167,7 +167,7 @@ def _assemble(
     names.dataset_label = names.dataset_folder = _label(dataset_id, source)
     geobox = mask.odc.geobox
     grid = GridSpec(tuple(geobox.shape), geobox.affine, CRS.from_wkt(geobox.crs.to_wkt()))
-    with own_properties(), DatasetAssembler(folder, dataset=document, names=names) as package:
+    with allow_own_properties(), DatasetAssembler(folder, dataset=document, names=names) as package:
         # Said while an error is on its way, which says more.
         warnings.filterwarnings("ignore", message="Closing assembler without finishing")
         package.add_source_dataset(

@@ -31,7 +31,7 @@ def scene_bands(properties: Mapping[str, Any], record: Mapping[str, Any]) -> dic
         files["scl"] = BandFile(**scl)
     source = str(properties.get("cleansat:source", ""))
     if "://" in source:
-        from ..scenes.scene import read_scene
+        from ..scenes.read import read_scene
 
         with contextlib.suppress(CleansatError):
             files |= read_scene(source).files.wanted(["red", "green", "blue", "scl"])

@@ -21,7 +21,7 @@ from ..evaluate.confusion import Question
 from ..evaluate.scores import agreement as agree
 from ..scenes.bands import find_bands
 from ..scenes.offset import QUANTIFICATION, OffsetCheck, resolve_offset
-from ..scenes.reflectance import Band, check_scale, missing
+from ..scenes.reflectance import Band, check_scale, missing_pixels
 from ..storage.atomic import write_file
 from .align import NAMES, Source, _aligned, _arranged, _codes, _date, _grid, _sources, _times
 from .layers import (
@@ -264,7 +264,7 @@ def _reflectance(
     bands = [band.isel(dict.fromkeys(band.dims, every)) for band in bands]
     grid = bands[0].odc.geobox
     pixels = [band.values for band in bands]
-    gone = np.stack(missing([Band(band, grid) for band in bands], pixels), axis=-1)
+    gone = np.stack(missing_pixels([Band(band, grid) for band in bands], pixels), axis=-1)
     whole = pixels[0].dtype.kind in "ui"
     if offset is None:
         # Floating-point numbers are reflectance already, unless a scale says otherwise.

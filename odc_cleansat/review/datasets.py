@@ -24,7 +24,7 @@ from ..models.registry import get_model
 from ..products.product import DOCUMENT
 from ..scenes.bands import find_bands
 from ..scenes.files import BandFile, reading
-from ..storage.eo3 import acquired
+from ..storage.eo3 import acquisition_time
 from ..storage.folder import Folder, split_file
 from ..storage.settings import gdal_settings
 from .bands import read_band, scene_bands, scl_file
@@ -123,7 +123,7 @@ def scene_dataset(
     Parameters
     ----------
     source, moment
-        See :func:`odc_cleansat.scenes.scene.read_scene`.
+        See :func:`odc_cleansat.scenes.read.read_scene`.
     bbox, scl
         See :func:`mask_dataset`.
     model, offset
@@ -146,7 +146,7 @@ def scene_dataset(
         If there is no such model.
     """
     from ..products.job import mask_grid
-    from ..scenes.scene import read_scene
+    from ..scenes.read import read_scene
 
     scene = read_scene(source, moment)
     found = scene.files.offset(offset)
@@ -211,7 +211,7 @@ def class_file(path: str, mapping: str = "ucl") -> xr.DataArray:
 
 
 def _metadata(address: str) -> dict[str, Any]:
-    from ..scenes.scene import read_metadata
+    from ..scenes.read import read_metadata
 
     return read_metadata(address)
 
@@ -297,7 +297,7 @@ def _check_day(ucl: str, scene: Mapping[str, Any]) -> None:
     try:
         document = folder.read(name.removesuffix("_ucl.tif") + DOCUMENT)
         said = yaml.safe_load(document)["properties"]
-        moments = [acquired(each) for each in (said, scene)]
+        moments = [acquisition_time(each) for each in (said, scene)]
     except (OSError, CleansatError, KeyError, TypeError, ValueError, yaml.YAMLError):
         return  # a file by itself
     days = [each.date() for each in moments if each is not None]
@@ -340,6 +340,6 @@ def _described(
     data = data.assign_coords(offset=float(offset))
     data.attrs["title"] = label
     data.attrs["simulated"] = bool(properties.get("cleansat:simulated", False))
-    if (moment := acquired(properties)) is not None:
+    if (moment := acquisition_time(properties)) is not None:
         data = data.assign_coords(time=np.datetime64(moment, "ns"))
     return data

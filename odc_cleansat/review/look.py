@@ -19,7 +19,7 @@ from ..grids.grid import crs_name
 from ..models.registry import get_model
 from ..products.product import Mask, _line
 from ..products.verdicts import Verdict, _read
-from ..scenes.files import BandFile, dataset_files, local_path, reading
+from ..scenes.files import BandFile, SceneFiles, local_path, reading
 from ..scenes.offset import QUANTIFICATION, Offset
 from ..storage.folder import split_file
 from ..storage.settings import gdal_settings
@@ -97,7 +97,7 @@ def indexed_masks(dc: Datacube | None, datasets: Sequence[Dataset]) -> list[Mask
             continue
         folder, _ = split_file(local_path(each.uri))
         scene = by_id.get(scenes[each.id])
-        files = dataset_files(scene) if scene is not None else None
+        files = SceneFiles.of_dataset(scene) if scene is not None else None
         found.append(Mask(each.id, folder, each.metadata_doc, indexed=True, scene=files))
     return found
 

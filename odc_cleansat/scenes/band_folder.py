@@ -1,4 +1,4 @@
-"""A scene on disk, as a folder of band files: found, described as an EO3 dataset, given an id."""
+"""Read a scene from a folder of band files: find the bands, and describe them as an EO3 dataset."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -14,9 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
+import yaml
+
 from ..errors import SceneError
-from ..storage.eo3 import own_properties, scene_product
+from ..storage.eo3 import allow_own_properties, scene_product
 from .bands import S2_BANDS
+from .scene import Scene, eo3_scene
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -24,59 +28,62 @@ if TYPE_CHECKING:
 
 
 _NAMESPACE = UUID("0c1ea25a-7000-5000-8000-0dc000000001")
+"""Namespace of the ids of scenes."""
+
 _PLACEHOLDER = datetime(1970, 1, 1, tzinfo=timezone.utc)
+"""Acquisition time of scenes that give none."""
+
 _DATE = re.compile(r"(?<!\d)(20\d\d)-?([01]\d)-?([0-3]\d)(?:T?(\d\d)(\d\d)(\d\d))?(?!\d)")
 IMAGES = (".tif", ".tiff", ".jp2")
 """Suffixes of the files of bands."""
 
 
 @dataclass(frozen=True)
-class SceneFolder:
-    """A folder with one GeoTIFF or JPEG 2000 file a band."""
+class BandFolder:
+    """A folder with one GeoTIFF or JPEG 2000 file per band."""
 
     folder: Path
-    """Where the files are."""
+    """Path of the folder."""
 
     bands: dict[str, Path]
     """Canonical band name to file."""
 
     moment: datetime
-    """When it was acquired, in UTC."""
+    """Acquisition time, UTC."""
 
     moment_source: str
-    """What told: ``argument``, ``scene.json``, ``file names``, ``folder name`` or ``placeholder``."""
+    """Source of the time: ``argument``, ``scene.json``, ``file names``, ``folder name`` or ``placeholder``."""
 
     simulated: bool = False
-    """Whether it is made up."""
+    """Whether the scene is simulated."""
 
     properties: dict[str, Any] = field(default_factory=dict)
-    """More properties for the EO3 document."""
+    """Further properties for the EO3 document."""
 
     @property
     def label(self) -> str:
-        """Name for people and files."""
+        """Name of the folder, for people and files."""
         return re.sub(r"[^A-Za-z0-9_.-]+", "-", self.folder.resolve().name)
 
 
-def open_scene(folder: Path, moment: datetime | None = None) -> SceneFolder:
+def open_band_folder(folder: Path, moment: datetime | None = None) -> BandFolder:
     """Find the bands and the date of a scene in a folder.
 
-    Files are recognised by a band name in their names, such as ``B02.tif``,
-    ``T51PTS_20240401T021549_B02_10m.jp2`` or ``blue.tif``. The date is the argument, or
-    stands in ``scene.json`` or in the names of the files or the folder; else it is a placeholder,
-    1970-01-01.
+    Files are recognised by a band name in their names, such as ``B02.tif``, ``blue.tif`` or
+    ``T51PTS_20240401T021549_B02_10m.jp2``. The date is the argument, or it is in ``scene.json``, or in the
+    names of the files or of the folder. If none gives a date, it is a placeholder, 1970-01-01.
 
     Parameters
     ----------
     folder
         Folder with the band files.
     moment
-        When the scene was acquired; without a time zone, UTC.
+        Acquisition time; UTC without a time zone.
 
     Raises
     ------
     SceneError
-        If the folder or the bands are not there, or the files are of several dates.
+        If there is no folder or no band in it, or the files are of several dates.
     """
     if not folder.is_dir():
         raise SceneError(f"there is no folder {folder}; give the folder that holds the band files.")
@@ -86,34 +93,35 @@ def open_scene(folder: Path, moment: datetime | None = None) -> SceneFolder:
         raise SceneError(f"cannot read the folder {folder}: {error.strerror}.") from error
     bands = band_files(files)
     if not bands:
-        found = ", ".join(p.name for p in files[:8]) or "no GeoTIFF or JPEG 2000 file"
-        scenes, masks = _below(folder)
-        if scenes:
-            advice = f"Give one of the scenes below it, such as {', '.join(scenes[:3])}."
-        elif masks:
-            advice = (
-                f"Below it are masks, such as {masks[0]}; `cleansat compare` takes one of them."
-            )
-        else:
-            advice = (
-                "Name them after their bands, e.g. B02.tif, B03.tif, B04.tif, B08.tif, SCL.tif."
-            )
-        raise SceneError(f"no band files in {folder}: found {found}. {advice}")
-    recorded = _recorded(folder)
-    every = [file for file in files if band_files([file])]
-    when, source = _moment(folder, every, moment, recorded.get("datetime"))
+        raise SceneError(_no_bands(folder, files))
+    recorded = _read_scene_json(folder)
+    dated = [file for file in files if band_files([file])]
+    when, source = _acquisition(folder, dated, moment, recorded.get("datetime"))
     properties = {}
     if baseline := recorded.get("processing_baseline"):
         properties["s2:processing_baseline"] = str(baseline)
-    return SceneFolder(
+    return BandFolder(
         folder, bands, when, source, bool(recorded.get("simulated", False)), properties
     )
 
 
-def _below(folder: Path, looked: int = 2000) -> tuple[list[str], list[str]]:
-    """Scenes and mask products further down, in the first of its folders."""
+def _no_bands(folder: Path, files: list[Path]) -> str:
+    """Return the message for a folder without band files, with scenes or masks further down."""
+    found = ", ".join(p.name for p in files[:8]) or "no GeoTIFF or JPEG 2000 file"
+    scenes, masks = _products_below(folder)
+    if scenes:
+        advice = f"Give one of the scenes below it, such as {', '.join(scenes[:3])}."
+    elif masks:
+        advice = f"Below it are masks, such as {masks[0]}; `cleansat compare` takes one of them."
+    else:
+        advice = "Name them after their bands, e.g. B02.tif, B03.tif, B04.tif, B08.tif, SCL.tif."
+    return f"no band files in {folder}: found {found}. {advice}"
+
+
+def _products_below(folder: Path, most: int = 2000) -> tuple[list[str], list[str]]:
+    """Return the folders of scenes and of masks below a folder, looking at a limited number of folders."""
     scenes, masks = [], []
-    for place, folders, names in islice(os.walk(folder), looked):
+    for place, folders, names in islice(os.walk(folder), most):
         folders.sort()
         if Path(place) == folder:
             continue
@@ -127,12 +135,12 @@ def _below(folder: Path, looked: int = 2000) -> tuple[list[str], list[str]]:
 
 
 def parse_moment(text: str) -> datetime:
-    """A date or date and time in ISO 8601; UTC if it names no time zone.
+    """Return a date, or a date and time, from ISO 8601; in UTC if the text names no time zone.
 
     Raises
     ------
     SceneError
-        If it is neither.
+        If the text is neither.
     """
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
@@ -143,30 +151,29 @@ def parse_moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
-def _moment(
+def _acquisition(
     folder: Path, files: Iterable[Path], argument: datetime | None, recorded: str | None
 ) -> tuple[datetime, str]:
-    found = {_named_moment(path.stem) for path in files} - {None}
-    if len(found) > 1:
+    """Return the acquisition time, UTC, and its source, for the files of one scene."""
+    dates = {_date_in(path.stem) for path in files} - {None}
+    if len(dates) > 1:
         raise SceneError(
-            f"the files in {folder} are of {len(found)} dates; keep one scene in a folder."
+            f"the files in {folder} are of {len(dates)} dates; keep one scene in a folder."
         )
     if argument is not None:
         aware = argument if argument.tzinfo else argument.replace(tzinfo=timezone.utc)
         return aware.astimezone(timezone.utc), "argument"
     if recorded:
         return parse_moment(recorded), "scene.json"
-    for moment, source in (
-        (next(iter(found)) if len(found) == 1 else None, "file names"),
-        (_named_moment(folder.resolve().name), "folder name"),
-    ):
-        if moment is not None:
-            return moment, source
+    if date := next(iter(dates), None):
+        return date, "file names"
+    if date := _date_in(folder.resolve().name):
+        return date, "folder name"
     return _PLACEHOLDER, "placeholder"
 
 
-def _named_moment(name: str) -> datetime | None:
-    """The first date in a name, with the time of day if it follows."""
+def _date_in(name: str) -> datetime | None:
+    """Return the first date in a name, UTC, with the time of day if it follows."""
     if match := _DATE.search(name):
         digits = "".join(part or "00" for part in match.groups())
         with contextlib.suppress(ValueError):
@@ -174,28 +181,40 @@ def _named_moment(name: str) -> datetime | None:
     return None
 
 
-def _recorded(folder: Path) -> dict[str, Any]:
+def _read_scene_json(folder: Path) -> dict[str, Any]:
+    """Return the contents of ``scene.json``, empty if there is none."""
     path = folder / "scene.json"
     if not path.exists():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SceneError(f"cannot read {path}: {error}. Correct it or remove it.") from error
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise SceneError(f"{path} does not hold a JSON object. Correct it or remove it.")
-    return found
+    return document
 
 
 def band_files(files: Iterable[Path]) -> dict[str, Path]:
-    """Which file holds which band, by its canonical name; of several resolutions the finest by name."""
+    """Return the file of each band among some files, by the band names in the file names.
+
+    Parameters
+    ----------
+    files
+        Paths of images.
+
+    Returns
+    -------
+    dict
+        Canonical band name to file. Of several resolutions it is the finest, by the file name.
+    """
     found: dict[str, Path] = {}
     for path in files:
         stem = path.stem.lower()
         parts = re.split(r"[^a-z0-9]+", stem)
         for band, names in S2_BANDS.items():
             code = names[0].lower()
-            # What products call `mask` and `qa` may be anything in a folder.
+            # `mask` and `qa`, other names of the SCL, may be anything in a folder.
             others = () if band == "scl" else (name.lower() for name in names)
             if code in parts or stem in (band, *others):
                 if band not in found or _resolution(path) < _resolution(found[band]):
@@ -205,23 +224,43 @@ def band_files(files: Iterable[Path]) -> dict[str, Path]:
 
 
 def _resolution(path: Path) -> int:
-    """The ``10m`` of a name like ``..._B02_10m.jp2``; 0 where there is none."""
+    """Return the resolution in a name like ``..._B02_10m.jp2``, metres; 0 if there is none."""
     match = re.search(r"_(\d+)m$", path.stem)
     return int(match.group(1)) if match else 0
 
 
-def write_scene_document(scene: SceneFolder, folder: Path) -> Path:
-    """Describe a scene as an EO3 dataset, its band files staying where they are.
+def folder_scene(folder: Path, moment: datetime | None = None) -> Scene:
+    """Return the scene of a folder of band files.
 
-    The id follows from the content of the files and the date, so that the same scene is
-    the same dataset wherever its folder is.
+    Parameters
+    ----------
+    folder, moment
+        See :func:`open_band_folder`.
+
+    Raises
+    ------
+    SceneError
+        See :func:`open_band_folder` and :func:`write_scene_document`.
+    """
+    bands = open_band_folder(folder, moment)
+    with tempfile.TemporaryDirectory(prefix="cleansat-") as temporary:
+        path = write_scene_document(bands, Path(temporary))
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return eo3_scene(document, folder.resolve().as_uri() + "/")
+
+
+def write_scene_document(scene: BandFolder, folder: Path) -> Path:
+    """Write an EO3 document of a scene, whose band files stay where they are.
+
+    The id depends only on the contents of the files and the date. So a scene is the same dataset wherever its
+    folder is.
 
     Parameters
     ----------
     scene
         The scene.
     folder
-        Where the document goes.
+        Folder for the document.
 
     Returns
     -------
@@ -231,7 +270,7 @@ def write_scene_document(scene: SceneFolder, folder: Path) -> Path:
     Raises
     ------
     SceneError
-        If a file cannot be read, or the files have no or not the same coordinate system.
+        If a file cannot be read, or the files have no or not the same coordinate system or extent.
     """
     from eodatasets3 import DatasetPrepare
     from eodatasets3.model import DatasetDoc
@@ -248,11 +287,11 @@ def write_scene_document(scene: SceneFolder, folder: Path) -> Path:
     finest: GeoBox = min(grids.values(), key=lambda grid: abs(grid.affine.a))
     region = _region(finest)
     dataset_id = _content_id(scene)
-    with own_properties():
+    with allow_own_properties():
         document = DatasetDoc(id=dataset_id, properties=Eo3Dict(_properties(scene, region)))
     path = folder / f"{scene.label}_{str(dataset_id)[:8]}.odc-metadata.yaml"
     with (
-        own_properties(),
+        allow_own_properties(),
         DatasetPrepare(metadata_path=path, dataset=document, allow_absolute_paths=True) as package,
     ):
         package.names.product_name = scene_product(scene.bands)["name"]
@@ -266,7 +305,7 @@ def write_scene_document(scene: SceneFolder, folder: Path) -> Path:
 
 
 def _grid(band: str, path: Path) -> GeoBox:
-    """Where a band file stands, after a look at what it holds."""
+    """Return the grid of a band file; raise if the file cannot be a band."""
     import rasterio
     from odc.geo.geobox import GeoBox
     from rasterio.errors import RasterioError
@@ -295,8 +334,8 @@ def _grid(band: str, path: Path) -> GeoBox:
     return grid
 
 
-def _check_extents(scene: SceneFolder, grids: dict[str, GeoBox]) -> None:
-    """All bands must cover the same ground, to within a pixel of the coarser."""
+def _check_extents(scene: BandFolder, grids: dict[str, GeoBox]) -> None:
+    """Raise if the bands do not cover the same ground, to within a pixel of the coarser."""
     reference = max(grids, key=lambda band: grids[band].extent.area)
     for band, grid in grids.items():
         pixel = max(abs(grid.affine.a), abs(grids[reference].affine.a))
@@ -309,15 +348,18 @@ def _check_extents(scene: SceneFolder, grids: dict[str, GeoBox]) -> None:
 
 
 def _check_crs(path: Path, crs: CRS | None) -> None:
+    """Raise if a file has no coordinate system."""
     if not crs:
         raise SceneError(
             f"{path} has no coordinate system; set it, e.g. with `rio edit-info --crs EPSG:32633 {path}`."
         )
 
 
-def _properties(scene: SceneFolder, region: str) -> dict[str, Any]:
+def _properties(scene: BandFolder, region: str) -> dict[str, Any]:
+    """Return the properties for the EO3 document."""
     modified = max(path.stat().st_mtime for path in scene.bands.values())
     placeholder = scene.moment_source == "placeholder"
+    all_jp2 = all(path.suffix.lower() == ".jp2" for path in scene.bands.values())
     return {
         "datetime": scene.moment,
         "eo:platform": "sentinel-2",
@@ -325,7 +367,7 @@ def _properties(scene: SceneFolder, region: str) -> dict[str, Any]:
         "odc:processing_datetime": datetime.fromtimestamp(int(modified), timezone.utc),
         "odc:producer": "odc-cleansat.org" if scene.simulated else "esa.int",
         "odc:product_family": "level2",
-        "odc:file_format": "JPEG2000" if _is_jp2(scene) else "GeoTIFF",
+        "odc:file_format": "JPEG2000" if all_jp2 else "GeoTIFF",
         "odc:region_code": region,
         **({"cleansat:simulated": True} if scene.simulated else {}),
         **({"cleansat:datetime_placeholder": True} if placeholder else {}),
@@ -333,18 +375,15 @@ def _properties(scene: SceneFolder, region: str) -> dict[str, Any]:
     }
 
 
-def _is_jp2(scene: SceneFolder) -> bool:
-    return all(path.suffix.lower() == ".jp2" for path in scene.bands.values())
-
-
 def _region(grid: GeoBox) -> str:
-    """EPSG code and upper left corner in whole kilometres or degrees, as ``32651_278_1618``."""
+    """Return EPSG code and upper left corner, in whole kilometres or degrees, as ``32651_278_1618``."""
     scale = 1 if grid.crs.geographic else 1000
     bounds = grid.boundingbox
     return f"{grid.crs.epsg or 'local'}_{bounds.left / scale:.0f}_{bounds.top / scale:.0f}"
 
 
-def _content_id(scene: SceneFolder) -> UUID:
+def _content_id(scene: BandFolder) -> UUID:
+    """Return the id that follows from the contents of the files and the date."""
     from eodatasets3.verify import calculate_file_sha1
 
     try:

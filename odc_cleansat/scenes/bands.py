@@ -22,9 +22,9 @@ S2_BANDS: dict[str, tuple[str, ...]] = {
     "swir22": ("B12", "band_12", "nbart_swir_3", "swir_2", "swir_22", "swir2"),
     "scl": ("SCL", "mask", "qa"),
 }
-"""Canonical name of each band (those of Element 84's STAC and of `s2_l2a`) and its other names.
+"""Canonical name of each band, as in Element 84's STAC and in `s2_l2a`, to its other names.
 
-Geoscience Australia's ``nbart_swir_2`` and ``nbart_swir_3`` are bands 11 and 12; to others ``swir_2`` is band 12.
+``nbart_swir_2`` and ``nbart_swir_3`` of Geoscience Australia are bands 11 and 12. Elsewhere ``swir_2`` is band 12.
 """
 
 _BAND_OF = {name.lower(): band for band, others in S2_BANDS.items() for name in (band, *others)}
@@ -33,14 +33,14 @@ _NATIVE = {
     "coastal": 60, "blue": 10, "green": 10, "red": 10, "rededge1": 20, "rededge2": 20, "rededge3": 20,
     "nir": 10, "nir08": 20, "nir09": 60, "cirrus": 60, "swir16": 20, "swir22": 20,
 }  # fmt: skip
-"""Ground sampling of each band as the sensor takes it, metres."""
+"""Native resolution of each band, metres."""
 
 _STAND_INS = {"nir": "nir08"}
-"""Where the first band is missing, the second serves: the same wavelength, narrower and at 20 m."""
+"""Band to the one that replaces it if it is missing: the same wavelength, narrower and at 20 m."""
 
 
 def native_resolution(band: str) -> int:
-    """Ground sampling of a band as the sensor takes it, or of the one that may stand in for it, metres.
+    """Return the native resolution of a band, or of the coarser one that may replace it, metres.
 
     Parameters
     ----------
@@ -51,50 +51,50 @@ def native_resolution(band: str) -> int:
 
 
 def band_of(name: Hashable) -> str | None:
-    """The canonical name of the band that a name stands for, in any case of letters; None if it is no band's."""
+    """Return the canonical name of the band with a name, in upper or lower case; None if there is none."""
     return _BAND_OF.get(str(name).lower())
 
 
 def is_reflective(name: Hashable) -> bool:
-    """Whether a name is that of a band of reflectance, and not of a classification or of something else."""
+    """Return whether a name is that of a reflective band, not of the SCL or of anything else."""
     return band_of(name) not in (None, "scl")
 
 
 def names_of(measurement: str, aliases: Iterable[str]) -> list[str]:
-    """A measurement's name, and those of its aliases that do not stand for another band.
+    """Return the names of a measurement: its own and its aliases, but for the names of other bands.
 
     Geoscience Australia calls band 11 ``nbart_swir_2``, with the alias ``swir_2``, which is band 12 elsewhere.
 
     Parameters
     ----------
     measurement
-        Its name in the product.
+        The name in the product.
     aliases
-        Its other names there.
+        The other names there.
     """
     band = band_of(measurement)
     return [measurement, *(a for a in aliases if band is None or band_of(a) in (None, band))]
 
 
 def find_bands(available: Iterable[Hashable], wanted: Iterable[str]) -> dict[str, str]:
-    """Find Sentinel-2 bands under whichever names a provider gave them.
+    """Find Sentinel-2 bands under the names that a provider gave them.
 
     Parameters
     ----------
     available
-        The names at hand, e.g. ``scene.data_vars``. Case does not matter.
+        The names of a scene's bands, e.g. ``scene.data_vars``, in upper or lower case.
     wanted
         Canonical names, keys of :data:`S2_BANDS`.
 
     Returns
     -------
     dict
-        Canonical name to name at hand, in the order of `wanted`.
+        Canonical name to name in `available`, in the order of `wanted`.
 
     Raises
     ------
     SceneError
-        If one is missing. The message says which, and what was found.
+        If a band is missing; the message gives the missing bands and the available names.
     """
     names = {str(name).lower(): str(name) for name in available}
     found: dict[str, str] = {}
@@ -108,11 +108,11 @@ def find_bands(available: Iterable[Hashable], wanted: Iterable[str]) -> dict[str
                 break
     missing = [f"{band} ({S2_BANDS[band][0]})" for band in wanted if band not in found]
     if missing:
-        cure = "Load the missing bands too, rename them, or take a model that needs fewer (cleansat models list)."
+        advice = "Load the missing bands too, rename them, or take a model that needs fewer (cleansat models list)."
         if "cirrus" in wanted and "cirrus" not in found:
-            cure = "L2A has no cirrus: take a model that was trained on L2A, or a scene of L1C."
+            advice = "L2A has no cirrus: take a model that was trained on L2A, or a scene of L1C."
         raise SceneError(
             f"the scene lacks {', '.join(missing)}; it has {', '.join(sorted(names.values())) or 'no bands'}. "
-            f"{cure}"
+            f"{advice}"
         )
     return found

@@ -14,7 +14,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..errors import ModelWarning, SceneError, tell
-from ..storage.settings import advice, credentials, gdal_settings, prepare_gdal
+from ..storage.settings import credentials, gdal_settings, prepare_gdal, store_advice
 from .bands import find_bands, is_reflective, names_of
 from .offset import Offset, processing_level, resolve_offset
 from .reflectance import Band
@@ -31,13 +31,18 @@ class BandFile(NamedTuple):
     """Path or URL that rasterio opens."""
 
     band: int
-    """Of the band in the file, from 1."""
+    """Number of the band in the file, from 1."""
 
     nodata: float | None
-    """Value for no data, where the file itself does not say."""
+    """Value for no data, for files that declare none."""
 
     def open(self) -> Band:
-        """The band on its own grid; pixels are read when they are used.
+        """Open the band on its own grid; pixels are read when they are used.
+
+        Returns
+        -------
+        Band
+            Dims ``(y, x)``, in the file's dtype, with the attribute ``nodata`` if a value is known.
 
         Raises
         ------
@@ -51,7 +56,7 @@ class BandFile(NamedTuple):
             with gdal_settings(self.uri):
                 opened = rioxarray.open_rasterio(local_path(self.uri), cache=False)
         except (RasterioError, OSError) as error:
-            hint = advice(error) if "://" in self.uri else None
+            hint = store_advice(error) if "://" in self.uri else None
             raise SceneError(
                 f"cannot read {self.uri}: {error}. {f'Probably {hint}.' if hint else 'Is it there, and whole?'}"
             ) from error
@@ -61,7 +66,7 @@ class BandFile(NamedTuple):
             raise SceneError(f"{self.uri} has no coordinate system.")
         if data.rio.nodata is None and self.nodata is not None:
             data = data.assign_attrs(nodata=self.nodata)
-        # Of the file, not from the coordinates of the pixels, which are rounded.
+        # The file's own transform: the coordinates of the pixels are rounded.
         return Band(data, GeoBox(data.shape, data.rio.transform(recalc=False), str(data.rio.crs)))
 
 
@@ -70,24 +75,81 @@ class SceneFiles:
     """What it takes to classify a scene from its files."""
 
     files: Mapping[str, BandFile]
-    """By any of the names of a band."""
+    """Band name to file, under every name that the metadata give the band."""
 
     properties: Mapping[str, Any]
-    """Of the dataset or item."""
+    """Properties of the dataset or item."""
 
     label: str
     """Name for people."""
 
     hints: Mapping[str, Mapping[str, Any]]
-    """What else is said of the values of each band: arguments of `resolve_offset`."""
+    """Band name to what the metadata say of the band's values, as arguments of `resolve_offset`."""
 
-    def wanted(self, bands: Iterable[str]) -> dict[str, BandFile]:
-        """The files of some bands, by canonical name.
+    @classmethod
+    def of_dataset(cls, dataset: Dataset) -> SceneFiles:
+        """Return the files of a datacube dataset, under the names and aliases of its measurements.
+
+        Parameters
+        ----------
+        dataset
+            Indexed or not.
 
         Raises
         ------
         SceneError
-            If one is missing.
+            If the dataset has no location.
+        """
+        from datacube.storage import BandInfo
+
+        prepare_gdal()
+        if not dataset.uri:
+            raise SceneError(
+                f"the dataset {dataset.id} has no location in the index, so nobody knows where its files are."
+            )
+        files, hints = {}, {}
+        for name, measurement in dataset.product.measurements.items():
+            if name not in dataset.measurements:
+                continue
+            info = BandInfo(dataset, name)
+            file = BandFile(info.uri, info.band or 1, info.nodata)
+            for alias in names_of(name, measurement.get("aliases", ())):
+                files[alias] = file
+                hints[alias] = offset_hints(measurement)
+        properties = dataset.metadata_doc.get("properties", {})
+        return cls(files, properties, f"dataset {dataset.id}", hints)
+
+    @classmethod
+    def of_item(cls, item: pystac.Item) -> SceneFiles:
+        """Return the files of a STAC item, under the names of its assets."""
+        files: dict[str, BandFile] = {}
+        hints: dict[str, dict[str, Any]] = {}
+        for name, asset in item.assets.items():
+            values = asset_values(asset)
+            file = BandFile(asset.get_absolute_href() or asset.href, 1, values.get("nodata", 0))
+            # Copernicus calls its assets B02_10m and so on.
+            for alias in dict.fromkeys((name, re.sub(r"_\d+m$", "", name))):
+                files.setdefault(alias, file)
+                hints.setdefault(alias, {"raster_bands": values, "dtype": values.get("data_type")})
+        return cls(files, item.properties, f"item {item.id}", hints)
+
+    def wanted(self, bands: Iterable[str]) -> dict[str, BandFile]:
+        """Return the files of some bands.
+
+        Parameters
+        ----------
+        bands
+            Canonical names, keys of :data:`~odc_cleansat.scenes.bands.S2_BANDS`.
+
+        Returns
+        -------
+        dict
+            Canonical name to file, in the order of `bands`.
+
+        Raises
+        ------
+        SceneError
+            If a band is missing.
         """
         try:
             return {band: self.files[name] for band, name in find_bands(self.files, bands).items()}
@@ -96,38 +158,49 @@ class SceneFiles:
 
     @property
     def scl(self) -> BandFile | None:
-        """The file of Sen2Cor's scene classification, if there is one."""
+        """The file of Sen2Cor's scene classification (SCL), or None."""
         try:
             return self.wanted(["scl"])["scl"]
         except SceneError:
             return None
 
     def offset(self, explicit: float | None = None) -> Offset:
-        """The radiometric offset; see :func:`~odc_cleansat.scenes.offset.resolve_offset`."""
+        """Return the radiometric offset; see :func:`~odc_cleansat.scenes.offset.resolve_offset`.
+
+        Parameters
+        ----------
+        explicit
+            The caller's own choice, digital numbers.
+
+        Raises
+        ------
+        SceneError
+            If the scene has no reflective band, or its metadata or the argument are invalid.
+        """
         try:
             name = find_bands(self.files, ["red"])["red"]
         except SceneError:
-            # All bands have the same, and whoever masks needs red anyway.
-            others = [each for each in self.files if is_reflective(each)]
+            # All bands have the same offset.
+            others = [band for band in self.files if is_reflective(band)]
             if not others:
                 raise
             name = others[0]
         return resolve_offset(self.properties, explicit, **self.hints[name])
 
     def check_level(self, model: str, trained_on: str) -> None:
-        """Warn if a model was trained on another level than the scene has, where that is known.
+        """Warn if a model was trained on another processing level than the scene's.
 
         Parameters
         ----------
         model
             Name of the model.
         trained_on
-            Its level: ``L1C`` or ``L2A``.
+            Level of the model: ``L1C`` or ``L2A``.
 
         Warns
         -----
         ModelWarning
-            Naming both.
+            If the level of the scene is known and differs.
         """
         # L1C has no SCL.
         level = processing_level(self.properties) or ("L2A" if self.scl else "")
@@ -139,82 +212,51 @@ class SceneFiles:
             )
 
 
-def dataset_files(dataset: Dataset) -> SceneFiles:
-    """The files of a datacube dataset, under the names and aliases of its measurements.
-
-    Raises
-    ------
-    SceneError
-        If it does not say where they are.
-    """
-    from datacube.storage import BandInfo
-
-    prepare_gdal()
-    if not dataset.uri:
-        raise SceneError(
-            f"the dataset {dataset.id} has no location in the index, so nobody knows where its files are."
-        )
-    files, hints = {}, {}
-    for name, measurement in dataset.product.measurements.items():
-        if name not in dataset.measurements:
-            continue
-        info = BandInfo(dataset, name)
-        file = BandFile(info.uri, info.band or 1, info.nodata)
-        for alias in names_of(name, measurement.get("aliases", ())):
-            files[alias] = file
-            hints[alias] = offset_hints(measurement)
-    properties = dataset.metadata_doc.get("properties", {})
-    return SceneFiles(files, properties, f"dataset {dataset.id}", hints)
-
-
 def offset_hints(measurement: Mapping[str, Any]) -> dict[str, Any]:
-    """What the measurement of a product says that :func:`~odc_cleansat.scenes.offset.resolve_offset` heeds."""
+    """Return the fields of a product's measurement that `resolve_offset` takes as arguments."""
     return {key: measurement.get(key) for key in ("add_offset", "scale_factor", "dtype")}
 
 
-def item_files(item: pystac.Item) -> SceneFiles:
-    """The files of a STAC item, under the names of its assets."""
-    files: dict[str, BandFile] = {}
-    hints: dict[str, dict[str, Any]] = {}
-    for name, asset in item.assets.items():
-        raster = _raster(asset)
-        file = BandFile(asset.get_absolute_href() or asset.href, 1, raster.get("nodata", 0))
-        # Copernicus calls its assets B02_10m and so on.
-        for alias in dict.fromkeys((name, re.sub(r"_\d+m$", "", name))):
-            files.setdefault(alias, file)
-            hints.setdefault(alias, {"raster_bands": raster, "dtype": raster.get("data_type")})
-    return SceneFiles(files, item.properties, f"item {item.id}", hints)
+def asset_values(asset: pystac.Asset) -> dict[str, Any]:
+    """Return what an asset says of its values.
 
-
-def _raster(asset: pystac.Asset) -> dict[str, Any]:
-    """What an asset says of its values: of STAC 1.0's ``raster:bands``, or the ``bands`` of 1.1."""
+    Returns
+    -------
+    dict
+        Those of ``nodata``, ``offset``, ``scale`` and ``data_type`` that the asset has. They stand in
+        ``raster:bands`` of STAC 1.0, in ``bands`` of STAC 1.1, or in the asset itself.
+    """
     fields = asset.extra_fields
-    described = {
-        **fields,
-        **(fields.get("bands") or [{}])[0],
-        **(fields.get("raster:bands") or [{}])[0],
-    }
-    return {
-        key: described.get(key, described.get(f"raster:{key}"))
-        for key in ("nodata", "offset", "scale", "data_type")
-        if key in described or f"raster:{key}" in described
-    }
+    places = (*(fields.get(key) or [{}] for key in ("raster:bands", "bands")), [fields])
+    values = {}
+    for key in ("nodata", "offset", "scale", "data_type"):
+        for described, *_ in places:
+            name = next((n for n in (key, f"raster:{key}") if n in described), None)
+            if name is not None:
+                values[key] = described[name]
+                break
+    return values
 
 
 def local_path(uri: str) -> str:
-    """A ``file://`` URL as a path; anything else as it is."""
+    """Return a ``file://`` URL as a path, and anything else as it is."""
     parts = urlparse(uri)
     return url2pathname(parts.path) if parts.scheme == "file" else uri
 
 
 @contextlib.contextmanager
 def reading(label: str) -> Iterator[None]:
-    """Read the files of a scene within this: with credentials, and saying which it is if one cannot be read.
+    """Read the files of a scene in this context: with credentials, and with errors that name the scene.
+
+    Parameters
+    ----------
+    label
+        Name of the scene for people.
 
     Raises
     ------
     SceneError
-        For an error of rasterio or the system in the block.
+        If rasterio or the system raises an error in the block.
     """
     from rasterio.errors import RasterioError
 

@@ -1,8 +1,7 @@
-"""Band names, and digital numbers to surface reflectance.
+"""The radiometric offset of a scene, from its metadata and from its pixels.
 
-Sentinel-2's digital numbers (DN) become reflectance by ``(DN + offset) / 10000``. The
-offset belongs to the dataset, never to the date: archives have been reprocessed, and some
-providers remove the offset before they publish.
+Sentinel-2's digital numbers (DN) become reflectance by ``(DN + offset) / 10000``. The offset depends on
+the dataset, not on its date: archives have been reprocessed, and some providers remove the offset.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ BASELINE_WITH_OFFSET = (4, 0)
 """First processing baseline whose products carry `BOA_ADD_OFFSET` of -1000 (ESA, 25 January 2022)."""
 
 OFFSET_SINCE_0400 = -1000
+"""The offset of these products, DN."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Offset:
     """The radiometric offset of one dataset, and why it is that."""
 
     value: int
-    """Added to the DN before division by 10000: 0 or -1000."""
+    """Offset added to the DN before division by 10000: 0 or -1000."""
 
     source: str
-    """What said so, for the provenance."""
+    """The metadata that decided it, for the provenance."""
 
 
 def resolve_offset(
@@ -49,30 +49,36 @@ def resolve_offset(
     raster_bands: Mapping[str, Any] | None = None,
     dtype: str | None = None,
 ) -> Offset:
-    """Decide the radiometric offset of one dataset from its metadata.
+    """Return the radiometric offset of one dataset, by the first source that gives one.
 
-    Floating-point bands are reflectance and have none. Else the first that answers wins: the explicit
-    argument; whether the provider says that the
-    offset has been applied; the product's ``add_offset``; STAC's ``raster:bands``; that it is
-    not ESA's L2A at all; the processing baseline; else 0, with a warning. They contradict
-    each other in the wild: items with ``boa_offset_applied: true`` still carry the offset of
-    the original in ``raster:bands``.
+    The sources are, in this order:
+
+    1. the caller's own choice;
+    2. floating-point bands, which are reflectance and have no offset;
+    3. a property of the provider that the offset has been removed;
+    4. ``add_offset`` of the product;
+    5. ``raster:bands`` of STAC;
+    6. the name of an L1C product, for surface reflectance of other producers;
+    7. the processing baseline.
+
+    If none gives one, the offset is 0. The order matters, because sources contradict each other: items with
+    ``boa_offset_applied: true`` still have the original offset in ``raster:bands``.
 
     Parameters
     ----------
     properties
         Properties of the EO3 document or STAC item.
     explicit
-        The caller's own choice, in DN.
+        The caller's own choice, DN.
     add_offset
-        Of the measurement in an ODC product definition, in DN or, as a fraction such as -0.1, in
-        reflectance.
+        Offset of the measurement in an ODC product definition: DN, or reflectance if it is a fraction
+        such as -0.1.
     scale_factor
-        Of the same, by default 1/10000; turns a fraction into DN.
+        Reflectance per DN there, by default 1/10000; it turns a fraction into DN.
     raster_bands
-        The first entry of an asset's ``raster:bands``, with ``scale`` and ``offset``.
+        First entry of an asset's ``raster:bands``, with ``scale`` and ``offset``.
     dtype
-        Of the band's values, if known.
+        Data type of the band, if known.
 
     Returns
     -------
@@ -82,48 +88,24 @@ def resolve_offset(
     Warns
     -----
     ReflectanceWarning
-        If nothing in the metadata tells.
+        If no source gives an offset.
 
     Raises
     ------
     SceneError
-        If the processing baseline is not a number.
+        If the explicit offset or the processing baseline is invalid.
     """
-    if explicit is not None:
-        if not np.isfinite(explicit) or explicit != round(explicit):
-            raise SceneError(
-                f"the offset {explicit} is not a whole number of digital numbers, such as -1000."
-            )
-        if explicit > 0:
-            raise SceneError(
-                f"the offset {explicit:g} is above 0: it is added to digital numbers, from which ESA's has to be taken "
-                "off; pass -1000 or 0."
-            )
-        return Offset(round(explicit), "argument")
-    if dtype and np.dtype(dtype).kind == "f":
-        return Offset(0, f"the values are reflectance ({dtype})")
-    for key in ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied"):
-        # False says only that it was not removed, not that there is one.
-        if properties.get(key) is True:
-            return Offset(0, f"{key} is true")
-    if add_offset is not None:
-        in_reflectance = 0 < abs(add_offset) < 1
-        value = add_offset / (scale_factor or 1 / QUANTIFICATION) if in_reflectance else add_offset
-        return Offset(round(value), f"add_offset of the product is {add_offset:g}")
-    if raster_bands and raster_bands.get("offset") is not None:
-        scale = raster_bands.get("scale") or 1 / QUANTIFICATION
-        value = round(raster_bands["offset"] / scale)
-        return Offset(value, f"raster:bands offset is {raster_bands['offset']:g}")
-    name, product = _product_name(properties)
-    if product.startswith("S2") and "_MSIL1C_" in product:
-        # Another producer's surface reflectance, made from L1C, whose baseline says nothing of it.
-        return Offset(0, f"{name} is L1C, so this is not ESA's L2A")
-    for key in ("s2:processing_baseline", "sentinel:processing_baseline"):
-        if (baseline := properties.get(key)) is not None:
-            return Offset(_offset_since(_baseline(baseline)), f"{key} is {baseline}")
-    if match := re.search(r"_MSIL2A_\w+?_N(\d\d)(\d\d)_", product):
-        baseline = ".".join(match.groups())
-        return Offset(_offset_since(_baseline(baseline)), f"baseline {baseline} in {name}")
+    offset = (
+        _from_argument(explicit)
+        or _from_dtype(dtype)
+        or _from_removal(properties)
+        or _from_product(add_offset, scale_factor)
+        or _from_raster_bands(raster_bands)
+        or _from_level_1c(properties)
+        or _from_baseline(properties)
+    )
+    if offset is not None:
+        return offset
     warnings.warn(
         "the metadata does not say whether a radiometric offset applies; assuming none. "
         "Pass offset=-1000 (--offset -1000) for products of processing baseline 04.00 and later.",
@@ -133,8 +115,72 @@ def resolve_offset(
     return Offset(0, "assumed: the metadata does not tell")
 
 
+def _from_argument(explicit: float | None) -> Offset | None:
+    if explicit is None:
+        return None
+    if not np.isfinite(explicit) or explicit != round(explicit):
+        raise SceneError(
+            f"the offset {explicit} is not a whole number of digital numbers, such as -1000."
+        )
+    if explicit > 0:
+        raise SceneError(
+            f"the offset {explicit:g} is above 0: it is added to digital numbers, from which ESA's has to be taken "
+            "off; pass -1000 or 0."
+        )
+    return Offset(round(explicit), "argument")
+
+
+def _from_dtype(dtype: str | None) -> Offset | None:
+    if dtype and np.dtype(dtype).kind == "f":
+        return Offset(0, f"the values are reflectance ({dtype})")
+    return None
+
+
+def _from_removal(properties: Mapping[str, Any]) -> Offset | None:
+    for key in ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied"):
+        # False does not mean that there is an offset, only that none was removed.
+        if properties.get(key) is True:
+            return Offset(0, f"{key} is true")
+    return None
+
+
+def _from_product(add_offset: float | None, scale_factor: float | None) -> Offset | None:
+    if add_offset is None:
+        return None
+    in_reflectance = 0 < abs(add_offset) < 1
+    value = add_offset / (scale_factor or 1 / QUANTIFICATION) if in_reflectance else add_offset
+    return Offset(round(value), f"add_offset of the product is {add_offset:g}")
+
+
+def _from_raster_bands(raster_bands: Mapping[str, Any] | None) -> Offset | None:
+    if not raster_bands or raster_bands.get("offset") is None:
+        return None
+    scale = raster_bands.get("scale") or 1 / QUANTIFICATION
+    value = round(raster_bands["offset"] / scale)
+    return Offset(value, f"raster:bands offset is {raster_bands['offset']:g}")
+
+
+def _from_level_1c(properties: Mapping[str, Any]) -> Offset | None:
+    key, name = _product_name(properties)
+    if name.startswith("S2") and "_MSIL1C_" in name:
+        # Another producer's surface reflectance: the baseline of the L1C says nothing about it.
+        return Offset(0, f"{key} is L1C, so this is not ESA's L2A")
+    return None
+
+
+def _from_baseline(properties: Mapping[str, Any]) -> Offset | None:
+    for key in ("s2:processing_baseline", "sentinel:processing_baseline"):
+        if (baseline := properties.get(key)) is not None:
+            return Offset(_offset_since(_baseline(baseline)), f"{key} is {baseline}")
+    key, name = _product_name(properties)
+    if match := re.search(r"_MSIL2A_\w+?_N(\d\d)(\d\d)_", name):
+        baseline = ".".join(match.groups())
+        return Offset(_offset_since(_baseline(baseline)), f"baseline {baseline} in {key}")
+    return None
+
+
 def _product_name(properties: Mapping[str, Any]) -> tuple[str, str]:
-    """Where the name of ESA's product stands, and the name."""
+    """Return the property that holds the name of ESA's product, and the name; both may be empty."""
     for key in PRODUCT_NAMES:
         if name := properties.get(key):
             return key, str(name)
@@ -142,13 +188,24 @@ def _product_name(properties: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def processing_level(properties: Mapping[str, Any]) -> str:
-    """``L2A`` or ``L1C``, as far as the metadata of a dataset or STAC item tell, or ``""``."""
-    # A producer of other surface reflectance may name the L1C product that it was made from.
+    """Return the processing level in the metadata of a dataset or STAC item.
+
+    Parameters
+    ----------
+    properties
+        Properties of the EO3 document or STAC item.
+
+    Returns
+    -------
+    str
+        ``L2A``, ``L1C``, or ``""`` if the metadata do not give it.
+    """
+    # The name of an L1C product is no proof: other surface reflectance may name its source.
     stated = [properties.get(key) for key in ("s2:product_type", "processing:level")]
     if any(str(each).endswith(("L1C", "MSI1C")) for each in stated):
         return "L1C"
-    said = any(str(each).endswith(("L2A", "MSI2A")) for each in stated)
-    return "L2A" if said or "_MSIL2A_" in _product_name(properties)[1] else ""
+    is_l2a = any(str(each).endswith(("L2A", "MSI2A")) for each in stated)
+    return "L2A" if is_l2a or "_MSIL2A_" in _product_name(properties)[1] else ""
 
 
 def _offset_since(baseline: tuple[int, int]) -> int:
@@ -167,20 +224,20 @@ def _baseline(text: object) -> tuple[int, int]:
 
 
 class OffsetCheck:
-    """Looks at the reflectance itself for signs that the offset is wrong.
+    """Look for signs in the reflectance itself that the offset is wrong.
 
-    Feed it the scene piece by piece with :meth:`add`, then ask :meth:`complaint`. What it
-    counts is the lowest visible band of each pixel. Ground that reflects less than 5 % in blue,
-    green or red is nearly everywhere: vegetation, water, shadow. A scene that is clear nowhere
-    or all desert can trip it, so it advises and never decides.
+    Feed it the scene piece by piece with :meth:`add`, then ask :meth:`complaint`. It counts the lowest
+    visible band of each pixel. Nearly every scene has ground that reflects less than 5 % in blue, green or red:
+    vegetation, water or shadow. A scene that is cloudy or desert everywhere can be an exception. So the check
+    advises and never decides.
     """
 
-    _EDGES = np.linspace(-0.2, 0.6, 161)
+    _EDGES = np.linspace(-0.2, 0.6, 161)  # of the histogram, reflectance
     _DARKEST = 0.001  # share of pixels that must be dark in a scene with the right offset
-    _TOO_BRIGHT = (0.085, 0.16)  # where the dark end stands if 0.1 was not subtracted
-    _TOO_DARK = -0.05  # the dark end stands below this if 0.1 was subtracted twice
-    _STEP = 2  # every second pixel of every second row is a sample large enough
-    _FEWEST = 2_500  # of these; below, nothing is said
+    _TOO_BRIGHT = (0.085, 0.16)  # range of the dark end if 0.1 was not subtracted
+    _TOO_DARK = -0.05  # the dark end is below this if 0.1 was subtracted twice
+    _STEP = 2  # every second pixel of every second row is a large enough sample
+    _FEWEST = 2_500  # sampled pixels; with fewer there is no complaint
 
     def __init__(self) -> None:
         self._counts = np.zeros(len(self._EDGES) - 1, dtype="int64")
@@ -199,7 +256,13 @@ class OffsetCheck:
         self._counts += np.histogram(values, len(self._counts), span)[0]
 
     def complaint(self, offset: float) -> str | None:
-        """What looks wrong with the offset, or None."""
+        """Return what looks wrong with the offset, or None.
+
+        Parameters
+        ----------
+        offset
+            The offset that was applied, DN.
+        """
         total = self._counts.sum()
         if total < self._FEWEST:
             return None

@@ -1,4 +1,4 @@
-"""Bands as reflectance on the model grid."""
+"""Reflectance of bands on the model grid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from odc.geo.geobox import GeoBox
 
 from ..errors import SceneError
 from ..grids.grid import ground_resolution, overlap
-from ..grids.resample import AVERAGED, KERNEL, _divided, _holds, _mean_of_blocks, _repeats, warp
+from ..grids.resample import (
+    AVERAGED,
+    KERNEL,
+    covers,
+    divide_pixels,
+    divisions,
+    mean_of_blocks,
+    warp,
+)
 from .offset import QUANTIFICATION
 
 
@@ -20,13 +28,13 @@ class Band(NamedTuple):
     """One band of a scene on its own grid, or a part of it."""
 
     data: xr.DataArray
-    """Dims ``(y, x)``, in memory, lazy, or in a file."""
+    """Dims ``(y, x)``, of any dtype, in memory, lazy, or in a file."""
 
     grid: GeoBox
-    """Where its pixels stand; kept apart from the coordinates, which are rounded."""
+    """Grid of the pixels. It is kept apart from the coordinates, which are rounded."""
 
     def part(self, target: GeoBox) -> Band | None:
-        """The pixels that decide those of another grid, or None if there are none."""
+        """Return the part of the band that determines the pixels of another grid, or None."""
         roi = overlap(self.grid, target)
         if roi is None:
             return None
@@ -36,25 +44,28 @@ class Band(NamedTuple):
 def to_model_grid(
     bands: Sequence[Band], target: GeoBox, scale: float | None, offset: float
 ) -> np.ndarray:
-    """Reflectance of a part of a scene on a part of the model grid.
+    """Return the reflectance of a part of a scene on a part of the model grid.
 
     Parameters
     ----------
     bands
-        The parts of the bands that decide the target.
+        The parts of the bands that determine the target.
     target
         A part of the model grid.
     scale, offset
-        See :func:`~odc_cleansat.classify`.
+        Reflectance is ``(value + offset) * scale``. Without a scale it is 1/10000 for integers and 1 for
+        floating-point values.
 
     Returns
     -------
     numpy.ndarray
-        ``(C, *target.shape)`` float32, NaN where a band has no data.
+        ``(C, *target.shape)`` float32 reflectance, NaN where a band has no data.
     """
     result = np.full((len(bands), *target.shape), np.nan, dtype="float32")
     pixels = [band.data.values for band in bands]
-    for band, raw, gone, out in zip(bands, pixels, missing(bands, pixels), result, strict=True):
+    for band, raw, gone, out in zip(
+        bands, pixels, missing_pixels(bands, pixels), result, strict=True
+    ):
         per_dn = scale
         if per_dn is None:
             per_dn = 1.0 if raw.dtype.kind == "f" else 1 / QUANTIFICATION
@@ -63,19 +74,24 @@ def to_model_grid(
         values *= np.float32(per_dn)
         values[gone] = np.nan
         values, grid = _upright(values, band.grid)
-        repeat = _repeats(grid, target)
-        if repeat:
-            values = values.repeat(repeat, axis=0).repeat(repeat, axis=1) if repeat > 1 else values
-            _mean_of_blocks(values, _divided(grid, repeat), target, out)
-        else:
-            finer = max(ground_resolution(grid)) <= AVERAGED * target.resolution.x
-            how = "average" if finer else KERNEL
-            out[:] = warp(values[np.newaxis], grid, target, how)[0]
+        _resample(values, grid, target, out)
     return result
 
 
+def _resample(values: np.ndarray, grid: GeoBox, target: GeoBox, out: np.ndarray) -> None:
+    """Bring one plane, ``(y, x)`` float32 with NaN for no data, to the target grid."""
+    repeat = divisions(grid, target)
+    if repeat:
+        values = values.repeat(repeat, axis=0).repeat(repeat, axis=1) if repeat > 1 else values
+        mean_of_blocks(values, divide_pixels(grid, repeat), target, out)
+    else:
+        is_finer = max(ground_resolution(grid)) <= AVERAGED * target.resolution.x
+        method = "average" if is_finer else KERNEL
+        out[:] = warp(values[np.newaxis], grid, target, method)[0]
+
+
 def _upright(values: np.ndarray, grid: GeoBox) -> tuple[np.ndarray, GeoBox]:
-    """With rows from north to south and columns from west to east, as the model grid has them."""
+    """Turn a plane to rows from north to south and columns from west to east, as in the model grid."""
     if grid.affine.e > 0:
         values, grid = values[::-1], grid.flipy()
     if grid.affine.a < 0:
@@ -83,11 +99,28 @@ def _upright(values: np.ndarray, grid: GeoBox) -> tuple[np.ndarray, GeoBox]:
     return np.ascontiguousarray(values), grid
 
 
-def missing(bands: Sequence[Band], pixels: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Where each band has no data, ``(y, x)`` bool.
+def missing_pixels(bands: Sequence[Band], pixels: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return where each band has no data.
 
-    That is at its declared nodata value, and where a floating-point band is not finite. If
-    integer bands on one grid declare no nodata value, it is where all of them are 0.
+    A pixel has no data at the declared nodata value, and in a floating-point band where it is not finite. If
+    integer bands on one grid declare no nodata value, a pixel has no data where all of them are 0.
+
+    Parameters
+    ----------
+    bands
+        Bands with their nodata values.
+    pixels
+        The values of each band, ``(y, x)``, of any dtype.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        ``(y, x)`` bool for each band.
+
+    Raises
+    ------
+    SceneError
+        If a nodata value is not a number.
     """
     declared = [declared_nodata(band.data) for band in bands]
     together = all(
@@ -110,7 +143,18 @@ def missing(bands: Sequence[Band], pixels: Sequence[np.ndarray]) -> list[np.ndar
 
 
 def declared_nodata(band: xr.DataArray) -> float | None:
-    """The declared nodata value; NaN, which no integer can be, is none for integers."""
+    """Return the nodata value that a band declares, or None.
+
+    Parameters
+    ----------
+    band
+        Any shape and dtype. For integers a nodata value of NaN counts as none.
+
+    Raises
+    ------
+    SceneError
+        If the value is not a number.
+    """
     value = band.attrs.get("nodata", band.attrs.get("_FillValue", band.encoding.get("_FillValue")))
     if value is None:
         return None
@@ -124,17 +168,37 @@ def declared_nodata(band: xr.DataArray) -> float | None:
 
 
 def has_data(bands: Sequence[Band], target: GeoBox) -> np.ndarray:
-    """Whether at least half of each pixel of `target` has data in all bands, bool."""
+    """Return which pixels of a grid have data in all bands on at least half of their area.
+
+    Parameters
+    ----------
+    bands
+        Bands on any grids.
+    target
+        The grid.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x)`` bool, of the shape of `target`.
+
+    Raises
+    ------
+    SceneError
+        If a nodata value is not a number.
+    """
     enough = np.ones(target.shape, dtype=bool)
-    holes: dict[GeoBox, np.ndarray] = {}
-    for band, gone in zip(bands, missing(bands, [b.data.values for b in bands]), strict=True):
-        known = holes.get(band.grid)
-        holes[band.grid] = gone if known is None else known | gone
-    for grid, gone in holes.items():
+    missing: dict[GeoBox, np.ndarray] = {}
+    for band, gone in zip(
+        bands, missing_pixels(bands, [b.data.values for b in bands]), strict=True
+    ):
+        of_grid = missing.get(band.grid)
+        missing[band.grid] = gone if of_grid is None else of_grid | gone
+    for grid, gone in missing.items():
         if grid == target:
             enough &= ~gone
             continue
-        if not gone.any() and _holds(grid, target):
+        if not gone.any() and covers(grid, target):
             continue
         share = warp((~gone)[np.newaxis].astype("float32"), grid, target, "average")[0]
         with np.errstate(invalid="ignore"):
@@ -143,12 +207,17 @@ def has_data(bands: Sequence[Band], target: GeoBox) -> np.ndarray:
 
 
 def check_scale(pixels: np.ndarray) -> None:
-    """Refuse reflectance that can only be digital numbers.
+    """Raise if values that should be reflectance can only be digital numbers.
+
+    Parameters
+    ----------
+    pixels
+        ``(C, y, x)`` float32 reflectance, NaN for no data.
 
     Raises
     ------
     SceneError
-        If most of it is above 10.
+        If most of the values are above 10.
     """
     some = pixels[:, ::4, ::4]
     finite = some[np.isfinite(some)]

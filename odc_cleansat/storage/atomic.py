@@ -39,13 +39,13 @@ def write_file(path: Path, content: bytes) -> None:
 def working_folder(parent: Path) -> Iterator[Path]:
     """A folder of this process's own, gone at the end; those that killed processes have left go too."""
     for left in parent.glob(f".{_WORK}*"):
-        with contextlib.suppress(OSError), _locked(left, wait=False):
+        with contextlib.suppress(OSError), locked(left, wait=False):
             shutil.rmtree(left)
     with contextlib.ExitStack() as stack:
         while True:
             work = Path(tempfile.mkdtemp(prefix=f".{_WORK}", dir=parent))
             with contextlib.suppress(FileNotFoundError):
-                stack.enter_context(_locked(work, wait=True))
+                stack.enter_context(locked(work, wait=True))
                 if work.exists():  # not taken for left over before it was locked
                     break
         stack.callback(shutil.rmtree, work, ignore_errors=True)
@@ -53,7 +53,7 @@ def working_folder(parent: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, *, wait: bool) -> Iterator[None]:
+def locked(folder: Path, *, wait: bool) -> Iterator[None]:
     """Hold a lock that the system lifts when the process ends, however it ends."""
     handle = os.open(folder, os.O_RDONLY)
     try:

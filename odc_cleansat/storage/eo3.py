@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def own_properties() -> Iterator[None]:
+def allow_own_properties() -> Iterator[None]:
     """Within this, properties that eodatasets3 has no list of, and absolute paths, are in order."""
     from eodatasets3.assemble import IncompleteDatasetWarning
 
@@ -34,7 +34,7 @@ def read_document(source: Path | Mapping[str, Any]) -> DatasetDoc:
     """
     from eodatasets3 import serialise
 
-    with own_properties():
+    with allow_own_properties():
         if isinstance(source, Path):
             return serialise.from_path(source)
         return serialise.from_doc({**source, "lineage": {}}, skip_validation=True)
@@ -71,7 +71,7 @@ def scene_product(measurements: Iterable[str]) -> dict[str, Any]:
     return document
 
 
-def acquired(properties: Mapping[str, Any]) -> datetime | None:
+def acquisition_time(properties: Mapping[str, Any]) -> datetime | None:
     """When a scene was taken, in UTC without saying so; None if that is not known."""
     moment = properties.get("datetime")
     if isinstance(moment, str):

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ..errors import OutputError
-from .atomic import _locked, sorted_last
-from .settings import _SCHEME, _filesystem, _store
+from .atomic import locked, sorted_last
+from .settings import URL_SCHEME, open_filesystem, store_errors
 
 MULTIPART = 16 * 2**20
 """Files of twice this many bytes are uploaded in parts of this many."""
@@ -41,7 +41,7 @@ class Folder:
 
     def __init__(self, place: Folder | Path | str) -> None:
         text = str(place)
-        scheme = _SCHEME.match(text)
+        scheme = URL_SCHEME.match(text)
         self.path: Path | None = None
         """Where it is, if on this machine."""
         if scheme is None:
@@ -49,7 +49,7 @@ class Folder:
         elif scheme[0].lower() == "file":
             self.path = Path(url2pathname(urlsplit(text).path))
         self._text = text.rstrip("/") if self.path is None else str(self.path)
-        self._files: Any = None if self.path is not None else _filesystem(self._text)
+        self._files: Any = None if self.path is not None else open_filesystem(self._text)
 
     def __str__(self) -> str:
         return self._text
@@ -72,7 +72,7 @@ class Folder:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 return {p.name: p.stat().st_size for p in self.path.iterdir() if p.is_file()}
             return {}
-        with _store(self._text), contextlib.suppress(FileNotFoundError):
+        with store_errors(self._text), contextlib.suppress(FileNotFoundError):
             found = self._files.ls(self._text, detail=True, refresh=True)
             return {
                 each["name"].rsplit("/", 1)[-1]: each["size"]
@@ -98,7 +98,7 @@ class Folder:
         if not hasattr(self._files, "call_s3"):
             return
         bucket = urlsplit(self._text).netloc
-        with _store(self._text):
+        with store_errors(self._text):
             try:
                 self._files.call_s3("head_bucket", Bucket=bucket)
             except FileNotFoundError as error:
@@ -123,14 +123,14 @@ class Folder:
         """What is in a file."""
         if self.path is not None:
             return (self.path / name).read_bytes()
-        with _store(self._text):
+        with store_errors(self._text):
             content: bytes = self._files.cat_file(f"{self._text}/{name}")
             return content
 
     def write(self, name: str, content: bytes) -> None:
         """Add a small file with a name of its own: complete or absent."""
         if self.path is None:
-            with _store(self._text):
+            with store_errors(self._text):
                 self._files.pipe_file(f"{self._text}/{name}", content)
             return
         draft = self.path / f".{name}.draft"
@@ -162,7 +162,7 @@ class Folder:
             top = len(self.path.parts)
             below = {p.parent for suffix in suffixes for p in self.path.rglob(f"*{suffix}")}
             return [Folder(p) for p in sorted(below) if not any(s[0] == "." for s in p.parts[top:])]
-        with _store(self._text):
+        with store_errors(self._text):
             paths = self._files.find(self._text)
         scheme = self._text.split("://", 1)[0]
         found = {path.rsplit("/", 1)[0] for path in paths if path.endswith(suffixes)}
@@ -198,13 +198,13 @@ class Folder:
             if not self.path.is_dir():
                 raise
             # Files of two writers, mixed, would be no product.
-            with _locked(self.path, wait=True):
+            with locked(self.path, wait=True):
                 for name in names:
                     os.replace(source / name, self.path / name)
 
     def _upload(self, source: Path, names: list[str], last: Sequence[str]) -> None:
         sizes = {name: (source / name).stat().st_size for name in names}
-        with _store(self._text):
+        with store_errors(self._text):
             for _ in range(_ROUNDS):
                 there = self.files()
                 if last[0] in there:
@@ -240,7 +240,7 @@ class Folder:
 
 def split_file(place: Path | str) -> tuple[Folder, str]:
     """The folder and the name of a file's path or URL."""
-    if isinstance(place, Path) or not _SCHEME.match(place):
+    if isinstance(place, Path) or not URL_SCHEME.match(place):
         path = Path(place)
         return Folder(path.parent), path.name
     folder, _, name = place.rpartition("/")
@@ -249,6 +249,6 @@ def split_file(place: Path | str) -> tuple[Folder, str]:
 
 def as_uri(place: Path | str) -> str:
     """A file's URL: ``file:///...`` for a path."""
-    if isinstance(place, Path) or not _SCHEME.match(place):
+    if isinstance(place, Path) or not URL_SCHEME.match(place):
         return Path(place).resolve().as_uri()
     return place

@@ -19,20 +19,20 @@ CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
 """Seconds of silence after which a request to a store has failed."""
 
 _READS = 3  # for what botocore does not try again: connections that break off in an answer
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=://)", re.IGNORECASE)
+URL_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=://)", re.IGNORECASE)
 
 
 # --- settings -------------------------------------------------------------------------
 
 
 def s3_options() -> dict[str, Any]:
-    """Options for `s3fs.S3FileSystem`, from the environment and what is :func:`configured`.
+    """Options for `s3fs.S3FileSystem`, from the environment and what is :func:`rio_options`.
 
     botocore reads ``AWS_PROFILE``, ``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL`` and more by itself. Added
     is what only GDAL and the ODC know: ``AWS_S3_ENDPOINT`` with ``AWS_HTTPS``, ``AWS_NO_SIGN_REQUEST`` or
     ``AWS_UNSIGNED``, ``AWS_REQUEST_PAYER``, and ``AWS_REGION``.
     """
-    gdal = configured()
+    gdal = rio_options()
     aws = gdal.pop("_aws", None) or {}
 
     def setting(*names: str) -> str | None:
@@ -105,7 +105,7 @@ def prepare_gdal() -> None:
 @contextlib.contextmanager
 def gdal_settings(uri: str) -> Iterator[None]:
     """Open a raster within this: if it is remote, with :func:`credentials` and no search for side-cars."""
-    scheme = _SCHEME.match(uri)
+    scheme = URL_SCHEME.match(uri)
     if scheme is None or scheme[0].lower() == "file":
         yield
         return
@@ -117,7 +117,7 @@ def gdal_settings(uri: str) -> Iterator[None]:
         yield
 
 
-def configured() -> dict[str, Any]:
+def rio_options() -> dict[str, Any]:
     """What `configure_rio` or `configure_s3_access` of odc-loader, odc-stac and datacube was told.
 
     Returns
@@ -144,12 +144,12 @@ def credentials(options: dict[str, Any] | None = None) -> Iterator[None]:
     Parameters
     ----------
     options
-        As :func:`configured` gave them where the work was asked for; by default those of this process.
+        As :func:`rio_options` gave them where the work was asked for; by default those of this process.
     """
     import rasterio
     from rasterio.session import DummySession
 
-    options = options or configured()
+    options = options or rio_options()
     if not options:
         yield
         return
@@ -171,7 +171,7 @@ def _is_true(text: str) -> bool:
     return text.strip().upper() in ("YES", "Y", "TRUE", "T", "ON", "1")
 
 
-def _filesystem(url: str) -> Any:
+def open_filesystem(url: str) -> Any:
     """The fsspec file system of a URL, made once per process and settings."""
     import fsspec
 
@@ -219,7 +219,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 
 
-def advice(error: BaseException) -> str | None:
+def store_advice(error: BaseException) -> str | None:
     """What to do about an error of a store, as far as it is known."""
     texts: list[str] = []
     cause: BaseException | None = error
@@ -232,14 +232,14 @@ def advice(error: BaseException) -> str | None:
 
 
 @contextlib.contextmanager
-def _store(url: str) -> Iterator[None]:
+def store_errors(url: str) -> Iterator[None]:
     """Say of errors of a store what they mean. That something is not there is left as it is."""
     try:
         yield
     except CleansatError:
         raise
     except Exception as error:  # of fsspec, botocore and aiohttp, each with its own
-        known = advice(error)
+        known = store_advice(error)
         if isinstance(error, FileNotFoundError) and "bucket" not in (known or ""):
             raise
         if known is None and not isinstance(error, OSError):

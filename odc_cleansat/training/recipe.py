@@ -14,8 +14,7 @@ from ..grids.windows import MULTIPLE
 from ..models.documents import CHECKS as OF_MODELS
 from ..models.model import Architecture, Model
 from ..models.registry import get_model
-from ..storage.yaml import (
-    checked,
+from ..storage.validators import (
     flag,
     fraction,
     list_of,
@@ -24,6 +23,7 @@ from ..storage.yaml import (
     read_mapping,
     shortened,
     text,
+    validated,
     whole,
 )
 from .plans import Plan
@@ -169,7 +169,7 @@ def read_recipe(path: Path | str) -> Recipe:
 
 def _recipe(path: Path, found: dict[str, Any]) -> Recipe:
     needed = [key for key in _NEEDED if "start" not in found or key not in _OF_START]
-    values = checked("", found, _KEYS, needed)
+    values = validated("", found, _KEYS, needed)
     if "start" in values and "encoder_weights" in values:
         raise ValueError(
             "start has weights for the encoder too; leave out encoder_weights, or start."
@@ -293,12 +293,12 @@ def _source(value: Any) -> Source:
         raise ValueError(f"data should each have one of {', '.join(kinds)}: {shortened(value)}.")
     kind = kinds[named[0]]
     needed = ("labels", "layout") if kind is Labels else ()
-    return kind(**checked(f"data, {named[0]}", value, {**_SOURCES[kind], **_ANY}, needed))
+    return kind(**validated(f"data, {named[0]}", value, {**_SOURCES[kind], **_ANY}, needed))
 
 
 def _held_out(value: Any) -> HeldOut:
     checks = {"sites": list_of(text), "share": fraction, "data": list_of(_source)}
-    return HeldOut(**checked("held_out", value, checks))
+    return HeldOut(**validated("held_out", value, checks))
 
 
 def _haze(value: Any) -> tuple[tuple[str, float], ...]:
@@ -322,7 +322,7 @@ def _plan(value: Any) -> Plan:
     }  # fmt: skip
     general: dict[str, Callable[[Any], Any]] = {"int": whole(1), "float": not_negative}
     checks = {each.name: special.get(each.name, general[str(each.type)]) for each in fields(Plan)}
-    return Plan(**checked("plan", value, checks))
+    return Plan(**validated("plan", value, checks))
 
 
 _OF_START = ("bands", "architecture", "classes", "resolution", "mean", "std")

@@ -40,7 +40,7 @@ from odc_cleansat.errors import (
 )
 from odc_cleansat.masks import on_demand as computed
 from odc_cleansat.products.job import MaskJob, native_grids
-from odc_cleansat.scenes.scene import read_scene
+from odc_cleansat.scenes.read import read_scene
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 HOME = GeoBox.from_bbox((399960, 5294040, 407160, 5300040), "EPSG:32633", resolution=20)

@@ -11,7 +11,13 @@ from odc.geo.xr import wrap_xr
 
 from odc_cleansat.errors import SceneError
 from odc_cleansat.grids.grid import box_geobox, model_grid
-from odc_cleansat.scenes.reflectance import Band, check_scale, has_data, missing, to_model_grid
+from odc_cleansat.scenes.reflectance import (
+    Band,
+    check_scale,
+    has_data,
+    missing_pixels,
+    to_model_grid,
+)
 
 CORNER = (600_000.0, 5_000_000.0)
 
@@ -131,11 +137,11 @@ def test_no_integer_is_nan() -> None:
     numbers = np.full(scene.grid.shape, 1200, dtype="uint16")
     numbers[:10] = 0
     data = wrap_xr(numbers, scene.grid, nodata=float("nan"))
-    (gone,) = missing([Band(data, scene.grid)], [numbers])
+    (gone,) = missing_pixels([Band(data, scene.grid)], [numbers])
     assert gone[:10].all()
     assert not gone[10:].any()
     with pytest.raises(SceneError, match="'none' of a band is no number"):
-        missing([Band(data.assign_attrs(nodata="none"), scene.grid)], [numbers])
+        missing_pixels([Band(data.assign_attrs(nodata="none"), scene.grid)], [numbers])
 
 
 @pytest.mark.parametrize(

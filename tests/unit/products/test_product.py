@@ -34,7 +34,7 @@ from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.product import DOCUMENT, find_products, is_intact
 from odc_cleansat.products.verify import CHECKS, verify
 from odc_cleansat.products.write import write_layer
-from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
+from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
 from odc_cleansat.storage.atomic import working_folder
 from odc_cleansat.storage.cog import Raster, write_cogs
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
@@ -55,7 +55,7 @@ def scene(dc: Datacube, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("scene")
     simulated = SimulatedScene(shape=(1200, 420), seed=1, swath_edge=True)
     return add_dataset(
-        dc, write_scene_document(open_scene(simulated.write(folder / "june")), folder)
+        dc, write_scene_document(open_band_folder(simulated.write(folder / "june")), folder)
     )
 
 

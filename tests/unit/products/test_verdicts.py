@@ -45,7 +45,7 @@ from odc_cleansat.products.verdicts import (
     verdict,
     verdicts,
 )
-from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
+from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 from odc_cleansat.storage.folder import Folder
 from odc_cleansat.synthetic.scene import SimulatedScene
@@ -96,7 +96,7 @@ def made(
         for seed, day in enumerate(DAYS):
             scene = SimulatedScene(shape=(240, 300), seed=seed, datetime=f"{day}T10:10:31Z")
             document = write_scene_document(
-                open_scene(scene.write(folder / day)), folder / "scenes"
+                open_band_folder(scene.write(folder / day)), folder / "scenes"
             )
             place.scenes.append(add_dataset(dc, document))
             place.jobs.append(MaskJob(place.scenes[-1], place.root))

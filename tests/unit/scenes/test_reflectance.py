@@ -17,7 +17,7 @@ from conftest import read_folder
 from odc_cleansat import classify
 from odc_cleansat.errors import ReflectanceWarning, SceneError
 from odc_cleansat.scenes.bands import find_bands, names_of
-from odc_cleansat.scenes.files import dataset_files
+from odc_cleansat.scenes.files import SceneFiles
 from odc_cleansat.scenes.offset import OffsetCheck, resolve_offset
 
 
@@ -247,7 +247,7 @@ def test_geoscience_australias_second_swir_band_is_band_11(shared: Path, satelli
     product = Product(MetadataType(kind), yaml.safe_load(path.read_text()))
     text = (metadata / "datacube-core/ga_s2am_ard_3_final.yaml").read_text()
     dataset = Dataset(product, prep_eo3(yaml.safe_load(text)), uri="file:///scene/x.yaml")
-    bands = dataset_files(dataset).wanted(["blue", "nir", "nir08", "swir16", "swir22"])
+    bands = SceneFiles.of_dataset(dataset).wanted(["blue", "nir", "nir08", "swir16", "swir22"])
     names = measurement_names(product, dataset.measurements)
     codes = [re.findall(r"band(\w+)\.tif", file.uri) for file in bands.values()]
     assert codes == [["02"], ["08"], ["08a"], ["11"], ["12"]]

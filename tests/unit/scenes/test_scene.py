@@ -24,8 +24,10 @@ from stac_server import StacServer, serving
 from odc_cleansat import classify
 from odc_cleansat.errors import CleansatError, SceneError
 from odc_cleansat.products.job import MaskJob
-from odc_cleansat.scenes.scene import Scene, item_scene, read_scene
-from odc_cleansat.scenes.stac import search
+from odc_cleansat.scenes.read import read_scene
+from odc_cleansat.scenes.scene import Scene
+from odc_cleansat.scenes.search import search
+from odc_cleansat.scenes.stac import item_scene
 from odc_cleansat.storage.eo3 import read_document
 from odc_cleansat.synthetic.scene import SimulatedScene
 
@@ -131,31 +133,31 @@ def test_of_two_files_of_a_band_the_cog(metadata: Path) -> None:
     assert document["assets"]["red-jp2"]["href"].endswith(".jp2")
     # First in the file, and still not taken.
     document["assets"] = dict(reversed(document["assets"].items()))
-    from odc_cleansat.scenes.stac import _with_bands
+    from odc_cleansat.scenes.stac import choose_assets
 
-    chosen = _with_bands(pystac.Item.from_dict(document)).assets
+    chosen = choose_assets(pystac.Item.from_dict(document)).assets
     assert len(chosen) == 13
     assert all(asset.href.endswith(".tif") for asset in chosen.values())
 
 
 def test_of_several_resolutions_the_native(metadata: Path) -> None:
     """Under the names of stactools, and those of the Copernicus Data Space, which always have one."""
-    from odc_cleansat.scenes.stac import _with_bands
+    from odc_cleansat.scenes.stac import choose_assets
 
     path = metadata / ITEMS["stactools"][0]
     item = pystac.Item.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    found = {band: asset.href[-7:-4] for band, asset in _with_bands(item).assets.items()}
+    found = {band: asset.href[-7:-4] for band, asset in choose_assets(item).assets.items()}
     assert found["blue"] == "10m"
     assert found["scl"] == found["swir16"] == "20m"
     copy = item.clone()
     copy.assets = {
         f"B02_{metres}m": pystac.Asset(f"s3://eodata/B02_{metres}m.jp2") for metres in (60, 20, 10)
     }
-    assert _with_bands(copy).assets["blue"].href == "s3://eodata/B02_10m.jp2"
+    assert choose_assets(copy).assets["blue"].href == "s3://eodata/B02_10m.jp2"
     # Some call the SCL `mask`; beside one it is something else.
     names = ("qa", "mask_20m", "SCL_20m", "SCL_60m")
     copy.assets |= {name: pystac.Asset(f"s3://eodata/{name}.jp2") for name in names}
-    assert _with_bands(copy).assets["scl"].href == "s3://eodata/SCL_20m.jp2"
+    assert choose_assets(copy).assets["scl"].href == "s3://eodata/SCL_20m.jp2"
 
 
 def test_a_file_with_relative_hrefs(

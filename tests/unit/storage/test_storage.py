@@ -31,11 +31,11 @@ from odc_cleansat.errors import CubeError, OutputError, SceneError
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.product import find_products, is_intact
 from odc_cleansat.products.verify import verify
-from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
+from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
 from odc_cleansat.scenes.files import BandFile
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 from odc_cleansat.storage.folder import Folder
-from odc_cleansat.storage.settings import advice, prepare_gdal, s3_options
+from odc_cleansat.storage.settings import prepare_gdal, s3_options, store_advice
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 # Sockets that botocore and its event loops leave to the garbage collector.
@@ -221,7 +221,7 @@ def dc() -> Iterator[Datacube]:
 @pytest.fixture(scope="module")
 def scene(dc: Datacube, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("scene")
-    opened = open_scene(SimulatedScene(shape=(300, 420), seed=1).write(folder / "june"))
+    opened = open_band_folder(SimulatedScene(shape=(300, 420), seed=1).write(folder / "june"))
     return add_dataset(dc, write_scene_document(opened, folder))
 
 
@@ -454,7 +454,7 @@ def test_a_store_that_is_not_there(
     ],
 )  # fmt: skip
 def test_advice(text: str, expected: str | None) -> None:
-    found = advice(OSError(text))
+    found = store_advice(OSError(text))
     assert found is None if expected is None else expected in str(found)
 
 

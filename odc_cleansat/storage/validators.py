@@ -17,7 +17,7 @@ import yaml
 from ..errors import CleansatError
 
 T = TypeVar("T")
-Check = Callable[[Any], Any]
+Validator = Callable[[Any], Any]
 
 
 def read_mapping(path: Path, kind: str) -> dict[Any, Any]:
@@ -44,8 +44,8 @@ def read_mapping(path: Path, kind: str) -> dict[Any, Any]:
     return found
 
 
-def checked(
-    where: str, found: Any, checks: Mapping[str, Check], needed: Collection[str] = ()
+def validated(
+    where: str, found: Any, checks: Mapping[str, Validator], needed: Collection[str] = ()
 ) -> dict[str, Any]:
     """The values of a mapping, each checked.
 

@@ -1,0 +1,90 @@
+"""Read a scene from any of its forms: a STAC item, an EO3 document, a SAFE folder or a folder of bands."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import CleansatError, SceneError, first_line
+from ..storage.folder import as_uri, split_file
+from .band_folder import folder_scene
+from .http import innermost_reason, stac_io
+from .safe import is_safe, safe_scene
+from .scene import Scene, eo3_scene
+from .stac import item_scene, parse_item
+
+
+def read_scene(source: str, moment: datetime | None = None) -> Scene:
+    """Read a scene from its path or URL.
+
+    Parameters
+    ----------
+    source
+        A folder of band files; a SAFE folder; a STAC item or an EO3 document, as a file or a URL.
+    moment
+        Acquisition time of a folder of bands that does not give one; UTC without a time zone.
+
+    Raises
+    ------
+    SceneError
+        If the source is none of these, cannot be read, lacks bands, or is not L2A.
+    """
+    path = Path(source)
+    if "://" not in source and path.is_dir():
+        return safe_scene(path) if is_safe(path) else folder_scene(path, moment)
+    document = read_metadata(source)
+    if "opendatacube.org/dataset" in str(document.get("$schema")):
+        return eo3_scene(document, as_uri(source))
+    if document.get("type") == "Feature":
+        return item_scene(parse_item(document, as_uri(source)))
+    kind = document.get("type") or "neither"
+    raise SceneError(
+        f"{source} is no scene: it should be a STAC item or an EO3 dataset document, and is {kind}. "
+        "To search a STAC API use --stac-api, --bbox and --time."
+    )
+
+
+def read_metadata(source: str) -> dict[str, Any]:
+    """Return a document in JSON or YAML.
+
+    Parameters
+    ----------
+    source
+        Path or URL of the document.
+
+    Raises
+    ------
+    SceneError
+        If it is missing, cannot be read, or is not a mapping in JSON or YAML.
+    """
+    text = _read_text(source)
+    try:
+        document = json.loads(text) if text[:1] == "{" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise SceneError(f"{source} is neither JSON nor YAML: {first_line(error)}.") from error
+    if not isinstance(document, dict):
+        raise SceneError(f"{source} holds no document; it should be a STAC item or an EO3 dataset.")
+    return document
+
+
+def _read_text(source: str) -> str:
+    """Return the text of a file or URL."""
+    try:
+        if source.startswith(("http://", "https://")):
+            return str(stac_io().read_text(source))
+        folder, name = split_file(source)
+        return folder.read(name).decode("utf-8")
+    except FileNotFoundError as error:
+        raise SceneError(f"there is no {source}; give a file, a folder or a URL.") from error
+    except UnicodeDecodeError as error:
+        raise SceneError(
+            f"{source} is no text; give a STAC item, an EO3 document or, for bands, their folder."
+        ) from error
+    except CleansatError:
+        raise
+    except Exception as error:  # of requests, pystac-client and the file systems
+        raise SceneError(f"cannot read {source}: {innermost_reason(error)}.") from error
