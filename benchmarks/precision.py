@@ -18,7 +18,7 @@ from students import read_bands
 from odc_cleansat import CloudClass, classify, get_model
 from odc_cleansat.errors import ModelError
 from odc_cleansat.evaluate.report import markdown_table
-from odc_cleansat.masks import classify as classification
+from odc_cleansat.masks import tasks
 from odc_cleansat.models.engines import Engine, TorchEngine, get_engine
 from odc_cleansat.models.model import Model
 from odc_cleansat.products.verify import SURE
@@ -69,11 +69,11 @@ def compared(scene: dict[str, xr.DataArray]) -> list[str]:
 
 def answered(scene: dict[str, xr.DataArray], model: Model, engine: Engine) -> xr.Dataset:
     """The mask by an engine that no name stands for."""
-    chosen, classification.get_engine = classification.get_engine, lambda *_: engine
+    chosen, tasks.get_engine = tasks.get_engine, lambda *_: engine
     try:
         return classify(scene, model=model, offset=0, confidence=True)
     finally:
-        classification.get_engine = chosen
+        tasks.get_engine = chosen
 
 
 def in_half(model: Model) -> Engine:

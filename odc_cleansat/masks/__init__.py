@@ -1,1 +1,16 @@
-"""A mask as arrays: classify a scene, adjust the mask, composite with it."""
+"""A mask as arrays: classify a scene, make the mask stricter or more lenient, composite with it."""
+
+from __future__ import annotations
+
+from .classify import classify
+from .composite import composite
+from .presets import PRESETS, Preset, apply_preset, get_preset
+
+__all__ = [
+    "PRESETS",
+    "Preset",
+    "apply_preset",
+    "classify",
+    "composite",
+    "get_preset",
+]

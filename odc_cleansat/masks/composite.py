@@ -1,8 +1,6 @@
 """`composite`: one unclouded picture of the ground from a series of masked scenes.
 
-It stands in a module of another name than its own for the reason that `classification` does.
-
-Everything is xarray, so that lazy scenes stay lazy: masks are made date by date, then each spatial
+Everything is xarray, so that lazy scenes stay lazy. Masks are widened date by date, then each spatial
 chunk is reduced with all of its dates at once.
 """
 
@@ -19,20 +17,27 @@ from odc.geo.geobox import GeoBox
 
 from ..classes import CLOUDS, CloudClass
 from ..errors import CleansatError, SceneError
-from ..grids.grid import crs_name, ground_resolution
+from ..grids.grid import crs_name
 from ..scenes.bands import is_reflective
-from .dilate import widen
-from .reduce import _best, _count, _fits, _gap, _geomedian, _is_class, _median, _nodata, _score
+from .dilate import radius_in_pixels, widen
+from .reduce import (
+    best_pixel,
+    geomedian,
+    input_nodata,
+    median,
+    output_nodata,
+    score_observations,
+)
 
 METHODS = ("median", "geomedian", "best")
 
 CLEAR = ("clear", "snow", "water")
-"""The classes in which the ground is seen, whatever lies on it. Most models call snow and water
-clear, so leaving them out by default would make composites depend on the model."""
+"""Classes in which the ground is seen. Most models call snow and water clear, so without these two
+composites would depend on the model."""
 
 MARGIN: Mapping[str, float] = MappingProxyType({"cloud": 60.0, "shadow": 60.0})
-"""Metres that are left out around cloud and shadow unless said otherwise: two pixels of the grid on
-which the default models work, for their edges are no sharper than that, and cloud frays out."""
+"""Metres that are left out around cloud and shadow by default. They are two pixels of the grid of the default
+models: the edges of a mask are no sharper than that, and cloud frays out."""
 
 _HIDING = {
     "cloud": CLOUDS,
@@ -52,35 +57,35 @@ def composite(
 ) -> xr.Dataset:
     """Combine the clear observations of a time series into one picture of the ground.
 
-    All dates must be on one radiometric scale. Digital numbers of Sentinel-2 from before and after
-    processing baseline 04.00 are not (see :func:`~odc_cleansat.scenes.offset.resolve_offset`): add
-    each date's offset before, or load reflectance. Only where the scene has a coordinate
-    ``offset`` along time can this be checked, and is.
+    All dates must have the same radiometric offset. Digital numbers of Sentinel-2 from before and after
+    processing baseline 04.00 differ in it; see :func:`~odc_cleansat.scenes.offset.resolve_offset`. Add
+    the offset of each date before, or load reflectance. This is checked if the scene has a coordinate
+    ``offset`` along time.
 
     Parameters
     ----------
     scene
         Dims ``(time, y, x)`` with an odc-geo geobox: bands, integer digital numbers or
-        floating point, and ``ucl``, uint8 :class:`CloudClass` codes. A band's nodata value
+        floating point, and ``ucl``, uint8 :class:`CloudClass` codes. The nodata value of a band
         is its attribute ``nodata``, else 0 for integers; in floating point NaN is nodata too.
         With dask arrays the result is lazy; all dates of one spatial chunk are in memory together.
     method
-        - ``median``: of each band by itself; the mean of the middle two where their number is even.
+        - ``median``: of each band by itself; the mean of the middle two if the number of dates is even.
         - ``geomedian``: of all bands together, which keeps the relations between them
           (`odc.algo.xr_geomedian`).
-        - ``best``: all bands from the one date with the highest sum of: the distance from cloud
-          and shadow, 0 to 1 at :data:`REACH` metres; ``ucl_confidence``, if the scene has it, 0 to
-          1; with a `target`, nearness to it, 2 on the day and half of that
-          :data:`HALF_LIFE` days away. Of equals the latest.
+        - ``best``: all bands from the date with the highest score, and of equals from the latest. The
+          score adds the distance from cloud and shadow, 0 to 1 at 500 m; ``ucl_confidence``, 0 to 1, if
+          the scene has it; and with a `target` nearness to it, 2 on the day and 1 after 30 days.
     bands
         The variables to combine; by default all with a Sentinel-2 band's name, SCL excepted.
     clear
-        Labels of the classes that count as clear. Nodata never does. A model without a class
-        ``snow`` calls snow clear. To keep what is seen through thin cloud, add ``thin_cloud``, which
-        then is not widened either.
+        Labels of the classes that count as clear; nodata cannot. A model without a class
+        ``snow`` calls snow clear. To keep what is seen through thin cloud, add ``thin_cloud``; it is
+        then not widened either.
     dilation
-        ``cloud`` and ``shadow`` to metres on the ground by which they are widened first, in whole
-        pixels; thin cloud is widened with cloud. By default :data:`MARGIN`; None for not at all.
+        ``cloud`` and ``shadow`` to metres on the ground by which they are widened first, rounded to
+        whole pixels. Thin cloud is widened by the metres of cloud. By default :data:`MARGIN`; None
+        widens nothing.
     min_observations
         Pixels with fewer clear observations are nodata.
     target
@@ -89,12 +94,15 @@ def composite(
     Returns
     -------
     xarray.Dataset
-        On the scene's grid, dims ``(y, x)``. The bands, with their dtype and attributes; nodata,
-        which is NaN in floating point, where no observation, or too few, were clear. ``clear_count``, uint16:
-        observations that were clear, outside the widened cloud and shadow.
-        ``observation_count``, uint16: observations with data in ``ucl`` and in every band.
-        ``clear_share``, float32: the first over the second, 0 to 1, NaN without observations. With ``best`` also ``best_time``, datetime64: when the pixel was taken,
-        NaT where it is nodata.
+        On the scene's grid, dims ``(y, x)``:
+
+        - the bands, with their dtype and attributes. Where too few observations are clear they have
+          their nodata value, which is NaN in floating point;
+        - ``clear_count``, uint16: clear observations outside the widened cloud and shadow;
+        - ``observation_count``, uint16: observations with data in ``ucl`` and in every band;
+        - ``clear_share``, float32: ``clear_count`` over ``observation_count``, 0 to 1, NaN without
+          observations;
+        - with ``best`` also ``best_time``, datetime64: when the pixel was taken, NaT for nodata.
 
     Raises
     ------
@@ -104,37 +112,38 @@ def composite(
     CleansatError
         If an option is unknown or out of range, or the geomedian's library is not installed.
     """
-    classes = _check(method, clear, dilation, min_observations, target)
-    grid = _grid(scene)
-    chosen = _bands(scene, bands)
+    _check_options(method, dilation, min_observations, target)
+    clear_classes = _classes_of_labels(clear)
+    _check_ucl(scene)
+    grid = _grid(scene.ucl)
+    names = _band_names(scene, bands)
     extra = ["ucl_confidence"] if method == "best" and "ucl_confidence" in scene else []
-    scene = _in_order(scene[[*chosen, "ucl", *extra]])
-    hidden = _hidden(scene.ucl, classes, dilation or {}, grid)
-    observed = _observed(scene, chosen)
-    used = observed & ~hidden & _is_class(scene.ucl, classes)
-    clear_count, observation_count = _count(used), _count(observed)
-    kept = used & (clear_count >= min_observations)
+    scene = _in_order(scene[[*names, "ucl", *extra]])
+    hidden = _hidden(scene.ucl, clear_classes, dilation or {}, grid)
+    observed = _observed(scene, names)
+    clear_observations = observed & ~hidden & _is_class(scene.ucl, clear_classes)
+    clear_count = _count(clear_observations)
+    kept = clear_observations & (clear_count >= min_observations)
     layers: dict[Hashable, xr.DataArray]
     if method == "median":
-        layers = {name: _median(scene[name], kept) for name in chosen}
+        layers = {name: median(scene[name], kept) for name in names}
     elif method == "geomedian":
-        layers = _geomedian(scene[chosen], kept)
+        layers = geomedian(scene[names], kept)
     else:
-        layers = _best(scene, chosen, kept, _score(scene, hidden, target, grid))
-    return _dataset(scene, layers, clear_count, observation_count, method, grid)
+        layers = best_pixel(scene, names, kept, score_observations(scene, hidden, target, grid))
+    variables = {
+        **_band_variables(layers, scene, method),
+        **_count_variables(clear_count, _count(observed)),
+    }
+    return _dataset(variables, scene, grid, method)
 
 
-# --- what goes in ---------------------------------------------------------------------
+# --- checks ---------------------------------------------------------------------------
 
 
-def _check(
-    method: str,
-    clear: Iterable[str],
-    dilation: Mapping[str, float] | None,
-    min_observations: int,
-    target: object,
-) -> set[CloudClass]:
-    """The classes that count as clear, once the options are known to make sense."""
+def _check_options(
+    method: str, dilation: Mapping[str, float] | None, min_observations: int, target: object
+) -> None:
     if method not in METHODS:
         raise CleansatError(f"there is no method {method!r}; choose from {', '.join(METHODS)}.")
     if target is not None and method != "best":
@@ -148,6 +157,9 @@ def _check(
             raise CleansatError(
                 f"the dilation of {name} is {metres}; it must be metres, 0 or more."
             )
+
+
+def _classes_of_labels(clear: Iterable[str]) -> set[CloudClass]:
     labels = {clear} if isinstance(clear, str) else set(clear)
     known = {c.label: c for c in CloudClass if c is not CloudClass.NODATA}
     if not labels or labels - set(known):
@@ -158,7 +170,7 @@ def _check(
     return {known[label] for label in labels}
 
 
-def _grid(scene: xr.Dataset) -> GeoBox:
+def _check_ucl(scene: xr.Dataset) -> None:
     if not isinstance(scene, xr.Dataset):
         raise SceneError(
             "a composite is made of an xarray.Dataset with one variable a band and `ucl`, not of "
@@ -181,6 +193,9 @@ def _grid(scene: xr.Dataset) -> GeoBox:
             "bands whose coordinates are not exactly its own. Where the grid is the same, give it "
             "the bands' coordinates with .assign_coords before; else resample it by nearest."
         )
+
+
+def _grid(ucl: xr.DataArray) -> GeoBox:
     grid: GeoBox | None = ucl.odc.geobox
     if grid is None or grid.crs is None:
         raise SceneError(
@@ -200,61 +215,70 @@ def _is_regular(axis: xr.DataArray) -> bool:
     return bool(steps.size == 0 or np.ptp(steps) <= 0.01 * abs(steps.mean()))
 
 
-def _bands(scene: xr.Dataset, wanted: Iterable[str] | None) -> list[Hashable]:
-    """The variables to combine, checked."""
+def _band_names(scene: xr.Dataset, wanted: Iterable[str] | None) -> list[Hashable]:
+    """Return the variables to combine; raise SceneError if they cannot be combined."""
     names: list[Hashable]
     if wanted is None:
         names = [name for name in scene.data_vars if is_reflective(name)]
     else:
         names = [wanted] if isinstance(wanted, str) else list(wanted)
-    present = ", ".join(map(str, scene.data_vars))
     missing = [str(name) for name in names if name not in scene.data_vars]
     if missing or not names:
         raise SceneError(
-            f"the scene lacks {', '.join(missing) or 'Sentinel-2 bands'}; it has {present}. Name "
-            "the variables to combine as bands=, or load them too."
+            f"the scene lacks {', '.join(missing) or 'Sentinel-2 bands'}; it has "
+            f"{', '.join(map(str, scene.data_vars))}. Name the variables to combine as bands=, or load them too."
         )
     for name in [*names, *({"ucl_confidence"} & set(scene.data_vars))]:
-        band = scene[name]
-        if set(band.dims) != set(scene.ucl.dims):
+        _check_band(scene[name], scene.ucl, str(name))
+    if any(scene[name].dtype.kind in "ui" for name in names):
+        _check_offsets(scene)
+    return names
+
+
+def _check_band(band: xr.DataArray, ucl: xr.DataArray, name: str) -> None:
+    if set(band.dims) != set(ucl.dims):
+        raise SceneError(
+            f"{name} has the dims {dict(band.sizes)}, `ucl` {dict(ucl.sizes)}; bring all "
+            "to one grid and to the same dates."
+        )
+    if band.dtype.kind not in "uif":
+        raise SceneError(f"{name} is {band.dtype}; a band holds integers or floating point.")
+    if band.dtype.kind in "ui":
+        limits, nodata = np.iinfo(band.dtype), input_nodata(band)
+        if not limits.min <= nodata <= limits.max:
             raise SceneError(
-                f"{name} has the dims {dict(band.sizes)}, `ucl` {dict(scene.ucl.sizes)}; bring all "
-                "to one grid and to the same dates."
-            )
-        if band.dtype.kind not in "uif":
-            raise SceneError(f"{name} is {band.dtype}; a band holds integers or floating point.")
-        if band.dtype.kind in "ui" and not _fits(_nodata(band), band.dtype):
-            raise SceneError(
-                f"{name} is {band.dtype}, which cannot hold its nodata value {_nodata(band)}; correct "
+                f"{name} is {band.dtype}, which cannot hold its nodata value {nodata}; correct "
                 "its attribute `nodata`, or load it in a type that can."
             )
+
+
+def _check_offsets(scene: xr.Dataset) -> None:
     offsets = np.unique(scene["offset"]) if "offset" in scene.coords else np.empty(0)
-    known = len(offsets) < 2 and not np.isnan(offsets).any()  # NaN: the scenes of one date differ
-    if not known and any(scene[name].dtype.kind in "ui" for name in names):
+    # NaN: the scenes of one date differ.
+    if len(offsets) > 1 or np.isnan(offsets).any():
         raise SceneError(
             f"the digital numbers have different offsets ({', '.join(map(str, offsets))}) and "
             "cannot be mixed. Turn them into reflectance first: (band + scene.offset) / 10000 where "
             "the band has data, NaN elsewhere."
         )
-    return names
+
+
+# --- observations ---------------------------------------------------------------------
 
 
 def _in_order(scene: xr.Dataset) -> xr.Dataset:
-    """Dims ``(time, y, x)``, by time: the result must not depend on the order of the dates."""
+    """Return dims ``(time, y, x)``, sorted by time: the result must not depend on the order of the dates."""
     ordered: xr.Dataset = scene.transpose("time", *scene.ucl.odc.spatial_dims)
     if "time" in scene.indexes and not scene.indexes["time"].is_monotonic_increasing:
         ordered = ordered.sortby("time")
     return ordered
 
 
-# --- which observations are used ------------------------------------------------------
-
-
 def _observed(scene: xr.Dataset, bands: Sequence[Hashable]) -> xr.DataArray:
-    """Where ``ucl`` and every band have data."""
+    """Return where ``ucl`` and every band have data."""
     observed: xr.DataArray = scene.ucl != CloudClass.NODATA
     for name in bands:
-        observed &= scene[name] != _nodata(scene[name])
+        observed &= scene[name] != input_nodata(scene[name])
         if scene[name].dtype.kind == "f":
             observed &= np.isfinite(scene[name])
     return observed
@@ -263,50 +287,74 @@ def _observed(scene: xr.Dataset, bands: Sequence[Hashable]) -> xr.DataArray:
 def _hidden(
     ucl: xr.DataArray, clear: set[CloudClass], dilation: Mapping[str, float], grid: GeoBox
 ) -> xr.DataArray:
-    """Cloud and shadow, widened."""
-    pixel = sum(ground_resolution(grid)) / 2
+    """Return the widened cloud and shadow."""
     hidden = xr.zeros_like(ucl, dtype=bool)
     for name, classes in _HIDING.items():
         if hiding := set(classes) - clear:
             found = _is_class(ucl, hiding)
-            radius = round(dilation.get(name, 0) / pixel)
+            radius = radius_in_pixels(dilation.get(name, 0), grid)
             hidden |= widen(found, radius) if radius else found
     return hidden
 
 
-# --- what comes out -------------------------------------------------------------------
+def _is_class(ucl: xr.DataArray, classes: Iterable[CloudClass]) -> xr.DataArray:
+    from odc.algo import enum_to_bool
+
+    # By number: the flags of a mask name only the classes that its model knows.
+    found: xr.DataArray = enum_to_bool(ucl, [int(c) for c in classes])
+    return found
+
+
+def _count(mask: xr.DataArray) -> xr.DataArray:
+    count: xr.DataArray = mask.sum("time", dtype="uint16")
+    return count
+
+
+# --- the result -----------------------------------------------------------------------
+
+_COUNTS = {
+    "clear_count": "number of clear observations",
+    "observation_count": "number of observations with data",
+    "clear_share": "share of the observations with data that were clear",
+}
+
+
+def _band_variables(
+    layers: Mapping[Hashable, xr.DataArray], scene: xr.Dataset, method: str
+) -> dict[Hashable, xr.Variable]:
+    """Return the layers with the attributes of their bands."""
+    found = {}
+    for name, layer in layers.items():
+        attrs = dict(layer.attrs)
+        if name in scene:
+            attrs = {**scene[name].attrs, "ancillary_variables": " ".join(_COUNTS)}
+            if layer.dtype.kind in "ui" or "nodata" in attrs:
+                attrs["nodata"] = output_nodata(scene[name])
+            if method == "median":
+                attrs["cell_methods"] = "time: median"
+        found[name] = xr.Variable(layer.dims, layer.data, attrs)
+    return found
+
+
+def _count_variables(
+    clear_count: xr.DataArray, observation_count: xr.DataArray
+) -> dict[Hashable, xr.Variable]:
+    share = (clear_count / observation_count.where(observation_count > 0)).astype("float32")
+    layers = (clear_count, observation_count, share)
+    return {
+        name: xr.Variable(layer.dims, layer.data, {"units": "1", "long_name": meaning})
+        for (name, meaning), layer in zip(_COUNTS.items(), layers, strict=True)
+    }
 
 
 def _dataset(
-    scene: xr.Dataset,
-    layers: Mapping[Hashable, xr.DataArray],
-    clear_count: xr.DataArray,
-    observation_count: xr.DataArray,
-    method: str,
-    grid: GeoBox,
+    variables: Mapping[Hashable, xr.Variable], scene: xr.Dataset, grid: GeoBox, method: str
 ) -> xr.Dataset:
-    counts = {
-        "clear_count": (clear_count, "number of clear observations"),
-        "observation_count": (observation_count, "number of observations with data"),
-        "clear_share": (
-            (clear_count / observation_count.where(observation_count > 0)).astype("float32"),
-            "share of the observations with data that were clear",
-        ),
-    }
+    """Return the variables with the coordinates of the scene."""
     crs_coord = scene.ucl.encoding.get("grid_mapping", scene.ucl.attrs.get("grid_mapping"))
-    mapping = {"grid_mapping": crs_coord} if crs_coord else {}
-    variables = {}
-    for name, layer in layers.items():
-        attrs = layer.attrs
-        if name in scene:
-            attrs = {**scene[name].attrs, "ancillary_variables": " ".join(counts)}
-            if layer.dtype.kind in "ui" or "nodata" in attrs:
-                attrs["nodata"] = _gap(scene[name])
-            if method == "median":
-                attrs["cell_methods"] = "time: median"
-        variables[name] = (layer.dims, layer.data, {**attrs, **mapping})
-    for name, (layer, meaning) in counts.items():
-        variables[name] = (layer.dims, layer.data, {"units": "1", "long_name": meaning, **mapping})
+    if crs_coord:
+        for variable in variables.values():
+            variable.attrs["grid_mapping"] = crs_coord
     # Straight from the scene, for reductions may strip the attributes of `spatial_ref`.
     coords = {n: c for n, c in scene.coords.items() if n != "time" and "time" not in c.dims}
     attrs = {"crs": crs_name(grid.crs), "composite_method": method}

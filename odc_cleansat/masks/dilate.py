@@ -12,22 +12,45 @@ from ..classes import CloudClass
 from ..errors import ModelError
 from ..grids.grid import ground_resolution
 
+# Later classes are drawn over earlier ones where they meet.
+_KINDS = {
+    "shadow": (CloudClass.SHADOW,),
+    "cloud": (CloudClass.THIN_CLOUD, CloudClass.CLOUD),
+}
 
-def dilate(ucl: xr.DataArray, dilation: Mapping[str, float], output: GeoBox) -> xr.DataArray:
-    """Grow cloud and shadow into clear pixels by metres; see :func:`classify`."""
-    # The last wins where they meet.
-    kinds = {"shadow": [CloudClass.SHADOW], "cloud": [CloudClass.THIN_CLOUD, CloudClass.CLOUD]}
-    if unknown := set(dilation) - set(kinds):
+
+def dilate(ucl: xr.DataArray, dilation: Mapping[str, float], grid: GeoBox) -> xr.DataArray:
+    """Grow cloud and shadow into clear pixels.
+
+    Parameters
+    ----------
+    ucl
+        uint8 :class:`CloudClass` codes, dims ``([time,] y, x)``, nodata 0.
+    dilation
+        ``cloud`` and ``shadow`` to metres on the ground; see :func:`~odc_cleansat.classify`.
+    grid
+        Where the pixels stand.
+
+    Returns
+    -------
+    xarray.DataArray
+        Same dims, dtype and attributes; lazy if `ucl` is.
+
+    Raises
+    ------
+    ModelError
+        If there is another name than these two, or a number of metres is below 0 or infinite.
+    """
+    if unknown := set(dilation) - set(_KINDS):
         raise ModelError(
             f"cannot dilate {', '.join(sorted(unknown))}; choose from cloud and shadow."
         )
     if wrong := [metres for metres in dilation.values() if not 0 <= metres < np.inf]:
         raise ModelError(f"cannot dilate by {wrong[0]} m; pass a number of metres, 0 or more.")
-    pixel = sum(ground_resolution(output)) / 2
     clear = ucl == CloudClass.CLEAR
     grown = ucl
-    for name, classes in kinds.items():
-        radius = round(dilation.get(name, 0) / pixel)
+    for name, classes in _KINDS.items():
+        radius = radius_in_pixels(dilation.get(name, 0), grid)
         for cls in classes if radius > 0 else ():
             found = ucl == cls
             if cls in ucl.attrs.get("flag_values", [cls]) and (ucl.chunks or found.any()):
@@ -37,12 +60,30 @@ def dilate(ucl: xr.DataArray, dilation: Mapping[str, float], output: GeoBox) -> 
     return dilated
 
 
+def radius_in_pixels(metres: float, grid: GeoBox) -> int:
+    """Return metres on the ground as whole pixels of a grid, of its mean pixel size."""
+    return round(metres / (sum(ground_resolution(grid)) / 2))
+
+
 def widen(mask: xr.DataArray, radius: int) -> xr.DataArray:
-    """Dilate by a disk of so many pixels, with `odc.algo.mask_cleanup`."""
+    """Dilate a mask by a disk, with `odc.algo.mask_cleanup`.
+
+    Parameters
+    ----------
+    mask
+        bool, dims ``([time,] y, x)``.
+    radius
+        Radius of the disk, pixels, 1 or more.
+
+    Returns
+    -------
+    xarray.DataArray
+        Same dims and dtype; lazy if `mask` is.
+    """
     from odc.algo import mask_cleanup
 
-    # Padded, for odc-algo 1.2.2 marks the corner of a mask that is empty, and under dask refuses one
-    # that is smaller than the radius.
+    # odc-algo 1.2.2 marks the corner of an empty mask, and under dask refuses a mask that is smaller
+    # than the radius. Padding prevents both.
     spatial = mask.dims[-2:]
     padded = mask.pad(dict.fromkeys(spatial, radius), constant_values=False)
     inside = dict.fromkeys(spatial, slice(radius, -radius))

@@ -1,7 +1,7 @@
 """The mask of one scene, computed from its files block by block.
 
-What has been computed is kept for a while in each process, so that small blocks, and several layers of
-one block, do not repeat inference.
+Each process keeps the probabilities of recent windows. So small blocks, and several layers of one
+block, do not run the network again.
 """
 
 from __future__ import annotations
@@ -29,32 +29,35 @@ from ..models.registry import get_model
 from ..models.weights import sha256_of
 from ..scenes.files import BandFile, SceneFiles, local_path, reading
 from ..scenes.reflectance import Band
+from .inputs import finest_grid
+from .options import (
+    Options,
+    check_reflectance_has_no_offset,
+    check_resolution,
+    check_scale_and_offset,
+    check_thresholds,
+)
 from .tasks import (
-    How,
-    Watch,
+    Monitor,
     block_layers,
     block_slices,
-    check_offset,
-    check_resolution,
-    check_scale_factor,
-    check_thresholds,
-    finest,
     parts_of,
-    plan,
-    window_answer,
+    window_probabilities,
+    windows_of_block,
 )
 
 ADDRESS = "cleansat://this-band-needs/driver=cleansat"
-"""How addresses that only our driver can open begin. Who cannot reads there what to do."""
+"""Start of the addresses that only our reader driver can open; it says so to people who meet one."""
 
 COMPUTED = f"{ADDRESS}/computed-mask"
+"""Start of the address of a mask that is computed on demand."""
 
 CACHE_BYTES = 512_000_000
-"""Probabilities kept in each process: 15 whole windows of four classes. A Sentinel-2 tile has 8 at 30 m; at 10 m it has
-78, 6 in a row."""
+"""Bytes of probabilities that each process keeps, that is 15 whole windows of four classes. A Sentinel-2 tile
+has 8 windows at 30 m; at 10 m it has 78, 6 in a row."""
 
-EMPTY = {"ucl": int(CloudClass.NODATA), "ucl_confidence": CONFIDENCE_NODATA}
-"""The layers, and their values for no data."""
+NODATA = {"ucl": int(CloudClass.NODATA), "ucl_confidence": CONFIDENCE_NODATA}
+"""Nodata value of each layer."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,10 @@ class OnDemandMask:
     """All that decides the pixels of a scene's mask."""
 
     model: str
-    """Its name."""
+    """Name of the model."""
 
     files: tuple[BandFile, ...]
-    """In the order of the model's bands."""
+    """The bands, in the order of the model's bands."""
 
     offset: float
     """Radiometric offset, digital numbers."""
@@ -74,13 +77,13 @@ class OnDemandMask:
     """Reflectance per digital number; see :func:`~odc_cleansat.classify`."""
 
     thresholds: tuple[tuple[str, float], ...]
-    """Class labels and probabilities."""
+    """Class labels and probabilities, 0 to 1."""
 
     label: str
-    """The scene, for messages."""
+    """Name of the scene, for messages."""
 
     def address(self, layer: str) -> str:
-        """What stands for a layer where other bands have the path of a file."""
+        """Return the address of a layer, which takes the place of the path of a file."""
         document = json.dumps(vars(self), separators=(",", ":")).encode()
         packed = base64.urlsafe_b64encode(zlib.compress(document, 9)).decode()
         return f"{COMPUTED}/{layer}?{packed}#needs-driver=cleansat"
@@ -88,7 +91,7 @@ class OnDemandMask:
     @staticmethod
     @lru_cache(maxsize=1024)
     def from_address(address: str) -> tuple[str, OnDemandMask]:
-        """The layer and the mask that an address stands for."""
+        """Return the layer and the mask of an address."""
         layer, _, packed = address.removeprefix(f"{COMPUTED}/").partition("?")
         packed, _, _ = packed.partition("#")
         document = json.loads(zlib.decompress(base64.urlsafe_b64decode(packed)))
@@ -96,11 +99,20 @@ class OnDemandMask:
         document["thresholds"] = tuple((name, value) for name, value in document["thresholds"])
         return layer, OnDemandMask(**document)
 
-    def how(self) -> How:
-        """For the classification."""
-        model = get_model(self.model)
-        thresholds = check_thresholds(dict(self.thresholds), model)
-        return How(model, None, None, self.scale, self.offset, thresholds)
+    def options(self) -> Options:
+        """Return the options of the classification, with the model that has the name now.
+
+        Raises
+        ------
+        ModelError
+            If this process knows no such model.
+        """
+        return Options.of(
+            get_model(self.model),
+            scale=self.scale,
+            offset=self.offset,
+            thresholds=dict(self.thresholds),
+        )
 
 
 def on_demand_mask(
@@ -110,13 +122,28 @@ def on_demand_mask(
     offset: float | None = None,
     scale: float | None = None,
 ) -> OnDemandMask:
-    """How to make the mask of a scene; see :func:`~odc_cleansat.cube.driver.with_ucl`.
+    """Decide how the mask of a scene is made.
+
+    Parameters
+    ----------
+    scene
+        The files of the scene.
+    model
+        Name or :class:`Model`; by default the best model whose bands the scene has.
+    thresholds
+        Class label to probability, 0 to 1; see :func:`~odc_cleansat.classify`.
+    offset
+        Radiometric offset, digital numbers; by default what the metadata of the scene say.
+    scale
+        Reflectance per digital number.
 
     Raises
     ------
+    SceneError
+        If the scene lacks bands, or its offset is not known.
     ModelError
-        If a model is given that is not the one of its name among those that can be chosen: a mask
-        travels with its name only.
+        If there is no such model, or a threshold does not fit it. Also if `model` is another one than
+        other processes know by its name: the mask travels with the name only.
     """
     try:
         chosen = get_model(model, bands=scene.files)
@@ -128,7 +155,7 @@ def on_demand_mask(
             "(cleansat models import), and name it."
         )
     check_thresholds(thresholds, chosen)
-    check_scale_factor(scale)
+    check_scale_and_offset(scale, offset or 0)
     bands = scene.wanted(chosen.bands)
     scene.check_level(chosen.name, chosen.level)
     return OnDemandMask(
@@ -142,10 +169,12 @@ def on_demand_mask(
 
 
 def compute_layer(mask: OnDemandMask, layer: str, target: GeoBox) -> np.ndarray:
-    """One layer of a scene's mask on any grid.
+    """Compute one layer of a scene's mask on any grid.
 
     Parameters
     ----------
+    mask
+        How the mask is made.
     layer
         ``ucl`` or ``ucl_confidence``.
     target
@@ -154,61 +183,68 @@ def compute_layer(mask: OnDemandMask, layer: str, target: GeoBox) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        ``target.shape``, uint8; 0 or 255 where there are no data.
+        ``target.shape`` uint8: codes with nodata 0, or percent with nodata 255.
 
     Raises
     ------
     SceneError
-        If a file cannot be read, its values are not what the scale says, or an offset is to be taken off reflectance.
+        If a file cannot be read, its values do not suit the scale, or an offset is given with reflectance.
     """
-    how = mask.how()
-    result = np.full(target.shape, EMPTY[layer], dtype="uint8")
+    options = mask.options()
+    result = np.full(target.shape, NODATA[layer], dtype="uint8")
     with reading(mask.label):
-        stamps = _stamps(mask.files)
+        stamps = _time_stamps(mask.files)
         bands = [_opened(*each) for each in zip(mask.files, stamps, strict=True)]
-        check_resolution(bands, how.model)
-        check_offset(bands, mask.scale, mask.offset)
-        # A model of the same name may have been imported since.
-        network = how.model, sha256_of(how.model)
+        check_resolution(bands, options.model)
+        check_reflectance_has_no_offset(bands, mask.scale, mask.offset)
+        scene = finest_grid(bands)
+        # With the weights, for a model of the same name may have been imported since.
+        network = options.model, sha256_of(options.model)
         key = (network, mask.files, mask.offset, mask.scale, stamps)
         rows, columns = block_slices(bands, target)
         for roi in ((y, x) for y in rows for x in columns):
             block = target[roi]
-            area, found = plan(how.model, finest(bands), block)
+            area, found = windows_of_block(options.model, scene, block)
             answers = [
-                (window, _ANSWERS.get((*key, window), partial(_infer, mask, how, bands, grid)))
+                (window, _CACHE.get((*key, window), partial(_infer, mask, options, bands, grid)))
                 for window, grid in found
             ]
-            pixels = parts_of(bands, block)
-            result[roi] = block_layers(how, area, answers, pixels, block, [layer])[layer]
+            parts = parts_of(bands, block)
+            result[roi] = block_layers(options, area, answers, parts, block, [layer])[layer]
     return result
 
 
-OPENING = threading.RLock()
-"""Held while a file is opened, for which rioxarray catches the warnings of all threads: two at once could catch them for good."""
-
-
-@lru_cache(maxsize=128)
-def _opened(file: BandFile, stamp: int) -> Band:
-    """An open file, for the next block; opening it takes longer than reading a small one."""
-    with OPENING:
-        return file.open()
-
-
-def _infer(mask: OnDemandMask, how: How, bands: Sequence[Band], grid: GeoBox) -> np.ndarray | None:
-    """Probabilities of one window; speaks up if the pixels do not look as the offset has it."""
-    watch = Watch(None)
-    answer = window_answer(how, parts_of(bands, grid), grid, watch)
-    if complaint := watch.check.complaint(mask.offset):
+def _infer(
+    mask: OnDemandMask, options: Options, bands: Sequence[Band], grid: GeoBox
+) -> np.ndarray | None:
+    """Return the probabilities of one window; warn if its pixels do not suit the offset."""
+    monitor = Monitor(None)
+    probabilities = window_probabilities(options, parts_of(bands, grid), grid, monitor)
+    if complaint := monitor.check.complaint(mask.offset):
         tell(
             f"{mask.label}: the offset {mask.offset:g} looks wrong: {complaint}",
             ReflectanceWarning,
         )
-    return answer
+    return probabilities
 
 
-def _stamps(files: Sequence[BandFile]) -> tuple[int, ...]:
-    """When files on disk were changed last, so that new ones of the same name are not taken for the old."""
+# --- what each process keeps ----------------------------------------------------------
+
+
+_OPENING = threading.RLock()
+"""Held while a file is opened. rioxarray then catches the warnings of all threads, and two threads at once could
+catch them for good."""
+
+
+@lru_cache(maxsize=128)
+def _opened(file: BandFile, stamp: int) -> Band:
+    """Return an open file; it is kept, for opening takes longer than reading a small block."""
+    with _OPENING:
+        return file.open()
+
+
+def _time_stamps(files: Sequence[BandFile]) -> tuple[int, ...]:
+    """Return when each file was last changed, ns, so that a new file is not taken for an old one of its name."""
     found = []
     for file in files:
         try:
@@ -218,8 +254,8 @@ def _stamps(files: Sequence[BandFile]) -> tuple[int, ...]:
     return tuple(found)
 
 
-class _Answers:
-    """What windows were answered lately, by key; what is asked for twice at once is computed once."""
+class _WindowCache:
+    """Probabilities of recent windows by key; two threads that want the same window share one computation."""
 
     def __init__(self, limit: int) -> None:
         self._kept: LRUCache[Any, Future[np.ndarray | None]] = LRUCache(limit, _size)
@@ -227,6 +263,7 @@ class _Answers:
         self._lock = threading.Lock()
 
     def get(self, key: Any, compute: Callable[[], np.ndarray | None]) -> np.ndarray | None:
+        """Return what is kept or running under the key, or compute it."""
         with self._lock:
             future = self._kept.get(key) or self._running.get(key)
             if mine := future is None:
@@ -242,26 +279,28 @@ class _Answers:
             with self._lock:
                 del self._running[key]
                 if future.exception() is None:
-                    with contextlib.suppress(ValueError):  # larger than all that may be kept
+                    with contextlib.suppress(ValueError):  # larger than the whole cache
                         self._kept[key] = future
         return future.result()
 
 
 def _size(future: Future[np.ndarray | None]) -> int:
-    answer = future.result()
-    return 1 if answer is None else answer.nbytes
+    probabilities = future.result()
+    return 1 if probabilities is None else probabilities.nbytes
 
 
-_ANSWERS = _Answers(CACHE_BYTES)
+_CACHE = _WindowCache(CACHE_BYTES)
 
 
-def _forget() -> None:
-    # A forked child has no threads that would finish what was running, nor release the lock.
-    global _ANSWERS, OPENING
-    OPENING = threading.RLock()
-    _ANSWERS = _Answers(CACHE_BYTES)
-    _opened.cache_clear()  # nor may it share its parent's open files
+def clear_cache() -> None:
+    """Forget all windows and open files of this process, and give up what other threads are computing."""
+    global _CACHE, _OPENING
+    _OPENING = threading.RLock()
+    _CACHE = _WindowCache(CACHE_BYTES)
+    _opened.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    # A forked child has no threads that would finish what was running or release the locks, and it must
+    # not share open files with its parent.
+    os.register_at_fork(after_in_child=clear_cache)

@@ -1,8 +1,9 @@
 """Presets: a stored mask made stricter or more lenient when it is loaded, without the network.
 
 Stored masks keep the likeliest class and its confidence. A preset changes the class of pixels whose
-confidence is low, and widens cloud and shadow. Its numbers were chosen on the few labelled scenes
-that docs/evaluation.md names, and the table there says what each does to recall and precision.
+confidence is low, and widens cloud and shadow. The few labelled scenes on which its numbers were
+chosen are named in docs/evaluation.md. The table there says what each preset does to recall and
+precision.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from ..classes import CLOUDS, CloudClass
 from ..errors import CleansatError, SceneError
+from .dilate import dilate
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,32 +23,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preset:
-    """What is done to a mask. Confidence is percent, distances are metres on the ground."""
+    """What is done to a mask.
+
+    Raises
+    ------
+    CleansatError
+        If a confidence is not 0 to 100 percent.
+    """
 
     name: str
-    """By which it is found."""
+    """Name by which it is found."""
 
     title: str
-    """One line for people."""
+    """What it is for, one line."""
 
     least_clear: int = 0
-    """Clear pixels less certain than this become cloud."""
+    """Least confidence of clear, percent; clear pixels below it become cloud."""
 
     least_cloud: int = 0
-    """Pixels of cloud, thick or thin, less certain than this become clear."""
+    """Least confidence of thick and thin cloud, percent; cloud below it becomes clear."""
 
     least_shadow: int = 0
-    """Pixels of shadow less certain than this become clear."""
+    """Least confidence of shadow, percent; shadow below it becomes clear."""
 
     cloud_dilation: float = 0
-    """How far cloud then grows into clear pixels."""
+    """Metres on the ground by which cloud then grows into clear pixels."""
 
     shadow_dilation: float = 0
-    """How far shadow does; where both reach, it becomes cloud."""
+    """Metres on the ground by which shadow then grows; pixels that both reach become cloud."""
 
     @property
     def reach(self) -> float:
-        """How far from a pixel it looks, metres."""
+        """Greatest distance, metres, at which a pixel changes another."""
         return max(self.cloud_dilation, self.shadow_dilation)
 
     def __post_init__(self) -> None:
@@ -79,16 +87,16 @@ PRESETS = {
         ),
     )
 }
-"""Those that have a name; none is applied unless asked for."""
+"""The named presets; none is applied unless asked for."""
 
 
 def get_preset(name: str | Preset) -> Preset:
-    """Look a preset up; a :class:`Preset` is returned as it is.
+    """Return the preset of a name; return a :class:`Preset` unchanged.
 
     Raises
     ------
     CleansatError
-        If there is none of that name.
+        If there is no preset of that name.
     """
     if isinstance(name, Preset):
         return name
@@ -100,21 +108,21 @@ def get_preset(name: str | Preset) -> Preset:
 def apply_preset(mask: xr.Dataset, preset: str | Preset) -> xr.Dataset:
     """Change the classes of a mask as a preset says.
 
-    Pixels without data stay without, and nothing grows into them, nor into snow or water.
+    Pixels without data stay without data. Cloud and shadow grow neither into them, nor into snow or water.
 
     Parameters
     ----------
     mask
         ``ucl``, uint8 :class:`CloudClass` codes, dims ``([time,] y, x)`` with an odc-geo geobox, and
-        ``ucl_confidence``, uint8 percent, if the preset looks at it. Other variables may be there.
+        ``ucl_confidence``, uint8 percent, if the preset uses it. Other variables are kept as they are.
     preset
         Name or :class:`Preset`.
 
     Returns
     -------
     xarray.Dataset
-        The same with another ``ucl``, whose attribute ``preset`` names the preset; lazy if it was.
-        ``ucl_confidence`` stays that of the class which the network gave.
+        The mask with another ``ucl``, whose attribute ``preset`` names the preset; lazy if `mask` is.
+        ``ucl_confidence`` stays the confidence of the class that the network gave.
 
     Raises
     ------
@@ -130,13 +138,13 @@ def apply_preset(mask: xr.Dataset, preset: str | Preset) -> xr.Dataset:
         raise SceneError(
             f"the mask has the preset {already} already; apply {chosen.name} to the stored one."
         )
-    codes = _widened(_sorted(mask, chosen), chosen)
+    codes = _dilate(_replace_uncertain(mask, chosen), chosen)
     changed: xr.Dataset = mask.assign(ucl=codes.assign_attrs(mask.ucl.attrs, preset=chosen.name))
     return changed
 
 
-def _sorted(mask: xr.Dataset, preset: Preset) -> xr.DataArray:
-    """The classes, without those that are too uncertain."""
+def _replace_uncertain(mask: xr.Dataset, preset: Preset) -> xr.DataArray:
+    """Return the codes, with another class where the confidence is too low."""
     rules = (
         ([CloudClass.CLEAR], preset.least_clear, CloudClass.CLOUD),
         (CLOUDS, preset.least_cloud, CloudClass.CLEAR),
@@ -156,11 +164,10 @@ def _sorted(mask: xr.Dataset, preset: Preset) -> xr.DataArray:
     return codes
 
 
-def _widened(codes: xr.DataArray, preset: Preset) -> xr.DataArray:
+def _dilate(codes: xr.DataArray, preset: Preset) -> xr.DataArray:
+    """Return the codes with cloud and shadow grown."""
     if not (preset.cloud_dilation or preset.shadow_dilation):
         return codes
-    from .dilate import dilate
-
     grid = codes.odc.geobox
     if grid is None or grid.crs is None:
         raise SceneError(

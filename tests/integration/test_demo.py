@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from hashlib import sha1
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -259,7 +260,7 @@ def test_the_second_run_computes_nothing(
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("the second run must not classify")
 
-    monkeypatch.setattr("odc_cleansat.masks.classify.classify", forbidden)
+    monkeypatch.setattr(import_module("odc_cleansat.masks.classify"), "classify", forbidden)
     monkeypatch.setattr("odc_cleansat.models.engines.get_engine", forbidden)
     before = files(out / "products")
     second = run_demo(out, recorder, scene=scene, keep_running=True)

@@ -26,7 +26,7 @@ from odc_cleansat import CloudClass, classify
 from odc_cleansat.cube.driver import MASK_LAYER, SHIFTED, CleansatDriver, file_address, with_ucl
 from odc_cleansat.errors import GapWarning, ModelError, ReflectanceWarning, SceneError
 from odc_cleansat.grids.centres import LARGEST
-from odc_cleansat.masks import on_demand as computed
+from odc_cleansat.masks import on_demand
 from odc_cleansat.scenes.files import BandFile
 from odc_cleansat.synthetic.scene import SimulatedScene
 
@@ -129,9 +129,11 @@ def test_dask_gives_the_same_and_infers_once(
     assert lazy.ucl.chunks is not None
     assert len(pickle.dumps(dict(lazy.__dask_graph__()))) < 1_000_000
     windows = []
-    monkeypatch.setattr(computed, "_ANSWERS", computed._Answers(computed.CACHE_BYTES))
-    original = computed.window_answer
-    monkeypatch.setattr(computed, "window_answer", lambda *a: windows.append(a[2]) or original(*a))
+    on_demand.clear_cache()
+    original = on_demand.window_probabilities
+    monkeypatch.setattr(
+        on_demand, "window_probabilities", lambda *a: windows.append(a[2]) or original(*a)
+    )
     found = lazy.compute(scheduler="threads", num_workers=4)
     np.testing.assert_array_equal(found.ucl, expected.ucl)
     np.testing.assert_array_equal(found.ucl_confidence, expected.ucl_confidence)

@@ -38,7 +38,7 @@ from odc_cleansat.errors import (
     ReflectanceWarning,
     SceneError,
 )
-from odc_cleansat.masks import on_demand as computed
+from odc_cleansat.masks import on_demand
 from odc_cleansat.products.job import MaskJob, native_grids
 from odc_cleansat.scenes.read import read_scene
 from odc_cleansat.synthetic.scene import SimulatedScene
@@ -57,8 +57,8 @@ def no_inference(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise AssertionError(NO_INFERENCE)
 
-    monkeypatch.setattr(computed, "_ANSWERS", computed._Answers(computed.CACHE_BYTES))
-    monkeypatch.setattr(computed, "window_answer", fail)
+    on_demand.clear_cache()
+    monkeypatch.setattr(on_demand, "window_probabilities", fail)
 
 
 def of_home(cube: Cube) -> list[Dataset]:

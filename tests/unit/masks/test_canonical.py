@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import warnings
+from importlib import import_module
 
 import dask
 import numpy as np
@@ -122,16 +123,15 @@ def test_the_graph_is_small(scene: xr.Dataset) -> None:
 
 
 def test_every_window_is_answered_once(scene: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    from odc_cleansat.masks import classify as classification
-
+    classification = import_module("odc_cleansat.masks.classify")
     answered = []
-    original = classification.window_answer
+    original = classification.window_probabilities
 
-    def counted(how, parts, target, watch):
+    def counted(options, parts, target, monitor):
         answered.append(target)
-        return original(how, parts, target, watch)
+        return original(options, parts, target, monitor)
 
-    monkeypatch.setattr(classification, "window_answer", counted)
+    monkeypatch.setattr(classification, "window_probabilities", counted)
     classify(scene.chunk({"y": 50, "x": 50}), **HOW).compute(scheduler="synchronous")
     assert len(answered) == len(set(answered)) > 4
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -97,7 +98,9 @@ def test_every_kind_of_damage_is_seen_and_mended(
     scene: Dataset, tmp_path: Path, written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = MaskJob(scene, tmp_path)
-    monkeypatch.setattr("odc_cleansat.masks.classify.classify", lambda *_, **__: stored(written))
+    monkeypatch.setattr(
+        import_module("odc_cleansat.masks.classify"), "classify", lambda *_, **__: stored(written)
+    )
     job.run()
     folder = job.folder.path
     assert folder is not None
@@ -254,7 +257,9 @@ def grid() -> GeoBox:
 
 
 def test_a_folder_without_permission(scene: Dataset, written: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setattr("odc_cleansat.masks.classify.classify", lambda *_, **__: stored(written))
+    monkeypatch.setattr(
+        import_module("odc_cleansat.masks.classify"), "classify", lambda *_, **__: stored(written)
+    )
     with pytest.raises(OutputError, match=r"/proc/.*Check the space and the permissions"):
         MaskJob(scene, Path("/proc/masks")).run()
 

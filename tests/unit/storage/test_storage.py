@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 
 import boto3
@@ -245,7 +246,7 @@ def finished(local: MaskJob, monkeypatch: pytest.MonkeyPatch) -> None:
             made.append(classify(*args, **kwargs))  # type: ignore[arg-type]
         return made[0]
 
-    monkeypatch.setattr("odc_cleansat.masks.classify.classify", once)
+    monkeypatch.setattr(import_module("odc_cleansat.masks.classify"), "classify", once)
 
 
 # --- the whole way --------------------------------------------------------------------
