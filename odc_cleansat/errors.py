@@ -66,6 +66,14 @@ def first_line(error: BaseException) -> str:
     return line.rstrip(".")[:300]
 
 
+def warn_caller(text: str, category: type[Warning]) -> None:
+    """Warn at the line that called this package, however deep in the package the cause was found."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, category, stacklevel=level)
+
+
 def tell(text: str, category: type[Warning]) -> None:
     """Warn from within a computation, which may run in any thread or process.
 

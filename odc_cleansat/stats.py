@@ -15,7 +15,6 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 from dask.delayed import delayed
-from datacube.testutils.io import native_geobox
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from odc.stats.plugins import StatsPluginInterface
@@ -31,6 +30,7 @@ from .products.job import mask_grid
 from .products.verdicts import heed
 from .scenes.bands import find_bands
 from .scenes.files import SceneFiles
+from .storage.eo3 import native_grid
 
 if TYPE_CHECKING:
     from datacube.model import Dataset
@@ -223,7 +223,7 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
             )
         if has_ucl == {True}:
             self.input_bands = ["ucl"]
-            return {"pad": self._reach(native_geobox(datasets[0], basis="ucl"))}
+            return {"pad": self._reach(native_grid(datasets[0].metadata_doc, "ucl"))}
         # Any band will do: odc-stats sorts and groups the datasets by it, and its pixels are not read.
         self.input_bands = [find_bands(datasets[0].product.measurements, ["red"])["red"]]
         return {}

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from cachetools import LRUCache, cached
 
-from ..cube.query import check_longitudes
+from ..cube.query import check_mask_product, check_product, find_ids
 from ..errors import CubeError, GapWarning, ReflectanceWarning
 from ..models.registry import get_model
 from ..products.identity import mask_folder, mask_id
@@ -73,8 +73,10 @@ def plan(dc: Datacube, request: Request, *, verdicts: bool = False) -> Plan:
     """
     if request.model is not None:
         get_model(request.model)
-    _check_products(dc, request)
-    ids, area = _search(dc, request.product, request.query)
+    check_product(dc, request.product)
+    if request.index:
+        check_mask_product(dc)
+    ids, area = find_ids(dc, request.product, request.query)
     counts = _Counts()
     for found in survey(dc, request, ids, area, verdicts=verdicts):
         counts.add(found)
@@ -127,41 +129,6 @@ class _Counts:
             self.missing.append(dataset_id(found.scene))
         else:
             self.waiting[found.state] += 1
-
-
-def _check_products(dc: Datacube, request: Request) -> None:
-    known = sorted(each.name for each in dc.index.products.get_all())
-    if request.product not in known:
-        listed = f"it has {', '.join(known)}" if known else "it has none yet"
-        raise CubeError(f"the index has no product {request.product!r}; {listed}.")
-    if request.index and MASK_PRODUCT not in known:
-        raise CubeError(
-            f"the index has no product {MASK_PRODUCT} for the masks; add it with: cleansat product add"
-        )
-
-
-def _search(
-    dc: Datacube, product: str, query: Mapping[str, Any]
-) -> tuple[list[UUID], Geometry | None]:
-    """Ids of scenes in the order of time, and the area in which to look again, if the index has only boxes.
-
-    Only ids: a client of Postgres holds a whole answer in memory, and documents are large.
-    """
-    from datacube.api.query import Query
-
-    check_longitudes(query)
-    asked = {key: value for key, value in query.items() if value is not None}
-    try:
-        parsed = Query(dc.index, product=product, **asked)
-        rows = [
-            (str(row.time and row.time.lower), row.id)
-            for row in dc.index.datasets.search_returning(["id", "time"], **parsed.search_terms)
-        ]
-    except (LookupError, TypeError, ValueError) as error:
-        detail = " ".join(str(each) for each in error.args)
-        raise CubeError(f"the query cannot be understood: {detail}") from error
-    ids = [each for _, each in sorted(rows)]
-    return ids, None if dc.index.supports_spatial_indexes else parsed.geopolygon
 
 
 class SurveyedScene(NamedTuple):

@@ -218,10 +218,11 @@ def _several(
             )
         yield paths, None
         return
-    from ..cube.query import search_masks
+    from ..cube.query import Query, find_masks
 
     with connected(config, env) as dc:
-        yield search_masks(dc, product, **grid_query(time, bbox, None, None, None)), dc
+        query = Query.of(product, grid_query(time, bbox, None, None, None))
+        yield find_masks(dc, query), dc
 
 
 @command.command(

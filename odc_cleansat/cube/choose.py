@@ -1,13 +1,12 @@
-"""Choose among several masks of one scene: by model, by version, by order."""
+"""Choose among several masks of one scene: by verdict, by model, by version, by order."""
 
 from __future__ import annotations
 
 import datetime
-import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CubeError, ModelError, ModelWarning
+from ..errors import CubeError, ModelError, ModelWarning, warn_caller
 from ..models.model import Model
 from ..models.registry import get_model
 from ..models.weights import known_sha256
@@ -16,38 +15,79 @@ if TYPE_CHECKING:
     from datacube.model import Dataset
 
 
-def _model(dataset: Dataset) -> str:
-    return str(dataset.metadata_doc.get("properties", {}).get("cleansat:model", "an unknown model"))
+def check_verdict_options(*, only_accepted: bool, include_rejected: bool) -> None:
+    """Raise if two options about reviewers contradict each other.
+
+    Raises
+    ------
+    CubeError
+        If both are set.
+    """
+    if only_accepted and include_rejected:
+        raise CubeError(
+            "only_accepted and include_rejected contradict each other; pass one of them."
+        )
 
 
-def of_one_model(datasets: Sequence[Dataset], model: str | Model | None) -> list[Dataset]:
-    """The masks by a model; all if none is named, unless there are several of one scene.
+def mask_property(mask: Dataset, name: str) -> Any:
+    """Return a property ``cleansat:...`` of a mask's document; None if it is not there."""
+    return mask.metadata_doc.get("properties", {}).get(f"cleansat:{name}")
+
+
+def of_one_model(masks: Sequence[Dataset], model: str | Model | None) -> list[Dataset]:
+    """Keep the masks by one model, and of those the ones by its present weights.
+
+    Parameters
+    ----------
+    masks
+        The masks.
+    model
+        The model or its name; None if each scene has masks by one model only.
 
     Raises
     ------
     CubeError
         If a scene has masks by several models and none is named, or there are none by the one that is.
+
+    Warns
+    -----
+    ModelWarning
+        If a scene has several masks by one model; the one made last will be taken.
     """
-    found = list(datasets) if model is None else _made_by(model, datasets)
+    found = list(masks) if model is None else made_by(model, masks)
     _check_models(found)
     return _of_one_version(found)
 
 
-def _made_by(model: str | Model, datasets: Sequence[Dataset]) -> list[Dataset]:
+def made_by(model: str | Model, masks: Sequence[Dataset]) -> list[Dataset]:
+    """Keep the masks that a model made.
+
+    Raises
+    ------
+    CubeError
+        If there are none.
+    """
     name = model.name if isinstance(model, Model) else model
-    found = [each for each in datasets if _model(each) == name]
+    found = [each for each in masks if _model(each) == name]
     if not found:
         raise CubeError(
             f"there is no mask by the model {name!r} in the area and time; there are masks by "
-            f"{', '.join(sorted({_model(each) for each in datasets}))}."
+            f"{', '.join(sorted({_model(each) for each in masks}))}."
         )
     return found
 
 
-def _check_models(datasets: Sequence[Dataset]) -> None:
-    """Refuse to choose between masks of one scene by several models."""
+def in_order(masks: Iterable[Dataset]) -> list[Dataset]:
+    """Sort masks by time; of masks of one time, the one made last comes first."""
+    newest = sorted(masks, key=lambda each: str(each.id))
+    newest.sort(key=_made_at, reverse=True)
+    return sorted(newest, key=lambda each: each.center_time)
+
+
+def _check_models(masks: Sequence[Dataset]) -> None:
+    """Raise if a scene has masks by several models."""
     makers: dict[Hashable, set[str]] = {}
-    for each in datasets:
+    for each in masks:
         makers.setdefault(_scene(each), set()).add(_model(each))
     if rivals := {name for names in makers.values() if len(names) > 1 for name in names}:
         raise CubeError(
@@ -56,71 +96,61 @@ def _check_models(datasets: Sequence[Dataset]) -> None:
         )
 
 
-def _of_one_version(datasets: Sequence[Dataset]) -> list[Dataset]:
-    """Of a scene's masks by one model, those by the weights that the model has here, if there are any.
-
-    Warns
-    -----
-    ModelWarning
-        If a scene still has several, of which the one made last will be taken.
-    """
+def _of_one_version(masks: Sequence[Dataset]) -> list[Dataset]:
+    """Of a scene's masks by one model, keep those by its present weights, if there are any."""
     scenes: dict[Hashable, list[Dataset]] = {}
-    for each in datasets:
+    for each in masks:
         scenes.setdefault(_scene(each), []).append(each)
-    rivals = [masks for masks in scenes.values() if len(masks) > 1]
-    here = {name: _sha256(name) for name in {_model(each) for masks in rivals for each in masks}}
-    several, left = [], set()
-    for masks in rivals:
-        present = [m for m in masks if _said(m, "weights_sha256") == here[_model(m)]]
-        kept = present or masks
-        left |= {each.id for each in masks if each not in kept}
-        if len({(_said(each, "weights_sha256"), _said(each, "offset")) for each in kept}) > 1:
-            several.append(_in_order(kept))
+    rivals = [each for each in scenes.values() if len(each) > 1]
+    present = {name: _sha256(name) for name in {_model(mask) for each in rivals for mask in each}}
+    several, left_out = [], set()
+    for each in rivals:
+        kept = [m for m in each if mask_property(m, "weights_sha256") == present[_model(m)]] or each
+        left_out |= {mask.id for mask in each if mask not in kept}
+        versions = {(mask_property(m, "weights_sha256"), mask_property(m, "offset")) for m in kept}
+        if len(versions) > 1:
+            several.append(kept)
     if several:
-        first = several[0][0]
-        offsets = sorted({float(_said(each, "offset") or 0) for masks in several for each in masks})
-        made = (
-            f"with the offsets {', '.join(f'{offset:g}' for offset in offsets)}"
-            if len(offsets) > 1
-            else "by several weights"
-        )
-        warnings.warn(
-            f"{len(several)} of {len(scenes)} scenes have several masks by {_model(first)}, made {made}; those made "
-            "last are taken. Archive the others (datacube dataset archive), or pass datasets=.",
-            ModelWarning,
-            stacklevel=4,
-        )
-    return [each for each in datasets if each.id not in left]
+        _warn_of_several(several, len(scenes))
+    return [each for each in masks if each.id not in left_out]
 
 
-def _said(dataset: Dataset, key: str) -> Any:
-    return dataset.metadata_doc.get("properties", {}).get(f"cleansat:{key}")
+def _warn_of_several(several: Sequence[Sequence[Dataset]], scenes: int) -> None:
+    """Warn of scenes that have several masks by one model."""
+    offsets = sorted({float(mask_property(m, "offset") or 0) for masks in several for m in masks})
+    made = (
+        f"with the offsets {', '.join(f'{offset:g}' for offset in offsets)}"
+        if len(offsets) > 1
+        else "by several weights"
+    )
+    warn_caller(
+        f"{len(several)} of {scenes} scenes have several masks by {_model(several[0][0])}, made {made}; those made "
+        "last are taken. Archive the others (datacube dataset archive), or pass datasets=.",
+        ModelWarning,
+    )
+
+
+def _model(mask: Dataset) -> str:
+    return str(mask_property(mask, "model") or "an unknown model")
 
 
 def _sha256(name: str) -> str | None:
-    """Of the weights that a model has here; None where there is no such model, or it was never fetched."""
+    """Return the checksum of a model's weights; None if there is no such model, or it was never fetched."""
     try:
         return known_sha256(get_model(name)) or None
     except ModelError:
         return None
 
 
-def _scene(dataset: Dataset) -> Hashable:
-    """What the masks of one scene have in common; a search gives no lineage."""
-    region = dataset.metadata_doc.get("properties", {}).get("odc:region_code")
-    return dataset.center_time, region or str(dataset.extent)
+def _scene(mask: Dataset) -> Hashable:
+    """Return what the masks of one scene have in common; a search gives no lineage."""
+    region = mask.metadata_doc.get("properties", {}).get("odc:region_code")
+    return mask.center_time, region or str(mask.extent)
 
 
-def _in_order(group: Iterable[Dataset]) -> list[Dataset]:
-    """The earliest first; masks of one time, the one made last first."""
-    newest = sorted(group, key=lambda each: str(each.id))
-    newest.sort(key=_processed, reverse=True)
-    return sorted(newest, key=lambda each: each.center_time)
-
-
-def _processed(dataset: Dataset) -> datetime.datetime:
+def _made_at(mask: Dataset) -> datetime.datetime:
     from datacube.utils.dates import normalise_dt
 
-    made = dataset.metadata_doc.get("properties", {}).get("odc:processing_datetime")
+    made = mask.metadata_doc.get("properties", {}).get("odc:processing_datetime")
     when: datetime.datetime = normalise_dt(made or "1970-01-01")
     return when

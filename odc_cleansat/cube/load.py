@@ -1,43 +1,34 @@
-"""`load`: `dc.load` with the UCL, taken from the index where it is there and computed where not.
-
-It stands in a module of another name than its own, because a module `load` would hide the function of
-that name in the package as soon as anything imported it.
-"""
+"""`load`: `dc.load` with the UCL, from the index where it is there, and computed where it is not."""
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
-from odc.geo.xr import xr_coords
-from rasterio.enums import Resampling
 
-from ..classes import CloudClass
-from ..errors import CubeError, ReflectanceWarning
-from ..grids.grid import ground_resolution
+from ..errors import CubeError, ReflectanceWarning, warn_caller
 from ..masks.on_demand import ADDRESS
-from ..masks.presets import Preset, apply_preset, get_preset
-from ..models.registry import get_model
-from .driver import BANDS, NAME, UNMASKED
-from .lookup import _look_up, _masks, _prepare, _tell_of_others
-from .output_grid import _geobox, check_memory
-from .query import _groups, _scenes, on_days_of, timed, times_of
+from ..masks.presets import Preset, get_preset
+from ..products.verdicts import heed
+from .choose import check_verdict_options
+from .driver import BANDS
+from .lookup import MaskOptions, look_up, search_masks_of, warn_of_other_masks
+from .output_grid import GridOptions, check_memory, lay_grid, product_hints
+from .prepare import PreparedScenes, prepare
+from .query import Query, find_scenes, grouping
+from .reader import LayerReader
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from datacube import Datacube
-    from datacube.model import Dataset, Product
+    from datacube.model import Dataset
 
 
-UCL_FROM = ("auto", "indexed", "computed")
-
-_GRID = ("output_crs", "resolution", "align")
 _READING = ("dask_chunks", "fuse_func", "patch_url", "progress_cbk", "skip_broken_datasets")
 _ALIASES = {alias: name for name, band in BANDS.items() for alias in band["aliases"]}
 
@@ -144,192 +135,151 @@ def load(
     ...     group_by="solar_day", min_clear=0.6,
     ... )  # doctest: +SKIP
     """
-    from ..products.verdicts import heed
-
-    if ucl not in UCL_FROM:
-        raise CubeError(f"ucl={ucl!r} is unknown; choose from {', '.join(UCL_FROM)}.")
     if min_clear is not None and not 0 <= min_clear <= 1:
         raise CubeError(f"min_clear={min_clear} is not a share; pass a number from 0 to 1.")
-    if only_accepted and include_rejected:
-        raise CubeError(
-            "only_accepted and include_rejected contradict each other; pass one of them."
-        )
+    check_verdict_options(only_accepted=only_accepted, include_rejected=include_rejected)
+    options = MaskOptions(ucl, model, thresholds, offset, scale)
     chosen = None if preset is None else get_preset(preset)
-    if model is not None:
-        get_model(model)
-    query = {key: value for key, value in query.items() if value is not None}
-    like = query.pop("like", None)
-    like = query.pop("geobox", like)
-    resampling = query.pop("resampling", None)
-    group_by = query.pop("group_by", "time")
-    times = like if timed(like) and "time" not in query and datasets is None else None
-    if times is not None:
-        query |= times_of(times, group_by)
-    if isinstance(like, (xr.Dataset, xr.DataArray)):
-        like = like.odc.geobox
-    grid = {key: query.pop(key) for key in _GRID if key in query}
-    reading = {key: query.pop(key) for key in _READING if key in query}
-    scenes = _scenes(dc, product, datasets, like, query)
-    if times is not None and group_by == "solar_day":
-        scenes = on_days_of(times, scenes)
-    asked = _names(scenes[0].product, measurements)
-    for other in {each.product.name: each.product for each in scenes}.values():
-        _names(other, asked)
-    names = list(dict.fromkeys(_ALIASES.get(name, name) for name in asked))
-    masked = min_clear is not None or not BANDS.keys().isdisjoint(names)
-    how = {"model": model, "thresholds": thresholds, "offset": offset, "scale": scale}
-    there = _masks(dc, scenes, like, query)
-    patch = reading.get("patch_url")
-    if patch is not None:
-        reading["patch_url"] = lambda address: (
-            address if address.startswith(ADDRESS) else patch(address)
-        )
-    found = _look_up(scenes, there, how, masked=masked or only_accepted, patch=patch)
-    indexed = ucl != "computed" and not thresholds and scale is None
-    if masked and indexed:
-        _tell_of_others(found, there, named=model is not None, offset=offset)
-    if not include_rejected:
-        masks = [each.mask for each in found]
-        found = heed(found, masks, "scenes", only_accepted=only_accepted)
-    scenes = [each.scene for each in found]
-    geobox = _geobox(scenes, like, grid, query)
-    fused = {
-        each.id
-        for group in _groups(dc, scenes, group_by).values
-        if len(group) > 1
-        for each in group
-    }
-    prepared, offsets = _prepare(
-        found, ucl, offset, masked=masked, indexed=indexed, harmonized=harmonized, fused=fused
+    request = _Request.of(product, datasets, query)
+
+    scenes = find_scenes(dc, request.query)
+    asked = _measurement_names(scenes, measurements)
+    layers = list(dict.fromkeys(_ALIASES.get(name, name) for name in asked))
+    masked = min_clear is not None or not BANDS.keys().isdisjoint(layers)
+
+    masks = search_masks_of(dc, scenes, request.query)
+    found = look_up(
+        scenes,
+        masks,
+        options,
+        masked=masked or only_accepted,
+        patch=request.reading.get("patch_url"),
     )
-    groups = _groups(dc, prepared, group_by)
-    if "dask_chunks" not in reading:
-        check_memory(geobox, groups.size, names)
+    if masked and options.from_index:
+        warn_of_other_masks(found, masks, options)
+    if not include_rejected:
+        indexed = [each.mask for each in found]
+        found = heed(found, indexed, "scenes", only_accepted=only_accepted)
 
-    def layers(groups: xr.DataArray, names: Sequence[str], geobox: GeoBox) -> xr.Dataset:
-        wanted = _measurements(prepared[0].product, names, resampling)
-        options = {"skip_broken_datasets": True, **reading, "driver": NAME}
-        data: xr.Dataset = dc.load_data(groups, geobox, wanted, **options)
-        # The driver's loader gives local times.
-        data["time"] = groups.time
-        for name in BANDS.keys() & data.data_vars.keys():
-            if fused:
-                unmasked = data[name] == UNMASKED
-                data[name] = data[name].where(~unmasked, np.uint8(BANDS[name]["nodata"]))
-        return data
+    scenes = [each.scene for each in found]
+    grid = request.output_grid(scenes)
+    groups = dc.group_datasets(scenes, grouping(request.query.group_by))
+    if "dask_chunks" not in request.reading:
+        check_memory(grid, groups.size, pixel_bytes=len(layers))
+    prepared = prepare(found, groups, options, masked=masked, harmonized=harmonized)
 
-    def read(groups: xr.DataArray, names: Sequence[str]) -> xr.Dataset:
-        if chosen is None or "ucl" not in names:
-            return layers(groups, names, geobox)
-        # What lies just outside may reach in.
-        margin = math.ceil(chosen.reach / min(ground_resolution(geobox)))
-        wide = layers(groups, ["ucl", "ucl_confidence"], geobox.pad(margin))
-        inside = dict.fromkeys(geobox.dimensions, slice(margin, -margin or None))
-        mask = apply_preset(wide, chosen).isel(inside).assign_coords(xr_coords(geobox))
-        if chunks := reading.get("dask_chunks"):
-            mask = mask.chunk({dim: size for dim, size in chunks.items() if dim in mask.dims})
-        rest = [name for name in names if name not in mask]
-        every = layers(groups, rest, geobox).assign(mask.data_vars) if rest else mask
-        found: xr.Dataset = every[list(names)]
-        return found
-
-    first = None
-    if min_clear is not None:
-        first = read(groups, ["ucl"])
-        groups, first = _enough(groups, first, _clear_share(first.ucl), min_clear)
-    rest = [name for name in names if first is None or name not in first]
-    parts = [first] if first is not None else []
-    result: xr.Dataset = xr.merge(
-        [read(groups, rest), *parts] if rest else parts, compat="override", join="override"
-    )[names]
-    result = _with_offset(result, groups, {} if harmonized else offsets)
-    named = {name: result[_ALIASES.get(name, name)] for name in asked}
-    every: xr.Dataset = result.assign(named)[asked]
-    return every
+    reader = request.reader(dc, prepared, grid, chosen)
+    groups = prepared.groups
+    if min_clear is None:
+        result = reader.read(groups, layers)
+    else:
+        groups, result = reader.read_clear(groups, layers, min_clear)
+    result = _with_offset(result, groups, {} if harmonized else prepared.offsets)
+    named: xr.Dataset = result.assign({n: result[_ALIASES.get(n, n)] for n in asked})[asked]
+    return named
 
 
-def _names(product: Product, measurements: str | Sequence[str] | None) -> list[str]:
-    if measurements is None:
-        return [*(name for name in product.measurements if name not in BANDS), "ucl"]
-    names = [measurements] if isinstance(measurements, str) else list(measurements)
-    everything = {**product.measurements, **BANDS}
-    known = {*everything, *(a for m in everything.values() for a in m.get("aliases", ()))}
-    if unknown := [name for name in names if name not in known]:
-        raise CubeError(
-            f"{product.name} has no measurement {', '.join(map(repr, unknown))}; it has "
-            f"{', '.join(product.measurements)}, and here {', '.join(BANDS)}."
+@dataclass(frozen=True)
+class _Request:
+    """The arguments of `load` that `dc.load` has, too."""
+
+    query: Query
+    """Which scenes."""
+
+    grid: GeoBox | None
+    """The output grid, if it was passed whole."""
+
+    grid_options: GridOptions
+    """What was said of it."""
+
+    resampling: Any
+    """Method of each band."""
+
+    reading: dict[str, Any]
+    """Arguments of `dc.load_data`."""
+
+    @staticmethod
+    def of(
+        product: str | None, datasets: Iterable[Dataset] | None, arguments: Mapping[str, Any]
+    ) -> _Request:
+        """Sort the arguments by what they are about."""
+        terms = {key: value for key, value in arguments.items() if value is not None}
+        options = GridOptions.taken_from(terms)
+        resampling, group_by = terms.pop("resampling", None), terms.pop("group_by", "time")
+        reading = {key: terms.pop(key) for key in _READING if key in terms}
+        grid = options.given(terms)
+        like = options.like if options.geobox is None else options.geobox
+        query = Query.of(product, terms, grid=grid, like=like, group_by=group_by, datasets=datasets)
+        return _Request(query, grid, options, resampling, reading)
+
+    def output_grid(self, scenes: Sequence[Dataset]) -> GeoBox:
+        """Return the output grid: given, or laid over the area or the scenes."""
+        from datacube.api.core import get_bounds
+
+        if self.grid is not None:
+            return self.grid
+        hints = product_hints(scenes[0].product, self.grid_options)
+        if not hints and self.grid_options.output_crs is None:
+            systems = ", ".join(sorted({str(each.crs) for each in scenes}))
+            raise CubeError(
+                "no output grid follows from the query: pass like=, or output_crs= and resolution=. The scenes "
+                f"are in {systems}."
+            )
+        return lay_grid(
+            self.grid_options, self.query.area, hints, lambda crs: get_bounds(scenes, crs)
         )
+
+    def reader(
+        self, dc: Datacube, scenes: PreparedScenes, grid: GeoBox, preset: Preset | None
+    ) -> LayerReader:
+        """Return what reads the scenes."""
+        reading = dict(self.reading)
+        if "patch_url" in reading:
+            reading["patch_url"] = _patch_of_files(reading["patch_url"])
+        return LayerReader(dc, scenes.product, grid, preset, self.resampling, reading, scenes.fused)
+
+
+def _patch_of_files(patch: Callable[[str], str]) -> Callable[[str], str]:
+    """Leave the addresses of masks alone: the files that they stand for are patched already."""
+    return lambda address: address if address.startswith(ADDRESS) else patch(address)
+
+
+def _measurement_names(
+    scenes: Sequence[Dataset], measurements: str | Sequence[str] | None
+) -> list[str]:
+    """Return the names of the measurements that are asked for, aliases as they are."""
+    first, *others = {each.product.name: each.product for each in scenes}.values()
+    if measurements is None:
+        names = [*(name for name in first.measurements if name not in BANDS), "ucl"]
+    else:
+        names = [measurements] if isinstance(measurements, str) else list(measurements)
     if not names:
         raise CubeError("measurements is empty; leave it out for all.")
+    for product in (first, *others):
+        everything = {**product.measurements, **BANDS}
+        aliases = {a for each in everything.values() for a in each.get("aliases", ())}
+        if unknown := [name for name in names if name not in everything and name not in aliases]:
+            raise CubeError(
+                f"{product.name} has no measurement {', '.join(map(repr, unknown))}; it has "
+                f"{', '.join(product.measurements)}, and here {', '.join(BANDS)}."
+            )
     return names
-
-
-def _measurements(
-    product: Product, names: Sequence[str], resampling: str | Mapping[str, str] | None
-) -> dict[str, Any]:
-    """The measurements as the driver's loader reads them, with their resampling."""
-    asked = resampling.values() if isinstance(resampling, Mapping) else [resampling]
-    if unknown := {each for each in asked if each and each not in Resampling.__members__}:
-        raise CubeError(
-            f"resampling {', '.join(map(repr, sorted(unknown)))} is unknown; choose from "
-            f"{', '.join(Resampling.__members__)}."
-        )
-    found = {}
-    for name, measurement in product.lookup_measurements(names).items():
-        how = resampling if not isinstance(resampling, Mapping) else (
-            resampling.get(name) or resampling.get(measurement.canonical_name) or resampling.get("*")
-        )  # fmt: skip
-        keys = {**measurement, "name": name}
-        if how and measurement.canonical_name not in BANDS:
-            keys["resampling"] = how
-        found[name] = type(measurement)(canonical_name=measurement.canonical_name, **keys)
-    return found
-
-
-# --- what comes out -------------------------------------------------------------------
-
-
-def _clear_share(ucl: xr.DataArray) -> np.ndarray:
-    """Share of the pixels with data that are clear, for each time; NaN without any."""
-    clear = ucl.isin([CloudClass.CLEAR, CloudClass.SNOW, CloudClass.WATER])
-    dims = ucl.dims[1:]
-    counts = xr.Dataset({"clear": clear.sum(dims), "data": (ucl != CloudClass.NODATA).sum(dims)})
-    counts = counts.compute()
-    with np.errstate(invalid="ignore"):
-        share: np.ndarray = counts.clear.values / counts.data.values
-    return share
-
-
-def _enough(
-    groups: xr.DataArray, first: xr.Dataset, clear: np.ndarray, least: float
-) -> tuple[xr.DataArray, xr.Dataset]:
-    keep = np.nan_to_num(clear, nan=-1.0) >= least
-    if not keep.any():
-        if not np.isfinite(clear).any():
-            raise CubeError("none of the times has a mask with data in the area.")
-        best = np.nanmax(clear)
-        raise CubeError(
-            f"none of the {groups.size} times has {100 * least:.0f} % clear pixels in the area; the best "
-            f"has {100 * best:.0f} %. Lower min_clear or widen the time."
-        )
-    return groups[keep], first.isel(time=keep)
 
 
 def _with_offset(
     result: xr.Dataset, groups: xr.DataArray, offsets: Mapping[UUID, float]
 ) -> xr.Dataset:
-    """The offset of each time as a coordinate, 0 where it was taken off; NaN where scenes of one time differ."""
+    """Add the offset of each time as a coordinate: 0 where it was taken off, NaN where scenes of one time differ."""
     values = []
     for group in groups.values:
         found = {offsets.get(each.id, 0.0) for each in group}
         values.append(found.pop() if len(found) == 1 else np.nan)
     mixed = len({*map(str, values)}) > 1 or any(np.isnan(value) for value in values)
     if mixed and any(name not in (*BANDS, "scl") for name in result.data_vars):
-        warnings.warn(
+        warn_caller(
             "the scenes have several radiometric offsets, see the coordinate `offset`; pass "
             "harmonized=True to have them taken off, or add each to its digital numbers.",
             ReflectanceWarning,
-            stacklevel=3,
         )
     attrs = {"units": "1", "long_name": "radiometric offset: reflectance = (DN + offset) / 10000"}
     coordinate = ("time", np.asarray(values, dtype="float64"), attrs)

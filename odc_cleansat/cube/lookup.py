@@ -1,197 +1,210 @@
-"""Find the mask of each scene, and prepare both for the reader driver."""
+"""Find the mask of each scene: in the index, or how to compute it."""
 
 from __future__ import annotations
 
 import datetime
-import warnings
-from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from ..errors import GapWarning, ModelWarning, SceneError
+from ..errors import CubeError, ModelWarning, SceneError, warn_caller
 from ..masks.on_demand import OnDemandMask, on_demand_mask
 from ..models.registry import get_model
 from ..products.identity import mask_id
-from ..products.job import native_grids
-from ..scenes.bands import is_reflective
 from ..scenes.files import SceneFiles
-from ..storage.eo3 import MASK_PRODUCT
-from .driver import BANDS, MASK_LAYER, NO_MASK, SHIFTED, file_address, with_measurements, with_paths
-from .query import PLACE
+from ..storage.eo3 import MASK_PRODUCT, native_grids
+from .choose import mask_property
+from .query import Query, search
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from datacube import Datacube
-    from datacube.model import Dataset, Product
+    from datacube.model import Dataset
 
 
-# --- masks ----------------------------------------------------------------------------
+UCL_FROM = ("auto", "indexed", "computed")
+"""Where the masks of `load` may come from."""
 
 
-def _masks(
-    dc: Datacube, scenes: Sequence[Dataset], like: Any, query: Mapping[str, Any]
-) -> list[Dataset]:
-    """All indexed masks of the place of the query, from the first of the scenes to the last."""
+@dataclass(frozen=True)
+class MaskOptions:
+    """Which masks are taken, and how those are made that are computed."""
+
+    ucl: str = "auto"
+    """One of :data:`UCL_FROM`."""
+
+    model: str | None = None
+    """Name of the model; None for the best of the default models whose bands a scene has."""
+
+    thresholds: Mapping[str, float] | None = None
+    """Least probability, 0 to 1, by class label."""
+
+    offset: float | None = None
+    """Radiometric offset, digital numbers; None for what the metadata of each scene says."""
+
+    scale: float | None = None
+    """Reflectance per digital number; None for the default."""
+
+    def __post_init__(self) -> None:
+        if self.ucl not in UCL_FROM:
+            raise CubeError(f"ucl={self.ucl!r} is unknown; choose from {', '.join(UCL_FROM)}.")
+        if self.model is not None:
+            get_model(self.model)
+
+    @property
+    def from_index(self) -> bool:
+        """Whether masks of the index are taken, which are made without thresholds and with the default scale."""
+        return self.ucl != "computed" and not self.thresholds and self.scale is None
+
+    def on_demand(self, files: SceneFiles) -> OnDemandMask:
+        """Return how the mask of a scene is computed; for errors see :func:`on_demand_mask`."""
+        return on_demand_mask(files, self.model, self.thresholds, self.offset, self.scale)
+
+
+@dataclass(frozen=True)
+class MaskedScene:
+    """A scene and its mask."""
+
+    scene: Dataset
+    """The scene."""
+
+    files: SceneFiles
+    """Its files."""
+
+    on_demand: OnDemandMask | None = None
+    """How its mask is computed; None if that is not needed, or cannot be."""
+
+    mask: Dataset | None = None
+    """Its mask in the index, if there is one by the same model and made in the same way."""
+
+    error: SceneError | None = None
+    """Why its mask cannot be computed."""
+
+
+def search_masks_of(dc: Datacube, scenes: Sequence[Dataset], query: Query) -> list[Dataset]:
+    """Find all indexed masks in the area of a query, from the time of the first scene to that of the last.
+
+    Raises
+    ------
+    CubeError
+        If the query cannot be understood.
+    """
     if dc.index.products.get_by_name(MASK_PRODUCT) is None:
         return []
-    where = {key: value for key, value in query.items() if key in PLACE}
     # A mask has its scene's time, but not always to the microsecond.
     second = datetime.timedelta(seconds=1)
     times = [scene.time for scene in scenes]
     time = min(each.begin for each in times) - second, max(each.end for each in times) + second
-    find = partial(dc.find_datasets, product=MASK_PRODUCT, like=like, **where)
     try:
-        found: list[Dataset] = find(time=time)
+        return search(dc, Query(MASK_PRODUCT, query.area, {"time": time}))
     except NotImplementedError:
-        # Datacube's index in memory cannot search by ranges. Without, masks of other scenes are found as well, which
-        # nobody asks for: a mask is taken by the scene that it names.
-        found = find()
-    return found
+        # Datacube's index in memory cannot search by ranges. Without, masks of other scenes are found as well. They
+        # do no harm: a mask is taken by its id, which follows from its scene.
+        return search(dc, Query(MASK_PRODUCT, query.area))
 
 
-class _Scene(NamedTuple):
-    """A scene, and how its mask is made or where it is."""
-
-    scene: Dataset
-    files: SceneFiles
-    recipe: OnDemandMask | None
-    mask: Dataset | None
-    error: SceneError | None
-
-
-def _look_up(
-    scenes: Sequence[Dataset],
+def look_up(
+    scenes: Iterable[Dataset],
     masks: Sequence[Dataset],
-    how: Mapping[str, Any],
+    options: MaskOptions,
     *,
     masked: bool,
     patch: Callable[[str], str] | None = None,
-) -> list[_Scene]:
-    """Each scene with its mask by the chosen model among those that are indexed."""
+) -> list[MaskedScene]:
+    """Find the mask of each scene by the chosen model.
+
+    Parameters
+    ----------
+    scenes
+        The scenes.
+    masks
+        Indexed masks, of these scenes or of others.
+    options
+        The model, and how it is used.
+    masked
+        Whether masks are needed that are not indexed, too.
+    patch
+        Called with the address of each file; returns the one that is to be read.
+    """
     by_id = {mask.id: mask for mask in masks}
-    resolutions = {abs(native_grids(mask)["default"].resolution.x) for mask in masks}
+    pixels = {abs(native_grids(mask.metadata_doc)["default"].resolution.x) for mask in masks}
     found = []
     for scene in scenes:
-        files = SceneFiles.of_dataset(scene)
-        if patch is not None:
-            # Once for each file, which has several names: a patch may ask a service for a signature.
-            new = {uri: patch(uri) for uri in {file.uri for file in files.files.values()}}
-            patched = {name: f._replace(uri=new[f.uri]) for name, f in files.files.items()}
-            files = replace(files, files=patched)
-        recipe = mask = failed = None
-        if masked or masks:
-            try:
-                recipe = on_demand_mask(files, **how)
-            except SceneError as error:
-                failed = error
-            else:
-                model = get_model(recipe.model)
-                ids = [mask_id(scene.id, model, each, recipe.offset) for each in resolutions]
-                mask = next((by_id[each] for each in ids if each in by_id), None)
-        found.append(_Scene(scene, files, recipe, mask, failed))
+        files = (
+            SceneFiles.of_dataset(scene)
+            if patch is None
+            else _patched(SceneFiles.of_dataset(scene), patch)
+        )
+        if not (masked or masks):
+            found.append(MaskedScene(scene, files))
+            continue
+        try:
+            on_demand = options.on_demand(files)
+        except SceneError as error:
+            found.append(MaskedScene(scene, files, error=error))
+            continue
+        model = get_model(on_demand.model)
+        ids = [mask_id(scene.id, model, pixel, on_demand.offset) for pixel in pixels]
+        mask = next((by_id[each] for each in ids if each in by_id), None)
+        found.append(MaskedScene(scene, files, on_demand, mask))
     return found
 
 
-def _tell_of_others(
-    scenes: Sequence[_Scene], masks: Sequence[Dataset], *, named: bool, offset: float | None
+def _patched(files: SceneFiles, patch: Callable[[str], str]) -> SceneFiles:
+    # Once for each file, which has several names: a patch may ask a service for a signature.
+    new = {uri: patch(uri) for uri in {file.uri for file in files.files.values()}}
+    return replace(
+        files, files={name: f._replace(uri=new[f.uri]) for name, f in files.files.items()}
+    )
+
+
+def warn_of_other_masks(
+    scenes: Sequence[MaskedScene], masks: Iterable[Dataset], options: MaskOptions
 ) -> None:
-    """Say if scenes have masks, but none that is taken: by other models, where none is named, or made otherwise."""
-    makers: dict[str, list[tuple[str, float]]] = {}
-    for mask in masks:
-        said = mask.metadata_doc.get("properties", {})
-        how = str(said.get("cleansat:model")), float(said.get("cleansat:offset") or 0)
-        makers.setdefault(str(said.get("cleansat:scene")), []).append(how)
-    others, otherwise = [], []
+    """Warn if scenes have masks, but none that is taken.
+
+    Warns
+    -----
+    ModelWarning
+        If no model is named and masks are by others than the default, or if masks were made with another
+        offset, other weights or other windows.
+    """
+    makers = _makers(masks)
+    by_others: list[set[str]] = []
+    otherwise: list[tuple[OnDemandMask, set[float]]] = []
     for each in scenes:
-        if each.mask is None and each.recipe:
-            there = makers.get(str(each.scene.id), [])
-            own = {made for model, made in there if model == each.recipe.model}
-            if own:
-                otherwise.append((each.recipe, own))
-            elif there:
-                others.append({model for model, _ in there})
-    if others and not named:
-        warnings.warn(
-            f"{len(others)} of {len(scenes)} scenes have masks in the index, by "
-            f"{', '.join(sorted(set().union(*others)))}, but none by the default model; pass model= to take those.",
+        if each.mask is None and each.on_demand:
+            offsets = makers.get(str(each.scene.id), {})
+            if each.on_demand.model in offsets:
+                otherwise.append((each.on_demand, offsets[each.on_demand.model]))
+            elif offsets:
+                by_others.append(set(offsets))
+    if by_others and options.model is None:
+        warn_caller(
+            f"{len(by_others)} of {len(scenes)} scenes have masks in the index, by "
+            f"{', '.join(sorted(set().union(*by_others)))}, but none by the default model; pass model= to take "
+            "those.",
             ModelWarning,
-            stacklevel=3,
         )
-    if otherwise and offset is None:
-        recipe, own = otherwise[0]
+    if otherwise and options.offset is None:
+        on_demand, made_with = otherwise[0]
         why = (
-            f"the offset {', '.join(f'{each:g}' for each in sorted(own))} and not {recipe.offset:g}; pass offset= "
-            "to take those"
-            if recipe.offset not in own
+            f"the offset {', '.join(f'{each:g}' for each in sorted(made_with))} and not "
+            f"{on_demand.offset:g}; pass offset= to take those"
+            if on_demand.offset not in made_with
             else "weights or windows of another version; make them again, or archive those"
         )
-        warnings.warn(
-            f"{len(otherwise)} of {len(scenes)} scenes have masks by {recipe.model} in the index that are not taken: "
-            f"they were made with {why}.",
+        warn_caller(
+            f"{len(otherwise)} of {len(scenes)} scenes have masks by {on_demand.model} in the index that are not "
+            f"taken: they were made with {why}.",
             ModelWarning,
-            stacklevel=3,
         )
 
 
-def _prepare(
-    scenes: Sequence[_Scene],
-    ucl: str,
-    offset: float | None,
-    *,
-    masked: bool,
-    indexed: bool,
-    harmonized: bool,
-    fused: Set[UUID],
-) -> tuple[list[Dataset], dict[UUID, float]]:
-    """Copies of the scenes with the address of each one's mask, and their radiometric offsets.
-
-    Of scenes that are `fused` with others, those without a mask keep their pixels from the masks of the others.
-    """
-    products: dict[str, Product] = {}
-    prepared, offsets, without = [], {}, 0
-    failed = [each.error for each in scenes if each.error] if masked else []
-    for scene, files, recipe, mask, _ in scenes:
-        reflective = _reflective(scene)
-        alone = scene.id not in fused or not reflective
-        nothing = NO_MASK if alone else file_address(NO_MASK, files.files[reflective[0]])
-        paths = dict.fromkeys(BANDS, nothing)
-        if masked and recipe:
-            if mask is not None and indexed:
-                stored = SceneFiles.of_dataset(mask).files
-                paths = {name: file_address(MASK_LAYER, stored[name]) for name in BANDS}
-            elif ucl == "indexed":
-                without += 1
-            else:
-                paths = {name: recipe.address(name) for name in BANDS}
-        if reflective:
-            offsets[scene.id] = float(files.offset(offset).value)
-        if harmonized and offsets.get(scene.id):
-            for name in reflective:
-                paths[name] = file_address(SHIFTED, files.files[name], offsets[scene.id])
-        if scene.product.name not in products:
-            products[scene.product.name] = with_measurements(scene.product)
-        prepared.append(with_paths(scene, products[scene.product.name], paths))
-    if len(failed) == len(scenes):
-        raise failed[0]
-    gaps = (
-        [f"{len(failed)} of {len(scenes)} scenes cannot be masked: {failed[0]}"] if failed else []
-    )
-    if without:
-        gaps.append(
-            f"{without} of {len(scenes)} scenes have no indexed mask; pass ucl='auto' to compute them"
-        )
-    for gap in gaps:
-        warnings.warn(f"no data in ucl where {gap}", GapWarning, stacklevel=3)
-    return prepared, offsets
-
-
-def _reflective(scene: Dataset) -> list[str]:
-    """The measurements of a scene that are reflectance bands."""
-    return [
-        name
-        for name, measurement in scene.product.measurements.items()
-        if name in scene.measurements
-        and any(map(is_reflective, (name, *measurement.get("aliases", ()))))
-    ]
+def _makers(masks: Iterable[Dataset]) -> dict[str, dict[str, set[float]]]:
+    """Return for the id of each scene the models that made its masks, and with which offsets."""
+    makers: dict[str, dict[str, set[float]]] = {}
+    for mask in masks:
+        of_scene = makers.setdefault(str(mask_property(mask, "scene")), {})
+        offsets = of_scene.setdefault(str(mask_property(mask, "model")), set())
+        offsets.add(float(mask_property(mask, "offset") or 0))
+    return makers

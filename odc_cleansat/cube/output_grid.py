@@ -1,194 +1,189 @@
-"""The output grid of `load` and `recall`: from `like`, from `output_crs` and `resolution`, or the masks' own."""
+"""The output grid of `load` and `recall`: given whole, or laid over an area by `output_crs` and `resolution`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
-from odc.geo.geom import Geometry, bbox_union, box
+from odc.geo.geom import Geometry
 
 from ..errors import CubeError
 from ..grids.grid import crs_name
-from .query import _MERIDIAN, PLACE, _area, _crs, _wraps
-from .sample import _dtype
+from .area import INSTEAD, check_area, parse_area, parse_crs
 
 if TYPE_CHECKING:
-    from datacube.model import Dataset
+    from datacube.model import Product
 
 
 LONGEST = 10_000_000
 """Pixels along a side of the output beyond which the resolution cannot be meant."""
 
-
-def _geobox(scenes: Sequence[Dataset], like: Any, grid: Mapping[str, Any], query: Any) -> GeoBox:
-    from datacube.api.core import output_geobox
-
-    product = scenes[0].product
-    place = {key: value for key, value in query.items() if key in PLACE}
-    hints = product.load_hints()
-    systems = ", ".join(sorted({str(each.crs) for each in scenes}))
-    if "output_crs" in grid:
-        try:
-            CRS(grid["output_crs"])
-        except Exception as error:  # pyproj's own
-            raise CubeError(f"{grid['output_crs']!r} is no coordinate system: {error}") from error
-    try:
-        geobox: GeoBox = output_geobox(
-            like=like,
-            load_hints=hints,
-            grid_spec=None if hints else product.grid_spec,
-            datasets=scenes,
-            **grid,
-            **place,
-        )
-    except (ValueError, TypeError, AssertionError, ZeroDivisionError) as error:
-        raise CubeError(
-            f"no output grid ({' '.join(str(error).split()) or type(error).__name__}): pass like=, or "
-            f"output_crs= and resolution=. The scenes are in {systems}."
-        ) from error
-    if 0 in geobox.shape or max(geobox.shape) > LONGEST:
-        raise CubeError(
-            f"the output grid has {geobox.shape[0]} x {geobox.shape[1]} pixels; check the resolution, which is "
-            f"in units of {geobox.crs}."
-        )
-    return geobox
-
-
 WIDEST = 5.0
 """Degrees beyond which the size of a pixel cannot be meant."""
 
 
-# --- the grid -------------------------------------------------------------------------
+@dataclass(frozen=True)
+class GridOptions:
+    """What a caller says of the output grid, as `dc.load` takes it."""
+
+    like: Any = None
+    """A GeoBox, or data that have one."""
+
+    geobox: Any = None
+    """The same by another name."""
+
+    output_crs: Any = None
+    """Coordinate system."""
+
+    resolution: Any = None
+    """Size of a pixel, in units of the coordinate system."""
+
+    align: Any = None
+    """Offset of the pixels' edges, in the same units."""
+
+    @staticmethod
+    def taken_from(arguments: dict[str, Any]) -> GridOptions:
+        """Take the options out of the arguments of a call, which keep the others."""
+        names = [each.name for each in fields(GridOptions)]
+        return GridOptions(**{name: arguments.pop(name, None) for name in names})
+
+    def given(self, place: Mapping[str, Any]) -> GeoBox | None:
+        """Return the grid that was passed whole; None if there is none.
+
+        Parameters
+        ----------
+        place
+            Search terms that say where.
+
+        Raises
+        ------
+        CubeError
+            If it is no grid, is empty or absurd, lies across the antimeridian, or does not go with the
+            other options or the place.
+        """
+        if self.like is None and self.geobox is None:
+            return None
+        name = "like" if self.geobox is None else "geobox"
+        given = getattr(self, name)
+        clash = [
+            each.name
+            for each in fields(self)
+            if each.name != name and getattr(self, each.name) is not None
+        ]
+        if parse_area(place) is not None:
+            clash.append("an area")
+        if clash:
+            raise CubeError(
+                f"{', '.join(clash)} cannot go with {name}, which says it all; leave one of them out."
+            )
+        grid = given.odc.geobox if isinstance(given, (xr.Dataset, xr.DataArray)) else given
+        if not isinstance(grid, GeoBox) or grid.crs is None:
+            raise CubeError(
+                f"{name} has no grid with a coordinate system; pass a GeoBox, or data that have one "
+                "in .odc.geobox."
+            )
+        _check_grid(grid)
+        return grid
 
 
-def _given_grid(
-    like: Any, geobox: GeoBox | None, output_crs: Any, resolution: Any, query: Mapping[str, Any]
-) -> GeoBox | None:
-    """The grid that was passed whole, if any."""
-    if like is None and geobox is None:
-        return None
-    other = {"output_crs": output_crs, "resolution": resolution, "align": query.get("align")}
-    clash = [name for name, value in other.items() if value is not None]
-    if like is not None and geobox is not None:
-        clash.append("like")
-    if _area(query) is not None:
-        clash.append("an area")
-    if clash:
-        raise CubeError(
-            f"{', '.join(clash)} cannot go with {'geobox' if like is None else 'like'}, which "
-            "says it all; leave one of them out."
-        )
-    given = like if geobox is None else geobox
-    grid = given.odc.geobox if isinstance(given, (xr.Dataset, xr.DataArray)) else given
-    if not isinstance(grid, GeoBox) or grid.crs is None:
-        raise CubeError(
-            f"{'geobox' if like is None else 'like'} has no grid with a coordinate system; pass a "
-            "GeoBox, or data that have one in .odc.geobox."
-        )
-    _check_grid(grid)
-    return grid
-
-
-def _native_grid(dataset: Dataset) -> GeoBox:
-    from datacube.testutils.io import native_geobox
-
-    try:
-        return native_geobox(dataset, basis="ucl")
-    except (KeyError, ValueError) as error:
-        raise CubeError(
-            f"the dataset {dataset.id} of the product {dataset.product.name} has no band ucl with a "
-            "grid; pass masks."
-        ) from error
-
-
-def _asked_grid(
-    datasets: Sequence[Dataset],
-    native: Sequence[GeoBox],
-    output_crs: Any,
-    resolution: Any,
-    query: Mapping[str, Any],
+def lay_grid(
+    options: GridOptions,
+    area: Geometry | None,
+    hints: Mapping[str, Any],
+    bounds_in: Callable[[CRS], Geometry],
 ) -> GeoBox:
-    """The grid of a query, as `dc.load` makes it; the masks' own where it does not say."""
+    """Lay a grid over an area, as `dc.load` does.
+
+    Parameters
+    ----------
+    options
+        Coordinate system, resolution and alignment, where the caller says them.
+    area
+        What is asked for.
+    hints
+        ``output_crs``, ``resolution`` and ``align`` where the caller does not say them.
+    bounds_in
+        Returns the bounds of all datasets in a coordinate system: the area if none is asked for.
+
+    Raises
+    ------
+    CubeError
+        If there is no such grid, or it is empty or absurd, or lies across the antimeridian.
+    """
     from datacube.api.core import output_geobox
 
-    hints = datasets[0].product.load_hints() or _hints(native, output_crs, resolution)
-    crs = _crs(output_crs or hints["output_crs"])
-    area = _area(query)
+    crs = parse_crs(options.output_crs or hints["output_crs"])
     if area is not None:
-        _check_area(area, crs)
+        check_area(area, crs)
     try:
-        if area is None:
-            area = box(*bbox_union(g.footprint(crs).boundingbox for g in native), crs=crs)
         grid: GeoBox = output_geobox(
-            output_crs=output_crs,
-            resolution=resolution,
-            align=query.get("align"),
+            output_crs=options.output_crs,
+            resolution=options.resolution,
+            align=options.align,
             load_hints=hints,
-            geopolygon=area,
+            geopolygon=bounds_in(crs) if area is None else area,
         )
     except Exception as error:  # of datacube, odc-geo and shapely, each with its own
+        resolution = hints.get("resolution") if options.resolution is None else options.resolution
         raise CubeError(
-            f"no grid in {crs_name(crs)} with resolution {resolution or hints['resolution']} can be "
-            f"laid over the area: {str(error) or type(error).__name__}. Choose a coordinate system for that part of the Earth, and "
-            "a resolution in its units."
+            f"no output grid in {crs_name(crs)} with resolution {resolution} can be laid over the area: "
+            f"{' '.join(str(error).split()) or type(error).__name__}. Choose a coordinate system for that part of "
+            "the Earth, and a resolution in its units."
         ) from error
     _check_grid(grid)
     return grid
 
 
-def _hints(native: Sequence[GeoBox], output_crs: Any, resolution: Any) -> dict[str, Any]:
-    """What a product's `load` would say, from the grids of its datasets."""
+def product_hints(product: Product, options: GridOptions) -> dict[str, Any]:
+    """Return what a product says of the grid on which to load it; nothing if it says nothing."""
+    hints: dict[str, Any] = product.load_hints()
+    spec = product.grid_spec
+    if hints or spec is None or options.output_crs is not None:
+        return hints
+    return {"output_crs": spec.crs, "resolution": spec.resolution, "align": spec.alignment}
+
+
+def native_hints(native: Sequence[GeoBox], options: GridOptions) -> dict[str, Any]:
+    """Return what a product's hints would be, from the grids of its datasets.
+
+    Raises
+    ------
+    CubeError
+        If the grids have no common coordinate system or pixel size, and the caller names none.
+    """
     systems = list(dict.fromkeys(crs_name(grid.crs) for grid in native))
     sizes = {grid.resolution.yx for grid in native}
-    if output_crs is None and len(systems) > 1:
+    if options.output_crs is None and len(systems) > 1:
         raise CubeError(
             f"the masks are in several coordinate systems ({', '.join(systems)}), so that they have no "
             "common grid; pass output_crs and resolution, or a grid as like or geobox."
         )
-    crs = _crs(output_crs or systems[0])
-    if resolution is None and not ([crs_name(crs)] == systems and len(sizes) == 1):
+    crs = parse_crs(options.output_crs or systems[0])
+    if options.resolution is not None:
+        return {"output_crs": crs, "resolution": options.resolution, "align": None}
+    if [crs_name(crs)] != systems or len(sizes) > 1:
         raise CubeError(
             f"the masks have no common pixel size in {crs_name(crs)}; pass the resolution, in "
             f"{'degrees' if crs.geographic else 'units of that system'}."
         )
-    hints: dict[str, Any] = {"output_crs": crs, "resolution": resolution, "align": None}
-    if resolution is None:
-        hints |= {"resolution": native[0].resolution, "align": native[0].alignment}
-    return hints
+    return {"output_crs": crs, "resolution": native[0].resolution, "align": native[0].alignment}
 
 
-def _check_grid(grid: GeoBox) -> None:
-    if 0 in grid.shape:
-        raise CubeError(
-            f"the grid is empty: its shape is {tuple(grid.shape)}; it needs a pixel at least."
-        )
-    bounds, pixel = grid.boundingbox, abs(grid.resolution.x)
-    if grid.crs.geographic and pixel > WIDEST:
-        raise CubeError(
-            f"pixels of {pixel:g} degrees are meant as metres; in {crs_name(grid.crs)} the resolution is in degrees: "
-            "0.0002 is about 20 m."
-        )
-    if grid.crs.geographic and not -180 - pixel <= bounds.left <= bounds.right <= 180 + pixel:
-        raise CubeError(
-            f"the grid goes from {bounds.left:g}° to {bounds.right:g}°, across the antimeridian. "
-            + _MERIDIAN
-        )
+def check_memory(grid: GeoBox, times: int, pixel_bytes: int) -> None:
+    """Raise if a result does not fit: before anything is read, not when memory is exhausted.
 
-
-def _check_area(area: Geometry, crs: CRS) -> None:
-    """Refuse an area across the antimeridian, unless the grid is in its own projected system."""
-    bounds = area.boundingbox
-    beyond = area.crs.geographic and not -180 <= bounds.left <= bounds.right <= 180
-    if beyond or (area.crs != crs and not area.crs.geographic and _wraps(area)):
-        raise CubeError("the area lies across the antimeridian. " + _MERIDIAN)
-
-
-def check_memory(grid: GeoBox, times: int, names: Sequence[str]) -> None:
-    """Refuse a result that does not fit: before anything is read, not when memory is exhausted.
+    Parameters
+    ----------
+    grid
+        The output grid.
+    times
+        Number of times.
+    pixel_bytes
+        Bytes that a pixel of one time takes at least, all layers together.
 
     Raises
     ------
@@ -199,8 +194,9 @@ def check_memory(grid: GeoBox, times: int, names: Sequence[str]) -> None:
     from distributed.system import MEMORY_LIMIT
 
     rows, columns = grid.shape
-    size = sum(np.dtype(_dtype(name)).itemsize for name in names)
-    needed = 2 * size * times * rows * columns  # the blocks, and the whole that is made of them
+    needed = (
+        2 * pixel_bytes * times * rows * columns
+    )  # the blocks, and the whole that is made of them
     free = min(psutil.virtual_memory().available, MEMORY_LIMIT)
     if needed > free:
         y, x = grid.dimensions
@@ -208,4 +204,28 @@ def check_memory(grid: GeoBox, times: int, names: Sequence[str]) -> None:
             f"the grid has {rows} x {columns} pixels, for {times} times; that needs "
             f"{needed / 1e9:,.0f} GB of memory, and {free / 1e9:,.1f} GB are free. Check the resolution, "
             f"given in units of {crs_name(grid.crs)}, or pass dask_chunks={{{y!r}: 2048, {x!r}: 2048}}."
+        )
+
+
+def _check_grid(grid: GeoBox) -> None:
+    """Raise if a grid is empty or absurd, or lies across the antimeridian."""
+    rows, columns = grid.shape
+    if 0 in grid.shape:
+        raise CubeError(
+            f"the grid is empty: its shape is {(rows, columns)}; it needs a pixel at least."
+        )
+    if max(grid.shape) > LONGEST:
+        raise CubeError(
+            f"the output grid has {rows} x {columns} pixels; check the resolution, which is in units of "
+            f"{crs_name(grid.crs)}."
+        )
+    bounds, pixel = grid.boundingbox, abs(grid.resolution.x)
+    if grid.crs.geographic and pixel > WIDEST:
+        raise CubeError(
+            f"pixels of {pixel:g} degrees are meant as metres; in {crs_name(grid.crs)} the resolution is in "
+            "degrees: 0.0002 is about 20 m."
+        )
+    if grid.crs.geographic and not -180 - pixel <= bounds.left <= bounds.right <= 180 + pixel:
+        raise CubeError(
+            f"the grid goes from {bounds.left:g}° to {bounds.right:g}°, across the antimeridian. {INSTEAD}"
         )

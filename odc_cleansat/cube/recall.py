@@ -1,38 +1,35 @@
 """`recall`: indexed masks back from a datacube, at any coordinate system, resolution and extent.
 
-It stands in a module of another name than its own, because a module `recall` would hide the
-function of that name in the package as soon as anything imported it.
-
 Masks are read at their native resolution, never from overviews, and only where they are needed.
-Which native pixel belongs to which target pixel follows from the transformed centres alone, so
-that the answer depends neither on the extent asked for nor on the chunks.
+Which native pixel belongs to which target pixel follows from the transformed centres alone. So
+the answer depends neither on the extent that is asked for nor on the chunks.
 """
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Integral
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import xarray as xr
 from odc.geo.geobox import GeoBox
+from odc.geo.geom import bbox_union, box
 
-from ..classes import confidence_attrs, ucl_attrs
-from ..errors import CubeError, GapWarning
-from ..grids.centres import Roi, reach, tiles
+from ..errors import CubeError, GapWarning, warn_caller
+from ..grids.centres import reach
 from ..models.model import Model
-from ..storage.eo3 import MASK_PRODUCT
-from ..storage.settings import prepare_gdal, rio_options
-from .choose import _in_order, _made_by, of_one_model
-from .output_grid import _asked_grid, _given_grid, _native_grid, check_memory
-from .query import _checked_product, _group_by, _nothing_there, _search, listed
-from .sample import CLASSES, FRACTIONS, VARIABLES, _block, _dtype, _Losses, _Mask, _nodata, _overlap
+from ..products.verdicts import heed
+from ..scenes.files import local_path
+from ..storage.eo3 import MASK_PRODUCT, native_grid
+from ..storage.settings import prepare_gdal
+from .choose import check_verdict_options, in_order, made_by, of_one_model
+from .graph import Recalled, chunk_sizes
+from .output_grid import GridOptions, check_memory, lay_grid, native_hints, product_hints
+from .query import Query, find_masks, grouping, nothing_in_area
+from .sample import CLASSES, FRACTIONS, VARIABLES, IndexedMask, Losses, layer_dtype
 
 if TYPE_CHECKING:
-    import dask.array as da
     from datacube import Datacube
     from datacube.model import Dataset
 
@@ -130,50 +127,44 @@ def recall(
     ModelWarning
         If a scene has several masks by one model, made with several offsets or by other weights than it has here.
     """
-    from ..products.verdicts import heed
-
-    if only_accepted and include_rejected:
-        raise CubeError(
-            "only_accepted and include_rejected contradict each other; pass one of them."
-        )
+    check_verdict_options(only_accepted=only_accepted, include_rejected=include_rejected)
     prepare_gdal()
-    query = {key: value for key, value in query.items() if value is not None}
-    names = _names(how, measurements)
-    grid = _given_grid(like, geobox, output_crs, resolution, query)
-    group = _group_by(group_by)
-    if datasets is None:
-        found = _search(dc, _checked_product(dc, product), grid, like, group_by, query)
-    else:
-        found = listed(datasets, query, "align")
+    names = _layer_names(how, measurements)
+    terms = {key: value for key, value in query.items() if value is not None}
+    options = GridOptions(like, geobox, output_crs, resolution, terms.pop("align", None))
+    given = options.given(terms)
+    asked = Query.of(product, terms, grid=given, like=like, group_by=group_by, datasets=datasets)
+
+    found = find_masks(dc, asked, wide=True)
     if model is not None:
-        found = _made_by(model, found)
+        found = made_by(model, found)
     if not include_rejected:
         found = heed(found, found, "masks", only_accepted=only_accepted)
+
     native = {each.id: _native_grid(each) for each in found}
-    output = grid or _asked_grid(found, list(native.values()), output_crs, resolution, query)
+    grid = given or _lay_grid(found, list(native.values()), options, asked)
     if datasets is None:
-        found = _within(output, found, native)
+        found = _reaching(grid, found, native)
     found = of_one_model(found, None)
-    groups = dc.group_datasets(found, group)
-    masks = _readable(found, native, names)
-    plan = [
-        [masks[each.id] for each in _in_order(one) if each.id in masks] for one in groups.values
+
+    groups = dc.group_datasets(found, grouping(group_by))
+    masks = _indexed_masks(found, native, names)
+    times = [
+        [masks[each.id] for each in in_order(group) if each.id in masks] for group in groups.values
     ]
+    result = Recalled(groups, times, grid, how, names)
     if dask_chunks is not None:
-        chunks = _chunks(groups, output, dask_chunks)
-        return _dataset(groups, output, names, _lazy(plan, output, how, names, chunks, None))
-    check_memory(output, len(plan), names)
-    lost = _Losses()
-    lazy = _lazy(plan, output, how, names, (len(plan), BLOCK, BLOCK), lost)
-    result: xr.Dataset = _dataset(groups, output, names, lazy).compute(scheduler="threads")
-    _judge(list(masks.values()), lost)
-    return result
+        return result.lazy(chunk_sizes(groups, grid, dask_chunks))
+    check_memory(grid, len(times), sum(layer_dtype(name).itemsize for name in names))
+    losses = Losses()
+    whole: xr.Dataset = result.lazy((len(times), BLOCK, BLOCK), losses).compute(scheduler="threads")
+    labels = {mask.label: losses.why[id_] for id_, mask in masks.items() if id_ in losses.why}
+    _warn_of_unreadable(labels, len(masks))
+    return whole
 
 
-# --- what is asked for ----------------------------------------------------------------
-
-
-def _names(how: str, measurements: str | Sequence[str] | None) -> list[str]:
+def _layer_names(how: str, measurements: str | Sequence[str] | None) -> list[str]:
+    """Return the layers that are asked for."""
     if how not in VARIABLES:
         raise CubeError(f"how={how!r} is unknown; choose from {', '.join(VARIABLES)}.")
     if measurements is None:
@@ -189,23 +180,44 @@ def _names(how: str, measurements: str | Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _within(
-    output: GeoBox, datasets: Sequence[Dataset], native: Mapping[UUID, GeoBox]
+def _native_grid(mask: Dataset) -> GeoBox:
+    try:
+        return native_grid(mask.metadata_doc, "ucl")
+    except (KeyError, ValueError) as error:
+        raise CubeError(
+            f"the dataset {mask.id} of the product {mask.product.name} has no band ucl with a "
+            "grid; pass masks."
+        ) from error
+
+
+def _lay_grid(
+    masks: Sequence[Dataset], native: Sequence[GeoBox], options: GridOptions, query: Query
+) -> GeoBox:
+    """Lay the output grid over the area of the query, or over all masks."""
+    hints = product_hints(masks[0].product, options) or native_hints(native, options)
+    return lay_grid(
+        options,
+        query.area,
+        hints,
+        lambda crs: box(*bbox_union(each.footprint(crs).boundingbox for each in native), crs=crs),
+    )
+
+
+def _reaching(
+    grid: GeoBox, masks: Sequence[Dataset], native: Mapping[UUID, GeoBox]
 ) -> list[Dataset]:
-    found = [each for each in datasets if reach(native[each.id], output)]
+    """Keep the masks that reach into a grid."""
+    found = [each for each in masks if reach(native[each.id], grid)]
     if not found:
-        raise CubeError(_nothing_there(datasets[0].product.name))
+        raise nothing_in_area(masks[0].product.name, "mask")
     return found
 
 
-def _readable(
-    datasets: Sequence[Dataset], grids: Mapping[UUID, GeoBox], names: Sequence[str]
-) -> dict[UUID, _Mask]:
-    """The masks whose files are not known to be gone."""
-    from pathlib import Path
-
+def _indexed_masks(
+    datasets: Sequence[Dataset], native: Mapping[UUID, GeoBox], names: Sequence[str]
+) -> dict[UUID, IndexedMask]:
+    """Return the masks by id, but for those whose files are known to be gone."""
     from datacube.storage import BandInfo
-    from datacube.utils.uris import uri_to_local_path
 
     wanted = CLASSES if "ucl_confidence" in names else CLASSES[:1]
     masks, gone = {}, {}
@@ -216,118 +228,41 @@ def _readable(
         except ValueError as error:
             gone[label] = str(error)
             continue
-        paths = [
-            str(uri_to_local_path(info.uri)) if info.uri.startswith("file:") else info.uri
-            for info in infos
-        ]
-        for info, path in zip(infos, paths, strict=True):
-            if info.uri.startswith("file:") and not Path(path).exists():
-                gone[label] = f"{path} does not exist"
+        paths = [local_path(info.uri) for info in infos]
+        if missing := [
+            path
+            for info, path in zip(infos, paths, strict=True)
+            if info.uri.startswith("file:") and not Path(path).exists()
+        ]:
+            gone[label] = f"{missing[-1]} does not exist"
+            continue
         bands = tuple((path, info.band or 1) for path, info in zip(paths, infos, strict=True))
-        if label not in gone:
-            masks[each.id] = _Mask(each.id, label, grids[each.id], bands)
-    _tell(gone, len(datasets), stacklevel=4)
+        masks[each.id] = IndexedMask(each.id, label, native[each.id], bands)
+    _warn_of_unreadable(gone, len(datasets))
     return masks
 
 
-def _judge(masks: Sequence[_Mask], lost: _Losses) -> None:
-    _tell({m.label: lost.why[m.id] for m in masks if m.id in lost.why}, len(masks), stacklevel=4)
+def _warn_of_unreadable(why: Mapping[str, str], number: int) -> None:
+    """Warn of masks that cannot be read; raise if it is all of them.
 
-
-def _tell(gone: Mapping[str, str], number: int, stacklevel: int) -> None:
-    """Say which masks cannot be read; give up if it is all of them."""
-    if not gone:
+    Parameters
+    ----------
+    why
+        The reason by the name of each.
+    number
+        How many masks there are.
+    """
+    if not why:
         return
-    listed = "; ".join(f"{label} ({why})" for label, why in [*gone.items()][:5])
-    more = f" and {len(gone) - 5} more" if len(gone) > 5 else ""
-    if len(gone) == number:
+    listed = "; ".join(f"{label} ({reason})" for label, reason in [*why.items()][:5])
+    more = f" and {len(why) - 5} more" if len(why) > 5 else ""
+    if len(why) == number:
         raise CubeError(
             f"none of the {number} masks can be read: {listed}{more}. Bring the files back, or "
             "archive the datasets and mask the scenes anew."
         )
-    warnings.warn(
-        f"{len(gone)} of {number} masks cannot be read, and there are no data where they would be: "
+    warn_caller(
+        f"{len(why)} of {number} masks cannot be read, and there are no data where they would be: "
         f"{listed}{more}.",
         GapWarning,
-        stacklevel=stacklevel,
     )
-
-
-def _attrs(name: str) -> dict[str, Any]:
-    if name in FRACTIONS:
-        kind = "cloud or thin cloud" if name == "cloud_fraction" else "cloud shadow"
-        long_name = f"share of the mask's pixels with data that are {kind}"
-        return {"units": "1", "nodata": math.nan, "long_name": long_name}
-    return ucl_attrs() if name == "ucl" else confidence_attrs()
-
-
-def _dataset(
-    groups: xr.DataArray, output: GeoBox, names: Sequence[str], layers: Mapping[str, da.Array]
-) -> xr.Dataset:
-    """Coordinates and attributes as `dc.load` gives them."""
-    from datacube import Datacube
-    from datacube.model import Measurement
-
-    measurements = [Measurement(name=name, dtype=_dtype(name), **_attrs(name)) for name in names]
-    result: xr.Dataset = Datacube.create_storage(
-        groups.coords, output, measurements, lambda m, shape: layers[m.name]
-    )
-    return result
-
-
-def _chunks(
-    groups: xr.DataArray, output: GeoBox, chunks: Mapping[str, Any]
-) -> tuple[int, int, int]:
-    """Sizes along time, y and x; as in `dc.load`, single times and whole extents if not said."""
-    dims = ("time", *output.dimensions)
-    if not isinstance(chunks, Mapping):
-        raise CubeError(
-            f"dask_chunks is {chunks!r}; pass a size for each dim, such as {{'x': 2048, 'y': 2048}}."
-        )
-    alias = dict(zip(("time", "y", "x"), dims, strict=True))
-    asked = {alias.get(name, name): size for name, size in chunks.items()}
-    if unknown := set(asked) - set(dims):
-        raise CubeError(
-            f"dask_chunks has {', '.join(sorted(map(str, unknown)))}; the dims are {', '.join(dims)}."
-        )
-    sizes = []
-    for dim, length, default in zip(dims, (groups.size, *output.shape), (1, -1, -1), strict=True):
-        size = asked.get(dim, default)
-        size = default if size is None or size == "auto" else size
-        if not isinstance(size, Integral) or size == 0:
-            raise CubeError(f"dask_chunks has {dim}: {size!r}; pass a number of pixels, or 'auto'.")
-        sizes.append(length if size < 0 else int(size))
-    return sizes[0], sizes[1], sizes[2]
-
-
-def _lazy(
-    plan: Sequence[Sequence[_Mask]],
-    output: GeoBox,
-    how: str,
-    names: Sequence[str],
-    chunks: tuple[int, int, int],
-    lost: _Losses | None,
-) -> dict[str, da.Array]:
-    """The layers, ``(time, y, x)``, one task for each block that masks reach."""
-    import dask.array as da
-    from dask.delayed import delayed
-
-    depth, height, width = chunks
-    options = rio_options()
-    blocks = tiles(output.shape, height, width)
-
-    def block(near: Sequence[tuple[_Mask, Roi]], roi: Roi) -> dict[str, da.Array]:
-        here = [mask for mask, reach in near if _overlap(reach, roi)]
-        part = output[roi]
-        if not here:
-            return {n: da.full(tuple(part.shape), _nodata(n), dtype=_dtype(n)) for n in names}
-        made = delayed(_block, name="cleansat-recall")(here, part, how, list(names), lost, options)
-        return {n: da.from_delayed(made[n], tuple(part.shape), _dtype(n)) for n in names}
-
-    times = []
-    for masks in plan:
-        reaches = ((mask, reach(mask.grid, output)) for mask in masks)
-        near = [(mask, reach) for mask, reach in reaches if reach]
-        rows = [[block(near, roi) for roi in row] for row in blocks]
-        times.append({n: da.block([[each[n] for each in row] for row in rows]) for n in names})
-    return {n: da.stack([each[n] for each in times]).rechunk({0: depth}) for n in names}

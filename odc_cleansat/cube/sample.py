@@ -43,7 +43,7 @@ SEVERITY = (
 
 
 @dataclass(frozen=True)
-class _Mask:
+class IndexedMask:
     """Where a mask is; small, and goes into the graph."""
 
     id: UUID
@@ -59,7 +59,7 @@ class _Mask:
     """File and band number of ``ucl`` and, if asked for, of ``ucl_confidence``."""
 
 
-class _Losses:
+class Losses:
     """Why masks could not be read, while a result in memory is made.
 
     No dataclass and no dict: dask would copy those into its graph.
@@ -72,31 +72,29 @@ class _Losses:
 # --- the result -----------------------------------------------------------------------
 
 
-def _dtype(name: str) -> str:
-    return "float32" if name in FRACTIONS else "uint8"
+def layer_dtype(name: str) -> np.dtype[Any]:
+    """Return the dtype of a layer: float32 for fractions, uint8 for the others."""
+    return np.dtype("float32" if name in FRACTIONS else "uint8")
 
 
-def _nodata(name: str) -> float:
+def layer_nodata(name: str) -> float:
+    """Return the value of a layer for no data: NaN for fractions."""
     return {"ucl": int(CloudClass.NODATA), "ucl_confidence": CONFIDENCE_NODATA}.get(name, math.nan)
-
-
-def _overlap(a: Roi, b: Roi) -> bool:
-    return all(p.start < q.stop and q.start < p.stop for p, q in zip(a, b, strict=True))
 
 
 # --- the tasks ------------------------------------------------------------------------
 
 
-def _block(
-    masks: Sequence[_Mask],
+def sample_block(
+    masks: Sequence[IndexedMask],
     target: GeoBox,
     how: str,
     names: Sequence[str],
-    lost: _Losses | None,
+    lost: Losses | None,
     options: dict[str, Any],
 ) -> dict[str, np.ndarray]:
     """The layers of one time and one block of the output, ``(y, x)``."""
-    result = {n: np.full(target.shape, _nodata(n), dtype=_dtype(n)) for n in names}
+    result = {n: np.full(target.shape, layer_nodata(n), dtype=layer_dtype(n)) for n in names}
     with credentials(options), ExitStack() as stack:
         opened = [_open(mask, stack, lost) for mask in masks]
         sources = [source for source in opened if source is not None]
@@ -110,7 +108,7 @@ def _block(
 
 
 def _tile(
-    sources: Sequence[_Source], target: GeoBox, how: str, names: Sequence[str]
+    sources: Sequence[OpenMask], target: GeoBox, how: str, names: Sequence[str]
 ) -> dict[str, np.ndarray]:
     bands = 2 if "ucl_confidence" in names else 1
     if how == "nearest":
@@ -146,7 +144,7 @@ def _winners(counts: np.ndarray, percents: np.ndarray | None, how: str) -> dict[
 
 
 def _counts(
-    sources: Sequence[_Source], target: GeoBox, bands: int
+    sources: Sequence[OpenMask], target: GeoBox, bands: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """How many native pixels of each class each pixel has.
 
@@ -185,7 +183,7 @@ def _counts(
     return counts.reshape(shape), None if percents is None else percents.reshape(shape)
 
 
-def _fused(sources: Sequence[_Source], target: GeoBox, bands: int) -> np.ndarray:
+def _fused(sources: Sequence[OpenMask], target: GeoBox, bands: int) -> np.ndarray:
     """Values at the centres of pixels, ``(bands, y, x)`` uint8; the first with data wins."""
     result = _blank(bands, target.shape)
     for source in sources:
@@ -204,12 +202,12 @@ def _blank(bands: int, shape: Sequence[int]) -> np.ndarray:
 
 
 @dataclass
-class _Source:
+class OpenMask:
     """An open mask."""
 
-    mask: _Mask
+    mask: IndexedMask
     files: list[DatasetReader]
-    lost: _Losses | None
+    lost: Losses | None
     broken: bool = field(default=False)
 
     @property
@@ -260,7 +258,7 @@ class _Source:
                 )
 
 
-def _open(mask: _Mask, stack: ExitStack, lost: _Losses | None) -> _Source | None:
+def _open(mask: IndexedMask, stack: ExitStack, lost: Losses | None) -> OpenMask | None:
     import rasterio
     from rasterio.errors import RasterioError
 
@@ -274,10 +272,10 @@ def _open(mask: _Mask, stack: ExitStack, lost: _Losses | None) -> _Source | None
     except RasterioError as error:
         _lose(mask, error, lost)
         return None
-    return _Source(mask, files, lost)
+    return OpenMask(mask, files, lost)
 
 
-def _lose(mask: _Mask, error: Exception, lost: _Losses | None) -> None:
+def _lose(mask: IndexedMask, error: Exception, lost: Losses | None) -> None:
     """Note that a mask cannot be read; on a worker, tell the user at once."""
     if lost is not None:
         lost.why[mask.id] = str(error)

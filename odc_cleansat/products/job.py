@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from ..masks.classify import classify
@@ -16,7 +15,7 @@ from ..models.registry import get_model
 from ..scenes.files import SceneFiles, reading
 from ..scenes.offset import Offset
 from ..scenes.scene import Scene
-from ..storage.eo3 import read_document
+from ..storage.eo3 import native_grids, read_document
 from ..storage.folder import Folder
 from .identity import mask_folder, mask_id
 from .product import document_in
@@ -131,18 +130,9 @@ class MaskJob:
         return write_mask(mask, self.source, self.model, provenance, self.id, self.root)
 
 
-def native_grids(dataset: Dataset) -> dict[str, GeoBox]:
-    """The grids that a dataset's document names."""
-    grids = dataset.metadata_doc["grids"]
-    return {
-        name: GeoBox(grid["shape"], Affine(*grid["transform"][:6]), dataset.crs)
-        for name, grid in grids.items()
-    }
-
-
 def mask_grid(dataset: Dataset) -> GeoBox:
     """The grid for a scene's mask: the SCL's, or the finest at 20 m, but no finer than the scene."""
-    grids = native_grids(dataset)
+    grids = native_grids(dataset.metadata_doc)
     if scl := dataset.metadata_doc["measurements"].get("scl"):
         return grids[scl.get("grid", "default")]
     finest = min(grids.values(), key=lambda grid: abs(grid.resolution.x))

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
 if TYPE_CHECKING:
     from eodatasets3 import DatasetDoc
@@ -69,6 +71,32 @@ def scene_product(measurements: Iterable[str]) -> dict[str, Any]:
         document["description"] += " (some bands only)"
         document["measurements"] = kept
     return document
+
+
+def native_grids(document: Mapping[str, Any]) -> dict[str, GeoBox]:
+    """Return the grids that an EO3 document names, by name.
+
+    Raises
+    ------
+    KeyError
+        If the document has no grids.
+    """
+    return {
+        name: GeoBox(grid["shape"], Affine(*grid["transform"][:6]), document["crs"])
+        for name, grid in document["grids"].items()
+    }
+
+
+def native_grid(document: Mapping[str, Any], measurement: str) -> GeoBox:
+    """Return the grid of one measurement of an EO3 document.
+
+    Raises
+    ------
+    KeyError
+        If the document has no such measurement, or no grids.
+    """
+    name = document["measurements"][measurement].get("grid", "default")
+    return native_grids(document)[name]
 
 
 def acquisition_time(properties: Mapping[str, Any]) -> datetime | None:

@@ -350,7 +350,9 @@ def test_recall_errors(run: Run, cube: Cube, tmp_path: Path) -> None:
     config = ["-C", cube.folder / "datacube.conf"]
     out = tmp_path / "out.tif"
     assert "there are masks of 2 times" in failure(run("recall", "-o", out, *config))
-    assert "no mask of the product" in failure(run("recall", "--time", "2020", "-o", out, *config))
+    assert "no mask of s2_l2a_ucl matches" in failure(
+        run("recall", "--time", "2020", "-o", out, *config)
+    )
     assert "no product 'x'" in failure(run("recall", "--product", "x", "-o", out, *config))
     assert "no coordinate system" in failure(run("recall", "--crs", "EPSG:0", "-o", out, *config))
     wide = ["--crs", "EPSG:4326", "--resolution", 100]

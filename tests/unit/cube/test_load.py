@@ -27,7 +27,7 @@ from odc_cleansat.batch.survey import expected_mask_id
 from odc_cleansat.cube.choose import of_one_model
 from odc_cleansat.cube.index import add_dataset
 from odc_cleansat.cube.load import load
-from odc_cleansat.cube.lookup import _look_up
+from odc_cleansat.cube.lookup import MaskOptions, look_up
 from odc_cleansat.cube.recall import recall
 from odc_cleansat.errors import (
     CleansatError,
@@ -39,8 +39,9 @@ from odc_cleansat.errors import (
     SceneError,
 )
 from odc_cleansat.masks import on_demand
-from odc_cleansat.products.job import MaskJob, native_grids
+from odc_cleansat.products.job import MaskJob
 from odc_cleansat.scenes.read import read_scene
+from odc_cleansat.storage.eo3 import native_grids
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 HOME = GeoBox.from_bbox((399960, 5294040, 407160, 5300040), "EPSG:32633", resolution=20)
@@ -210,7 +211,7 @@ def test_harmonized_bands_are_on_one_scale(cube: Cube) -> None:
     [
         ({"product": "s2"}, "no product 's2'; it has s2_l2a, s2_l2a_ucl"),
         ({"time": "1999"}, "no dataset of s2_l2a matches time='1999'"),
-        ({"x": (10, 11), "y": (0, 1)}, "no dataset of s2_l2a matches x="),
+        ({"x": (10, 11), "y": (0, 1)}, "s2_l2a has datasets, but none that matches the query in this area"),
         ({"x": (179, -179), "y": (0, 1)}, "antimeridian"),
         ({"measurements": ["red", "ultraviolet"]}, "no measurement 'ultraviolet'; it has coastal"),
         ({"measurements": []}, "measurements is empty"),
@@ -224,11 +225,13 @@ def test_harmonized_bands_are_on_one_scale(cube: Cube) -> None:
         ({"like": None, "output_crs": "EPSG:99999", "resolution": 20}, "no coordinate system"),
         ({"like": None, "output_crs": "EPSG:32633", "resolution": 0}, "no output grid"),
         ({"like": None, "output_crs": "EPSG:32633", "resolution": 0.0002}, "check the resolution"),
+        ({"like": HOME, "x": (13, 14), "y": (47, 48)}, "an area cannot go with like"),
+        ({"like": HOME, "resolution": 10}, "resolution cannot go with like"),
     ],
 )  # fmt: skip
 def test_bad_queries(cube: Cube, how: dict[str, Any], message: str) -> None:
     query = {"product": "s2_l2a", "like": HOME, "measurements": ["ucl"], **how}
-    if query["like"] is None or "x" in query:
+    if query["like"] is None or ("x" in query and "like" not in how):
         del query["like"]
     with pytest.raises(CubeError, match=message):
         load(cube.dc, query.pop("product"), **query)
@@ -504,8 +507,8 @@ def test_masks_as_fine_as_their_scl_are_found(cube: Cube, tmp_path: Path) -> Non
         file.write(codes, 1)
     dataset = read_scene(str(scene)).dataset
     mask = read_scene(str(MaskJob(dataset, tmp_path / "masks").run())).dataset
-    assert native_grids(mask)["default"].resolution.x == 10
-    (found,) = _look_up([dataset], [mask], {}, masked=True)
+    assert native_grids(mask.metadata_doc)["default"].resolution.x == 10
+    (found,) = look_up([dataset], [mask], MaskOptions(), masked=True)
     assert found.mask is mask
 
 

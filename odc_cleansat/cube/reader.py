@@ -1,0 +1,178 @@
+"""Read the layers of `load` onto the output grid, with a preset and only at clear times where that is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+from rasterio.enums import Resampling
+
+from ..classes import CloudClass
+from ..errors import CubeError
+from ..grids.grid import ground_resolution
+from ..masks.presets import Preset, apply_preset
+from .driver import BANDS, NAME, UNMASKED
+
+if TYPE_CHECKING:
+    from datacube import Datacube
+    from datacube.model import Product
+
+
+@dataclass(frozen=True)
+class LayerReader:
+    """Reads layers of prepared scenes."""
+
+    dc: Datacube
+    """The datacube, whose loader reads."""
+
+    product: Product
+    """What the scenes are loaded as: it has the layers of the mask."""
+
+    grid: GeoBox
+    """The output grid."""
+
+    preset: Preset | None
+    """What is done to masks, if anything."""
+
+    resampling: str | Mapping[str, str] | None
+    """Method of each band, as `dc.load` takes it. The mask has none."""
+
+    options: Mapping[str, Any]
+    """Other arguments of `dc.load_data`."""
+
+    fused: bool
+    """Whether a time has several scenes."""
+
+    def read(self, groups: xr.DataArray, names: Sequence[str]) -> xr.Dataset:
+        """Read layers.
+
+        Parameters
+        ----------
+        groups
+            Dims ``(time)``, object: for each time a tuple of datasets.
+        names
+            The layers.
+
+        Returns
+        -------
+        xarray.Dataset
+            Dims ``(time, y, x)``, of each layer's dtype and nodata.
+
+        Raises
+        ------
+        CubeError
+            If a method of resampling is unknown.
+        """
+        if self.preset is None or "ucl" not in names:
+            return self._load(groups, names, self.grid)
+        mask = self._read_mask(groups, self.preset)
+        others = [name for name in names if name not in mask]
+        every = self._load(groups, others, self.grid).assign(mask.data_vars) if others else mask
+        found: xr.Dataset = every[list(names)]
+        return found
+
+    def read_clear(
+        self, groups: xr.DataArray, names: Sequence[str], least: float
+    ) -> tuple[xr.DataArray, xr.Dataset]:
+        """Read the masks first, and then the other layers of the times that are clear enough.
+
+        Parameters
+        ----------
+        groups, names
+            As for :meth:`read`.
+        least
+            Least share of clear pixels among those with data, 0 to 1.
+
+        Returns
+        -------
+        xarray.DataArray
+            The groups of the times that are left.
+        xarray.Dataset
+            As from :meth:`read`.
+
+        Raises
+        ------
+        CubeError
+            If no time is clear enough.
+        """
+        mask = self.read(groups, ["ucl"])
+        clear = _clear_share(mask.ucl)
+        keep = np.nan_to_num(clear, nan=-1.0) >= least
+        if not keep.any():
+            raise _not_clear(clear, least)
+        groups, mask = groups[keep], mask.isel(time=keep)
+        others = [name for name in names if name != "ucl"]
+        parts = [self.read(groups, others), mask] if others else [mask]
+        found: xr.Dataset = xr.merge(parts, compat="override", join="override")[list(names)]
+        return groups, found
+
+    def _load(self, groups: xr.DataArray, names: Sequence[str], grid: GeoBox) -> xr.Dataset:
+        """Load layers as they are."""
+        options = {"skip_broken_datasets": True, **self.options, "driver": NAME}
+        data: xr.Dataset = self.dc.load_data(groups, grid, self._measurements(names), **options)
+        # The driver's loader gives local times.
+        data["time"] = groups.time
+        if self.fused:
+            for name in BANDS.keys() & data.data_vars.keys():
+                nodata = np.uint8(BANDS[name]["nodata"])
+                data[name] = data[name].where(data[name] != UNMASKED, nodata)
+        return data
+
+    def _read_mask(self, groups: xr.DataArray, preset: Preset) -> xr.Dataset:
+        """Read the mask by a preset. What lies just outside the grid may reach in."""
+        margin = math.ceil(preset.reach / min(ground_resolution(self.grid)))
+        wide = self._load(groups, ["ucl", "ucl_confidence"], self.grid.pad(margin))
+        inside = dict.fromkeys(self.grid.dimensions, slice(margin, -margin or None))
+        mask: xr.Dataset = (
+            apply_preset(wide, preset).isel(inside).assign_coords(xr_coords(self.grid))
+        )
+        if chunks := self.options.get("dask_chunks"):
+            mask = mask.chunk({dim: size for dim, size in chunks.items() if dim in mask.dims})
+        return mask
+
+    def _measurements(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return the measurements with their resampling, as datacube's loader takes them."""
+        methods = (
+            self.resampling if isinstance(self.resampling, Mapping) else {"*": self.resampling}
+        )
+        if unknown := {each for each in methods.values() if each} - Resampling.__members__.keys():
+            raise CubeError(
+                f"resampling {', '.join(map(repr, sorted(unknown)))} is unknown; choose from "
+                f"{', '.join(Resampling.__members__)}."
+            )
+        found = {}
+        for name, measurement in self.product.lookup_measurements(names).items():
+            canonical = measurement.canonical_name
+            method = methods.get(name) or methods.get(canonical) or methods.get("*")
+            keys = {**measurement, "name": name}
+            if method and canonical not in BANDS:
+                keys["resampling"] = method
+            found[name] = type(measurement)(canonical_name=canonical, **keys)
+        return found
+
+
+def _clear_share(ucl: xr.DataArray) -> np.ndarray:
+    """Return the share of the pixels with data that are clear, for each time; NaN without any."""
+    clear = ucl.isin([CloudClass.CLEAR, CloudClass.SNOW, CloudClass.WATER])
+    dims = ucl.dims[1:]
+    counts = xr.Dataset({"clear": clear.sum(dims), "data": (ucl != CloudClass.NODATA).sum(dims)})
+    counts = counts.compute()
+    with np.errstate(invalid="ignore"):
+        share: np.ndarray = counts.clear.values / counts.data.values
+    return share
+
+
+def _not_clear(clear: np.ndarray, least: float) -> CubeError:
+    """Return the error for times of which none is clear enough."""
+    if not np.isfinite(clear).any():
+        return CubeError("none of the times has a mask with data in the area.")
+    return CubeError(
+        f"none of the {clear.size} times has {100 * least:.0f} % clear pixels in the area; the best "
+        f"has {100 * np.nanmax(clear):.0f} %. Lower min_clear or widen the time."
+    )
