@@ -19,9 +19,9 @@ from odc_cleansat import CloudClass
 from odc_cleansat.evaluate.confusion import Confusion
 from odc_cleansat.evaluate.report import markdown_table
 from odc_cleansat.models.model import Model
+from odc_cleansat.training import read_recipe
 from odc_cleansat.training.gather import gather
 from odc_cleansat.training.patches import Patch
-from odc_cleansat.training.recipe import read_recipe
 
 EDGE = 4
 """Pixels along the border of a patch that are not counted: there even a neighbour just like it is a seam."""
@@ -39,7 +39,7 @@ def main() -> None:
     material = gather(recipe, options.data)
     kinds: dict[tuple[str, int], list[Patch]] = defaultdict(list)
     for patch in material.train:
-        kinds[patch.level, len(patch.bands)].append(patch)
+        kinds[patch.kind].append(patch)
     rows = [["what", "seen", "the same", "shadow becomes clear", "clear becomes shadow"]]
     for (level, count), patches in kinds.items():
         teacher = recipe.teachers[level, count]
@@ -51,7 +51,7 @@ def main() -> None:
         for side in WINDOWS:
             found = Confusion.zero()
             for patch in material.held_out[group]:
-                teacher = recipe.teachers[patch.level, len(patch.bands)]
+                teacher = recipe.teachers[patch.kind]
                 found += sum(in_windows(teacher, patch, side), Confusion.zero())
             if found.pixels:
                 rows.append([group, f"in windows of {side}", *said(found)])

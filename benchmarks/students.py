@@ -37,9 +37,9 @@ from odc_cleansat.models.model import Model
 from odc_cleansat.models.registry import read_model
 from odc_cleansat.models.weights import weights_path
 from odc_cleansat.synthetic.scene import SimulatedScene
+from odc_cleansat.training import Recipe, read_recipe
 from odc_cleansat.training.gather import gather
 from odc_cleansat.training.patches import Patch
-from odc_cleansat.training.recipe import Recipe, read_recipe
 
 ROOT = Path(__file__).parents[1]
 SEEDS = range(300, 306)
@@ -201,7 +201,7 @@ def contests(
     """Each group of patches with its teacher and a student of as many bands."""
     for name, patches in groups.items():
         count = len(patches[0].bands)
-        teacher = recipe.teachers.get((patches[0].level, count))
+        teacher = recipe.teachers.get(patches[0].kind)
         if teacher is not None:
             yield from (
                 (name, teacher, student, patches)
@@ -244,7 +244,7 @@ BLUR = 0.8
 CLIP = np.float32(0.4)
 """Reflectance that blue, green and red end at, as those of Calgary do."""
 Look = Callable[[Patch, float], np.ndarray]
-LOOKS: dict[str, Look] = {"averaged": Patch.at, "sampled": Patch.sampled, "clipped": clipped}
+LOOKS: dict[str, Look] = {"averaged": Patch.at, "sampled": Patch.nearest_at, "clipped": clipped}
 
 
 def agreed(found: Confusion) -> float:

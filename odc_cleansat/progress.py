@@ -55,3 +55,14 @@ class _Silent:
 
 SILENT: Reporter = _Silent()
 """A reporter that tells nobody: the default."""
+
+
+def duration(seconds: float) -> str:
+    """Return a duration for people, like `3 s`, `2 min 5 s` or `1 h 3 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..progress import duration
+
 if TYPE_CHECKING:
     from ..progress import Count
 
@@ -124,14 +126,3 @@ def program(name: str) -> str:
     on_path = shutil.which(name)
     found = on_path is not None and Path(on_path).resolve() == beside.resolve()
     return name if found or not beside.exists() else os.path.relpath(beside)
-
-
-def duration(seconds: float) -> str:
-    """Like `3 s`, `2 min 5 s` or `1 h 3 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

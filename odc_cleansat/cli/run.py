@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import Console, duration
+from ..progress import duration
+from .console import Console
 from .main import INTERRUPTED
 from .options import connected, datacube_options, scene_options, search_terms
 

@@ -1,122 +1,136 @@
-"""Where patches come from, and how a recipe's patches are gathered."""
+"""Gathers the patches of a recipe: those to train on, and those that are held out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import SceneError
+from ..progress import SILENT, Reporter
 from .patches import Patch, hold_out
-from .sources import Simulated
-
-if TYPE_CHECKING:
-    from .recipe import Recipe
-
-
-# --- together -------------------------------------------------------------------------
+from .recipe import Recipe
+from .sources import Simulated, Source
 
 
 @dataclass(frozen=True)
-class Material:
-    """What a recipe has to learn from and to judge by."""
+class TrainingData:
+    """The patches of a recipe."""
 
     train: list[Patch]
-    """Never of a site that is held out."""
+    """Patches to train on, none of a site that is held out."""
 
     held_out: dict[str, list[Patch]]
-    """By group."""
+    """Patches to evaluate on, by the name of their group."""
 
     counts: dict[str, int] = field(default_factory=dict)
-    """Patches of each source, held out or not."""
+    """Number of patches of each source, held out or not."""
 
     unused: int = 0
-    """Patches that lack bands."""
+    """Number of patches that lack bands."""
 
 
-def gather(recipe: Recipe, folder: Path, say: Callable[[str], None] = lambda _: None) -> Material:
-    """Read the data of a recipe, and part what is held out from the rest.
+def gather(recipe: Recipe, folder: Path, reporter: Reporter = SILENT) -> TrainingData:
+    """Read the data of a recipe, and set apart what is held out.
 
-    A patch is used with all of the recipe's bands, or with its first few. L1C patches are used twice if the
-    recipe has a typical haze: as they are, and as L2A with that taken off.
+    A patch is used with all bands of the recipe, or with its first few. If the recipe has a typical haze, L1C patches
+    are used twice: as they are, and as L2A without the haze.
+
+    Parameters
+    ----------
+    recipe
+        Names the data.
+    folder
+        Folder that the recipe's paths are relative to.
+    reporter
+        Is told of each source.
 
     Raises
     ------
     SceneError
-        If files are missing or cannot be read, or a site to be held out is not there.
+        If a file is missing or cannot be read, or a site to be held out is not there. Also if the same place is held out
+        and trained on.
     """
-    real: list[Patch] = []
-    simulated: list[Patch] = []
     counts: dict[str, int] = {}
     unused = 0
+    real: list[Patch] = []
+    simulated: list[Patch] = []
     for source in recipe.data:
-        say(f"  {source}")
-        found = source.read(folder, recipe)
-        usable = usable_bands(found, recipe)
+        reporter.say(f"  {source}")
+        patches = source.read(folder, recipe.wanted)
+        usable = cut_to_bands(patches, recipe)
         counts[str(source)] = counts.get(str(source), 0) + len(usable)
-        unused += len(found) - len(usable)
+        unused += len(patches) - len(usable)
         (simulated if isinstance(source, Simulated) else real).extend(usable)
     train, held = hold_out(real, recipe.held_out.sites, recipe.held_out.share)
     groups = {level.lower(): [p for p in held if p.level == level] for level in ("L2A", "L1C")}
     if recipe.haze:
-        train += [p.at_surface(recipe.haze_of) for p in train if p.level == "L1C"]
-        groups["l1c-surface"] = [p.at_surface(recipe.haze_of) for p in groups["l1c"]]
-    sites = {patch.site for patch in (*train, *simulated)}
-    files = {patch.source for patch in train if patch.source}
+        train += [p.at_surface(recipe.haze_by_band) for p in train if p.level == "L1C"]
+        groups["l1c-surface"] = [p.at_surface(recipe.haze_by_band) for p in groups["l1c"]]
+    train += simulated
     for source in recipe.held_out.data:
-        say(f"  {source}, held out")
-        found = usable_bands(source.read(folder, recipe), recipe)
-        if both := {patch.site for patch in found} & sites:
-            raise SceneError(
-                f"{', '.join(sorted(both))}: held out, and among the data to train on."
-            )
-        if again := {patch.source for patch in found} & files:
-            raise SceneError(
-                f"{', '.join(sorted(again))}: held out, and among the data to train on under another site."
-            )
-        groups.setdefault(source.name, []).extend(found)
-    return Material(train + simulated, by_bands(groups, recipe), counts, unused)
+        reporter.say(f"  {source}, held out")
+        patches = _read_held_out(source, recipe, folder, train)
+        groups.setdefault(source.name, []).extend(patches)
+    return TrainingData(train, _split_by_bands(groups, recipe), counts, unused)
 
 
-def usable_bands(patches: Sequence[Patch], recipe: Recipe) -> list[Patch]:
-    """Those that have all of the recipe's bands, or the first few and are cut to them."""
-    found = []
+def _read_held_out(
+    source: Source, recipe: Recipe, folder: Path, train: Collection[Patch]
+) -> list[Patch]:
+    """Read data that are held out whole, and refuse what is trained on."""
+    patches = cut_to_bands(source.read(folder, recipe.wanted), recipe)
+    sites = {patch.site for patch in train}
+    files = {patch.file for patch in train if patch.file}
+    if both := {patch.site for patch in patches} & sites:
+        raise SceneError(f"{', '.join(sorted(both))}: held out, and among the data to train on.")
+    if again := {patch.file for patch in patches} & files:
+        raise SceneError(
+            f"{', '.join(sorted(again))}: held out, and among the data to train on under another site."
+        )
+    return patches
+
+
+def cut_to_bands(patches: Sequence[Patch], recipe: Recipe) -> list[Patch]:
+    """Return the patches that have all bands of the recipe, and others cut to the first few if they have these."""
+    usable = []
     for patch in patches:
-        for bands in (recipe.bands, recipe.bands[: recipe.few]):
+        for bands in (recipe.bands, recipe.first_bands):
             if patch.bands[: len(bands)] == bands:
-                found.append(patch if patch.bands == bands else patch.with_bands(bands))
+                usable.append(patch if patch.bands == bands else patch.with_bands(bands))
                 break
-    return found
+    return usable
 
 
-def by_bands(groups: dict[str, list[Patch]], recipe: Recipe) -> dict[str, list[Patch]]:
-    """Each group as it is, and with the first few bands only; named like ``l2a-6`` and ``l2a-4``."""
-    full, few = recipe.bands, recipe.bands[: recipe.few]
-    found = {}
+def _split_by_bands(groups: Mapping[str, list[Patch]], recipe: Recipe) -> dict[str, list[Patch]]:
+    """Return each group with all bands, and with the first few only; named like ``l2a-6`` and ``l2a-4``."""
+    all_bands, few = recipe.bands, recipe.first_bands
+    split = {}
     for name, patches in groups.items():
-        found[f"{name}-{len(full)}"] = [p for p in patches if p.bands == full]
-        if few != full:
-            found[f"{name}-{len(few)}"] = [p.with_bands(few) for p in patches]
-    return {name: patches for name, patches in found.items() if patches}
+        split[f"{name}-{len(all_bands)}"] = [p for p in patches if p.bands == all_bands]
+        if few != all_bands:
+            split[f"{name}-{len(few)}"] = [p.with_bands(few) for p in patches]
+    return {name: patches for name, patches in split.items() if patches}
 
 
-def statistics(patches: Sequence[Patch], bands: tuple[str, ...]) -> tuple[tuple[float, ...], ...]:
-    """Mean and standard deviation of reflectance for each band, over all patches that have it.
+def band_statistics(
+    patches: Sequence[Patch], bands: tuple[str, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and the standard deviation of reflectance for each band, over all patches that have it.
 
     Raises
     ------
     SceneError
-        If none has a band.
+        If no patch has data in a band.
     """
     means, deviations = [], []
     for i, band in enumerate(bands):
-        some = [
+        samples = [
             p.pixels[i, ::4, ::4].astype("float64").ravel() for p in patches if len(p.bands) > i
         ]
-        values = np.concatenate([each[np.isfinite(each)] for each in [np.empty(0), *some]])
+        values = np.concatenate([each[np.isfinite(each)] for each in [np.empty(0), *samples]])
         if not values.size:
             raise SceneError(
                 f"no patch to train on has data in {band}; leave it out of the bands, or give mean and std."

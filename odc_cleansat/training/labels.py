@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +13,18 @@ from ..errors import SceneError
 from ..evaluate.mappings import ClassMapping
 from ..evaluate.pairing import LAYOUTS, find_layout
 from ..evaluate.rasters import ClassRaster, opened
+from ..grids.grid import ground_resolution
 from ..scenes.band_folder import IMAGES, band_files
 from ..scenes.bands import S2_BANDS
 from ..scenes.offset import QUANTIFICATION
-from .patches import Patch, available
+from .patches import Patch, available_bands
 from .truths import truth_of
 
-L1C_BANDS = tuple(names[0] for band, names in S2_BANDS.items() if band != "scl")
-L2A_BANDS = tuple(name for name in L1C_BANDS if name != "B10")
+BandFile = tuple[Path, int]
+"""A file and the number of a band in it, from 1."""
+
+_L1C_BANDS = tuple(names[0] for band, names in S2_BANDS.items() if band != "scl")
+_L2A_BANDS = tuple(name for name in _L1C_BANDS if name != "B10")
 
 
 def read_labels(
@@ -29,63 +33,67 @@ def read_labels(
     bands: Sequence[str],
     *,
     level: str = "L2A",
-    resolution: float | None = None,
+    finest: float | None = None,
     offset: int = 0,
-    sampling: float | None = None,
+    resolution: float | None = None,
 ) -> list[Patch]:
     """Read patches with labels that people have drawn.
 
-    ``cloudsen12``: ``ROI/ID/S2L1C.tif`` and ``S2L2A.tif`` with ``ROI/ID/labels/manual_hq.tif``; a site is a
-    region of interest. ``on-cloud-n``: ``train_features/CHIP/B02.tif`` and so on, with ``train_labels/CHIP.tif``; or
-    ``CHIP/B02.tif`` and so on, with ``CHIP/label.tif``. A site is a location, as ``train_metadata.csv`` has it, or else
-    a chip.
+    ``cloudsen12``: ``ROI/ID/S2L1C.tif`` and ``S2L2A.tif`` with ``ROI/ID/labels/manual_hq.tif``. A site is a
+    region of interest.
+
+    ``on-cloud-n``: ``train_features/CHIP/B02.tif`` and so on, with ``train_labels/CHIP.tif``; or
+    ``CHIP/B02.tif`` and so on, with ``CHIP/label.tif``. A site is a location of ``train_metadata.csv``, or a chip where
+    there is no such file.
 
     Parameters
     ----------
     folder
-        Of the dataset, or of a part of it.
+        Folder of the dataset, or of a part of it.
     layout
         ``cloudsen12`` or ``on-cloud-n``.
     bands
-        Canonical names of those wanted; what the files lack is left out.
+        Canonical names of the bands to read. Those that the files lack are left out.
     level
-        ``L1C`` or ``L2A``: which file of CloudSEN12 is read.
-    resolution
-        To which patches are brought if they are finer, metres; None for none.
+        ``L1C`` or ``L2A``. It chooses between the two files of CloudSEN12.
+    finest
+        Resolution to which finer patches are averaged, metres; None to keep theirs.
     offset
-        Of the digital numbers, 0 or -1000.
-    sampling
-        Of the files, metres; by default what their coordinates say.
+        Offset of the digital numbers, 0 or -1000.
+    resolution
+        Ground sampling of the files, metres; by default what their coordinates say.
 
     Returns
     -------
     list of Patch
-        In the order of their names. To save memory their pixels are float16, which is finer than the labels
-        deserve.
+        In the order of their names. Pixels are float16 to save memory: this is more exact than labels need.
 
     Raises
     ------
     SceneError
-        If there is none, or a file is missing or cannot be read.
+        If there is no label, or a file is missing or cannot be read.
     """
-    mapping = LAYOUTS[layout].mapping if layout in LAYOUTS else None
-    labels = _find(folder, layout)
-    assert mapping is not None
+    labels = _find_labels(folder, layout)
+    mapping = LAYOUTS[layout].mapping
     locations = _locations(folder)
     patches = []
     for scene, label in labels.items():
-        files = _cloudsen12(label, level) if layout == "cloudsen12" else _chip(folder, scene, label)
-        site = scene.partition("/")[0] if layout == "cloudsen12" else locations.get(scene, scene)
-        patch = read_scene(files, bands, level=level, site=site, resolution=sampling, offset=offset)
-        patch = replace(patch, truth=_truth(label, mapping, patch))
-        if resolution is not None and patch.resolution < resolution:
-            patch = patch.resampled(resolution)
+        if layout == "cloudsen12":
+            files, site = _files_of_cloudsen12(label, level), scene.partition("/")[0]
+        else:
+            files, site = _files_of_chip(folder, scene, label), locations.get(scene, scene)
+        patch = read_scene(
+            files, bands, level=level, site=site, resolution=resolution, offset=offset
+        )
+        patch = replace(patch, truth=_read_truth(label, mapping, patch))
+        if finest is not None and patch.resolution < finest:
+            patch = patch.resampled(finest)
         patches.append(replace(patch, pixels=patch.pixels.astype("float16")))
     return patches
 
 
 def read_scene(
-    files: dict[str, tuple[Path, int]] | Path,
+    files: Mapping[str, BandFile] | Path,
     bands: Sequence[str],
     *,
     level: str = "L2A",
@@ -95,81 +103,85 @@ def read_scene(
 ) -> Patch:
     """Read a scene, or a piece of one, from files of digital numbers or of reflectance.
 
-    Floating point is reflectance already; whole numbers are 10000 times that. No data are NaN, what a file declares
-    so, and 0 of digital numbers.
+    Floating-point numbers are reflectance. Whole numbers are digital numbers, 10000 times reflectance. The nodata value of
+    the file becomes NaN, and so does a digital number of 0.
 
     Parameters
     ----------
     files
-        For the name of each band, a file and which of its bands; or a folder of files named after theirs.
+        File and band number for the name of each band; or a folder whose files are named after their bands.
     bands
-        Canonical names of those wanted; what the files lack is left out. Coarser ones are repeated onto the
-        grid of the finest.
-    level, site
-        Of the patch.
+        Canonical names of the bands to read. Those that the files lack are left out. Coarser bands are repeated onto
+        the grid of the finest.
+    level
+        ``L1C`` or ``L2A``.
+    site
+        Name of the place; by default the path of the folder.
     resolution
-        Metres; by default what the file's coordinates say.
+        Ground sampling, metres; by default what the coordinates of the files say.
     offset
-        Of the digital numbers; not used for reflectance.
+        Offset of the digital numbers, 0 or -1000. It is not used for reflectance.
 
     Raises
     ------
     SceneError
-        If a file cannot be read, has no coordinates, or no band is there.
+        If no band is there, or a file cannot be read or has no coordinates.
     """
     if isinstance(files, Path):
         site = site or str(files)
-        files = _folder(files)
-    names = available(files, bands)
+        files = _files_of_folder(files)
+    names = available_bands(files, bands)
     if not names:
         raise SceneError(f"{site}: none of the bands {', '.join(bands)} is there.")
-    planes, ground = [], []
+    planes, resolutions = [], []
     for name in names.values():
-        values, metres = _read(*files[name], offset, needs_grid=resolution is None)
+        values, metres = _read_band(files[name], offset, needs_grid=resolution is None)
         planes.append(values)
-        ground.append(metres)
+        resolutions.append(metres)
     rows = max(plane.shape[0] for plane in planes)
     finest = next(i for i, plane in enumerate(planes) if plane.shape[0] == rows)
-    fine = [_repeated(plane, planes[finest].shape, site) for plane in planes]
-    first = files[next(iter(names.values()))][0]
+    pixels = np.stack([_repeated(plane, planes[finest].shape, site) for plane in planes])
+    first_file, _ = files[next(iter(names.values()))]
     return Patch(
-        np.stack(fine), tuple(names), resolution or ground[finest], level, site, source=str(first.resolve())
+        pixels, tuple(names), resolution or resolutions[finest], level, site,
+        file=str(first_file.resolve()),
     )  # fmt: skip
 
 
-def _find(folder: Path, layout: str) -> dict[str, str]:
+def _find_labels(folder: Path, layout: str) -> dict[str, str]:
+    """Return the path of the label of each scene."""
     if layout == "on-cloud-n" and (chips := sorted(folder.glob("*/label.tif"))):
         return {path.parent.name: str(path) for path in chips}
     return find_layout(str(folder), layout)
 
 
-def _cloudsen12(label: str, level: str) -> dict[str, tuple[Path, int]]:
+def _files_of_cloudsen12(label: str, level: str) -> dict[str, BandFile]:
     path = Path(label).parents[1] / f"S2{level}.tif"
-    names = L1C_BANDS if level == "L1C" else L2A_BANDS
+    names = _L1C_BANDS if level == "L1C" else _L2A_BANDS
     return {name: (path, i) for i, name in enumerate(names, 1)}
 
 
-def _chip(folder: Path, scene: str, label: str) -> dict[str, tuple[Path, int]]:
+def _files_of_chip(folder: Path, chip: str, label: str) -> dict[str, BandFile]:
     if Path(label).name == "label.tif":
-        return _folder(Path(label).parent)
+        return _files_of_folder(Path(label).parent)
     part = Path(label).parent.name.removesuffix("_labels")
-    for candidate in (folder / f"{part}_features", folder.parent / f"{part}_features"):
-        if (candidate / scene).is_dir():
-            return _folder(candidate / scene)
+    for features in (folder / f"{part}_features", folder.parent / f"{part}_features"):
+        if (features / chip).is_dir():
+            return _files_of_folder(features / chip)
     raise SceneError(
-        f"{label} has no bands beside it; they should be in {folder / f'{part}_features' / scene}."
+        f"{label} has no bands beside it; they should be in {folder / f'{part}_features' / chip}."
     )
 
 
-def _folder(folder: Path) -> dict[str, tuple[Path, int]]:
+def _files_of_folder(folder: Path) -> dict[str, BandFile]:
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
     return {band: (path, 1) for band, path in band_files(files).items()}
 
 
 def _locations(folder: Path) -> dict[str, str]:
-    """Where each chip of On Cloud N is, if the table that says so is there or in the folder above."""
-    paths = [each / "train_metadata.csv" for each in (folder, folder.parent)]
-    path = next((each for each in paths if each.exists()), None)
+    """Return the location of each chip of On Cloud N, from the table in the folder or in the folder above."""
+    tables = [each / "train_metadata.csv" for each in (folder, folder.parent)]
+    path = next((each for each in tables if each.exists()), None)
     if path is None:
         return {}
     with path.open(newline="", encoding="utf-8") as file:
@@ -178,7 +190,7 @@ def _locations(folder: Path) -> dict[str, str]:
         }
 
 
-def _truth(label: str, mapping: ClassMapping, patch: Patch) -> np.ndarray:
+def _read_truth(label: str, mapping: ClassMapping, patch: Patch) -> np.ndarray:
     with opened(ClassRaster(label, mapping)) as layer:
         codes = layer.file.read(1)
     if codes.shape != patch.pixels.shape[1:]:
@@ -189,10 +201,9 @@ def _truth(label: str, mapping: ClassMapping, patch: Patch) -> np.ndarray:
     return truth_of(codes, mapping)
 
 
-def _read(path: Path, band: int, offset: int, needs_grid: bool) -> tuple[np.ndarray, float]:
-    """Reflectance, NaN without data, and the size of a pixel on the ground if it is needed."""
-    from ..grids.grid import ground_resolution
-
+def _read_band(band_file: BandFile, offset: int, needs_grid: bool) -> tuple[np.ndarray, float]:
+    """Return reflectance, NaN without data, and the ground sampling in metres, 0 if it is not needed."""
+    path, band = band_file
     with opened(ClassRaster(str(path))) as layer:
         if band > layer.file.count:
             raise SceneError(f"{path} has {layer.file.count} band(s) and no band {band}.")
@@ -216,6 +227,7 @@ def _reflectance(values: np.ndarray, nodata: float | None, offset: int) -> np.nd
 
 
 def _repeated(plane: np.ndarray, shape: tuple[int, ...], site: str) -> np.ndarray:
+    """Return a band on a grid of a finer one of this shape, each pixel repeated."""
     factors = [n / side for n, side in zip(shape, plane.shape, strict=True)]
     if factors[0] != factors[1] or factors[0] != round(factors[0]):
         raise SceneError(

@@ -1,234 +1,193 @@
-"""The loop in which a network learns: from its teachers, from labels, or from both."""
+"""The loop in which a network learns, is evaluated and is saved."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ..classes import CloudClass
-from ..errors import ModelError
-from ..models.engines import available_cpus
-from .checkpoints import record, resume, save
-from .judge import Judge, Network
-from .patches import Patch
-from .plans import Plan, Progress
-from .summary import draw_curves
-from .teachers import Teachers, teach
-from .tiles import Tile, Tiles
-from .truths import possible_channels
+from ..progress import SILENT, Reporter, duration
+from .agreement import AgreementMeter
+from .curves import add_row, draw_curves
+from .history import History
+from .learner import Learner, Task
+from .schedule import Schedule
+from .tiles import Tile, TileSampler
 
 if TYPE_CHECKING:
     import torch
 
 
 SAVE_EVERY = 300.0
-"""Seconds between checkpoints: so much is lost when a run is killed."""
+"""Seconds between two checkpoints. So much work is lost when a run is killed."""
+
+_PACE_AFTER = 10
+"""Number of steps after which the duration of the rest is estimated."""
+
+_SHOWN_STEPS = 50
+"""Number of steps over which the loss that is shown is averaged."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Session:
+    """How one session of a run computes, and when it ends."""
+
+    device: str | None = None
+    """``cuda`` or ``cpu``; by default cuda where there is one."""
+
+    precision: str | None = None
+    """``bf16`` or ``f32``; by default bf16 where the device computes in it."""
+
+    seconds: float = math.inf
+    """Time after which it ends, seconds."""
+
+    stop: Callable[[], bool] = _never
+    """Asked after each step whether to end."""
+
+    reporter: Reporter = SILENT
+    """Is told of steps, loss and agreement."""
 
 
 def fit(
     network: torch.nn.Module,
-    tiles: Tiles,
+    tiles: TileSampler,
     folder: Path,
-    *,
-    classes: Sequence[CloudClass],
-    mean: Sequence[float],
-    std: Sequence[float],
-    plan: Plan,
-    held_out: Mapping[str, Sequence[Patch]],
-    teachers: Teachers | None = None,
-    device: str | None = None,
-    precision: str | None = None,
-    seconds: float = math.inf,
-    stop: Callable[[], bool] = lambda: False,
-    watch: Callable[[Progress], None] = lambda _: None,
-) -> torch.nn.Module:
-    """Train a network; go on where an earlier session stopped.
+    task: Task,
+    session: Session | None = None,
+) -> History:
+    """Train a network; go on where an earlier session ended.
 
     Parameters
     ----------
     network
-        Normalised reflectance ``(N, C, H, W)`` in, logits ``(N, K, H, W)`` out. Bands that a tile lacks are
-        0, which is their mean.
+        Normalised reflectance ``(N, C, H, W)`` in, logits ``(N, K, H, W)`` out. Bands that a tile lacks are 0, which is
+        their mean.
     tiles
-        What to learn from.
+        What it learns from.
     folder
-        Where the checkpoint, the table of progress and its picture are kept.
-    classes
-        What the K channels mean.
-    mean, std
-        Reflectance per band, for the normalisation.
-    plan
-        How long, and with which settings.
-    held_out
-        Patches to judge by, in named groups.
-    teachers
-        A model for each level and number of bands of the tiles, or none at all.
-    device, precision, seconds, stop, watch
-        As for :func:`~odc_cleansat.training.run.train`.
+        Folder of the run, for the checkpoint and the learning curves.
+    task
+        What it learns.
+    session
+        How to compute, and when to end.
 
     Returns
     -------
-    torch.nn.Module
-        The running average of the network.
+    History
+        Steps, losses and the last agreement.
 
     Raises
     ------
     ModelError
-        If a teacher or the device is missing, the checkpoint belongs to another plan, or the loss is not
+        If a teacher or the device is missing, the checkpoint belongs to another schedule, or the loss is not
         finite; the last checkpoint then stays.
     """
-    import torch
-    from torch.optim.swa_utils import AveragedModel
-
+    session = session or Session()
+    schedule = task.schedule
     folder.mkdir(parents=True, exist_ok=True)
-    teachers = teachers or {}
-    place = find_device(device)
-    if place.type == "cpu":
-        torch.set_num_threads(available_cpus())
-    half = (precision or best_precision(place.type)) == "bf16"
-    network = network.to(place, memory_format=torch.channels_last).train()
-    # The statistics of batch normalisations are averaged too, so that they belong to the average.
-    averaged = AveragedModel(network, multi_avg_fn=_running(plan.average), use_buffers=True)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=plan.decay)
-    parts = {"network": network, "averaged": averaged, "optimiser": optimiser}
-    progress = resume(folder, plan, **parts)
-    learner = Network(network, mean, std, place, half)
-    pupil = Network(averaged.module, mean, std, place, half)
-    judge = Judge(held_out, teachers, classes, tiles.resolution)
-    table = torch.from_numpy(possible_channels(classes)).to(place)
-    begun = saved = time.perf_counter()
-    kept = progress.step
-    before = progress.seconds
-
-    def answers(drawn: list[Tile]) -> torch.Tensor | None:
-        if not (teachers and plan.teacher):
-            return None
-        return torch.from_numpy(teach(drawn, teachers, classes)).to(place)
-
-    with ThreadPoolExecutor(1, "tiles") as ahead:
-        coming = ahead.submit(tiles.batch, progress.step, plan.batch)
-        while progress.step < plan.steps:
-            drawn = coming.result()
-            coming = ahead.submit(tiles.batch, progress.step + 1, plan.batch)
-            truth = torch.from_numpy(np.stack([tile.truth for tile in drawn])).to(place)
-            for group in optimiser.param_groups:
-                group["lr"] = plan.rate * plan.share_of_rate(progress.step)
-            taught = answers(drawn)
-            # A network with dropout draws the same again after a stop.
-            torch.manual_seed(((plan.seed << 32) + progress.step) % 2**63)
-            logs = learner([tile.pixels for tile in drawn]).log_softmax(dim=1)
-            loss = loss_of(logs, taught, table[truth.long()].permute(0, 3, 1, 2), plan)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            size = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            if not torch.isfinite(loss + size):
-                raise ModelError(
-                    f"the loss or its gradient is not finite at step {progress.step + 1}; lower the plan's rate, or "
-                    "look for strange values in the data. The last checkpoint is kept."
-                )
-            optimiser.step()
-            averaged.update_parameters(network)
-            progress.step += 1
-            progress.seconds = before + time.perf_counter() - begun
-            progress.losses.append(float(loss.detach()))
-            looked = progress.step % plan.check == 0 or progress.step == plan.steps
-            if looked:
-                progress.agreement = judge(pupil)
-                record(folder, progress, progress.agreement)
-            if looked or time.perf_counter() - saved > SAVE_EVERY:
-                save(folder, plan, progress, **parts)
-                saved, kept = time.perf_counter(), progress.step
-            if looked:
+    learner = Learner(network, task, session.device, session.precision)
+    history = learner.resume(folder)
+    meter = AgreementMeter(task.held_out, task.teachers, task.classes, tiles.resolution)
+    title = f"Going on after step {history.step}" if history.step else "Training"
+    with (
+        session.reporter.step(title, "step") as count,
+        closing(_drawn_ahead(tiles, schedule, history.step)) as batches,
+    ):
+        progress = _Progress(history, schedule, session.reporter)
+        saved_at, saved_step = time.perf_counter(), history.step
+        for batch in batches:
+            loss = learner.learn(batch, history.step)
+            progress.add(loss)
+            evaluated = schedule.evaluates_after(history.step)
+            if evaluated:
+                history.agreement = meter.measure(learner.average)
+                add_row(folder, history, history.agreement)
+            if evaluated or time.perf_counter() - saved_at > SAVE_EVERY:
+                learner.save(folder, history)
+                saved_at, saved_step = time.perf_counter(), history.step
+            if evaluated:
                 draw_curves(folder)
-            watch(progress)
-            if stop() or time.perf_counter() - begun > seconds:
+                progress.tell_agreement()
+            count(history.step, schedule.steps, progress.note)
+            if session.stop() or progress.elapsed > session.seconds:
                 break
-        coming.cancel()
-    if kept != progress.step:
-        save(folder, plan, progress, **parts)
-    result: torch.nn.Module = averaged.module
-    return result.eval()
+    if saved_step != history.step:
+        learner.save(folder, history)
+    return history
 
 
-def _running(decay: float) -> Callable[[Any, Any, Any], None]:
-    """Update of a running average over ever more steps, until they are as many as `decay` stands for.
-
-    With a decay that is the same from the start, the untrained weights would still be seen after hundreds
-    of steps: after 600 steps with 0.998 they are 0.3 of the average, and its answers are useless.
-    """
-
-    def update(averaged: Any, current: Any, count: Any) -> None:
-        import torch
-
-        share = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
-        with torch.no_grad():
-            for old, new in zip(averaged, current, strict=True):
-                if old.is_floating_point():
-                    old.lerp_(new.to(old.dtype), share)
-                else:
-                    old.copy_(new)
-
-    return update
+def _drawn_ahead(
+    tiles: TileSampler, schedule: Schedule, first: int
+) -> Generator[list[Tile], None, None]:
+    """Give the tiles of each step, from the first on. A thread draws those of the next step meanwhile."""
+    with ThreadPoolExecutor(1, "tiles") as executor:
+        coming = executor.submit(tiles.batch, first, schedule.batch)
+        try:
+            for step in range(first, schedule.steps):
+                batch = coming.result()
+                coming = executor.submit(tiles.batch, step + 1, schedule.batch)
+                yield batch
+        finally:
+            coming.cancel()
 
 
-def loss_of(
-    logs: torch.Tensor, taught: torch.Tensor | None, possible: torch.Tensor, plan: Plan
-) -> torch.Tensor:
-    """Mean over all pixels of what the teacher and what the labels object to.
+class _Progress:
+    """Keeps the history of a run, and tells how it goes.
 
     Parameters
     ----------
-    logs
-        Logarithms of the network's probabilities, ``(N, K, H, W)``.
-    taught
-        Those of the teacher, not logarithms; or None.
-    possible
-        Same shape, bool: the classes that a label leaves open, all where it is silent.
-    plan
-        Has the weights of the two.
+    history
+        That of the run; it is changed.
+    schedule
+        How many steps there will be.
+    reporter
+        Is told.
     """
-    from torch.nn import functional
 
-    # It has a gradient even where nothing is known, and no weight takes part.
-    loss = logs.new_zeros((), requires_grad=True)
-    if taught is not None:
-        distance = functional.kl_div(logs, taught, reduction="none").sum(dim=1).mean()
-        loss = loss + plan.teacher * distance
-    if plan.truth and not possible.all():
-        # The network's probability of all that is possible together.
-        known = logs.masked_fill(~possible, -math.inf).logsumexp(dim=1)
-        loss = loss - plan.truth * known.mean()
-    return loss
+    def __init__(self, history: History, schedule: Schedule, reporter: Reporter) -> None:
+        self._history = history
+        self._schedule = schedule
+        self._reporter = reporter
+        self._begun = time.perf_counter()
+        self._first = history.step
+        self._seconds_before = history.seconds
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the session began."""
+        return time.perf_counter() - self._begun
 
-def find_device(name: str | None) -> torch.device:
-    """``cuda`` or ``cpu``; by default the first where there is one.
+    @property
+    def note(self) -> str:
+        """Loss and mean agreement, in a few words."""
+        note = f"loss {self._history.mean_loss(_SHOWN_STEPS):.4f}"
+        if agreement := self._history.agreement:
+            note += f", agreement {100 * sum(agreement.values()) / len(agreement):.2f} %"
+        return note
 
-    Raises
-    ------
-    ModelError
-        If there is none of that name.
-    """
-    import torch
+    def add(self, loss: float) -> None:
+        """Count a step, and tell after some how long the others will take."""
+        history, steps = self._history, self._schedule.steps
+        history.step += 1
+        history.seconds = self._seconds_before + self.elapsed
+        history.losses.append(loss)
+        if history.step - self._first == _PACE_AFTER and history.step < steps:
+            pace = self.elapsed / _PACE_AFTER
+            left = duration(pace * (steps - history.step))
+            self._reporter.say(f"{pace:.2f} s a step: about {left} to step {steps}")
 
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ModelError("there is no CUDA device that torch can use; train on the cpu.")
-    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def best_precision(device: str) -> str:
-    """``bf16`` where a device computes in it, ``f32`` elsewhere."""
-    if device == "cuda":
-        import torch
-
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "f32"
-    import openvino
-
-    found = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return "bf16" if "BF16" in found else "f32"
+    def tell_agreement(self) -> None:
+        """Tell the agreement on each group."""
+        history = self._history
+        groups = ", ".join(f"{name} {100 * share:.2f}" for name, share in history.agreement.items())
+        loss = history.mean_loss(_SHOWN_STEPS)
+        self._reporter.say(f"step {history.step}: loss {loss:.4f}; agreement, %: {groups}")

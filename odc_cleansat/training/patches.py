@@ -1,4 +1,4 @@
-"""Patches: pieces of real scenes to train on, and which of them are kept for judging."""
+"""Patches: pieces of scenes to train on, and which of them are held out."""
 
 from __future__ import annotations
 
@@ -12,18 +12,26 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ..errors import SceneError, first_line
+from ..models.documents import LEVELS
 from ..scenes.bands import find_bands
 from ..scenes.offset import QUANTIFICATION
 
-LEVELS = ("L1C", "L2A")
+InputKind = tuple[str, int]
+"""Processing level and number of bands of what a network sees, such as ``("L2A", 6)``."""
+
+_SAME_RESOLUTION = 0.02
+"""Relative difference up to which two resolutions count as equal, or one as a multiple of the other."""
+
+_ENOUGH_DATA = 0.499
+"""Share of a pixel that must have data. It is a hair below half, for rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A rectangle of a scene, as it was recorded."""
+    """A rectangle of a scene."""
 
     pixels: np.ndarray
-    """``(C, H, W)`` reflectance, float32 or, to save memory, float16; NaN where there is none."""
+    """``(C, H, W)`` reflectance, float32 or, to save memory, float16; NaN without data."""
 
     bands: tuple[str, ...]
     """Canonical names of the C bands."""
@@ -35,21 +43,36 @@ class Patch:
     """``L1C``, top of the atmosphere, or ``L2A``, the surface."""
 
     site: str
-    """Where it is. Patches of one site look alike, so sites are held out whole."""
+    """Name of the place. Patches of one site look alike, so a site is held out whole."""
 
     weight: float = 1.0
-    """How often it is drawn, among the patches of its site."""
+    """How often it is drawn, relative to other patches."""
 
     truth: np.ndarray | None = None
-    """``(H, W)`` uint8, what a label says (:mod:`~odc_cleansat.training.truths`); None without a label."""
+    """``(H, W)`` uint8, classes that the label leaves possible (:mod:`~odc_cleansat.training.truths`); None without a
+    label."""
 
-    source: str = ""
-    """Path of its first band's file, if it has files of its own: two kinds of data may give it sites of other names."""
+    file: str = ""
+    """Path of the file of its first band, empty for a patch of an archive. It tells when two sources name the same
+    place differently."""
+
+    @property
+    def kind(self) -> InputKind:
+        """Processing level and number of bands."""
+        return self.level, len(self.bands)
 
     def at(self, resolution: float) -> np.ndarray:
-        """Its pixels at another resolution, ``(C, h, w)`` float32: averaged, or interpolated if finer.
+        """Return the pixels at another resolution: averaged, or interpolated if it is finer.
 
-        NaN where less than half of what a pixel is made of has data.
+        Parameters
+        ----------
+        resolution
+            Ground sampling, metres.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(C, h, w)`` float32 reflectance; NaN where less than half of a pixel has data.
         """
         (rows, columns), shape = self._grid(resolution)
         pixels = self.pixels[:, :rows, :columns].astype("float32", copy=False)
@@ -58,28 +81,50 @@ class Patch:
         valid = np.isfinite(pixels)
         if valid.all():
             return _averaged(pixels, shape)
-        there = _averaged(valid, shape)
-        seen = _averaged(np.where(valid, pixels, 0), shape)
-        # A hair below half, for rounding.
-        found = np.full_like(seen, np.nan)
-        np.divide(seen, there, out=found, where=there > 0.499)
-        return found
+        share = _averaged(valid, shape)
+        total = _averaged(np.where(valid, pixels, 0), shape)
+        mean = np.full_like(total, np.nan)
+        np.divide(total, share, out=mean, where=share > _ENOUGH_DATA)
+        return mean
 
-    def sampled(self, resolution: float) -> np.ndarray:
-        """The same pixels, each with the value of the nearest and not the mean, ``(C, h, w)`` float32."""
+    def nearest_at(self, resolution: float) -> np.ndarray:
+        """Return the pixels at another resolution, each with the value of the nearest and not the mean.
+
+        Parameters
+        ----------
+        resolution
+            Ground sampling, metres.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(C, h, w)`` float32 reflectance, NaN without data; the shape is that of :meth:`at`.
+        """
         rows, columns = self._nearest(resolution)
         return self.pixels[:, rows, columns].astype("float32", copy=False)
 
     def truth_at(self, resolution: float) -> np.ndarray:
-        """What its label says of the same pixels, ``(h, w)`` uint8: of the nearest of its own."""
+        """Return the truth at another resolution, of the nearest pixel.
+
+        Parameters
+        ----------
+        resolution
+            Ground sampling, metres.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(h, w)`` uint8 :func:`~odc_cleansat.training.truths.class_bits`, 0 where nothing is known; the shape is
+            that of :meth:`at`.
+        """
         rows, columns = self._nearest(resolution)
         if self.truth is None:
             return np.zeros((rows.size, columns.size), dtype="uint8")
-        found: np.ndarray = self.truth[rows, columns]
-        return found
+        truth: np.ndarray = self.truth[rows, columns]
+        return truth
 
     def _nearest(self, resolution: float) -> tuple[np.ndarray, ...]:
-        """Which of its rows and columns lie at the centres of pixels at a resolution."""
+        """Return indices, ``(h, 1)`` and ``(1, w)``, of the pixels at the centres of those at a resolution."""
         sides, counts = self._grid(resolution)
         nearest = [
             ((np.arange(count) + 0.5) * side / count).astype("int64")
@@ -88,45 +133,47 @@ class Patch:
         return np.ix_(*nearest)
 
     def _grid(self, resolution: float) -> tuple[tuple[int, int], tuple[int, int]]:
-        """How many of its rows and columns pixels at a resolution cover, and how many these are."""
+        """Return how many rows and columns the pixels at a resolution cover, and how many pixels these are."""
         rows, columns = self.pixels.shape[1:]
         factor = self.resolution / resolution
-        if abs(factor - 1) < 0.02:
+        if abs(factor - 1) < _SAME_RESOLUTION:
             return (rows, columns), (rows, columns)
         whole = round(1 / factor)
-        if whole > 1 and abs(whole * factor - 1) < 0.02:
+        if whole > 1 and abs(whole * factor - 1) < _SAME_RESOLUTION:
             # Means of whole pixels; what is left over at the edges is dropped.
             height, width = max(rows // whole, 1), max(columns // whole, 1)
             return (min(height * whole, rows), min(width * whole, columns)), (height, width)
         return (rows, columns), (max(round(rows * factor), 1), max(round(columns * factor), 1))
 
     def resampled(self, resolution: float) -> Patch:
-        """The same at another resolution."""
+        """Return the patch, pixels and truth, at another resolution in metres."""
         pixels = self.at(resolution)
         truth = None if self.truth is None else self.truth_at(resolution)
         return replace(self, pixels=pixels, truth=truth, resolution=resolution)
 
     def with_bands(self, bands: tuple[str, ...]) -> Patch:
-        """The same with the first of its bands only."""
+        """Return the patch with these bands only, which are the first of its own."""
         return replace(self, pixels=self.pixels[: len(bands)], bands=bands)
 
     def at_surface(self, haze: Mapping[str, float]) -> Patch:
-        """As L2A, the reflectance that an atmosphere adds to each band taken off."""
+        """Return the patch as L2A: without the reflectance that an atmosphere adds to each band."""
         added = np.array([haze.get(band, 0) for band in self.bands], dtype="float32")
         return replace(self, pixels=self.pixels - added[:, None, None], level="L2A")
 
 
 def _averaged(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """So many pixels over the same ground: each the mean of what it covers, float32."""
+    """Return ``(C, *shape)`` float32 over the same ground: each pixel is the mean of what it covers."""
     rows, columns = shape
-    planes = [_boxes(_boxes(plane, columns).T, rows).T.astype("float32") for plane in pixels]
+    planes = [
+        _box_means(_box_means(plane, columns).T, rows).T.astype("float32") for plane in pixels
+    ]
     return np.stack(planes)
 
 
-def _boxes(values: np.ndarray, count: int) -> np.ndarray:
-    """Means along the last axis over boxes around `count` centres, as wide as these lie apart, float64.
+def _box_means(values: np.ndarray, count: int) -> np.ndarray:
+    """Return the means of `count` equal boxes along the last axis, float64.
 
-    A box is no narrower than one value, so between closer centres this interpolates.
+    A box is no narrower than one value. So if there are more boxes than values, this interpolates.
     """
     side = values.shape[-1]
     centres = (np.arange(count)[:, None] + 0.5) * side / count
@@ -140,20 +187,20 @@ def _boxes(values: np.ndarray, count: int) -> np.ndarray:
     return means
 
 
-def available(names: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
-    """Those of the wanted bands that are there: canonical name to name at hand."""
+def available_bands(names: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
+    """Return which of the wanted bands are there: the canonical name, and the name by which it is there."""
     names = list(names)
-    found: dict[str, str] = {}
+    available: dict[str, str] = {}
     for band in wanted:
         try:
-            found |= find_bands(names, [band])
+            available |= find_bands(names, [band])
         except SceneError:
             continue
-    return found
+    return available
 
 
-_SPOILT = (OSError, KeyError, ValueError, TypeError, EOFError, BadZipFile, zlib.error)
-"""What numpy raises for a file that is cut off, or is something else."""
+_UNREADABLE = (OSError, KeyError, ValueError, TypeError, EOFError, BadZipFile, zlib.error)
+"""Errors that numpy raises for a file that is cut off, or is no archive."""
 
 
 def read_archive(path: Path | str, wanted: Sequence[str]) -> list[Patch]:
@@ -170,51 +217,64 @@ def read_archive(path: Path | str, wanted: Sequence[str]) -> list[Patch]:
     Raises
     ------
     SceneError
-        If arrays are missing or do not belong together.
+        If the file cannot be read, or its arrays are missing or do not fit each other.
     """
     path = Path(path)
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             x, names = file["x"], [str(name) for name in file["bands"]]
             resolutions, levels, sites = file["res_m"], file["level"], file["site"]
-    except _SPOILT as error:
+    except _UNREADABLE as error:
         raise SceneError(f"{path} is not an archive of patches: {first_line(error)}.") from error
     lengths = {array.shape for array in (resolutions, levels, sites)}
     if x.ndim != 4 or x.shape[1] != len(names) or lengths != {x.shape[:1]}:
         raise SceneError(f"{path}: x has the shape {x.shape}, which does not fit its other arrays.")
-    found = available(names, wanted)
-    order = [names.index(name) for name in found.values()]
+    available = available_bands(names, wanted)
+    order = [names.index(name) for name in available.values()]
     patches = []
     for values, resolution, level, site in zip(x, resolutions, levels, sites, strict=True):
         if level not in LEVELS:
             raise SceneError(f"{path} has the level {level!r}; it must be L1C or L2A.")
         pixels = values[order].astype("float32") / QUANTIFICATION
         pixels[:, (values[order] == 0).all(axis=0)] = np.nan
-        patches.append(Patch(pixels, tuple(found), float(resolution), str(level), str(site)))
+        patches.append(Patch(pixels, tuple(available), float(resolution), str(level), str(site)))
     return patches
 
 
 def hold_out(
     patches: Iterable[Patch], sites: Collection[str], share: float = 0.0
 ) -> tuple[list[Patch], list[Patch]]:
-    """Those to train on, and those to judge by: of the given sites, and of a share of all others.
+    """Split patches into those to train on and those that are held out.
 
-    The share is chosen by the names of the sites, so that it stays the same when patches are added.
+    Parameters
+    ----------
+    patches
+        All patches.
+    sites
+        Names of sites to hold out.
+    share
+        Share of the other sites to hold out, 0 to 1. It depends on the names of the sites only, so that it stays the
+        same when patches are added.
+
+    Returns
+    -------
+    tuple of list of Patch
+        To train on, and held out.
 
     Raises
     ------
     SceneError
-        If a site is not among the patches: a slip there would train on what judges.
+        If there is no patch of one of the sites: after a slip in a name its patches would be trained on.
     """
     patches = list(patches)
     present = {patch.site for patch in patches}
     if unknown := set(sites) - present:
         raise SceneError(f"there are no patches of the sites {', '.join(sorted(unknown))}.")
-    held = set(sites) | {site for site in present if _lot(site) < share}
-    kept = [patch for patch in patches if patch.site in held]
-    return [patch for patch in patches if patch.site not in held], kept
+    held = set(sites) | {site for site in present if _fraction_of_name(site) < share}
+    to_train = [patch for patch in patches if patch.site not in held]
+    return to_train, [patch for patch in patches if patch.site in held]
 
 
-def _lot(site: str) -> float:
-    """A number from 0 to 1 that is always the same for a name."""
+def _fraction_of_name(site: str) -> float:
+    """Return a number from 0 to 1 that is always the same for a name."""
     return int.from_bytes(hashlib.sha256(site.encode()).digest()[:6], "big") / 256**6

@@ -6,21 +6,22 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import SceneError
-from .checkpoints import CHECKPOINT, locked, resume
-from .gather import Material, gather, statistics
-from .network import build, first_network
+from ..progress import SILENT, Reporter
+from .checkpoints import CHECKPOINT, resume
+from .devices import find_device
+from .gather import TrainingData, band_statistics, gather
+from .history import History
+from .learner import Task
+from .loop import Session, fit
+from .network import first_network, untrained_network
 from .patches import Patch
-from .plans import Progress
 from .recipe import Recipe
+from .run_folder import locked
 from .summary import check_run, write_summary
-from .teachers import weighed
-from .tiles import Tiles
-
-if TYPE_CHECKING:
-    pass
+from .teachers import weight_by_variety
+from .tiles import TileSampler
 
 
 def train(
@@ -32,11 +33,9 @@ def train(
     precision: str | None = None,
     seconds: float = math.inf,
     stop: Callable[[], bool] = lambda: False,
-    watch: Callable[[Progress], None] = lambda _: None,
-    say: Callable[[str], None] = lambda _: None,
-    weighing: Callable[[int, int], None] | None = None,
-) -> None:
-    """Follow a recipe; go on where an earlier session stopped.
+    reporter: Reporter = SILENT,
+) -> History:
+    """Follow a recipe; go on where an earlier session ended.
 
     Parameters
     ----------
@@ -45,21 +44,22 @@ def train(
     data
         Folder that the recipe's paths are relative to.
     out
-        Where the run is kept: ``checkpoint.pt``, ``progress.csv``, ``curves.png`` and ``run.json``.
+        Folder of the run: ``checkpoint.pt``, ``progress.csv``, ``curves.png`` and ``run.json``.
     device
-        ``cuda`` or ``cpu``; by default the first where there is one.
+        ``cuda`` or ``cpu``; by default cuda where there is one.
     precision
         ``bf16`` or ``f32``; by default bf16 where the device computes in it.
     seconds
-        Stop after so long, with a checkpoint.
+        Time after which the session ends with a checkpoint, seconds.
     stop
-        Asked after each step whether to stop, with a checkpoint.
-    watch
-        Told of the progress after each step.
-    say
-        Told what is being read.
-    weighing
-        Told how many patches have been looked at, and of how many.
+        Asked after each step whether to end with a checkpoint.
+    reporter
+        Is told of the data that are read, of steps, loss and agreement.
+
+    Returns
+    -------
+    History
+        Steps, losses and the last agreement of the run, over all its sessions.
 
     Raises
     ------
@@ -67,42 +67,48 @@ def train(
         If data are missing or cannot be read.
     ModelError
         If a teacher or the device is missing, the folder belongs to a run of another recipe or another
-        command is at it, or the loss is not finite.
+        command is training in it, or the loss is not finite.
     """
     import torch
 
-    from .loop import find_device, fit
-
     with locked(out):
-        # What cannot go well is met before all data are read.
+        # What cannot be done is found out before all data are read.
         check_run(recipe, out)
-        device = find_device(device).type
-        plan = recipe.plan
-        torch.manual_seed(plan.seed)
+        session = Session(find_device(device).type, precision, seconds, stop, reporter)
+        torch.manual_seed(recipe.schedule.seed)
         # A run that goes on has weights of its own.
-        network = build(recipe) if (out / CHECKPOINT).exists() else first_network(recipe)
-        resume(out, plan, network=network)
-        material = gather(recipe, data, say)
-        if material.unused:
-            say(f"  {material.unused} of the patches lack bands and are left out")
-        recipe = normalised(recipe, material)
-        patches = weighed(material.train, recipe.teachers, recipe.classes, weighing)
+        goes_on = (out / CHECKPOINT).exists()
+        network = untrained_network(recipe) if goes_on else first_network(recipe)
+        resume(out, recipe.schedule, network=network)
+        with reporter.step("Reading data"):
+            found = gather(recipe, data, reporter)
+        if found.unused:
+            reporter.say(f"  {found.unused} of the patches lack bands and are left out")
+        recipe = _with_normalisation(recipe, found)
+        patches = weight_by_variety(found.train, recipe.teachers, recipe.classes, reporter)
         _check_patches(recipe, patches)
-        sites = {patch.site for patch in patches}
-        write_summary(out, recipe, material, len(patches), sites)
-        tiles = Tiles(
-            patches, recipe.bands,
-            few=recipe.few, resolution=recipe.resolution, size=plan.size, seed=plan.seed,
-        )  # fmt: skip
-        fit(
-            network, tiles, out,
-            classes=recipe.classes, mean=recipe.mean, std=recipe.std, plan=plan,
-            held_out=material.held_out, teachers=recipe.teachers,
-            device=device, precision=precision, seconds=seconds, stop=stop, watch=watch,
-        )  # fmt: skip
+        write_summary(out, recipe, found, patches)
+        return fit(network, _sampler(recipe, patches), out, _task(recipe, found), session)
+
+
+_NOTHING = (
+    "there is nothing to learn from: without teachers patches need labels, and with them pixels that have all "
+    "bands."
+)
+
+
+def _with_normalisation(recipe: Recipe, data: TrainingData) -> Recipe:
+    """Return the recipe, with the normalisation of the data if it has none."""
+    if recipe.mean and recipe.std:
+        return recipe
+    if not data.train:
+        raise SceneError(_NOTHING)
+    mean, std = band_statistics(data.train, recipe.bands)
+    return replace(recipe, mean=recipe.mean or mean, std=recipe.std or std)
 
 
 def _check_patches(recipe: Recipe, patches: Sequence[Patch]) -> None:
+    """Raise SceneError if there is nothing to learn from, or the labels are of another level."""
     if not patches:
         raise SceneError(_NOTHING)
     levels = {patch.level for patch in patches}
@@ -113,17 +119,15 @@ def _check_patches(recipe: Recipe, patches: Sequence[Patch]) -> None:
         )
 
 
-_NOTHING = (
-    "there is nothing to learn from: without teachers patches need labels, and with them pixels that have all "
-    "bands."
-)
+def _sampler(recipe: Recipe, patches: Sequence[Patch]) -> TileSampler:
+    return TileSampler(
+        patches, recipe.bands,
+        few=recipe.few, resolution=recipe.resolution,
+        size=recipe.schedule.size, seed=recipe.schedule.seed,
+    )  # fmt: skip
 
 
-def normalised(recipe: Recipe, material: Material) -> Recipe:
-    """The recipe with the normalisation of the data, where it has none."""
-    if recipe.mean and recipe.std:
-        return recipe
-    if not material.train:
-        raise SceneError(_NOTHING)
-    mean, std = statistics(material.train, recipe.bands)
-    return replace(recipe, mean=recipe.mean or mean, std=recipe.std or std)
+def _task(recipe: Recipe, data: TrainingData) -> Task:
+    return Task(
+        recipe.classes, recipe.mean, recipe.std, recipe.schedule, recipe.teachers, data.held_out
+    )

@@ -5,48 +5,67 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import SceneError
 from ..scenes.offset import QUANTIFICATION
 from .labels import read_labels, read_scene
-from .patches import Patch, available, read_archive
-from .truths import SIMULATED, truth_of
+from .patches import Patch, available_bands, read_archive
+from .truths import SIMULATED_MAPPING, truth_of
 
-if TYPE_CHECKING:
-    from .recipe import Recipe
+_FINEST_SHARE = 0.5
+"""Labelled patches are kept at this share of the model's resolution, since tiles are hardly ever finer."""
 
 
-FINEST = 0.5
-"""Labelled patches are kept at this share of the model's resolution: tiles are hardly ever finer."""
+@dataclass(frozen=True)
+class Wanted:
+    """What a recipe needs of the patches of its sources."""
+
+    bands: tuple[str, ...]
+    """Canonical names of the bands to read. Those that a source lacks are left out."""
+
+    level: str
+    """Level of sources that do not say theirs: ``L1C`` or ``L2A``."""
+
+    resolution: float
+    """Resolution of the model, metres."""
+
+    tile_size: int
+    """Side of a tile, pixels of this resolution."""
 
 
 @dataclass(frozen=True)
 class Source(ABC):
-    """Some of the data of a recipe."""
+    """A part of the data of a recipe."""
 
     name: str = ""
-    """Of the group that it forms where it is held out."""
+    """Name of the group that it forms where it is held out."""
 
     origin: str = ""
     """Who published it, and where."""
 
     licence: str = ""
-    """SPDX identifier, or what is known of it."""
+    """SPDX identifier, or what is known of the licence."""
 
     note: str = ""
     """What else to know."""
 
     @abstractmethod
-    def read(self, folder: Path, recipe: Recipe) -> list[Patch]:
-        """Its patches, as they are; paths are relative to the folder.
+    def read(self, folder: Path, wanted: Wanted) -> list[Patch]:
+        """Return its patches, as they are.
+
+        Parameters
+        ----------
+        folder
+            Folder that paths are relative to.
+        wanted
+            What the recipe needs.
 
         Raises
         ------
         SceneError
-            If there are none, or they cannot be read.
+            If there is no patch, or a file cannot be read.
         """
 
 
@@ -55,12 +74,12 @@ class Archive(Source):
     """``.npz`` files of patches without labels; see :func:`~odc_cleansat.training.patches.read_archive`."""
 
     archive: str = ""
-    """Path or pattern."""
+    """Path or pattern of the files."""
 
-    def read(self, folder: Path, recipe: Recipe) -> list[Patch]:
-        """See :meth:`Source.read`."""
-        paths = _matching(folder, self.archive)
-        return [patch for path in paths for patch in read_archive(path, recipe.bands)]
+    def read(self, folder: Path, wanted: Wanted) -> list[Patch]:
+        """Return its patches; see :meth:`Source.read`."""
+        paths = _matching_paths(folder, self.archive)
+        return [patch for path in paths for patch in read_archive(path, wanted.bands)]
 
     def __str__(self) -> str:
         return self.archive
@@ -71,26 +90,26 @@ class Labels(Source):
     """Patches with labels; see :func:`~odc_cleansat.training.labels.read_labels`."""
 
     labels: str = ""
-    """Folder."""
+    """Path of the folder."""
 
     layout: str = ""
     """``cloudsen12`` or ``on-cloud-n``."""
 
     level: str = ""
-    """Which level to read, or what the files are; by default the recipe's."""
+    """Level to read, or level of the files; by default that of the recipe."""
 
     resolution: float | None = None
-    """Of the files, metres; by default what their coordinates say."""
+    """Ground sampling of the files, metres; by default what their coordinates say."""
 
     offset: int = 0
-    """Of the digital numbers."""
+    """Offset of the digital numbers, 0 or -1000."""
 
-    def read(self, folder: Path, recipe: Recipe) -> list[Patch]:
-        """See :meth:`Source.read`."""
+    def read(self, folder: Path, wanted: Wanted) -> list[Patch]:
+        """Return its patches; see :meth:`Source.read`."""
         return read_labels(
-            folder / self.labels, self.layout, recipe.bands,
-            level=self.level or recipe.level, resolution=FINEST * recipe.resolution, offset=self.offset,
-            sampling=self.resolution,
+            folder / self.labels, self.layout, wanted.bands,
+            level=self.level or wanted.level, finest=_FINEST_SHARE * wanted.resolution,
+            offset=self.offset, resolution=self.resolution,
         )  # fmt: skip
 
     def __str__(self) -> str:
@@ -105,37 +124,43 @@ class Scenes(Source):
     """Path or pattern of folders or files."""
 
     bands: tuple[str, ...] = ()
-    """What the bands of a file of several are."""
+    """Names of the bands of a file of several, in their order."""
 
     level: str = ""
-    """What they are; by default the recipe's."""
+    """Level of the scenes; by default that of the recipe."""
 
     resolution: float | None = None
-    """Metres; by default what their coordinates say."""
+    """Ground sampling, metres; by default what the coordinates of the files say."""
 
     offset: int = 0
-    """Of the digital numbers."""
+    """Offset of the digital numbers, 0 or -1000."""
 
     site: str = ""
-    """Where they are, if all are of one place; by default each is a site by its path."""
+    """Name of the place if all scenes are of one place; by default each scene is a site, named by its path."""
 
-    def read(self, folder: Path, recipe: Recipe) -> list[Patch]:
-        """See :meth:`Source.read`."""
-        found = []
-        for path in _matching(folder, self.scenes):
+    def read(self, folder: Path, wanted: Wanted) -> list[Patch]:
+        """Return each scene as a patch; see :meth:`Source.read`.
+
+        Raises
+        ------
+        SceneError
+            Also if the bands of a file of several are not named.
+        """
+        patches = []
+        for path in _matching_paths(folder, self.scenes):
             if path.is_file() and not self.bands:
                 raise SceneError(f"{path} is a file of several bands; say its bands in the recipe.")
             files = path if path.is_dir() else {b: (path, i) for i, b in enumerate(self.bands, 1)}
             name = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
             patch = read_scene(
-                files, recipe.bands,
-                level=self.level or recipe.level, site=name, resolution=self.resolution, offset=self.offset,
+                files, wanted.bands,
+                level=self.level or wanted.level, site=name, resolution=self.resolution, offset=self.offset,
             )  # fmt: skip
             # It counts as many patches as tiles would cover it.
-            side = recipe.plan.size * recipe.resolution / patch.resolution
+            side = wanted.tile_size * wanted.resolution / patch.resolution
             tiles = patch.pixels[0].size / side**2
-            found.append(replace(patch, site=self.site or name, weight=max(1.0, tiles)))
-        return found
+            patches.append(replace(patch, site=self.site or name, weight=max(1.0, tiles)))
+        return patches
 
     def __str__(self) -> str:
         return ", ".join(filter(None, (self.scenes, self.level)))
@@ -143,20 +168,23 @@ class Scenes(Source):
 
 @dataclass(frozen=True)
 class Simulated(Source):
-    """Simulated scenes: farmland, towns and water at the model's resolution, with clouds of known truth."""
+    """Simulated scenes of farmland, towns and water, with clouds of known truth."""
 
     simulated: tuple[int, ...] = ()
-    """Their seeds."""
+    """Seeds of the scenes."""
 
     size: int = 640
-    """Side, pixels; a multiple of 2."""
+    """Side, pixels of the model's resolution; a multiple of 32."""
 
     truth: bool = True
     """Whether to learn from their truth, and not from the teacher alone."""
 
-    def read(self, folder: Path, recipe: Recipe) -> list[Patch]:
-        """See :meth:`Source.read`."""
-        return [simulate(seed, self.size, recipe, self.truth) for seed in self.simulated]
+    def read(self, folder: Path, wanted: Wanted) -> list[Patch]:
+        """Return each scene as a patch; see :meth:`Source.read`."""
+        return [
+            simulate_patch(seed, self.size, wanted.bands, wanted.resolution, self.truth)
+            for seed in self.simulated
+        ]
 
     def __str__(self) -> str:
         first, last = self.simulated[0], self.simulated[-1]
@@ -165,28 +193,49 @@ class Simulated(Source):
         return f"simulated scenes {', '.join(map(str, self.simulated))}"
 
 
-def simulate(seed: int, size: int, recipe: Recipe, truth: bool = True) -> Patch:
-    """A simulated scene at the model's resolution, 10, 20 or 30 m."""
+def simulate_patch(
+    seed: int, size: int, bands: tuple[str, ...], resolution: float, truth: bool = True
+) -> Patch:
+    """Simulate a scene.
+
+    Parameters
+    ----------
+    seed
+        Seed of the scene.
+    size
+        Side, pixels.
+    bands
+        Canonical names of the bands. Those that simulated scenes lack are left out.
+    resolution
+        Ground sampling: 10, 20 or 30 m.
+    truth
+        Whether the patch has the truth of its clouds.
+
+    Raises
+    ------
+    SceneError
+        If there are no simulated scenes at the resolution.
+    """
     from ..synthetic.scene import SimulatedScene
 
-    metres = recipe.resolution
-    if metres not in (10, 20, 30):
-        raise SceneError(f"there are simulated scenes at 10, 20 and 30 m, not at {metres:g} m.")
-    factor = round(metres / 10)
+    if resolution not in (10, 20, 30):
+        raise SceneError(f"there are simulated scenes at 10, 20 and 30 m, not at {resolution:g} m.")
+    factor = round(resolution / 10)
     scene = SimulatedScene(shape=(factor * size, factor * size), seed=seed)
-    layers = scene.to_xarray(round(metres)).isel(time=0)
-    names = available(layers, recipe.bands)
+    layers = scene.to_xarray(round(resolution)).isel(time=0)
+    names = available_bands(layers, bands)
     values = np.stack([layers[name].values for name in names.values()]).astype("float32")
-    label = truth_of(layers["truth"].values, SIMULATED) if truth else None
+    label = truth_of(layers["truth"].values, SIMULATED_MAPPING) if truth else None
     pixels = (values + np.float32(scene.offset)) / QUANTIFICATION
-    return Patch(pixels, tuple(names), metres, "L2A", f"simulated {seed}", truth=label)
+    return Patch(pixels, tuple(names), resolution, "L2A", f"simulated {seed}", truth=label)
 
 
-def _matching(folder: Path, pattern: str) -> list[Path]:
+def _matching_paths(folder: Path, pattern: str) -> list[Path]:
+    """Return the paths that match a pattern, which is relative to the folder or absolute."""
     if Path(pattern).is_absolute():
         folder, pattern = Path(Path(pattern).anchor), str(Path(pattern).relative_to("/"))
     # The folder itself has no name to look for.
-    found = sorted(folder.glob(pattern)) if Path(pattern).parts else [folder]
-    if not found:
+    paths = sorted(folder.glob(pattern)) if Path(pattern).parts else [folder]
+    if not paths:
         raise SceneError(f"there is no {folder / pattern}; --data names the folder where it is.")
-    return found
+    return paths

@@ -1,135 +1,62 @@
-"""Learning curves."""
+"""The summary of a run. With it the run goes on as it was begun, and its model is exported without the data."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, first_line
-from .checkpoints import read_table, written
-from .gather import Material
+from .gather import TrainingData
+from .patches import Patch
 from .recipe import Recipe
-
-PICTURE = "curves.png"
-
-# After Okabe and Ito; a second round is dashed.
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#666666")
-_STYLES = ("-", "--", ":")
-_NOT_GROUPS = ("step", "seconds", "loss")
-
-
-def draw_curves(folder: Path) -> Path | None:
-    """Draw the table of a run's progress: its loss, and the agreement on each held-out group.
-
-    Returns
-    -------
-    Path or None
-        Of the picture, PNG; None before the first look at what was held out.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    rows = read_table(folder)
-    if not rows:
-        return None
-    groups = {
-        name: points
-        for name in rows[-1]
-        if name not in _NOT_GROUPS and (points := _points(rows, name))
-    }
-    figure = Figure(figsize=(11, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, width_ratios=(2, 3))
-    left.plot(
-        [row["step"] for row in rows],
-        [row["loss"] for row in rows],
-        color="#333333",
-        marker=_mark(rows),
-    )
-    left.set(title="Loss in training", xlabel="step", ylabel="nats a pixel")
-    left.set_ylim(bottom=0)
-    best_first = sorted(groups.items(), key=lambda item: -item[1][-1][1])
-    for i, (name, points) in enumerate(best_first):
-        right.plot(
-            *zip(*points, strict=True),
-            color=_COLOURS[i % len(_COLOURS)],
-            linestyle=_STYLES[i // len(_COLOURS) % len(_STYLES)],
-            marker=_mark(points),
-            label=f"{name}  {points[-1][1]:.1f}",
-        )
-    if groups:
-        # The first looks are far below all later ones, and would press them together.
-        later = [value for points in groups.values() for _, value in points[len(points) // 4 :]]
-        right.set_ylim(min(later) - 1, 100)
-        right.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="last, %")
-    right.set(title="Agreement on what was held out", xlabel="step", ylabel="% of the pixels")
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-        axes.locator_params(axis="x", nbins=5, integer=True)
-        axes.spines[["top", "right"]].set_visible(False)
-    path = folder / PICTURE
-    figure.savefig(draft := path.with_name(f".{PICTURE}"), format="png", dpi=110)
-    draft.replace(path)
-    return path
-
-
-def _points(rows: Sequence[dict[str, float]], name: str) -> list[tuple[float, float]]:
-    """Steps at which a group was looked at, and the agreement, %."""
-    return [
-        (row["step"], 100 * row[name]) for row in rows if math.isfinite(row.get(name, math.nan))
-    ]
-
-
-def _mark(points: Sequence[object]) -> str | None:
-    """A single point makes no line, so it is drawn."""
-    return "o" if len(points) == 1 else None
-
+from .run_folder import replacing
 
 SUMMARY = "run.json"
+"""File name of the summary in the folder of a run."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Kept so that a run goes on as it was begun, and its model can be exported without the data."""
+    """What is kept of a run beside its checkpoint."""
 
     name: str
-    """Of the recipe."""
+    """Name of the recipe."""
 
     mean: tuple[float, ...]
-    """For the normalisation."""
+    """Mean reflectance of each band, for the normalisation."""
 
     std: tuple[float, ...]
-    """The same."""
+    """Standard deviation of reflectance of each band, for the normalisation."""
 
     patches: int
-    """To train on, those used twice counted twice."""
+    """Number of patches to train on. Those that are used twice count twice."""
 
     counts: dict[str, int]
-    """Patches of each source."""
+    """Number of patches of each source."""
 
     held_out: dict[str, int]
-    """Patches of each group."""
+    """Number of patches of each held-out group."""
 
     recipe: dict[str, Any] = field(default_factory=dict)
-    """What must stay as it was; runs of earlier versions lack it until they go on."""
+    """Values of the recipe that must not change. Runs of earlier versions lack them until they go on."""
 
     sites: tuple[str, ...] = ()
-    """That have been trained on in any session."""
+    """Names of the sites that any session has trained on."""
 
 
 def check_run(recipe: Recipe, out: Path) -> None:
-    """Refuse a folder that holds a run of another recipe, or the recipe itself in the model's place.
+    """Refuse a folder that holds a run of another recipe, or in which a document of the model would replace the recipe.
 
     Raises
     ------
     ModelError
         If the recipe cannot be followed there.
     """
-    if recipe.path.resolve() in {(out / f"{name}.yaml").resolve() for name in recipe.names}:
+    documents = {(out / f"{name}.yaml").resolve() for name in recipe.model_names}
+    if recipe.path.resolve() in documents:
         raise ModelError(
             f"{recipe.path} is where the model's document would be written; name another folder with --out."
         )
@@ -138,7 +65,7 @@ def check_run(recipe: Recipe, out: Path) -> None:
     then = read_summary(out)
     if then.name != recipe.name:
         raise ModelError(f"{out} holds a run of the recipe {then.name}; use another folder.")
-    now = _lasting(recipe)
+    now = _unchangeable(recipe)
     if changed := [key for key in now if key in then.recipe and then.recipe[key] != now[key]]:
         raise ModelError(
             f"the run in {out} was begun with another {', '.join(changed)}; use another folder."
@@ -146,54 +73,61 @@ def check_run(recipe: Recipe, out: Path) -> None:
     _check_sites(then, recipe.held_out.sites, out)
 
 
-def write_summary(
-    out: Path, recipe: Recipe, material: Material, patches: int, sites: Iterable[str]
-) -> None:
-    """Keep what a run begins with, or goes on with.
+def write_summary(out: Path, recipe: Recipe, data: TrainingData, patches: Sequence[Patch]) -> None:
+    """Write what a run begins with, or goes on with.
 
     Parameters
     ----------
+    out
+        Folder of the run.
     recipe
-        With its normalisation.
-    patches, sites
-        How many are trained on, and where they are.
+        Recipe with its normalisation.
+    data
+        All data of the recipe.
+    patches
+        Patches that are trained on.
 
     Raises
     ------
     ModelError
-        If the run was begun with another normalisation, or has learnt from what is now held out.
+        If the run was begun with another normalisation, or has trained on what is now held out.
     """
-    trained = set(sites)
+    trained = {patch.site for patch in patches}
     if (out / SUMMARY).exists():
         then = read_summary(out)
-        _check_sites(then, {p.site for found in material.held_out.values() for p in found}, out)
+        _check_sites(then, {p.site for group in data.held_out.values() for p in group}, out)
         if (then.mean, then.std) != (recipe.mean, recipe.std):
             raise ModelError(
                 f"the run in {out} has another normalisation, as it was begun with other data; use another folder."
             )
         trained.update(then.sites)
-    held_out = {name: len(found) for name, found in material.held_out.items()}
-    now = Summary(
-        recipe.name, recipe.mean, recipe.std, patches, material.counts, held_out,
-        _lasting(recipe), tuple(sorted(trained)),
-    )  # fmt: skip
-    with written(out / SUMMARY) as draft:
-        draft.write((json.dumps(asdict(now), indent=1) + "\n").encode())
+    summary = Summary(
+        name=recipe.name,
+        mean=recipe.mean,
+        std=recipe.std,
+        patches=len(patches),
+        counts=data.counts,
+        held_out={name: len(group) for name, group in data.held_out.items()},
+        recipe=_unchangeable(recipe),
+        sites=tuple(sorted(trained)),
+    )
+    with replacing(out / SUMMARY) as file:
+        file.write((json.dumps(asdict(summary), indent=1) + "\n").encode())
 
 
 def read_summary(out: Path) -> Summary:
-    """What :func:`write_summary` has written.
+    """Return what :func:`write_summary` has written.
 
     Raises
     ------
     ModelError
-        If there is none, or it is spoilt.
+        If there is none, or it cannot be read.
     """
     path = out / SUMMARY
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
-        lists = {key: tuple(found.get(key, ())) for key in ("mean", "std", "sites")}
-        return Summary(**(found | lists))
+        content: dict[str, Any] = json.loads(path.read_bytes())
+        tuples = {key: tuple(content.get(key, ())) for key in ("mean", "std", "sites")}
+        return Summary(**(content | tuples))
     except FileNotFoundError as error:
         raise ModelError(f"there is no run in {out}; train first.") from error
     except OSError as error:
@@ -204,28 +138,26 @@ def read_summary(out: Path) -> Summary:
         ) from error
 
 
-def _lasting(recipe: Recipe) -> dict[str, Any]:
-    """What a network is learnt for, as JSON gives it back."""
-    found: dict[str, Any] = json.loads(
-        json.dumps(
-            {
-                "bands": recipe.bands,
-                "few": recipe.few,
-                "classes": [each.label for each in recipe.classes],
-                "level": recipe.level,
-                "resolution": recipe.resolution,
-                "architecture": asdict(recipe.architecture),
-                "teachers": sorted(model.name for model in recipe.teachers.values()),
-                "start": recipe.start.name if recipe.start else None,
-                "encoder_weights": recipe.encoder_weights,
-                "haze": recipe.haze_of,
-            }
-        )
-    )
-    return found
+def _unchangeable(recipe: Recipe) -> dict[str, Any]:
+    """Return the values of a recipe that must not change during a run, as JSON gives them back."""
+    values = {
+        "bands": recipe.bands,
+        "few": recipe.few,
+        "classes": [each.label for each in recipe.classes],
+        "level": recipe.level,
+        "resolution": recipe.resolution,
+        "architecture": asdict(recipe.architecture),
+        "teachers": sorted(model.name for model in recipe.teachers.values()),
+        "start": recipe.start.name if recipe.start else None,
+        "encoder_weights": recipe.encoder_weights,
+        "haze": recipe.haze_by_band,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
 
 
 def _check_sites(then: Summary, held: Collection[str], out: Path) -> None:
+    """Raise ModelError if a run has trained on sites that are held out."""
     if both := set(then.sites) & set(held):
         raise ModelError(
             f"the run in {out} has learnt from what is now held out: {', '.join(sorted(both))}; use another folder."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,116 +13,175 @@ from ..errors import ModelError
 from ..grids.windows import prepare
 from ..models.engines import get_engine
 from ..models.model import Model
-from .patches import Patch
+from ..progress import SILENT, Reporter
+from .patches import InputKind, Patch
 from .tiles import Tile
 from .truths import possible_channels
 
-Teachers = Mapping[tuple[str, int], Model]
-"""Who answers for a level and a number of bands; empty where labels alone teach."""
+Teachers = Mapping[InputKind, Model]
+"""The teacher for each level and number of bands; empty where labels alone teach."""
+
+_LEAST_WEIGHT = 0.2
+"""Weight of a patch of a single class; one in which all classes are equally common has 1 more."""
 
 
-def appoint(models: Iterable[Model]) -> dict[tuple[str, int], Model]:
-    """The teachers by what they are for.
+def teachers_by_kind(models: Iterable[Model]) -> dict[InputKind, Model]:
+    """Return the teachers by the level and number of bands that they are for.
 
     Raises
     ------
     ModelError
         If two are for the same, or they differ in classes or resolution.
     """
-    found: dict[tuple[str, int], Model] = {}
+    teachers: dict[InputKind, Model] = {}
     for model in models:
-        key = (model.level, len(model.bands))
-        if key in found:
+        kind = (model.level, len(model.bands))
+        if kind in teachers:
             raise ModelError(
-                f"{found[key].name} and {model.name} are both for {_kind(key)}; name one."
+                f"{teachers[kind].name} and {model.name} are both for {_in_words(kind)}; name one."
             )
-        found[key] = model
-        first = next(iter(found.values()))
+        teachers[kind] = model
+        first = next(iter(teachers.values()))
         if set(model.classes) != set(first.classes) or model.resolution != first.resolution:
             raise ModelError(
                 f"{first.name} and {model.name} differ in their classes or resolution and cannot teach one network."
             )
-    return found
+    return teachers
 
 
-def teach(tiles: Sequence[Tile], teachers: Teachers, classes: Sequence[CloudClass]) -> np.ndarray:
-    """The teachers' probabilities of the tiles before they were blurred, ``(N, K, H, W)`` float32, in the order of the
-    classes.
+def teacher_answers(
+    teachers: Teachers, kind: InputKind, batch: np.ndarray, classes: Sequence[CloudClass]
+) -> np.ndarray:
+    """Return the class probabilities that the teacher for a kind gives.
+
+    Parameters
+    ----------
+    teachers
+        All teachers.
+    kind
+        Level and number of bands of the batch.
+    batch
+        ``(N, C, H, W)`` float32 reflectance.
+    classes
+        The K classes, in the order that is wanted.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(N, K, H, W)`` float32 probabilities.
 
     Raises
     ------
     ModelError
-        If none is for a tile.
+        If there is no teacher for the kind.
     """
-    groups: dict[tuple[str, int], list[int]] = defaultdict(list)
+    model = _teacher_for(kind, teachers)
+    answers = get_engine(model)(batch)
+    order = [model.classes.index(each) for each in classes]
+    return answers if order == sorted(order) else answers[:, order]
+
+
+def answers_for_tiles(
+    tiles: Sequence[Tile], teachers: Teachers, classes: Sequence[CloudClass]
+) -> np.ndarray:
+    """Return the teachers' class probabilities for tiles, as they were before they were blurred.
+
+    Parameters
+    ----------
+    tiles
+        N tiles of one size.
+    teachers
+        All teachers.
+    classes
+        The K classes, in the order that is wanted.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(N, K, H, W)`` float32 probabilities.
+
+    Raises
+    ------
+    ModelError
+        If there is no teacher for a tile.
+    """
+    numbers: dict[InputKind, list[int]] = defaultdict(list)
     for i, tile in enumerate(tiles):
-        groups[tile.level, len(tile.bands)].append(i)
+        numbers[tile.kind].append(i)
     answers: list[np.ndarray] = [np.empty(0)] * len(tiles)
-    for kind, members in groups.items():
-        found = answer(teachers, kind, np.stack([tiles[i].sharp for i in members]), classes)
-        for i, each in zip(members, found, strict=True):
-            answers[i] = each
+    for kind, members in numbers.items():
+        batch = np.stack([tiles[i].sharp for i in members])
+        for i, answer in zip(members, teacher_answers(teachers, kind, batch, classes), strict=True):
+            answers[i] = answer
     return np.stack(answers)
 
 
-def answer(
-    teachers: Teachers, kind: tuple[str, int], batch: np.ndarray, classes: Sequence[CloudClass]
-) -> np.ndarray:
-    """What the teacher for a kind says of ``(N, C, H, W)`` reflectance."""
-    if kind not in teachers:
-        raise ModelError(f"no teacher answers for {_kind(kind)}; name one.")
-    model = teachers[kind]
-    found = get_engine(model)(batch)
-    order = [model.classes.index(each) for each in classes]
-    return found if order == sorted(order) else found[:, order]
-
-
-def weighed(
+def weight_by_variety(
     patches: Sequence[Patch],
     teachers: Teachers,
     classes: Sequence[CloudClass],
-    progress: Callable[[int, int], None] | None = None,
+    reporter: Reporter = SILENT,
 ) -> list[Patch]:
-    """Patches with weights by how much there is to learn, too: overcast and clear ones count least.
+    """Return patches with weights that also grow with the variety of their classes.
 
-    Those without a pixel that has all bands are left out; without teachers also those whose labels say nothing.
+    There is least to learn from patches that are clear or overcast. Patches without a pixel that has all bands are left
+    out. Without teachers, patches of whose pixels nothing is known are left out too.
+
+    Raises
+    ------
+    ModelError
+        If there are teachers, but none for a patch.
     """
-    table = possible_channels(classes)
-    found = []
-    for i, patch in enumerate(patches):
-        if progress:
-            progress(i + 1, len(patches))
-        shares = _shares(patch, teachers, classes, table)
-        if shares is not None:
-            surprise = float(-(shares * np.log(shares + 1e-9)).sum() / np.log(len(shares)))
-            found.append(replace(patch, weight=patch.weight * (0.2 + surprise)))
-    return found
+    channels = possible_channels(classes)
+    weighted = []
+    with reporter.step("Looking at the patches, and how much there is to learn", "patch") as count:
+        for i, patch in enumerate(patches):
+            count(i + 1, len(patches))
+            if teachers:
+                shares = _shares_by_teacher(patch, teachers, classes)
+            else:
+                shares = _shares_by_label(patch, channels)
+            if shares is not None:
+                entropy = -(shares * np.log(shares + 1e-9)).sum() / np.log(len(shares))
+                weight = patch.weight * (_LEAST_WEIGHT + float(entropy))
+                weighted.append(replace(patch, weight=weight))
+    return weighted
 
 
-def _shares(
-    patch: Patch, teachers: Teachers, classes: Sequence[CloudClass], table: np.ndarray
+def _shares_by_teacher(
+    patch: Patch, teachers: Teachers, classes: Sequence[CloudClass]
 ) -> np.ndarray | None:
-    """Of each class in a patch, as its teacher or else its label has it."""
-    if not teachers:
-        if patch.truth is None:
-            return None
-        valid = np.isfinite(patch.pixels).all(axis=0)
-        counts = np.bincount(patch.truth[valid], minlength=256)
-        counts[table.all(axis=1)] = 0  # nothing to learn
-        if not counts.any():
-            return None
-        shares: np.ndarray = counts @ (table / table.sum(axis=1, keepdims=True))
-        shares /= shares.sum()
-        return shares
-    kind = (patch.level, len(patch.bands))
-    if kind not in teachers:
-        raise ModelError(f"no teacher answers for {_kind(kind)}; name one.")
-    batch = prepare(patch.at(teachers[kind].resolution))
+    """Return the share of each class in a patch as its teacher sees it; None without data."""
+    batch = prepare(patch.at(_teacher_for(patch.kind, teachers).resolution))
     if batch is None:
         return None
-    mean: np.ndarray = answer(teachers, kind, batch, classes).mean(axis=(0, 2, 3))
+    mean: np.ndarray = teacher_answers(teachers, patch.kind, batch, classes).mean(axis=(0, 2, 3))
     return mean
 
 
-def _kind(kind: tuple[str, int]) -> str:
-    return f"{kind[0]} with {kind[1]} bands"
+def _shares_by_label(patch: Patch, channels: np.ndarray) -> np.ndarray | None:
+    """Return the share of each class in the label of a patch; None where it says nothing.
+
+    A pixel that leaves several classes possible counts in equal parts for each of them.
+    """
+    if patch.truth is None:
+        return None
+    valid = np.isfinite(patch.pixels).all(axis=0)
+    counts = np.bincount(patch.truth[valid], minlength=256)
+    counts[channels.all(axis=1)] = 0  # all classes are possible, so nothing is known
+    if not counts.any():
+        return None
+    shares: np.ndarray = counts @ (channels / channels.sum(axis=1, keepdims=True))
+    shares /= shares.sum()
+    return shares
+
+
+def _teacher_for(kind: InputKind, teachers: Teachers) -> Model:
+    if kind not in teachers:
+        raise ModelError(f"no teacher answers for {_in_words(kind)}; name one.")
+    return teachers[kind]
+
+
+def _in_words(kind: InputKind) -> str:
+    level, count = kind
+    return f"{level} with {count} bands"

@@ -1,10 +1,10 @@
-"""Tiles: what the networks see in training, put together anew from patches at every step.
+"""Tiles: what the network sees in training. Every step puts them together anew from patches.
 
-A network can only learn to answer as its teacher does on what it is shown, and patches are few. So
-a tile is a mosaic of patches at a random resolution, or a single one; made brighter or darker, sometimes
-turned, mirrored, faded into another tile, clipped, or put below simulated snow or clouds. The teacher
-answers for the very same tile, and is therefore never wrong about what the pupil ought to say. Some are blurred
-after that, and ought to be answered all the same.
+A network learns to answer as its teacher only on what it sees, and patches are few. So a tile is a
+mosaic of patches, or a single patch, at a random resolution. It is made brighter or darker. Some tiles are
+turned, faded into another, clipped, or put below simulated snow or clouds. The teacher answers for
+the very same tile, so its answer always belongs to what the network sees. Only blur comes later: the network
+shall answer for a blurred tile as its teacher does for the sharp one.
 """
 
 from __future__ import annotations
@@ -15,53 +15,54 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import ndimage
 
 from ..classes import CloudClass
 from ..errors import SceneError
 from ..grids.windows import prepare
-from .clouds import Clouds, _noise, _smooth, draw_clouds, snowed, visible
-from .patches import Patch
-from .truths import SIMULATED, UNKNOWN, bits, truth_of
+from .augmentation import blur, change_light, crop, turn
+from .clouds import TRACE, CloudLayer, draw_clouds, lay_snow, power_law_noise, smoothstep
+from .patches import InputKind, Patch
+from .truths import SIMULATED_MAPPING, UNKNOWN, class_bits, truth_of
 
-KEPT = 6000
-"""Resampled patches that are kept in memory: of 256 x 256 pixels at 10 m, one takes a quarter of a megabyte."""
+TURNED_SHARE = 0.25
+"""Share of the tiles whose patches are turned and mirrored, which makes many patches of few.
 
-TURNED = 0.25
-"""Share of the tiles whose patches are turned and mirrored. That makes few patches into many; but a network
-knows where the sun stands: of scenes that are turned or mirrored, the networks of ukis-csmask give 3 to 7 % of
-the pixels another class, and in use north is up."""
+It is small because in use north is up, and a network knows where the sun stands. The networks of ukis-csmask give 3 to
+7 % of the pixels another class when a scene is turned or mirrored."""
 
-CLOUDED = 0.4
-"""Share of the tiles below simulated clouds, whose truth is known."""
+CLOUDED_SHARE = 0.4
+"""Share of the tiles below simulated clouds of known truth."""
 
-SNOWED = 0.2
-"""Share of the tiles with simulated snow, of which real patches have little; the teacher says what it is."""
+SNOWED_SHARE = 0.2
+"""Share of the tiles with simulated snow, which real patches have little of. The teacher says what it is."""
 
-ONE_PLACE = 0.5
-"""Share of the mosaics that are of one site. What a network says of a place depends on all that it sees around:
-of patches alone and among patches of other sites, the networks of ukis-csmask say the same in nine tenths of
-the pixels (benchmarks/context.py)."""
+FADED_SHARE = 0.25
+"""Share of the mosaics that pass smoothly into a second one."""
 
-CLIPPED = 0.35
-"""Share of the tiles whose visible bands end at a level that clouds and snow reach, as in imagery made to be looked at."""
+FEWER_BANDS_SHARE = 0.4
+"""Share of the tiles with all bands of which the network sees the first few only."""
 
-BLURRED = 0.2
-"""Share of the tiles that are blurred, as scenes are that were brought from another grid by interpolation. The networks
-of ukis-csmask take smooth ground for cloud: of two scenes over Manila that are blurred by 0.8 pixels, 29 and 40 %
-(`benchmarks/resampling.py`). So the teacher answers for the tile as it was before."""
+SAMPLED_SHARE = 0.3
+"""Share of the tiles whose pixels are the nearest of the patches and not their means.
 
-SAMPLED = 0.3
-"""Share of the tiles whose pixels are those of the patches that lie nearest, and not their means: so scenes look that
-were loaded at a coarser resolution without a word about resampling."""
+So scenes look that were loaded at a coarser resolution without a choice of resampling."""
 
-SINGLE = 0.375
+ONE_SITE_SHARE = 0.5
+"""Share of the mosaics that are of one site.
+
+A network's answer depends on all that it sees around a pixel. The networks of ukis-csmask say the same of nine tenths of
+the pixels of a patch alone and among patches of other sites (benchmarks/context.py)."""
+
+_SINGLE_SIDE = 0.375
 """Side of a tile of a single patch, as a share of a mosaic's."""
+
+_CACHED_PATCHES = 6000
+"""Number of resampled patches kept in memory: one of 256 x 256 pixels at 10 m takes a quarter of a megabyte."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """One example."""
+    """One example for the network."""
 
     pixels: np.ndarray
     """``(C, size, size)`` float32 reflectance, finite."""
@@ -73,30 +74,35 @@ class Tile:
     """``L1C`` or ``L2A``."""
 
     sharp: np.ndarray
-    """The same before it was blurred, for which the teacher answers; most tiles are not blurred."""
+    """The pixels before they were blurred, for which the teacher answers. Most tiles are not blurred."""
 
     truth: np.ndarray
-    """``(size, size)`` uint8, what labels and simulated clouds say of it
+    """``(size, size)`` uint8, the classes that labels and simulated clouds leave possible
     (:mod:`~odc_cleansat.training.truths`), 0 where nothing is known."""
 
+    @property
+    def kind(self) -> InputKind:
+        """Processing level and number of bands."""
+        return self.level, len(self.bands)
 
-class Tiles:
-    """Draws tiles; the same seed and number give the same tile.
+
+class TileSampler:
+    """Draws tiles at random. The same seed and number give the same tile.
 
     Parameters
     ----------
     patches
-        To draw from; those of other bands than these are left out.
+        Patches to draw from. Those of other bands are left out.
     bands
-        Canonical names of all the bands a network may see. A tile has all, or the first `few`.
+        Canonical names of all bands that the network may see. A tile has all of them, or the first `few`.
     few
-        How many bands the patches with the fewest have; by default all.
+        Number of bands of the patches with the fewest; by default all.
     resolution
-        Ground sampling the network is for, metres.
+        Ground sampling of the network, metres.
     size
         Side of a tile, pixels; a multiple of 32.
     seed
-        Of all that is random.
+        Seed of all that is random.
 
     Raises
     ------
@@ -117,112 +123,115 @@ class Tiles:
         few = few or len(bands)
         self.bands, self.few, self.size, self.resolution = bands, few, size, resolution
         self._seed = seed
-        self.small = max(32, 32 * round(SINGLE * size / 32))
+        self._single_side = max(32, 32 * round(_SINGLE_SIDE * size / 32))
         self._resolutions = resolution * np.exp(np.linspace(-0.25, 0.25, 8))
-        kinds: dict[tuple[str, int], list[Patch]] = defaultdict(list)
+        by_kind: dict[InputKind, list[Patch]] = defaultdict(list)
         for patch in patches:
             count = len(patch.bands)
             if count in (few, len(bands)) and patch.bands == bands[:count]:
-                kinds[patch.level, count].append(patch)
-        if not kinds:
+                by_kind[patch.kind].append(patch)
+        if not by_kind:
             raise SceneError(
                 f"there is no patch to train on with the bands {', '.join(bands[:few])}."
             )
         self._labelled = any(patch.truth is not None for patch in patches)
         # Resampling takes longer than all the rest.
-        self._layers = lru_cache(maxsize=KEPT)(_layers if self._labelled else _pixels)
-        self._kinds = {kind: _Sites(found) for kind, found in kinds.items()}
-        # Between as many patches as there are and all alike: the small kinds hold what the others lack.
-        weights = np.sqrt([len(found) for found in kinds.values()])
+        read = _pixels_and_truth if self._labelled else _pixels
+        self._planes = lru_cache(maxsize=_CACHED_PATCHES)(read)
+        self._sites = {kind: _SiteSampler(members) for kind, members in by_kind.items()}
+        # A compromise between equal chances of all patches and of all kinds: small kinds hold what others lack.
+        weights = np.sqrt([len(members) for members in by_kind.values()])
         self._chances = weights / weights.sum()
 
     def batch(self, step: int, count: int) -> list[Tile]:
-        """The tiles of a step: so many mosaics or, every second step, single patches of as many pixels together."""
+        """Return the tiles of a step: `count` mosaics or, every second step, single patches of as many pixels."""
         if single := step % 2 == 1:
-            count *= round((self.size / self.small) ** 2)
+            count *= round((self.size / self._single_side) ** 2)
         first = step * count
         return [self.draw(number, single=single) for number in range(first, first + count)]
 
     def draw(self, number: int, *, single: bool = False) -> Tile:
-        """The tile of a number: a mosaic, or a single patch."""
+        """Return the tile of a number: a mosaic, or a single patch."""
         rng = np.random.default_rng([self._seed, number, single])
-        level, count = kind = list(self._kinds)[rng.choice(len(self._kinds), p=self._chances)]
+        kind = list(self._sites)[rng.choice(len(self._sites), p=self._chances)]
+        level, count = kind
         pixels, truth = self._single(rng, kind) if single else self._mosaic(rng, kind)
-        if not single and rng.random() < 0.25:
-            fade = _smooth(0.5 + rng.uniform(0.5, 3) * _noise(rng, self.size, 2.0, 200))
-            other, others = self._mosaic(rng, kind)
-            pixels = pixels + (other - pixels) * fade.astype("float32")
-            truth = _faded(truth, others, fade)
-        if rng.random() < SNOWED:
-            pixels, snow = snowed(rng, pixels, self.bands[:count])
-            truth = np.where(snow > 0.02, UNKNOWN, truth).astype("uint8")
-        if rng.random() < CLOUDED:
+        if not single and rng.random() < FADED_SHARE:
+            pixels, truth = self._faded(rng, kind, pixels, truth)
+        if rng.random() < SNOWED_SHARE:
+            pixels, snow = lay_snow(rng, pixels, self.bands[:count])
+            truth = np.where(snow > TRACE, UNKNOWN, truth).astype("uint8")
+        if rng.random() < CLOUDED_SHARE:
             clouds = draw_clouds(rng, pixels.shape[1])
             pixels = clouds.over(pixels, self.bands[:count])
-            truth = _below(clouds, truth)
-        pixels = _look(rng, pixels, self.bands[:count])
-        if count > self.few and rng.random() < 0.4:
+            truth = _truth_below(clouds, truth)
+        pixels = change_light(rng, pixels, self.bands[:count])
+        if count > self.few and rng.random() < FEWER_BANDS_SHARE:
             count = self.few
         sharp = np.ascontiguousarray(pixels[:count])
-        return Tile(_blurred(rng, sharp), self.bands[:count], level, sharp, truth)
+        return Tile(blur(rng, sharp), self.bands[:count], level, sharp, truth)
 
-    def _single(
-        self, rng: np.random.Generator, kind: tuple[str, int]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """One patch, with its mirror images around it where it is too small; and its truth."""
-        side = self.small
-        pixels = self._layers(self._kinds[kind].patch(rng), *self._resolution(rng))
-        if rng.random() < TURNED:
-            pixels = _turned(rng, pixels)
-        pixels = _cropped(rng, pixels, side)
-        pad = [(0, side - each) for each in pixels.shape[1:]]
-        return self._parted(np.pad(pixels, ((0, 0), *pad), mode="symmetric"), kind[1])
+    def _single(self, rng: np.random.Generator, kind: InputKind) -> tuple[np.ndarray, np.ndarray]:
+        """Return pixels and truth of one patch, with its mirror images around it where it is too small."""
+        side = self._single_side
+        planes = self._planes(self._sites[kind].patch(rng), *self._draw_resolution(rng))
+        if rng.random() < TURNED_SHARE:
+            planes = turn(rng, planes)
+        planes = crop(rng, planes, side)
+        pad = [(0, side - each) for each in planes.shape[1:]]
+        return self._split(np.pad(planes, ((0, 0), *pad), mode="symmetric"), kind)
 
-    def _mosaic(
-        self, rng: np.random.Generator, kind: tuple[str, int]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Patches of one site or of several side by side; and their truth."""
-        sites = self._kinds[kind]
-        place = sites.draw(rng) if rng.random() < ONE_PLACE else None
-        resolution, sampled = self._resolution(rng)
-        turned = rng.random() < TURNED
+    def _mosaic(self, rng: np.random.Generator, kind: InputKind) -> tuple[np.ndarray, np.ndarray]:
+        """Return pixels and truth of patches side by side, of one site or of several."""
+        sites = self._sites[kind]
+        site = sites.draw(rng) if rng.random() < ONE_SITE_SHARE else None
+        resolution, sampled = self._draw_resolution(rng)
+        turned = rng.random() < TURNED_SHARE
         size, count = self.size, kind[1]
         canvas = np.full((count + self._labelled, size, size), np.nan, dtype="float32")
         top = -int(rng.integers(0, 24))
         while top < size:
             left, height = -int(rng.integers(0, 40)), size
             while left < size:
-                pixels = self._layers(sites.patch(rng, place), resolution, sampled)
+                planes = self._planes(sites.patch(rng, site), resolution, sampled)
                 if turned:
-                    pixels = _turned(rng, pixels)
-                pixels = _cropped(rng, pixels, size)
-                rows = slice(max(top, 0), min(top + pixels.shape[1], size))
-                columns = slice(max(left, 0), min(left + pixels.shape[2], size))
-                if rows.stop > 0 and columns.stop > 0:
-                    there = np.s_[
-                        rows.start - top : rows.stop - top,
-                        columns.start - left : columns.stop - left,
-                    ]
-                    canvas[:, rows, columns] = pixels[:, there[0], there[1]]
-                height = min(height, pixels.shape[1])
-                left += pixels.shape[2]
+                    planes = turn(rng, planes)
+                planes = crop(rng, planes, size)
+                _paste(canvas, planes, top, left)
+                height = min(height, planes.shape[1])
+                left += planes.shape[2]
             top += height
-        return self._parted(canvas, count)
+        return self._split(canvas, kind)
 
-    def _resolution(self, rng: np.random.Generator) -> tuple[float, bool]:
-        """A random resolution, and whether pixels are sampled or averaged."""
+    def _faded(
+        self, rng: np.random.Generator, kind: InputKind, pixels: np.ndarray, truth: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return pixels and truth of a mosaic that passes smoothly into a second one."""
+        share = smoothstep(
+            0.5 + rng.uniform(0.5, 3) * power_law_noise(rng, self.size, slope=2.0, coarsest=200)
+        )
+        second, second_truth = self._mosaic(rng, kind)
+        pixels = pixels + (second - pixels) * share.astype("float32")
+        # It is known where one of them is seen alone, or where both say the same.
+        faded = np.where(share >= 1, second_truth, truth)
+        faded[(share > 0) & (share < 1) & (truth != second_truth)] = UNKNOWN
+        return pixels, faded
+
+    def _draw_resolution(self, rng: np.random.Generator) -> tuple[float, bool]:
+        """Return a random resolution, metres, and whether pixels are the nearest and not averaged."""
         number = rng.integers(len(self._resolutions))
-        return float(self._resolutions[number]), rng.random() < SAMPLED
+        return float(self._resolutions[number]), rng.random() < SAMPLED_SHARE
 
-    def _parted(self, canvas: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        filled = _filled(canvas)
+    def _split(self, planes: np.ndarray, kind: InputKind) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pixels and the truth of planes, without gaps."""
+        planes = _fill_gaps(planes)
         if not self._labelled:
-            return filled, np.full(filled.shape[1:], UNKNOWN, dtype="uint8")
-        return filled[:count], filled[count].astype("uint8")
+            return planes, np.full(planes.shape[1:], UNKNOWN, dtype="uint8")
+        return planes[: kind[1]], planes[kind[1]].astype("uint8")
 
 
-class _Sites:
-    """Patches by their sites; a site with twice the weight is not drawn twice as often."""
+class _SiteSampler:
+    """Draws patches by their sites. A site with twice the weight is drawn 1.4 times as often."""
 
     def __init__(self, patches: Sequence[Patch]) -> None:
         sites = defaultdict(list)
@@ -230,90 +239,57 @@ class _Sites:
             sites[patch.site].append(patch)
         self._patches = list(sites.values())
         weights = [np.array([patch.weight for patch in site]) for site in self._patches]
-        self._weights = [each / each.sum() for each in weights]
-        shares = np.sqrt([each.sum() for each in weights])
-        self._shares = shares / shares.sum()
+        self._chances_of_patches = [each / each.sum() for each in weights]
+        roots = np.sqrt([each.sum() for each in weights])
+        self._chances_of_sites = roots / roots.sum()
 
     def draw(self, rng: np.random.Generator) -> int:
-        """The number of a random site."""
-        return int(rng.choice(len(self._patches), p=self._shares))
+        """Return the number of a random site."""
+        return int(rng.choice(len(self._patches), p=self._chances_of_sites))
 
     def patch(self, rng: np.random.Generator, site: int | None = None) -> Patch:
-        """A random patch, of a site or of any."""
+        """Return a random patch of a site, or of any site."""
         number = self.draw(rng) if site is None else site
         patches = self._patches[number]
-        return patches[rng.choice(len(patches), p=self._weights[number])]
-
-
-def _turned(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
-    """Turned and mirrored at random."""
-    found = np.rot90(pixels, int(rng.integers(4)), axes=(1, 2))
-    return found[:, :, :: rng.choice([-1, 1])]
-
-
-def _cropped(rng: np.random.Generator, pixels: np.ndarray, side: int) -> np.ndarray:
-    """A random piece, of what is larger than `side`."""
-    row, column = (int(rng.integers(0, max(each - side, 0) + 1)) for each in pixels.shape[1:])
-    return pixels[:, row : row + side, column : column + side]
+        return patches[rng.choice(len(patches), p=self._chances_of_patches[number])]
 
 
 def _pixels(patch: Patch, resolution: float, sampled: bool) -> np.ndarray:
-    return patch.sampled(resolution) if sampled else patch.at(resolution)
+    return patch.nearest_at(resolution) if sampled else patch.at(resolution)
 
 
-def _layers(patch: Patch, resolution: float, sampled: bool) -> np.ndarray:
-    """The bands of a patch and, behind them, its truth: so both are turned and filled alike."""
+def _pixels_and_truth(patch: Patch, resolution: float, sampled: bool) -> np.ndarray:
+    """Return the bands of a patch and, behind them, its truth, so that both are turned and filled alike."""
     pixels = _pixels(patch, resolution, sampled)
     return np.concatenate([pixels, patch.truth_at(resolution)[None]])
 
 
-def _faded(first: np.ndarray, second: np.ndarray, fade: np.ndarray) -> np.ndarray:
-    """Truth where one tile passes into another: known where only one is seen, or both say the same."""
-    truth = np.where(fade >= 1, second, first)
-    truth[(fade > 0) & (fade < 1) & (first != second)] = UNKNOWN
-    return truth
+def _paste(canvas: np.ndarray, planes: np.ndarray, top: int, left: int) -> None:
+    """Write planes onto a canvas, as far as they lie on it."""
+    rows = slice(max(top, 0), min(top + planes.shape[1], canvas.shape[1]))
+    columns = slice(max(left, 0), min(left + planes.shape[2], canvas.shape[2]))
+    if rows.stop > 0 and columns.stop > 0:
+        canvas[:, rows, columns] = planes[
+            :, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+        ]
 
 
-def _below(clouds: Clouds, truth: np.ndarray) -> np.ndarray:
-    """Truth below simulated clouds: theirs, and that of the patch where they leave it clear.
+def _truth_below(clouds: CloudLayer, truth: np.ndarray) -> np.ndarray:
+    """Return the truth below simulated clouds: theirs, and that of the patch where they leave it clear.
 
-    Clear of them is not clear: the patch may have clouds of its own, whose tops no shadow reaches.
+    The patch may have clouds of its own. No simulated shadow falls on their tops, so there the truth is unknown.
     """
-    codes = clouds.truth()
-    found = truth_of(codes, SIMULATED)
-    found[codes == CloudClass.CLEAR] = truth[codes == CloudClass.CLEAR]
-    overcast = (truth & bits([CloudClass.CLOUD, CloudClass.THIN_CLOUD])) != 0
-    found[(codes == CloudClass.SHADOW) & overcast] = UNKNOWN
-    return found
+    codes = clouds.classes()
+    below = truth_of(codes, SIMULATED_MAPPING)
+    below[codes == CloudClass.CLEAR] = truth[codes == CloudClass.CLEAR]
+    overcast = (truth & class_bits([CloudClass.CLOUD, CloudClass.THIN_CLOUD])) != 0
+    below[(codes == CloudClass.SHADOW) & overcast] = UNKNOWN
+    return below
 
 
-def _filled(canvas: np.ndarray) -> np.ndarray:
-    """Without NaN: what is missing mirrors what is there, as in use."""
-    if np.isfinite(canvas).all():
-        return canvas
-    batch = prepare(canvas)
-    return np.zeros_like(canvas) if batch is None else batch[0]
-
-
-def _look(rng: np.random.Generator, pixels: np.ndarray, bands: tuple[str, ...]) -> np.ndarray:
-    """Another sun, another sensor: brighter or darker, of another tint, hazier, clipped."""
-    count = len(pixels)
-    spread = (
-        0.12 if rng.random() < 0.85 else 0.4
-    )  # now and then dark as a lake, or bright as a desert
-    gain = np.exp(rng.normal(0, spread) + rng.normal(0, 0.03, count)).astype("float32")
-    haze = rng.normal(0, 0.008) + rng.normal(0, 0.003, count)
-    pixels = pixels * gain[:, None, None] + haze.astype("float32")[:, None, None]
-    if rng.random() < CLIPPED:
-        seen = visible(bands)
-        pixels[seen] = np.minimum(pixels[seen], np.float32(0.3 + 0.7 * rng.random() ** 2))
-    return pixels
-
-
-def _blurred(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
-    """Some of the tiles; others as they are."""
-    if rng.random() >= BLURRED:
-        return pixels
-    width = rng.uniform(0.3, 1.2)
-    found: np.ndarray = ndimage.gaussian_filter(pixels, (0, width, width))
-    return found
+def _fill_gaps(planes: np.ndarray) -> np.ndarray:
+    """Return planes without NaN: as in use, what is missing mirrors what is there."""
+    if np.isfinite(planes).all():
+        return planes
+    batch = prepare(planes)
+    return np.zeros_like(planes) if batch is None else batch[0]

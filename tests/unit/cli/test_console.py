@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from odc_cleansat.cli import console
-from odc_cleansat.cli.console import Console, duration, program
+from odc_cleansat.cli.console import Console, program
+from odc_cleansat.progress import duration
 
 
 @pytest.fixture

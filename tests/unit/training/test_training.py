@@ -23,6 +23,7 @@ import rasterio
 import yaml
 from affine import Affine
 from click.testing import CliRunner
+from conftest import Recorder
 
 from odc_cleansat import CloudClass, get_model
 from odc_cleansat.cli.main import main
@@ -31,22 +32,30 @@ from odc_cleansat.evaluate.mappings import MAPPINGS
 from odc_cleansat.models.engines import get_engine
 from odc_cleansat.models.networks import torch_network
 from odc_cleansat.models.registry import read_model
-from odc_cleansat.training.checkpoints import read_average, read_table, record, written
-from odc_cleansat.training.clouds import Clouds, draw_clouds, snowed
-from odc_cleansat.training.export import export
-from odc_cleansat.training.gather import gather, statistics
+from odc_cleansat.training.augmentation import BLURRED_SHARE
+from odc_cleansat.training.checkpoints import read_average
+from odc_cleansat.training.clouds import CloudLayer, draw_clouds, lay_snow
+from odc_cleansat.training.curves import add_row, draw_curves, read_rows
+from odc_cleansat.training.export import export_model
+from odc_cleansat.training.gather import band_statistics, cut_to_bands, gather
+from odc_cleansat.training.history import History
 from odc_cleansat.training.labels import read_labels, read_scene
-from odc_cleansat.training.network import build, first_network
+from odc_cleansat.training.learner import Task, loss_of
+from odc_cleansat.training.loop import Session, fit
+from odc_cleansat.training.network import first_network, untrained_network
 from odc_cleansat.training.patches import Patch, hold_out, read_archive
-from odc_cleansat.training.plans import Plan, Progress
-from odc_cleansat.training.recipe import Recipe, RecipeError, read_recipe
+from odc_cleansat.training.recipe import Recipe, RecipeError
+from odc_cleansat.training.recipe_file import read_recipe
 from odc_cleansat.training.run import train
-from odc_cleansat.training.sources import simulate
-from odc_cleansat.training.summary import SUMMARY, draw_curves, read_summary
-from odc_cleansat.training.teachers import teach, weighed
-from odc_cleansat.training.tiles import BLURRED, Tile, Tiles
-from odc_cleansat.training.truths import UNKNOWN, bits, possible_channels, truth_of
+from odc_cleansat.training.run_folder import replacing
+from odc_cleansat.training.schedule import Schedule
+from odc_cleansat.training.sources import simulate_patch
+from odc_cleansat.training.summary import SUMMARY, read_summary
+from odc_cleansat.training.teachers import answers_for_tiles, weight_by_variety
+from odc_cleansat.training.tiles import Tile, TileSampler
+from odc_cleansat.training.truths import UNKNOWN, class_bits, possible_channels, truth_of
 
+F32 = Session(device="cpu", precision="f32")
 CLEAR, CLOUD, SHADOW = CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.SHADOW
 THIN = CloudClass.THIN_CLOUD
 SIX = ("blue", "green", "red", "nir", "swir16", "swir22")
@@ -118,7 +127,7 @@ def test_the_truth_of_clouds_agrees_with_what_was_laid_over() -> None:
     seen_classes = set()
     for seed in range(12):
         clouds = draw_clouds(np.random.default_rng(seed), 128)
-        seen, truth = clouds.over(ground, SIX), clouds.truth()
+        seen, truth = clouds.over(ground, SIX), clouds.classes()
         change = seen[0] / ground[0]
         # Dark ground below a quarter of a bright cloud is brighter, in the shadow of one darker.
         assert (change[truth == CLOUD] > 1.2).all()
@@ -153,14 +162,14 @@ def test_a_shadow_lies_where_the_cloud_is_moved_to() -> None:
     ],
 )
 def test_what_labels_leave_open(mapping: str, code: int, classes: set[CloudClass]) -> None:
-    assert truth_of(np.array([[code]]), MAPPINGS[mapping])[0, 0] == bits(classes)
+    assert truth_of(np.array([[code]]), MAPPINGS[mapping])[0, 0] == class_bits(classes)
 
 
 def test_which_channels_would_be_right() -> None:
     three, four = (CLEAR, CLOUD, SHADOW), (CLEAR, CLOUD, THIN, SHADOW)
 
     def right(classes: tuple[CloudClass, ...], *truth: CloudClass) -> list[bool]:
-        return possible_channels(classes)[bits(truth)].tolist()
+        return possible_channels(classes)[class_bits(truth)].tolist()
 
     assert right(three, THIN) == [False, True, False], "thin cloud counts as cloud"
     assert right(four, THIN) == [False, False, True, False]
@@ -173,25 +182,21 @@ def test_which_channels_would_be_right() -> None:
 def test_the_loss_of_a_label_that_does_not_know_shadow() -> None:
     import torch
 
-    from odc_cleansat.training.loop import loss_of
-
     logs = torch.tensor([0.2, 0.5, 0.3]).log().view(1, 3, 1, 1)
     possible = torch.from_numpy(possible_channels((CLEAR, CLOUD, SHADOW)))
     for truth, wanted in (({CLEAR, SHADOW}, -np.log(0.5)), ({SHADOW}, -np.log(0.3)), ((), 0.0)):
-        each = possible[bits(truth)].view(1, 3, 1, 1)
-        loss = loss_of(logs, None, each, Plan(truth=1.0))
+        each = possible[class_bits(truth)].view(1, 3, 1, 1)
+        loss = loss_of(logs, None, each, Schedule(truth=1.0))
         assert float(loss.detach()) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_the_loss_has_the_weights_of_the_plan() -> None:
     import torch
 
-    from odc_cleansat.training.loop import loss_of
-
     logs = torch.tensor([0.2, 0.5, 0.3]).log().view(1, 3, 1, 1)
     taught = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1)
     cloud = torch.tensor([False, True, False]).view(1, 3, 1, 1)
-    found = float(loss_of(logs, taught, cloud, Plan(teacher=2.0, truth=0.5)).detach())
+    found = float(loss_of(logs, taught, cloud, Schedule(teacher=2.0, truth=0.5)).detach())
     assert found == pytest.approx(2.5 * np.log(2), abs=1e-6)
 
 
@@ -200,8 +205,8 @@ def test_the_loss_has_the_weights_of_the_plan() -> None:
 
 def test_tiles_are_the_same_for_the_same_seed_and_number() -> None:
     patches = [patch("a", 0), patch("b", 1, SIX[:4])]
-    first, again = (Tiles(patches, SIX, few=4, size=64, seed=5) for _ in range(2))
-    other = Tiles(patches, SIX, few=4, size=64, seed=6)
+    first, again = (TileSampler(patches, SIX, few=4, size=64, seed=5) for _ in range(2))
+    other = TileSampler(patches, SIX, few=4, size=64, seed=6)
     for number in range(8):
         tile = first.draw(number)
         assert np.array_equal(tile.pixels, again.draw(number).pixels)
@@ -216,7 +221,7 @@ def test_tiles_are_the_same_for_the_same_seed_and_number() -> None:
 def test_most_tiles_lie_as_they_were_and_some_are_turned() -> None:
     """Patches of one slope, brighter to the east."""
     slope = np.broadcast_to(np.linspace(0.05, 0.5, 64, dtype="float32"), (6, 64, 64))
-    tiles = Tiles([Patch(slope, SIX, 30, "L2A", "a")], SIX, size=64)
+    tiles = TileSampler([Patch(slope, SIX, 30, "L2A", "a")], SIX, size=64)
     upright = 0
     for number in range(100):
         blue = tiles.draw(number).pixels[0]
@@ -230,7 +235,7 @@ def test_every_second_step_shows_single_patches() -> None:
         Patch(np.full((6, 24, 24), value, "float32"), SIX, 30, "L2A", f"{value}")
         for value in (0.05, 0.3, 0.6)
     ]
-    tiles = Tiles(flat, SIX, few=4, size=64)
+    tiles = TileSampler(flat, SIX, few=4, size=64)
     assert [tile.pixels.shape[1:] for tile in tiles.batch(2, 3)] == [(64, 64)] * 3
     assert [tile.pixels.shape[1:] for tile in tiles.batch(3, 3)] == [(32, 32)] * 12
     for step in (2, 3):
@@ -251,7 +256,7 @@ def test_snow_is_bright_to_the_eye_and_dark_in_the_short_wave_infrared() -> None
     ground = np.full((6, 128, 128), 0.1, dtype="float32")
     shares = []
     for seed in range(10):
-        seen, share = snowed(np.random.default_rng(seed), ground, SIX)
+        seen, share = lay_snow(np.random.default_rng(seed), ground, SIX)
         assert seen.shape == ground.shape
         assert seen.dtype == np.float32
         assert share.min() >= 0
@@ -267,11 +272,11 @@ def test_snow_is_bright_to_the_eye_and_dark_in_the_short_wave_infrared() -> None
 
 def test_the_truth_of_a_tile_lies_where_its_pixels_do() -> None:
     """Ground is near 0.1 and cloud 0.6 in every band, whatever else is done to a tile."""
-    tiles = Tiles([patch(str(i), i) for i in range(4)], SIX, size=64)
+    tiles = TileSampler([patch(str(i), i) for i in range(4)], SIX, size=64)
     right = total = 0
     for number in range(60):
         tile = tiles.draw(number, single=number >= 40)
-        cloud, clear = tile.truth == bits([CLOUD]), (tile.truth & bits([CLEAR])) != 0
+        cloud, clear = tile.truth == class_bits([CLOUD]), (tile.truth & class_bits([CLEAR])) != 0
         right += (tile.pixels[0][cloud] > 0.3).sum() + (tile.pixels[0][clear] < 0.3).sum()
         total += cloud.sum() + clear.sum()
     assert total > 40 * 64 * 64 * 0.3
@@ -286,11 +291,11 @@ def test_tiles_never_come_from_sites_that_are_held_out() -> None:
     kept, held = hold_out([patch("a", 0), *bright, patch("b", 1)], ["held"])
     assert {p.site for p in kept} == {"a", "b"}
     assert len(held) == 2
-    tiles = Tiles(kept, SIX, size=64)
+    tiles = TileSampler(kept, SIX, size=64)
     # A very bright simulated cloud reaches 1.1, and a gain is hardly ever more than three.
     for single in (False, True):
         assert max(tiles.draw(number, single=single).pixels.max() for number in range(30)) < 6
-    leaky = Tiles([*kept, *held], SIX, size=64)
+    leaky = TileSampler([*kept, *held], SIX, size=64)
     assert max(leaky.draw(number).pixels.max() for number in range(30)) > 6, "the test can fail"
 
 
@@ -310,18 +315,18 @@ def test_resampling_moves_truth_with_pixels() -> None:
         each = whole.resampled(resolution)
         assert each.truth is not None
         assert each.truth.shape == each.pixels.shape[1:]
-        cloud = each.truth == bits([CLOUD])
+        cloud = each.truth == class_bits([CLOUD])
         assert np.mean((each.pixels[0] > 0.35) == cloud) > 0.9, resolution
 
 
 def test_rows_left_over_by_resampling_do_not_move_the_truth() -> None:
     """Stripes three pixels wide become one wide; of 500 rows the last two are dropped."""
     stripes = np.broadcast_to((np.arange(500) // 3 % 2 == 0)[:, None], (500, 40))
-    truth = np.where(stripes, bits([CLOUD]), bits([CLEAR])).astype("uint8")
+    truth = np.where(stripes, class_bits([CLOUD]), class_bits([CLEAR])).astype("uint8")
     each = Patch(stripes[None].astype("float32"), ("blue",), 10, "L2A", "a", truth=truth)
     pixels = each.at(30)
     assert pixels.shape == (1, 166, 13)
-    np.testing.assert_array_equal(each.truth_at(30) == bits([CLOUD]), pixels[0] == 1)
+    np.testing.assert_array_equal(each.truth_at(30) == class_bits([CLOUD]), pixels[0] == 1)
 
 
 @pytest.mark.parametrize("resolution", [10.0, 20.0, 27.0, 30.0, 40.0, 60.0, 85.0])
@@ -358,10 +363,10 @@ def test_some_tiles_are_sampled_and_not_averaged() -> None:
     """Rows of 10 m alternate; at 30 m their means are grey, the nearest are black or white."""
     rows = np.broadcast_to((np.arange(300) % 2)[:, None], (6, 300, 300)).astype("float32")
     each = Patch(rows, SIX, 10, "L2A", "a")
-    assert each.sampled(30).shape == each.at(30).shape == (6, 100, 100)
-    assert set(np.unique(each.sampled(30))) == {0, 1}
+    assert each.nearest_at(30).shape == each.at(30).shape == (6, 100, 100)
+    assert set(np.unique(each.nearest_at(30))) == {0, 1}
     assert np.ptp(each.at(30)) < 0.4
-    tiles = Tiles([each], SIX, size=64)
+    tiles = TileSampler([each], SIX, size=64)
     spread = [np.ptp(tiles.draw(number, single=True).pixels[3]) for number in range(60)]
     assert 5 <= sum(each > 0.6 for each in spread) <= 40
 
@@ -369,24 +374,26 @@ def test_some_tiles_are_sampled_and_not_averaged() -> None:
 def test_what_is_clipped_are_the_visible_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     bands = ("nir", "swir16", "red")
     bright = Patch(np.full((3, 64, 64), 3, "float32"), bands, 30, "L2A", "a")
-    for name, share in (("CLIPPED", 1), ("CLOUDED", 0), ("SNOWED", 0), ("BLURRED", 0)):
-        monkeypatch.setattr(f"odc_cleansat.training.tiles.{name}", share)
-    pixels = Tiles([bright], bands, size=64).draw(0, single=True).pixels
+    for name, share in (
+        ("augmentation.CLIPPED", 1), ("tiles.CLOUDED", 0), ("tiles.SNOWED", 0), ("augmentation.BLURRED", 0)
+    ):  # fmt: skip
+        monkeypatch.setattr(f"odc_cleansat.training.{name}_SHARE", share)
+    pixels = TileSampler([bright], bands, size=64).draw(0, single=True).pixels
     assert pixels[2].max() <= 1
     assert pixels[:2].min() > 1
 
 
 def test_some_tiles_are_blurred(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).uniform(0.1, 0.2, (6, 100, 100)).astype("float32")
-    tiles = Tiles([replace(patch(), pixels=noise, truth=None)], SIX, size=64)
+    tiles = TileSampler([replace(patch(), pixels=noise, truth=None)], SIX, size=64)
 
     def steps(share: float) -> list[float]:
         """How much neighbours differ, in each tile."""
-        monkeypatch.setattr("odc_cleansat.training.tiles.BLURRED", share)
+        monkeypatch.setattr("odc_cleansat.training.augmentation.BLURRED_SHARE", share)
         drawn = [tiles.draw(number, single=True).pixels for number in range(60)]
         return [float(np.abs(np.diff(pixels, axis=1)).mean()) for pixels in drawn]
 
-    sharp, blurred, mixed = steps(0), steps(1), steps(BLURRED)
+    sharp, blurred, mixed = steps(0), steps(1), steps(BLURRED_SHARE)
     assert all(after < before for before, after in zip(sharp, blurred, strict=True))
     assert 4 <= sum(each in blurred for each in mixed) <= 25
     assert all(each in blurred or each in sharp for each in mixed)
@@ -395,18 +402,18 @@ def test_some_tiles_are_blurred(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_teacher_answers_for_the_tile_before_it_was_blurred(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("odc_cleansat.training.tiles.BLURRED", 1)
-    tile = Tiles([patch(side=100)], SIX, size=64).draw(1)
+    monkeypatch.setattr("odc_cleansat.training.augmentation.BLURRED_SHARE", 1)
+    tile = TileSampler([patch(side=100)], SIX, size=64).draw(1)
     assert np.abs(tile.pixels - tile.sharp).max() > 0.01
     teacher = get_model("unet-efficientnetb4-l2a-6b")
-    (answer,) = teach([tile], {("L2A", 6): teacher}, teacher.classes)
+    (answer,) = answers_for_tiles([tile], {("L2A", 6): teacher}, teacher.classes)
     np.testing.assert_array_equal(answer, get_engine(teacher)(tile.sharp[None])[0])
 
 
 def test_tiles_of_scenes_of_any_shape() -> None:
     for shape in ((40, 300), (300, 40), (70, 64)):
         scene = np.full((6, *shape), 0.1, "float32")
-        tiles = Tiles([Patch(scene, SIX, 30, "L2A", "a")], SIX, size=64)
+        tiles = TileSampler([Patch(scene, SIX, 30, "L2A", "a")], SIX, size=64)
         for number in range(20):
             assert tiles.draw(number).pixels.shape[1:] == (64, 64)
             assert tiles.draw(number, single=True).pixels.shape[1:] == (32, 32)
@@ -485,7 +492,7 @@ def test_labels_in_the_layout_of_cloudsen12(tmp_path: Path) -> None:
             raster(folder / f"S2{level}.tif", bands.astype("int16"))
         raster(folder / "labels" / "manual_hq.tif", (halves() * (2 + i))[None])
     l2a = read_labels(tmp_path / "high", "cloudsen12", SIX)
-    l1c = read_labels(tmp_path, "cloudsen12", SIX, level="L1C", resolution=30)
+    l1c = read_labels(tmp_path, "cloudsen12", SIX, level="L1C", finest=30)
     assert [p.site for p in l2a] == ["ROI_0001", "ROI_0002"]
     assert l2a[0].bands == SIX
     assert l2a[0].pixels.shape == (6, 60, 60)
@@ -498,8 +505,8 @@ def test_labels_in_the_layout_of_cloudsen12(tmp_path: Path) -> None:
         for each, cls in zip(found, (THIN, SHADOW), strict=True):
             assert each.truth is not None
             bright = each.pixels[0] > 0.1
-            assert (each.truth == np.where(bright, bits([cls]), each.truth[0, 0])).all()
-            assert each.truth[0, 0] & bits([CLEAR])
+            assert (each.truth == np.where(bright, class_bits([cls]), each.truth[0, 0])).all()
+            assert each.truth[0, 0] & class_bits([CLEAR])
 
 
 @pytest.mark.parametrize("published", [True, False])
@@ -519,8 +526,8 @@ def test_labels_in_the_layout_of_on_cloud_n(tmp_path: Path, published: bool) -> 
     assert first.bands == SIX[:4]
     assert first.truth is not None
     assert first.truth[0, 0] == UNKNOWN
-    assert first.truth[0, 40] == bits([CLOUD, THIN])
-    assert first.truth[0, 10] & bits([SHADOW]), "not cloud may be shadow"
+    assert first.truth[0, 40] == class_bits([CLOUD, THIN])
+    assert first.truth[0, 10] & class_bits([SHADOW]), "not cloud may be shadow"
     if published:
         (tmp_path / "train_features" / "efgh").rename(tmp_path / "elsewhere")
         with pytest.raises(SceneError, match="train_features/efgh"):
@@ -623,7 +630,7 @@ def test_a_recipe_may_start_with_a_model(tmp_path: Path) -> None:
         assert torch.equal(first_network(found).eval()(image), torch_network(model)(image))
     losses = run(found, tmp_path / "run")
     assert np.isfinite(losses).all()
-    learnt = read_model(export(found, tmp_path / "run")[0])
+    learnt = read_model(export_model(found, tmp_path / "run")[0])
     assert learnt.bands == model.bands
     assert "Begun with the weights of `unet-mobilenetv2-l2a-4b`" in Path(learnt.card).read_text()
     for changes in ({"classes": ["clear", "cloud"]}, {"bands": list(SIX)}):
@@ -683,11 +690,14 @@ def test_a_run_with_a_trained_encoder(tmp_path: Path, imagenet: dict[str, Any]) 
     # It goes on without them, and a run with another encoder is another run.
     shutil.rmtree(tmp_path / "hub")
     train(
-        replace(found, plan=replace(found.plan, steps=3)), tmp_path, tmp_path / "run", device="cpu"
+        replace(found, schedule=replace(found.schedule, steps=3)),
+        tmp_path,
+        tmp_path / "run",
+        device="cpu",
     )
     with pytest.raises(ModelError, match="begun with another encoder_weights"):
         train(read_recipe(write(tmp_path)), tmp_path, tmp_path / "run", device="cpu")
-    card = next(path for path in export(found, tmp_path / "run") if path.suffix == ".md")
+    card = next(path for path in export_model(found, tmp_path / "run") if path.suffix == ".md")
     assert "an encoder trained on imagenet (segmentation_models_pytorch)" in card.read_text()
 
 
@@ -716,7 +726,7 @@ def test_what_cannot_be_written_whole_replaces_nothing(
     path.write_bytes(b"before")
 
     def half() -> None:
-        with written(path) as file:
+        with replacing(path) as file:
             file.write(b"half")
             raise error
 
@@ -763,9 +773,7 @@ def test_a_simulated_scene_is_not_held_out_and_trained_on(tmp_path: Path) -> Non
 
 
 def test_five_bands_are_cut_to_the_few_that_a_recipe_has(tmp_path: Path, recipe: Recipe) -> None:
-    from odc_cleansat.training.gather import usable_bands
-
-    found = usable_bands([patch(bands=SIX[:5]), patch(), patch(bands=SIX[1:])], recipe)
+    found = cut_to_bands([patch(bands=SIX[:5]), patch(), patch(bands=SIX[1:])], recipe)
     assert [p.bands for p in found] == [SIX[:4], SIX]
     assert found[0].pixels.shape[0] == 4
 
@@ -793,28 +801,27 @@ def test_a_scene_counts_as_many_patches_as_tiles_would_cover_it(tmp_path: Path) 
     weights = [p.weight for p in patches]
     assert weights == pytest.approx([1, 2 * 3], rel=0.01), "64 pixels at 30 m are 192 of these"
     labelled = [
-        replace(p, truth=np.full(p.pixels.shape[1:], bits([CLEAR]), "uint8")) for p in patches
+        replace(p, truth=np.full(p.pixels.shape[1:], class_bits([CLEAR]), "uint8")) for p in patches
     ]
-    small, large = weighed(labelled, {}, (CLEAR, CLOUD, SHADOW))
+    small, large = weight_by_variety(labelled, {}, (CLEAR, CLOUD, SHADOW))
     assert large.weight == pytest.approx(weights[1] * small.weight)
 
 
-def test_a_recipe_of_whose_data_nothing_can_be_used(tmp_path: Path) -> None:
+def test_a_recipe_of_whose_data_nothing_can_be_used(tmp_path: Path, recorder: Recorder) -> None:
     raster(tmp_path / "a" / "B02.tif", np.full((1, 64, 64), 1000, "uint16"))
     found = read_recipe(write(tmp_path, data=[{"scenes": "a"}], held_out=None))
-    said: list[str] = []
     with pytest.raises(SceneError, match="there is nothing to learn from"):
-        train(found, tmp_path, tmp_path / "run", say=said.append)
-    assert said[-1] == "  1 of the patches lack bands and are left out"
+        train(found, tmp_path, tmp_path / "run", reporter=recorder)
+    assert recorder.lines[-1] == "  1 of the patches lack bands and are left out"
 
 
 def test_the_normalisation_of_odd_data() -> None:
     flat = replace(patch(), pixels=np.full((6, 64, 64), 0.25, "float32"))
-    mean, std = statistics([flat], SIX)
+    mean, std = band_statistics([flat], SIX)
     assert mean == pytest.approx((0.25,) * 6)
     assert std == (1.0,) * 6, "nothing is divided by 0"
     with pytest.raises(SceneError, match="has data in swir16"):
-        statistics([patch(bands=SIX[:4])], SIX)
+        band_statistics([patch(bands=SIX[:4])], SIX)
 
 
 def test_patches_of_which_nothing_is_known_are_left_out_without_teachers() -> None:
@@ -823,18 +830,18 @@ def test_patches_of_which_nothing_is_known_are_left_out_without_teachers() -> No
     truth = half.truth.copy()
     truth[:35] = UNKNOWN
     none = replace(half, truth=np.zeros_like(truth))
-    low = replace(half, truth=np.full_like(truth, bits([CLEAR])))
+    low = replace(half, truth=np.full_like(truth, class_bits([CLEAR])))
     some = replace(low, truth=np.where(truth == UNKNOWN, UNKNOWN, low.truth).astype("uint8"))
-    first, second = weighed([none, low, some], {}, (CLEAR, CLOUD, SHADOW))
+    first, second = weight_by_variety([none, low, some], {}, (CLEAR, CLOUD, SHADOW))
     assert first.weight == pytest.approx(second.weight), "what is unknown has no say"
-    assert weighed([half], {}, (CLEAR, CLOUD, SHADOW))[0].weight > first.weight
+    assert weight_by_variety([half], {}, (CLEAR, CLOUD, SHADOW))[0].weight > first.weight
 
 
 def test_simulated_ground_at_the_resolution_of_the_model(recipe: Recipe) -> None:
-    found = simulate(3, 96, recipe)
+    found = simulate_patch(3, 96, recipe.bands, recipe.resolution)
     assert found.pixels.shape == (6, 96, 96)
     assert found.truth is not None
-    cloud = found.truth == bits([CLOUD, THIN])
+    cloud = found.truth == class_bits([CLOUD, THIN])
     assert cloud.any()
     assert found.pixels[0][cloud].mean() > 2 * found.pixels[0][~cloud].mean()
 
@@ -842,15 +849,17 @@ def test_simulated_ground_at_the_resolution_of_the_model(recipe: Recipe) -> None
 # --- learning -------------------------------------------------------------------------
 
 
-def run(recipe: Recipe, out: Path, **how: object) -> list[float]:
+def run(recipe: Recipe, out: Path, stop: Callable[[], bool] = lambda: False) -> list[float]:
     """Train in f32, and return the losses of this session."""
-    losses: list[float] = []
+    steps = 0
 
-    def watch(progress: Progress) -> None:
-        losses.append(progress.losses[-1])
+    def counted() -> bool:
+        nonlocal steps
+        steps += 1
+        return stop()
 
-    train(recipe, out.parent, out, device="cpu", precision="f32", watch=watch, **how)  # type: ignore[arg-type]
-    return losses
+    history = train(recipe, out.parent, out, device="cpu", precision="f32", stop=counted)
+    return history.losses[len(history.losses) - steps :]
 
 
 def weights(out: Path) -> dict[str, np.ndarray]:
@@ -884,10 +893,10 @@ def test_a_run_that_is_stopped_goes_on_as_if_it_had_not_been(
     assert first + second == losses
     one, other = weights(folder), weights(tmp_path / "parts")
     assert all(np.array_equal(one[name], other[name]) for name in one)
-    assert [row["step"] for row in read_table(tmp_path / "parts")] == [3, 6]
+    assert [row["step"] for row in read_rows(tmp_path / "parts")] == [3, 6]
     with (folder / "curves.png").open("rb") as file:
         assert file.read(4) == b"\x89PNG"
-    changed = replace(recipe, plan=replace(recipe.plan, rate=1.0))
+    changed = replace(recipe, schedule=replace(recipe.schedule, rate=1.0))
     with pytest.raises(ModelError, match="another rate; use another folder"):
         run(changed, tmp_path / "parts")
     with pytest.raises(ModelError, match="holds a run of the recipe tiny"):
@@ -897,30 +906,23 @@ def test_a_run_that_is_stopped_goes_on_as_if_it_had_not_been(
 def test_the_loss_falls_on_a_small_fixed_set(tmp_path: Path, recipe: Recipe) -> None:
     import torch
 
-    from odc_cleansat.training.loop import fit
-
-    class Fixed(Tiles):
+    class Fixed(TileSampler):
         """The same two mosaics and two single patches in turn."""
 
         def draw(self, number: int, *, single: bool = False) -> Tile:
             return super().draw(number % 2, single=single)
 
     torch.manual_seed(0)
-    found = replace(recipe.plan, steps=25, cooldown=5, rate=0.01, check=100, size=32)
-    losses: list[float] = []
-    fit(
-        build(recipe), Fixed([patch()], SIX, size=32), tmp_path,
-        classes=recipe.classes, mean=[0.2] * 6, std=[0.2] * 6, plan=found, held_out={},
-        device="cpu", precision="f32", watch=lambda p: losses.append(p.losses[-1]),
-    )  # fmt: skip
+    schedule = replace(recipe.schedule, steps=25, cooldown=5, rate=0.01, check=100, size=32)
+    task = Task(recipe.classes, [0.2] * 6, [0.2] * 6, schedule)
+    tiles = Fixed([patch()], SIX, size=32)
+    losses = fit(untrained_network(recipe), tiles, tmp_path, task, F32).losses
     assert np.mean(losses[-4:]) < 0.6 * np.mean(losses[:4])
 
 
 @pytest.mark.parametrize("fault", ["infinite", "unknown"])
 def test_a_loss_that_cannot_be_learnt_from(tmp_path: Path, recipe: Recipe, fault: str) -> None:
-    from odc_cleansat.training.loop import fit
-
-    class Faulty(Tiles):
+    class Faulty(TileSampler):
         """From the fifth step on."""
 
         def draw(self, number: int, *, single: bool = False) -> Tile:
@@ -931,20 +933,17 @@ def test_a_loss_that_cannot_be_learnt_from(tmp_path: Path, recipe: Recipe, fault
                 return replace(tile, pixels=np.full_like(tile.pixels, np.inf))
             return replace(tile, truth=np.zeros_like(tile.truth))
 
-    def go() -> None:
-        fit(
-            build(recipe), Faulty([patch()], SIX, size=32), tmp_path,
-            classes=recipe.classes, mean=[0.2] * 6, std=[0.2] * 6,
-            plan=replace(recipe.plan, size=32), held_out={}, device="cpu", precision="f32",
-        )  # fmt: skip
-
+    schedule = replace(recipe.schedule, size=32)
+    task = Task(recipe.classes, [0.2] * 6, [0.2] * 6, schedule)
+    tiles = Faulty([patch()], SIX, size=32)
+    network = untrained_network(recipe)
     if fault == "unknown":
-        go()
-        assert read_table(tmp_path)[-1]["step"] == 6
+        fit(network, tiles, tmp_path, task, F32)
+        assert read_rows(tmp_path)[-1]["step"] == 6
         return
     with pytest.raises(ModelError, match="not finite at step 5; lower the plan's rate"):
-        go()
-    assert [row["step"] for row in read_table(tmp_path)] == [3]
+        fit(network, tiles, tmp_path, task, F32)
+    assert [row["step"] for row in read_rows(tmp_path)] == [3]
     assert all(np.isfinite(values).all() for values in weights(tmp_path).values())
 
 
@@ -985,7 +984,7 @@ def test_a_run_is_of_one_recipe(
     with pytest.raises(ModelError, match=message):
         run(changed, begun)
     with pytest.raises(ModelError, match=message):
-        export(changed, begun)
+        export_model(changed, begun)
 
 
 def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path, begun: Path, recipe: Recipe) -> None:
@@ -994,11 +993,11 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path, begun: Path, recipe
     for key in ("recipe", "sites"):
         del found[key]
     path.write_text(json.dumps(found))
-    assert export(recipe, begun)
+    assert export_model(recipe, begun)
     with pytest.raises(ModelError, match="another architecture"):
-        export(replace(recipe, classes=(CLEAR, CLOUD)), begun)
+        export_model(replace(recipe, classes=(CLEAR, CLOUD)), begun)
     assert json.loads(path.read_text()) == found
-    assert len(run(replace(recipe, plan=replace(recipe.plan, steps=7)), begun)) == 1
+    assert len(run(replace(recipe, schedule=replace(recipe.schedule, steps=7)), begun)) == 1
     summary = read_summary(begun)
     assert summary.recipe["classes"] == ["clear", "cloud", "shadow"]
     assert summary.sites == ("simulated 1",)
@@ -1015,7 +1014,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path, begun: Path, recipe: Recipe
         run(recipe, begun)
     (begun / SUMMARY).write_text('{"name": "ti')
     with pytest.raises(ModelError, match=f"{SUMMARY} is spoilt"):
-        export(recipe, begun)
+        export_model(recipe, begun)
     (begun / SUMMARY).unlink()
     checkpoint = begun / "checkpoint.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:10_000])
@@ -1028,22 +1027,23 @@ def test_folders_that_cannot_be_used(tmp_path: Path, begun: Path, recipe: Recipe
     assert "delete" not in str(caught.value)
 
 
-def test_what_cannot_be_done_is_said_before_data_are_read(tmp_path: Path, begun: Path) -> None:
+def test_what_cannot_be_done_is_said_before_data_are_read(
+    tmp_path: Path, begun: Path, recorder: Recorder
+) -> None:
     import torch
 
     missing = {"data": [{"archive": "none.npz"}], "held_out": None}
-    said: list[str] = []
     architecture = {"name": "Unet", "encoder": "mobilnet"}
     found = read_recipe(write(tmp_path, architecture=architecture, **missing))
     with pytest.raises(ModelError, match="cannot build"):
-        train(found, tmp_path, tmp_path / "run", say=said.append)
+        train(found, tmp_path, tmp_path / "run", reporter=recorder)
     found = read_recipe(write(tmp_path, plan=plan(rate=1.0), **missing))
     with pytest.raises(ModelError, match="another rate"):
-        train(found, tmp_path, begun, say=said.append)
+        train(found, tmp_path, begun, reporter=recorder)
     if not torch.cuda.is_available():
         with pytest.raises(ModelError, match="no CUDA device"):
-            train(found, tmp_path, tmp_path / "run", device="cuda", say=said.append)
-    assert not said
+            train(found, tmp_path, tmp_path / "run", device="cuda", reporter=recorder)
+    assert not recorder.lines
 
 
 def test_the_model_is_not_written_over_the_recipe(tmp_path: Path, recipe: Recipe) -> None:
@@ -1051,7 +1051,7 @@ def test_the_model_is_not_written_over_the_recipe(tmp_path: Path, recipe: Recipe
     few = recipe.path.rename(tmp_path / "tiny-4b.yaml")
     for path in (recipe.path, few):
         path.write_text(text)
-        for act in (run, export):
+        for act in (run, export_model):
             with pytest.raises(ModelError, match="where the model's document would be written"):
                 act(replace(recipe, path=path), tmp_path)  # type: ignore[operator]
         assert path.read_text() == text
@@ -1059,10 +1059,10 @@ def test_the_model_is_not_written_over_the_recipe(tmp_path: Path, recipe: Recipe
 
 
 def test_curves_of_groups_that_have_no_measure(tmp_path: Path) -> None:
-    progress = Progress(step=3, losses=[1.0])
-    record(tmp_path, progress, {"good": 0.9, "odd": float("nan")})
+    progress = History(step=3, losses=[1.0])
+    add_row(tmp_path, progress, {"good": 0.9, "odd": float("nan")})
     assert draw_curves(tmp_path) == tmp_path / "curves.png"
-    record(tmp_path, Progress(step=6, losses=[1.0]), {"odd": float("nan")})
+    add_row(tmp_path, History(step=6, losses=[1.0]), {"odd": float("nan")})
     assert draw_curves(tmp_path) is not None
 
 
@@ -1075,10 +1075,11 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from odc_cleansat.training import read_recipe, train\n"
-        "def watch(progress):\n"
-        "    if progress.step == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "steps = iter(range(1, 10))\n"
+        "def stop():\n"
+        "    if next(steps) == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
         "train(read_recipe(sys.argv[1]), Path('.'), Path(sys.argv[2]), device='cpu', precision='f32',"
-        " watch=watch)\n"
+        " stop=stop)\n"
     )
     arguments = [sys.executable, "-W", "ignore", "-c", program, recipe.path, tmp_path / "killed"]
     assert subprocess.run(arguments, timeout=100, check=False).returncode == -signal.SIGKILL
@@ -1104,7 +1105,7 @@ def test_a_teacher_is_imitated(tmp_path: Path) -> None:
     assert found.classes == get_model(names[0]).classes
     first, again = (run(found, tmp_path / name) for name in ("one", "two"))
     assert first == again
-    (row,) = read_table(tmp_path / "one")
+    (row,) = read_rows(tmp_path / "one")
     assert set(row) - {"step", "seconds", "loss"} == {
         f"sim-{n}{end}" for n in (4, 6) for end in ("", " label")
     }
@@ -1116,7 +1117,7 @@ def test_the_model_that_comes_of_it(
     import torch
 
     out = whole[0]
-    files = export(recipe, out)
+    files = export_model(recipe, out)
     assert [path.name for path in files] == [
         "tiny.yaml", "tiny-4b.yaml", "tiny.safetensors", "tiny.md", "tiny.png",
     ]  # fmt: skip
@@ -1124,10 +1125,10 @@ def test_the_model_that_comes_of_it(
     done = CliRunner().invoke(main, ["models", "import", str(files[0])])
     assert done.exit_code == 0, done.output
     model = get_model("tiny")
-    scene = simulate(9, 64, recipe).pixels[None]
+    scene = simulate_patch(9, 64, recipe.bands, recipe.resolution).pixels[None]
     probabilities = get_engine(model, "torch", "f32")(scene)
     # Weights in half precision change no class to speak of.
-    network = build(recipe)
+    network = untrained_network(recipe)
     network.load_state_dict(read_average(out))
     mean, std = (np.array(v, "float32")[:, None, None] for v in (model.mean, model.std))
     with torch.inference_mode():
@@ -1152,9 +1153,9 @@ def test_the_model_that_comes_of_it(
         assert text in card
     other = replace(recipe, classes=(CLEAR, CLOUD))
     with pytest.raises(ModelError, match="another classes"):
-        export(other, out)
+        export_model(other, out)
     with pytest.raises(ModelError, match="there is no run"):
-        export(recipe, tmp_path / "none")
+        export_model(recipe, tmp_path / "none")
 
 
 # --- the command ----------------------------------------------------------------------
@@ -1231,5 +1232,5 @@ def test_clouds_can_be_laid_over_every_band() -> None:
 
     bands = tuple(band for band in S2_BANDS if band != "scl")
     half = np.full((4, 4), 0.5, "float32")
-    seen = Clouds(half, half, half).over(np.full((len(bands), 4, 4), 0.1, "float32"), bands)
+    seen = CloudLayer(half, half, half).over(np.full((len(bands), 4, 4), 0.1, "float32"), bands)
     assert np.isfinite(seen).all()

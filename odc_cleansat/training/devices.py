@@ -1,0 +1,37 @@
+"""The device on which a network is trained, and its precision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def find_device(name: str | None) -> torch.device:
+    """Return the device ``cuda`` or ``cpu``; by default cuda where there is one.
+
+    Raises
+    ------
+    ModelError
+        If cuda is asked for, and there is none.
+    """
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ModelError("there is no CUDA device that torch can use; train on the cpu.")
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def best_precision(device: str) -> str:
+    """Return ``bf16`` for a device that computes in it, and ``f32`` for others."""
+    if device == "cuda":
+        import torch
+
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "f32"
+    import openvino
+
+    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bf16" if "BF16" in capabilities else "f32"
