@@ -111,7 +111,7 @@ def execute(
     ClusterError
         If the cluster cannot be started or reached, is lost, or has no `odc_cleansat`.
     """
-    Folder(plan.request.root).check()
+    Folder(plan.request.root).check_usable()
     begun = time.monotonic()
     with FailureLog(failures) as log, Stop(reporter.say) as stop:
         job = BatchJob(dc, plan, retries, log, reporter)

@@ -14,7 +14,8 @@ from odc.geo.geobox import GeoBox
 from ..errors import SceneError
 from ..grids.centres import Roi, sample_nearest
 from ..scenes.files import local_path
-from ..storage.settings import gdal_settings, store_advice
+from ..storage.failures import store_advice
+from ..storage.settings import gdal_settings
 from .mappings import MAPPINGS, ClassMapping, check_codes
 
 if TYPE_CHECKING:

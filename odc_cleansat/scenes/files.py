@@ -14,7 +14,8 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..errors import ModelWarning, SceneError, tell
-from ..storage.settings import credentials, gdal_settings, prepare_gdal, store_advice
+from ..storage.failures import store_advice
+from ..storage.settings import credentials, gdal_settings, prepare_gdal
 from .bands import find_bands, is_reflective, names_of
 from .offset import Offset, processing_level, resolve_offset
 from .reflectance import Band

@@ -13,15 +13,16 @@ from pathlib import Path
 from ..errors import OutputError
 
 _WORK = "cleansat-"
+"""Beginning of the names of working folders, after a dot."""
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; its folder is made if missing.
+    """Write a file whole or not at all; make its folder if it is missing.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,16 +38,29 @@ def write_file(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def working_folder(parent: Path) -> Iterator[Path]:
-    """A folder of this process's own, gone at the end; those that killed processes have left go too."""
-    for left in parent.glob(f".{_WORK}*"):
-        with contextlib.suppress(OSError), locked(left, wait=False):
-            shutil.rmtree(left)
+    """Give this process a hidden folder, and delete it at the end.
+
+    Folders that killed processes have left are deleted too.
+
+    Parameters
+    ----------
+    parent
+        An existing folder, on the file system of the files to be written.
+
+    Raises
+    ------
+    OSError
+        If no folder can be made there.
+    """
+    for leftover in parent.glob(f".{_WORK}*"):
+        with contextlib.suppress(OSError), locked(leftover, wait=False):
+            shutil.rmtree(leftover)
     with contextlib.ExitStack() as stack:
         while True:
             work = Path(tempfile.mkdtemp(prefix=f".{_WORK}", dir=parent))
             with contextlib.suppress(FileNotFoundError):
                 stack.enter_context(locked(work, wait=True))
-                if work.exists():  # not taken for left over before it was locked
+                if work.exists():  # no other process has deleted it before the lock
                     break
         stack.callback(shutil.rmtree, work, ignore_errors=True)
         yield work
@@ -54,7 +68,20 @@ def working_folder(parent: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(folder: Path, *, wait: bool) -> Iterator[None]:
-    """Hold a lock that the system lifts when the process ends, however it ends."""
+    """Lock a folder; the system releases the lock when the process ends, however it ends.
+
+    Parameters
+    ----------
+    folder
+        An existing folder.
+    wait
+        Whether to wait for another process that holds the lock.
+
+    Raises
+    ------
+    OSError
+        If the folder is missing, or without `wait` locked by another process.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -62,12 +89,12 @@ def locked(folder: Path, *, wait: bool) -> Iterator[None]:
         except OSError:
             if not wait:
                 raise
-            # A file system without locks: then nobody will take the folder for left over.
+            # A file system without locks, where nobody deletes leftovers either.
         yield
     finally:
         os.close(handle)
 
 
 def sorted_last(names: Iterable[str], last: Sequence[str]) -> list[str]:
-    """Names in order, some of them at the end."""
+    """Return the names in alphabetical order, but those of `last` at the end, in theirs."""
     return [*sorted(set(names) - set(last)), *last]

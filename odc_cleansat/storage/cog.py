@@ -49,7 +49,7 @@ class Raster:
 
     @property
     def first(self) -> xr.DataArray:
-        """The first band."""
+        """The first band, dims ``(y, x)``, of the dtype of the file."""
         return next(iter(self.bands.values()))
 
     @property

@@ -1,4 +1,4 @@
-"""Reading and writing EO3 documents with eodatasets3, without the warnings that mean nothing here."""
+"""EO3 documents and product definitions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def allow_own_properties() -> Iterator[None]:
-    """Within this, properties that eodatasets3 has no list of, and absolute paths, are in order."""
+    """Silence eodatasets3's warnings about properties unknown to it, and about absolute paths, in this context."""
     from eodatasets3.assemble import IncompleteDatasetWarning
 
     with warnings.catch_warnings():
@@ -30,9 +30,13 @@ def allow_own_properties() -> Iterator[None]:
 
 
 def read_document(source: Path | Mapping[str, Any]) -> DatasetDoc:
-    """An EO3 dataset document, from its file or as datacube gives it, then without its own lineage.
+    """Return an EO3 dataset document.
 
-    Datacube nests what a dataset was made of in ways that EO3 does not know.
+    Parameters
+    ----------
+    source
+        The file, or the document as datacube gives it. The lineage of the latter is left out, because datacube
+        nests it in a way that EO3 does not know.
     """
     from eodatasets3 import serialise
 
@@ -43,11 +47,14 @@ def read_document(source: Path | Mapping[str, Any]) -> DatasetDoc:
 
 
 SCENE_PRODUCT = "s2_l2a"
+"""Name of the product of scenes with all bands."""
+
 MASK_PRODUCT = "s2_l2a_ucl"
+"""Name of the product of masks."""
 
 
 def product_definition(name: str) -> dict[str, Any]:
-    """One of the product definitions that come with this package, as a document."""
+    """Return a product definition that comes with this package, by the name of the product."""
     folder = resources.files("odc_cleansat.product_definitions")
     text = folder.joinpath(f"{name}.odc-product.yaml").read_text(encoding="utf-8")
     document: dict[str, Any] = yaml.safe_load(text)
@@ -55,11 +62,15 @@ def product_definition(name: str) -> dict[str, Any]:
 
 
 def scene_product(measurements: Iterable[str]) -> dict[str, Any]:
-    """The product definition for scenes with these measurements.
+    """Return the product definition for scenes with some measurements.
 
-    A datacube accepts a dataset only if it has every measurement of its product. So a
-    scene without some of the bands becomes a dataset of a product of its own, which says in
-    its name what it has, for instance ``s2_l2a_b02_b03_b04_b08_scl``.
+    A datacube accepts a dataset only if it has every measurement of its product. So a scene without some of
+    the bands gets a product of its own, whose name lists the bands, such as ``s2_l2a_b02_b03_b04_b08_scl``.
+
+    Parameters
+    ----------
+    measurements
+        Canonical names of the bands.
     """
     wanted = set(measurements)
     document = product_definition(SCENE_PRODUCT)
@@ -100,7 +111,13 @@ def native_grid(document: Mapping[str, Any], measurement: str) -> GeoBox:
 
 
 def acquisition_time(properties: Mapping[str, Any]) -> datetime | None:
-    """When a scene was taken, in UTC without saying so; None if that is not known."""
+    """Return the acquisition time of a scene, UTC without a time zone, or None if it is unknown.
+
+    Parameters
+    ----------
+    properties
+        Properties of an EO3 document.
+    """
     moment = properties.get("datetime")
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))

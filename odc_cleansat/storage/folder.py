@@ -1,9 +1,4 @@
-"""Folders for products, on this machine or behind a URL such as ``s3://bucket/prefix``.
-
-Files are written and listed through fsspec, pixels are read through GDAL. Both take their settings from the
-``AWS_*`` environment variables, but not all under the same names: :func:`s3_options` and
-:func:`prepare_gdal` are the one place where they are made to agree.
-"""
+"""Folders for products, on this machine or behind a URL such as ``s3://bucket/prefix``."""
 
 from __future__ import annotations
 
@@ -18,20 +13,26 @@ from urllib.request import url2pathname
 
 from ..errors import OutputError
 from .atomic import locked, sorted_last
-from .settings import URL_SCHEME, open_filesystem, store_errors
+from .failures import store_errors
+from .settings import URL_SCHEME, s3_options
 
 MULTIPART = 16 * 2**20
-"""Files of twice this many bytes are uploaded in parts of this many."""
-_ROUNDS = 3  # uploads of a product, should another program write the same one at that moment
+"""Size of the parts of an upload, bytes. Files of twice this size or more are uploaded in parts."""
+
+_ROUNDS = 3
+"""Number of times that a product is uploaded if another program writes the same one at that moment."""
+
+_READS = 3
+"""Number of times that a read is tried if the connection breaks off in an answer, which botocore does not retry."""
 
 
 class Folder:
-    """A folder that may not be there yet, and the little that products need of it.
+    """A folder for products, which need not exist yet.
 
     Parameters
     ----------
     place
-        A path, or a URL that fsspec knows: ``s3://bucket/prefix``, ``file:///data``.
+        A path, or a URL that fsspec knows, such as ``s3://bucket/prefix`` or ``file:///data``.
 
     Raises
     ------
@@ -43,13 +44,13 @@ class Folder:
         text = str(place)
         scheme = URL_SCHEME.match(text)
         self.path: Path | None = None
-        """Where it is, if on this machine."""
+        """Path on this machine, or None for a store."""
         if scheme is None:
             self.path = Path(text)
         elif scheme[0].lower() == "file":
             self.path = Path(url2pathname(urlsplit(text).path))
         self._text = text.rstrip("/") if self.path is None else str(self.path)
-        self._files: Any = None if self.path is not None else open_filesystem(self._text)
+        self._files: Any = None if self.path is not None else _open_filesystem(self._text)
 
     def __str__(self) -> str:
         return self._text
@@ -63,11 +64,17 @@ class Folder:
         return Folder(f"{self._text}/{Path(part).as_posix()}")
 
     def file(self, name: str) -> Path | str:
-        """Path or URL of a file in it."""
+        """Return the path or URL of a file in the folder."""
         return f"{self._text}/{name}" if self.path is None else self.path / name
 
     def files(self) -> dict[str, int]:
-        """Names and sizes of the files in it; none if it is not there."""
+        """Return names and sizes, bytes, of the files in the folder; none if it does not exist.
+
+        Raises
+        ------
+        OutputError
+            If a store cannot be listed.
+        """
         if self.path is not None:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 return {p.name: p.stat().st_size for p in self.path.iterdir() if p.is_file()}
@@ -82,17 +89,18 @@ class Folder:
         return {}
 
     def exists(self) -> bool:
-        """Whether there is anything in it."""
+        """Return whether the folder exists; in a store, whether it holds a file."""
         return self.path.exists() if self.path is not None else bool(self.files())
 
-    def check(self) -> None:
-        """Refuse a bucket that is not there or not ours, and names that cannot be written, before work is put into
-        what it should hold.
+    def check_usable(self) -> None:
+        """Raise if a bucket is missing or not accessible, or the name cannot be used.
+
+        Call it before work whose result the folder should hold.
 
         Raises
         ------
         OutputError
-            Saying which.
+            With the reason.
         """
         self.check_name()
         if not hasattr(self._files, "call_s3"):
@@ -105,14 +113,14 @@ class Folder:
                 raise OutputError(f"{self}: there is no bucket {bucket}; make it first.") from error
 
     def check_name(self) -> None:
-        """Refuse a name that those who read and write it take for the beginning of something else.
+        """Raise if a name has a character that other libraries read as the end of a path.
 
         Raises
         ------
         OutputError
-            Saying which character it is.
+            With the character.
         """
-        # eodatasets3 makes a URL of a path, and rasterio leaves out what follows in a URL.
+        # eodatasets3 makes a URL of a path, and rasterio ignores what follows these in a URL.
         for character in "#?" if self.path is not None else "#":
             if character in self._text:
                 raise OutputError(
@@ -120,7 +128,15 @@ class Folder:
                 )
 
     def read(self, name: str) -> bytes:
-        """What is in a file."""
+        """Return the contents of a file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        OutputError
+            If a store cannot be read.
+        """
         if self.path is not None:
             return (self.path / name).read_bytes()
         with store_errors(self._text):
@@ -128,7 +144,15 @@ class Folder:
             return content
 
     def write(self, name: str, content: bytes) -> None:
-        """Add a small file with a name of its own: complete or absent."""
+        """Write a small new file, whole or not at all.
+
+        Raises
+        ------
+        OSError
+            If a file on this machine cannot be written.
+        OutputError
+            If a store does not take the file.
+        """
         if self.path is None:
             with store_errors(self._text):
                 self._files.pipe_file(f"{self._text}/{name}", content)
@@ -144,12 +168,11 @@ class Folder:
             draft.unlink(missing_ok=True)
 
     def sha1(self, name: str) -> str:
-        """Checksum of a file, hexadecimal."""
+        """Return the SHA-1 checksum of a file, hexadecimal."""
         digest = hashlib.sha1()
         if self.path is None:
-            digest.update(
-                self.read(name)
-            )  # of a store: whole, so that it is tried again if it breaks off
+            # Read whole, so that a connection that breaks off is tried again.
+            digest.update(self.read(name))
         else:
             with (self.path / name).open("rb") as file:
                 while block := file.read(2**20):
@@ -157,7 +180,20 @@ class Folder:
         return digest.hexdigest()
 
     def find(self, suffixes: tuple[str, ...]) -> list[Folder]:
-        """Itself and all folders below that hold a file whose name ends so; hidden folders are passed over."""
+        """Return this folder and those below it that hold a file with one of the suffixes.
+
+        Hidden folders are left out.
+
+        Parameters
+        ----------
+        suffixes
+            Ends of file names.
+
+        Raises
+        ------
+        OutputError
+            If a store cannot be listed.
+        """
         if self.path is not None:
             top = len(self.path.parts)
             below = {p.parent for suffix in suffixes for p in self.path.rglob(f"*{suffix}")}
@@ -169,23 +205,25 @@ class Folder:
         return [Folder(f"{scheme}://{path.split('://')[-1]}") for path in sorted(found)]
 
     def deliver(self, source: Path, last: Sequence[str]) -> None:
-        """Take the files of a finished local folder.
+        """Move the files of a finished local folder to this folder.
 
-        On this machine the folder is renamed, in one step; if something stands there already, each file
-        is. A store gets file after file.
+        On this machine the folder is renamed in one step; if the target exists, its files are replaced one by one.
+        A store gets one file after another.
 
         Parameters
         ----------
         source
-            The folder; on the same file system, if this one is local.
+            The finished folder; on the same file system, if this one is local.
         last
-            Names of the files that come last, in this order. Until the first of them is replaced, it is
-            missing from a store, so that a product in the making does not look whole.
+            Names of the files that come last, in this order. A store lacks the first of them until it is replaced.
+            So an unfinished product does not look whole.
 
         Raises
         ------
+        OSError
+            If a folder on this machine cannot be written.
         OutputError
-            If a store does not take them. What is there then lacks the last of them, or it was there before.
+            If a store does not take the files. Its folder then lacks the last of them, or is as it was.
         """
         names = sorted_last((p.name for p in source.iterdir()), last)
         if self.path is None:
@@ -197,12 +235,13 @@ class Folder:
         except OSError:
             if not self.path.is_dir():
                 raise
-            # Files of two writers, mixed, would be no product.
+            # The lock keeps the files of two writers from being mixed.
             with locked(self.path, wait=True):
                 for name in names:
                     os.replace(source / name, self.path / name)
 
     def _upload(self, source: Path, names: list[str], last: Sequence[str]) -> None:
+        """Upload files until the store holds them as they are here."""
         sizes = {name: (source / name).stat().st_size for name in names}
         with store_errors(self._text):
             for _ in range(_ROUNDS):
@@ -226,7 +265,7 @@ class Folder:
         )
 
     def _abort_uploads(self) -> None:
-        """Let the store forget parts of files that an interrupted run has left; nobody sees them, but they are paid for."""
+        """Delete parts of files that an interrupted run has left: nobody sees them, but they cost money."""
         bucket, key = urlsplit(self._text).netloc, urlsplit(self._text).path.lstrip("/")
         call = getattr(self._files, "call_s3", None)
         if call is None:
@@ -239,7 +278,7 @@ class Folder:
 
 
 def split_file(place: Path | str) -> tuple[Folder, str]:
-    """The folder and the name of a file's path or URL."""
+    """Return the folder and the name of a file, from its path or URL."""
     if isinstance(place, Path) or not URL_SCHEME.match(place):
         path = Path(place)
         return Folder(path.parent), path.name
@@ -248,7 +287,27 @@ def split_file(place: Path | str) -> tuple[Folder, str]:
 
 
 def as_uri(place: Path | str) -> str:
-    """A file's URL: ``file:///...`` for a path."""
+    """Return the URL of a file, which is ``file:///...`` for a path."""
     if isinstance(place, Path) or not URL_SCHEME.match(place):
         return Path(place).resolve().as_uri()
     return place
+
+
+def _open_filesystem(url: str) -> Any:
+    """Return the fsspec file system of a URL; fsspec caches it per process and settings."""
+    import fsspec
+
+    scheme = url.split("://", 1)[0].lower()
+    is_s3 = scheme in ("s3", "s3a")
+    try:
+        files = fsspec.filesystem(scheme, **(s3_options() if is_s3 else {}))
+    except ImportError as error:
+        extra = "pip install 'odc-cleansat[s3]'" if is_s3 else str(error)
+        raise OutputError(
+            f"{url}: nothing installed reads and writes {scheme}://; {extra}."
+        ) from error
+    except ValueError as error:
+        raise OutputError(f"{url}: {error}; use a path or s3://bucket/prefix.") from error
+    if hasattr(files, "retries"):
+        files.retries = _READS
+    return files

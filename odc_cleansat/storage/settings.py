@@ -1,4 +1,9 @@
-"""Settings and credentials of S3 and GDAL."""
+"""Settings and credentials of S3 and GDAL.
+
+Files are written and listed through fsspec; pixels are read through GDAL. Both take their settings from the
+``AWS_*`` environment variables, but under different names. :func:`s3_options` and :func:`prepare_gdal` make
+the two agree.
+"""
 
 from __future__ import annotations
 
@@ -6,105 +11,113 @@ import contextlib
 import functools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import CleansatError, OutputError
-
 ATTEMPTS = 5
-"""How often a request to a store is tried, unless ``AWS_MAX_ATTEMPTS`` says otherwise."""
+"""Number of times that a request to a store is tried, without ``AWS_MAX_ATTEMPTS``."""
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
 """Seconds of silence after which a request to a store has failed."""
 
-_READS = 3  # for what botocore does not try again: connections that break off in an answer
 URL_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=://)", re.IGNORECASE)
-
-
-# --- settings -------------------------------------------------------------------------
+"""Matches the scheme at the beginning of a URL."""
 
 
 def s3_options() -> dict[str, Any]:
-    """Options for `s3fs.S3FileSystem`, from the environment and what is :func:`rio_options`.
+    """Return options for `s3fs.S3FileSystem`, from the environment and from :func:`rio_options`.
 
-    botocore reads ``AWS_PROFILE``, ``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL`` and more by itself. Added
-    is what only GDAL and the ODC know: ``AWS_S3_ENDPOINT`` with ``AWS_HTTPS``, ``AWS_NO_SIGN_REQUEST`` or
-    ``AWS_UNSIGNED``, ``AWS_REQUEST_PAYER``, and ``AWS_REGION``.
+    botocore itself reads ``AWS_PROFILE``, ``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL`` and more. This adds
+    the variables that only GDAL and the ODC know: ``AWS_S3_ENDPOINT`` with ``AWS_HTTPS``, ``AWS_REGION``,
+    ``AWS_NO_SIGN_REQUEST`` or ``AWS_UNSIGNED``, and ``AWS_REQUEST_PAYER``.
     """
     gdal = rio_options()
     aws = gdal.pop("_aws", None) or {}
-
-    def setting(*names: str) -> str | None:
-        return next((str(v) for n in names if (v := gdal.get(n) or os.environ.get(n))), None)
-
     options: dict[str, Any] = {"use_listings_cache": False}
-    endpoint = (
-        aws.get("endpoint_url")
-        or setting("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-        or setting("AWS_S3_ENDPOINT")
-    )
-    if endpoint:
-        scheme = "https" if _is_true(setting("AWS_HTTPS") or "YES") else "http"
-        options["endpoint_url"] = endpoint if "://" in endpoint else f"{scheme}://{endpoint}"
+    if endpoint := _endpoint(aws, gdal):
+        options["endpoint_url"] = endpoint
     unsigned = aws.get("aws_unsigned")
     if unsigned is None:
-        unsigned = _is_true(setting("AWS_NO_SIGN_REQUEST", "AWS_UNSIGNED") or "NO")
+        unsigned = _is_true(_setting(gdal, "AWS_NO_SIGN_REQUEST", "AWS_UNSIGNED") or "NO")
     options["anon"] = bool(unsigned)
-    if aws.get("requester_pays") or setting("AWS_REQUEST_PAYER") == "requester":
+    if aws.get("requester_pays") or _setting(gdal, "AWS_REQUEST_PAYER") == "requester":
         options["requester_pays"] = True
-    if region := aws.get("region_name") or setting("AWS_REGION", "AWS_DEFAULT_REGION"):
+    if region := aws.get("region_name") or _setting(gdal, "AWS_REGION", "AWS_DEFAULT_REGION"):
         options["client_kwargs"] = {"region_name": region}
-    if profile := aws.get("profile_name"):
-        options["profile"] = profile
     names = {
+        "profile": "profile_name",
         "key": "aws_access_key_id",
         "secret": "aws_secret_access_key",
         "token": "aws_session_token",
     }
     options |= {ours: aws[theirs] for ours, theirs in names.items() if aws.get(theirs)}
-    retries = {
-        "mode": os.environ.get("AWS_RETRY_MODE", "standard"),
-        "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS)),
-    }
     options["config_kwargs"] = {
         "connect_timeout": CONNECT_TIMEOUT,
         "read_timeout": READ_TIMEOUT,
-        "retries": retries,
+        "retries": {
+            "mode": os.environ.get("AWS_RETRY_MODE", "standard"),
+            "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS)),
+        },
     }
     return options
 
 
-def prepare_gdal() -> None:
-    """Say in the environment, in GDAL's terms, what is said there in those of botocore and the ODC.
+def _setting(gdal: Mapping[str, Any], *names: str) -> str | None:
+    """Return the first setting among some names, each from GDAL's options or else the environment."""
+    values = (gdal.get(name) or os.environ.get(name) for name in names)
+    return next((str(value) for value in values if value), None)
 
-    GDAL knows ``AWS_S3_ENDPOINT`` but not ``AWS_ENDPOINT_URL``, and gives up after one failure unless told
-    otherwise. In the environment it reaches every thread, every reader of datacube and
-    odc-loader, and the processes that are started from here; whatever is set already stays.
+
+def _endpoint(aws: Mapping[str, Any], gdal: Mapping[str, Any]) -> str | None:
+    """Return the URL of the store, if it is not that of Amazon."""
+    endpoint = (
+        aws.get("endpoint_url")
+        or _setting(gdal, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+        or _setting(gdal, "AWS_S3_ENDPOINT")
+    )
+    if not endpoint or "://" in endpoint:
+        return endpoint
+    scheme = "https" if _is_true(_setting(gdal, "AWS_HTTPS") or "YES") else "http"
+    return f"{scheme}://{endpoint}"
+
+
+def prepare_gdal() -> None:
+    """Copy the settings of botocore and the ODC to the names that GDAL reads, in the environment.
+
+    GDAL knows ``AWS_S3_ENDPOINT`` but not ``AWS_ENDPOINT_URL``, and by default does not retry. The
+    environment reaches every thread, every reader of datacube and odc-loader, and child processes. Variables that
+    are set already stay.
     """
-    said = os.environ
-    if url := said.get("AWS_ENDPOINT_URL_S3") or said.get("AWS_ENDPOINT_URL"):
+    env = os.environ
+    if url := env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL"):
         parts = urlsplit(url)
-        if "AWS_S3_ENDPOINT" not in said:
-            said["AWS_S3_ENDPOINT"] = parts.netloc + parts.path.rstrip("/")
-            said.setdefault("AWS_HTTPS", "NO" if parts.scheme == "http" else "YES")
-    if "AWS_S3_ENDPOINT" in said and not said["AWS_S3_ENDPOINT"].endswith("amazonaws.com"):
-        said.setdefault("AWS_VIRTUAL_HOSTING", "FALSE")
-    if _is_true(said.get("AWS_UNSIGNED", "NO")):
-        said.setdefault("AWS_NO_SIGN_REQUEST", "YES")
-    if "AWS_REGION" in said:
-        said.setdefault("AWS_DEFAULT_REGION", said["AWS_REGION"])
-    said.setdefault("GDAL_HTTP_MAX_RETRY", str(ATTEMPTS - 1))
-    said.setdefault("GDAL_HTTP_RETRY_DELAY", "0.5")
-    # A connection that gives less than a byte a second for so long is cut.
-    said.setdefault("GDAL_HTTP_CONNECTTIMEOUT", str(CONNECT_TIMEOUT))
-    said.setdefault("GDAL_HTTP_LOW_SPEED_LIMIT", "1")
-    said.setdefault("GDAL_HTTP_LOW_SPEED_TIME", str(READ_TIMEOUT))
+        if "AWS_S3_ENDPOINT" not in env:
+            env["AWS_S3_ENDPOINT"] = parts.netloc + parts.path.rstrip("/")
+            env.setdefault("AWS_HTTPS", "NO" if parts.scheme == "http" else "YES")
+    if "AWS_S3_ENDPOINT" in env and not env["AWS_S3_ENDPOINT"].endswith("amazonaws.com"):
+        env.setdefault("AWS_VIRTUAL_HOSTING", "FALSE")
+    if _is_true(env.get("AWS_UNSIGNED", "NO")):
+        env.setdefault("AWS_NO_SIGN_REQUEST", "YES")
+    if "AWS_REGION" in env:
+        env.setdefault("AWS_DEFAULT_REGION", env["AWS_REGION"])
+    env.setdefault("GDAL_HTTP_MAX_RETRY", str(ATTEMPTS - 1))
+    env.setdefault("GDAL_HTTP_RETRY_DELAY", "0.5")
+    # GDAL closes a connection that gives less than one byte per second for this time.
+    env.setdefault("GDAL_HTTP_CONNECTTIMEOUT", str(CONNECT_TIMEOUT))
+    env.setdefault("GDAL_HTTP_LOW_SPEED_LIMIT", "1")
+    env.setdefault("GDAL_HTTP_LOW_SPEED_TIME", str(READ_TIMEOUT))
 
 
 @contextlib.contextmanager
 def gdal_settings(uri: str) -> Iterator[None]:
-    """Open a raster within this: if it is remote, with :func:`credentials` and no search for side-cars."""
+    """Open a raster in this context; a remote one with :func:`credentials` and without a search for side-cars.
+
+    Parameters
+    ----------
+    uri
+        Path or URL of the raster.
+    """
     scheme = URL_SCHEME.match(uri)
     if scheme is None or scheme[0].lower() == "file":
         yield
@@ -118,33 +131,35 @@ def gdal_settings(uri: str) -> Iterator[None]:
 
 
 def rio_options() -> dict[str, Any]:
-    """What `configure_rio` or `configure_s3_access` of odc-loader, odc-stac and datacube was told.
+    """Return what the user passed to `configure_rio` or `configure_s3_access`.
+
+    These functions of odc-loader, odc-stac and datacube set the options of their readers.
 
     Returns
     -------
     dict
-        GDAL's options, and ``_aws``: arguments of `rasterio.session.AWSSession`, or None. What odc-loader was
-        told comes before what datacube was. Empty if neither was told anything.
+        GDAL's options, and ``_aws``: arguments of `rasterio.session.AWSSession`, or None. What odc-loader got
+        overrides what datacube got. Empty if neither got anything.
     """
     from datacube.utils.rio import _rio
     from odc.loader import RioDriver
 
-    told = RioDriver().capture_env()
-    if told.get("_aws") is None and _rio._CFG.aws is not None:
+    options = RioDriver().capture_env()
+    if options.get("_aws") is None and _rio._CFG.aws is not None:
         aws = {} if _rio._CFG.aws == "auto" else _rio._CFG.aws
-        told["_aws"] = {k: v for k, v in aws.items() if (k, v) != ("region_name", "auto")}
-    told = {**_rio._CFG.kwargs, **told}
-    return {k: v for k, v in told.items() if k == "_aws" or k.startswith("AWS_")}
+        options["_aws"] = {k: v for k, v in aws.items() if (k, v) != ("region_name", "auto")}
+    options = {**_rio._CFG.kwargs, **options}
+    return {k: v for k, v in options.items() if k == "_aws" or k.startswith("AWS_")}
 
 
 @contextlib.contextmanager
 def credentials(options: dict[str, Any] | None = None) -> Iterator[None]:
-    """Read remote rasters within this, in one thread.
+    """Read remote rasters with the user's credentials in this context, in one thread.
 
     Parameters
     ----------
     options
-        As :func:`rio_options` gave them where the work was asked for; by default those of this process.
+        Result of :func:`rio_options` in the process that planned the work; by default that of this process.
     """
     import rasterio
     from rasterio.session import DummySession
@@ -161,87 +176,12 @@ def credentials(options: dict[str, Any] | None = None) -> Iterator[None]:
 
 @functools.lru_cache(maxsize=8)
 def _session(arguments: frozenset[tuple[str, Any]]) -> Any:
-    """Kept, for one may have to ask for its credentials."""
+    """Return a session; it is cached, because a new one may have to request its credentials."""
     from rasterio.session import AWSSession
 
     return AWSSession(**dict(arguments))
 
 
 def _is_true(text: str) -> bool:
+    """Return whether a setting means yes, as GDAL reads it."""
     return text.strip().upper() in ("YES", "Y", "TRUE", "T", "ON", "1")
-
-
-def open_filesystem(url: str) -> Any:
-    """The fsspec file system of a URL, made once per process and settings."""
-    import fsspec
-
-    scheme = url.split("://", 1)[0].lower()
-    options = s3_options() if scheme in ("s3", "s3a") else {}
-    try:
-        files = fsspec.filesystem(scheme, **options)
-    except ImportError as error:
-        extra = "pip install 'odc-cleansat[s3]'" if scheme in ("s3", "s3a") else str(error)
-        raise OutputError(
-            f"{url}: nothing installed reads and writes {scheme}://; {extra}."
-        ) from error
-    except ValueError as error:
-        raise OutputError(f"{url}: {error}; use a path or s3://bucket/prefix.") from error
-    if hasattr(files, "retries"):
-        files.retries = (
-            3  # for what botocore does not try again: answers that break off in the middle
-        )
-    return files
-
-
-# --- what can go wrong ----------------------------------------------------------------
-
-_ADVICE: tuple[tuple[str, str], ...] = (
-    (r"RequestTimeTooSkewed|difference between the request time",
-     "the clock of this machine is not that of the store; set it, e.g. with NTP"),
-    (r"NoSuchBucket|bucket does not exist|AWSBucketNotFound",
-     "there is no such bucket; make it, or correct the address or AWS_ENDPOINT_URL"),
-    (r"ExpiredToken|TokenRefreshRequired|token.*expired", "the credentials have expired; renew them"),
-    (r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|access key id you provided",
-     "the store does not know these credentials; check AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret"),
-    (r"Unable to locate credentials|NoCredentials|InvalidCredentials|No valid AWS credentials",
-     "there are no credentials; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or AWS_NO_SIGN_REQUEST=YES for public data"),
-    (r"AccessDenied|Access Denied|Forbidden|\b403\b|InvalidPayer",
-     "no permission; check the credentials (AWS_PROFILE), and set AWS_REQUEST_PAYER=requester if the requester pays"),
-    (r"PermanentRedirect|AuthorizationHeaderMalformed|\b301\b",
-     "the bucket is in another region; set AWS_DEFAULT_REGION"),
-    (r"NoSuchKey|Not Found|\b404\b|does not exist", "it is not there"),
-    (r"Could not connect|Connect timeout|ConnectionRefused|Couldn't connect|Failed to connect|resolve host",
-     "the store cannot be reached; check the network and AWS_ENDPOINT_URL"),
-    (r"SlowDown|InternalError|ServiceUnavailable|Internal Server Error|\b50[0-9]\b|reduce your request rate",
-     "the store fails, again and again; try later"),
-    (r"[Tt]ime(d )?out|Connection (was )?(closed|reset)|Operation too slow|IncompleteRead|PayloadError|disconnected",
-     "the connection breaks off or stands still, again and again; try later"),
-)  # fmt: skip
-
-
-def store_advice(error: BaseException) -> str | None:
-    """What to do about an error of a store, as far as it is known."""
-    texts: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None and len(texts) < 5:
-        code = getattr(cause, "response", None)
-        texts.append(f"{type(cause).__name__} {cause} {code if isinstance(code, dict) else ''}")
-        cause = cause.__cause__
-    text = " ".join(texts)
-    return next((say for pattern, say in _ADVICE if re.search(pattern, text)), None)
-
-
-@contextlib.contextmanager
-def store_errors(url: str) -> Iterator[None]:
-    """Say of errors of a store what they mean. That something is not there is left as it is."""
-    try:
-        yield
-    except CleansatError:
-        raise
-    except Exception as error:  # of fsspec, botocore and aiohttp, each with its own
-        known = store_advice(error)
-        if isinstance(error, FileNotFoundError) and "bucket" not in (known or ""):
-            raise
-        if known is None and not isinstance(error, OSError):
-            known = f"{type(error).__name__}: {error}"
-        raise OutputError(f"{url}: {known or error}.") from error

@@ -1,7 +1,7 @@
-"""Reading YAML files that people write: each value is checked, and what is wrong is said with its key.
+"""Read YAML files that people write, and validate their values.
 
-A check takes a value as YAML gives it and returns what it means; its ValueError says what the value
-should be, as the end of a sentence that begins with the key.
+A validator takes a value as YAML gives it and returns what it means. Its ValueError completes a sentence that
+begins with the key, such as "should be text".
 """
 
 from __future__ import annotations
@@ -18,15 +18,23 @@ from ..errors import CleansatError
 
 T = TypeVar("T")
 Validator = Callable[[Any], Any]
+"""Returns the meaning of a value, or raises ValueError."""
 
 
 def read_mapping(path: Path, kind: str) -> dict[Any, Any]:
-    """The contents of a file that should be a mapping, of such a kind of document.
+    """Return the contents of a YAML file that holds a mapping.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        What the document is, for messages, such as ``recipe``.
 
     Raises
     ------
     ValueError
-        With a whole sentence, if it is not.
+        If the file cannot be read or holds no mapping; the message is a whole sentence.
     """
     try:
         found = yaml.safe_load(path.read_text("utf-8"))
@@ -45,9 +53,9 @@ def read_mapping(path: Path, kind: str) -> dict[Any, Any]:
 
 
 def validated(
-    where: str, found: Any, checks: Mapping[str, Validator], needed: Collection[str] = ()
+    where: str, found: Any, validators: Mapping[str, Validator], needed: Collection[str] = ()
 ) -> dict[str, Any]:
-    """The values of a mapping, each checked.
+    """Return the validated values of a mapping.
 
     Parameters
     ----------
@@ -55,125 +63,168 @@ def validated(
         What the mapping is, for messages; empty at the top of a document.
     found
         The mapping.
-    checks
-        For each key that there may be.
+    validators
+        Allowed key to validator.
     needed
-        Keys that there must be.
+        Required keys.
 
     Raises
     ------
     ValueError
-        With a whole sentence that says what is wrong.
+        If a key is unknown or missing, or a value is invalid; the message is a whole sentence.
     """
     inside = f"{where}: " if where else ""
     if not isinstance(found, dict):
         raise ValueError(
             f"{where} should be a mapping of keys to values, and is {shortened(found)}."
         )
-    if unknown := [str(key) for key in found if key not in checks]:
-        near = get_close_matches(unknown[0], checks, 1)
-        hint = f"perhaps {near[0]!r} is meant." if near else f"there are {', '.join(checks)}."
+    if unknown := [str(key) for key in found if key not in validators]:
+        near = get_close_matches(unknown[0], validators, 1)
+        hint = f"perhaps {near[0]!r} is meant." if near else f"there are {', '.join(validators)}."
         raise ValueError(f"{inside}there is no {unknown[0]!r}; {hint}")
     if missing := [key for key in needed if key not in found]:
         raise ValueError(f"{inside}it lacks {', '.join(missing)}.")
     values = {}
     for key, value in found.items():
         try:
-            values[key] = checks[key](value)
+            values[key] = validators[key](value)
         except CleansatError:
             raise
         except ValueError as error:
-            said = str(error)
-            # Of a mapping within, the message is whole.
-            if not said.endswith("."):
-                state = "empty; fill it in" if value in ("", [], None) else shortened(value)
-                said = f"{key} {said}, and is {state}."
-            raise ValueError(inside + said) from None
+            message = str(error)
+            # The message of a mapping inside this one is a whole sentence already.
+            if not message.endswith("."):
+                given = "empty; fill it in" if value in ("", [], None) else shortened(value)
+                message = f"{key} {message}, and is {given}."
+            raise ValueError(inside + message) from None
     return values
 
 
 def shortened(value: Any) -> str:
-    """A value for a message."""
+    """Return a value as text for a message, at most 60 characters."""
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
-# --- checks ---------------------------------------------------------------------------
-
-
 def text(value: Any) -> str:
-    """Text in one line."""
+    """Return text in one line.
+
+    Raises
+    ------
+    ValueError
+        If the value is not text or empty.
+    """
     if not isinstance(value, str) or not value.strip():
         raise ValueError("should be text (a number in quotes)")
     return " ".join(value.split())
 
 
 def flag(value: Any) -> bool:
-    """Yes or no."""
+    """Return true or false.
+
+    Raises
+    ------
+    ValueError
+        If the value is neither.
+    """
     if not isinstance(value, bool):
         raise ValueError("should be true or false")
     return value
 
 
 def number(value: Any) -> float:
-    """Any finite number."""
+    """Return a finite number.
+
+    Raises
+    ------
+    ValueError
+        If the value is not a finite number.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError("should be a number")
     return float(value)
 
 
 def above_zero(value: Any) -> float:
-    """A number above 0."""
+    """Return a number above 0.
+
+    Raises
+    ------
+    ValueError
+        If the value is not such a number.
+    """
     if not number(value) > 0:
         raise ValueError("should be above 0")
     return float(value)
 
 
 def not_negative(value: Any) -> float:
-    """A number from 0."""
+    """Return a number that is 0 or more.
+
+    Raises
+    ------
+    ValueError
+        If the value is not such a number.
+    """
     if not number(value) >= 0:
         raise ValueError("should be a number, not below 0")
     return float(value)
 
 
 def fraction(value: Any) -> float:
-    """A number from 0 to below 1."""
+    """Return a number from 0 to below 1.
+
+    Raises
+    ------
+    ValueError
+        If the value is not such a number.
+    """
     if not 0 <= number(value) < 1:
         raise ValueError("should be from 0 to below 1")
     return float(value)
 
 
 def whole(least: int) -> Callable[[Any], int]:
-    """A whole number from a least one."""
+    """Return a validator of whole numbers not below a least one."""
 
-    def check(value: Any) -> int:
+    def validate(value: Any) -> int:
         if type(value) is not int or value < least:
             raise ValueError(f"should be a whole number from {least}")
         return value
 
-    return check
+    return validate
 
 
 def one_of(choices: Collection[str]) -> Callable[[Any], str]:
-    """One of some words."""
+    """Return a validator of one of some words."""
 
-    def check(value: Any) -> str:
+    def validate(value: Any) -> str:
         if not isinstance(value, str) or value not in choices:
             raise ValueError(f"should be {' or '.join(choices)}")
         return value
 
-    return check
+    return validate
 
 
-def list_of(check: Callable[[Any], T], *, unique: bool = False) -> Callable[[Any], tuple[T, ...]]:
-    """A list that is not empty."""
+def list_of(
+    validator: Callable[[Any], T], *, unique: bool = False
+) -> Callable[[Any], tuple[T, ...]]:
+    """Return a validator of lists that are not empty.
 
-    def check_all(value: Any) -> tuple[T, ...]:
+    Parameters
+    ----------
+    validator
+        For each value.
+    unique
+        Whether the values must differ.
+    """
+
+    def validate_all(value: Any) -> tuple[T, ...]:
         if not isinstance(value, list) or not value:
             raise ValueError("should be a list")
-        found = tuple(map(check, value))
-        if unique and len(set(found)) < len(found):
+        values = tuple(map(validator, value))
+        if unique and len(set(values)) < len(values):
             raise ValueError("should name each but once")
-        return found
+        return values
 
-    return check_all
+    return validate_all

@@ -35,8 +35,9 @@ from odc_cleansat.products.verify import verify
 from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
 from odc_cleansat.scenes.files import BandFile
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
+from odc_cleansat.storage.failures import store_advice
 from odc_cleansat.storage.folder import Folder
-from odc_cleansat.storage.settings import prepare_gdal, s3_options, store_advice
+from odc_cleansat.storage.settings import prepare_gdal, s3_options
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 # Sockets that botocore and its event loops leave to the garbage collector.
@@ -186,7 +187,7 @@ def proxy(moto: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(odc_cleansat.storage.settings, "READ_TIMEOUT", 0.7)
     monkeypatch.setattr(odc_cleansat.storage.settings, "ATTEMPTS", 2)
-    monkeypatch.setattr(odc_cleansat.storage.settings, "_READS", 2)
+    monkeypatch.setattr(odc_cleansat.storage.folder, "_READS", 2)
     s3fs.S3FileSystem.clear_instance_cache()
     yield proxy
     s3fs.S3FileSystem.clear_instance_cache()
@@ -417,9 +418,9 @@ def test_two_runners_on_one_scene_end_with_one_product(
 def test_a_bucket_that_is_not_there(
     proxy: Proxy, bucket: str, scene: Dataset, finished: None
 ) -> None:
-    Folder(f"s3://{bucket}/masks").check()
+    Folder(f"s3://{bucket}/masks").check_usable()
     with pytest.raises(OutputError, match="there is no bucket no-such-bucket; make it first"):
-        Folder("s3://no-such-bucket/masks").check()
+        Folder("s3://no-such-bucket/masks").check_usable()
     with pytest.raises(OutputError, match=r"s3://no-such-bucket/.*no such bucket; make it"):
         MaskJob(scene, "s3://no-such-bucket/masks").run()
     with pytest.raises(SceneError, match=r"no such bucket"):
