@@ -31,7 +31,7 @@ from odc_cleansat.evaluate.confusion import Confusion, Question
 from odc_cleansat.evaluate.counting import three_classes
 from odc_cleansat.evaluate.mappings import MAPPINGS
 from odc_cleansat.evaluate.report import markdown_table, score
-from odc_cleansat.grids.windows import prepare
+from odc_cleansat.grids.windows import prepare_window
 from odc_cleansat.models.engines import get_engine
 from odc_cleansat.models.model import Model
 from odc_cleansat.models.registry import read_model
@@ -92,7 +92,7 @@ def distinct(pairs: Iterable[Pair]) -> list[Model]:
 
 def codes(model: Model, pixels: np.ndarray) -> np.ndarray | None:
     """Classes of ``(C, h, w)`` reflectance at the model's resolution, nodata 0; None without data."""
-    batch = prepare(pixels)
+    batch = prepare_window(pixels)
     if batch is None:
         return None
     valid = np.isfinite(pixels).all(axis=0)

@@ -1,7 +1,7 @@
-"""The model grid, and bands resampled to it.
+"""The model grid of a scene, and which part of one grid decides the pixels of another.
 
-Everything here is a pure function of coordinates: the same pixel comes out the same whichever
-part of a scene is asked for.
+Everything here is a pure function of coordinates. So a pixel comes out the same whichever part of a
+scene is asked for.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from odc.geo.geobox import GeoBox
 
 from ..errors import SceneError
 from .centres import Roi, reach
-from .windows import Box, grid_box
+from .windows import Box, pixels_covering
 
 
 def crs_name(crs: CRS) -> str:
-    """``EPSG:32633`` where there is a code, else WKT."""
+    """Return the name of a coordinate system: ``EPSG:32633`` where there is a code, else WKT."""
     return f"EPSG:{crs.epsg}" if crs.epsg else str(crs.to_wkt())
 
 
 def ground_resolution(geobox: GeoBox) -> tuple[float, float]:
-    """Size of the central pixel on the ground.
+    """Return the size of the central pixel on the ground.
 
     Returns
     -------
@@ -47,33 +47,42 @@ def ground_resolution(geobox: GeoBox) -> tuple[float, float]:
 
 @lru_cache(maxsize=256)
 def model_grid(geobox: GeoBox, resolution: float) -> tuple[CRS, Box]:
-    """The model grid over a scene: pixels of `resolution` metres, anchored at the origin.
+    """Return the model grid over a scene.
 
-    Sentinel-2's own UTM grids are kept. Anything else, geographic grids and map projections
-    whose metres are not metres on the ground, goes through the UTM zone of the scene's centre.
+    A scene in a UTM zone keeps its coordinate system. Any other goes through the UTM zone of its centre: pixels
+    of geographic grids and of many map projections are not metres on the ground.
+
+    Parameters
+    ----------
+    geobox
+        Grid of the scene.
+    resolution
+        Size of the model's pixels, metres.
 
     Returns
     -------
-    CRS, Box
-        The coordinate system, and the pixels counted from its origin. Rows grow
-        southwards from y = 0, so those of the northern hemisphere are negative.
+    crs : odc.geo.crs.CRS
+        The coordinate system.
+    box : Box
+        The pixels, counted from the origin of the coordinate system. Rows grow southwards from y = 0, so
+        those of the northern hemisphere are negative.
 
     Raises
     ------
     SceneError
-        If the scene lies across the edge of its coordinate system, as one in longitudes does across 180 degrees, or
-        where there are no UTM zones.
+        If the scene lies across the edge of its coordinate system, such as 180 degrees of longitude, or where
+        there is no UTM zone.
     """
     crs = geobox.crs if _is_utm(geobox.crs) else _zone(geobox)
     extent = geobox.extent if crs == geobox.crs else geobox.footprint(crs, npoints=100)
     bounds = extent.boundingbox
-    left, right = grid_box(bounds.left, bounds.right, resolution)
-    top, bottom = grid_box(-bounds.top, -bounds.bottom, resolution)
+    left, right = pixels_covering(bounds.left, bounds.right, resolution)
+    top, bottom = pixels_covering(-bounds.top, -bounds.bottom, resolution)
     return crs, Box(top, bottom, left, right)
 
 
 def _zone(geobox: GeoBox) -> CRS:
-    """The UTM zone of a scene's centre."""
+    """Return the UTM zone of a scene's centre."""
     try:
         crs = CRS.utm(geobox.geographic_extent.centroid)
     except ValueError as error:
@@ -81,7 +90,7 @@ def _zone(geobox: GeoBox) -> CRS:
             f"the scene in {crs_name(geobox.crs)} lies where there is no UTM zone, beyond the edge of the world or near "
             f"a pole: {geobox.boundingbox}. Check its coordinates, or load it in its UTM zone."
         ) from error
-    # What leads there leads back, but for pixels beyond 180 degrees.
+    # Coordinates come back from the zone as they were, but for pixels beyond 180 degrees.
     bounds = geobox.boundingbox
     corners = [
         [x for x in (bounds.left, bounds.right) for _ in range(2)],
@@ -99,20 +108,25 @@ def _zone(geobox: GeoBox) -> CRS:
 
 
 def box_geobox(box: Box, crs: CRS, resolution: float) -> GeoBox:
-    """The geobox of a rectangle of the model grid."""
+    """Return the geobox of a rectangle of the model grid, whose pixels are `resolution` metres large."""
     origin = Affine(resolution, 0, box.left * resolution, 0, -resolution, -box.top * resolution)
     return GeoBox(box.shape, origin, crs)
 
 
 def overlap(source: GeoBox, target: GeoBox) -> Roi | None:
-    """The part of `source` that decides the pixels of `target`, or None if they do not meet."""
+    """Find the part of `source` that decides the pixels of `target` when they are resampled.
+
+    Returns
+    -------
+    tuple of slice or None
+        Rows and columns of `source`; None if the grids do not meet.
+    """
     near = reach(source, target)
     roi = near and reach(target[near], source)
     if roi is None:
         return None
-    # Lanczos' kernel reaches three pixels far. A coarser target looks further: kernels grow with the ratio of
-    # the pixel sizes.
-    paddings = [2 + math.ceil(3 * max(ratio, 1)) for ratio in _ratios(source, target[near])]
+    # Lanczos' kernel reaches three pixels far. For a coarser target it grows with the ratio of the pixel sizes.
+    paddings = [2 + math.ceil(3 * max(ratio, 1)) for ratio in pixel_ratios(source, target[near])]
     rows, columns = (
         slice(max(span.start - padding, 0), min(span.stop + padding, size))
         for span, padding, size in zip(roi, paddings, source.shape, strict=True)
@@ -120,8 +134,11 @@ def overlap(source: GeoBox, target: GeoBox) -> Roi | None:
     return rows, columns
 
 
-def _ratios(grid: GeoBox, target: GeoBox) -> tuple[float, float]:
-    """Size of a target pixel in pixels of the grid, along y and along x: far north geographic pixels are narrow."""
+def pixel_ratios(grid: GeoBox, target: GeoBox) -> tuple[float, float]:
+    """Return the size of a target pixel in pixels of the grid, along y and along x.
+
+    The two differ far north, where pixels of geographic grids are narrow.
+    """
     (y, x), (own_y, own_x) = ground_resolution(target), ground_resolution(grid)
     return y / own_y, x / own_x
 

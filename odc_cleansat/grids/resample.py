@@ -1,4 +1,4 @@
-"""Resample arrays between grids: area average, bilinear and nearest."""
+"""Resample arrays between grids: an exact area average where pixels are aligned, GDAL's methods elsewhere."""
 
 from __future__ import annotations
 
@@ -12,31 +12,39 @@ from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
-from .grid import _ratios
+from .grid import pixel_ratios
 
 AVERAGED = 0.4
-"""Scenes that do not fit the model grid and have pixels up to this share of the model's are averaged; coarser ones,
-which an average would blur, are resampled by KERNEL."""
+"""Share of the model's pixel size up to which scenes that do not fit the model grid are averaged.
+
+An average would blur coarser ones; they are resampled by :data:`KERNEL`."""
 
 KERNEL = "lanczos"
-"""The sharpest of GDAL's, for networks take blurred ground for cloud. Of pixels of 30 m that lie beside those of the
-model grid, 4 % turn from clear to cloud by averaging, 1.4 % by cubic convolution and 0.4 % by this one
-(`benchmarks/resampling.py`)."""
+"""The sharpest resampling method of GDAL, for networks take blurred ground for cloud.
+
+Averaging turns 4 % of the pixels of 30 m beside the model grid from clear to cloud. Cubic convolution turns 1.4 %,
+this one 0.4 % (`benchmarks/resampling.py`)."""
 
 TOLERANCE = 1e-4
-"""Greatest error of the coordinates in a reprojection, source pixels. GDAL interpolates coordinates along
-rows to within 1/8 of a pixel by default, and then the answer depends on the block asked for."""
+"""Greatest error of the coordinates in a reprojection, source pixels.
+
+By default GDAL interpolates coordinates along rows to within 1/8 of a pixel. Then the answer depends on the block
+that is asked for."""
 
 
 def warp(planes: np.ndarray, grid: GeoBox, target: GeoBox, how: str) -> np.ndarray:
-    """Resample planes to another grid, the same for a pixel whichever part of the target is asked for.
+    """Resample planes to another grid. A pixel comes out the same whichever part of the target is asked for.
 
     Parameters
     ----------
     planes
-        ``(K, h, w)`` float32, NaN for nodata, on `grid`.
+        ``(K, *grid.shape)`` float32, NaN for nodata.
+    grid
+        Grid of the planes.
+    target
+        Grid of the result.
     how
-        A resampling method of GDAL.
+        A resampling method of GDAL, such as ``average`` or ``lanczos``.
 
     Returns
     -------
@@ -83,17 +91,17 @@ def warp(planes: np.ndarray, grid: GeoBox, target: GeoBox, how: str) -> np.ndarr
 
 
 def _kernel_scales(grid: GeoBox, target: GeoBox) -> dict[str, float]:
-    """Target pixels per source pixel along each axis, at most 1, for the width of GDAL's kernels.
+    """Return the options of GDAL for the width of its kernels: target pixels per source pixel, at most 1.
 
-    GDAL would estimate them from the block at hand, and the answer would depend on that. In steps of
-    an eighth of an octave, so that they hardly ever differ from one block to the next.
+    GDAL would estimate them from the block at hand, and the answer would depend on that. Rounded to an
+    eighth of an octave, they hardly ever differ from one block to the next.
     """
-    y, x = (2 ** -(max(round(8 * math.log2(ratio)), 0) / 8) for ratio in _ratios(grid, target))
+    y, x = (2 ** -(max(round(8 * math.log2(ratio)), 0) / 8) for ratio in pixel_ratios(grid, target))
     return {"XSCALE": x, "YSCALE": y}
 
 
 def _aligned_factor(grid: GeoBox, target: GeoBox) -> int | None:
-    """How many pixels of `grid` make one of `target` along each axis, if that is a whole number."""
+    """Return how many pixels of `grid` make one of `target` along each axis; None if that is no whole number."""
     if grid.crs != target.crs:
         return None
     # From pixels of the target to pixels of the source.
@@ -108,11 +116,10 @@ def _aligned_factor(grid: GeoBox, target: GeoBox) -> int | None:
 
 
 def divisions(grid: GeoBox, target: GeoBox) -> int | None:
-    """Into how many parts each pixel is to be cut along each axis for an exact average, if that can be.
+    """Return into how many parts each pixel is cut along each axis for an exact average; None if it cannot be.
 
-    20 m pixels go into those of 30 m only when halved, and those of 60 m into 10 m when cut in six: the same area
-    average, and to the bit that of the same pixels loaded at 10 m. Pixels nearly as large as the target's but beside
-    them would only be blurred.
+    Pixels of 20 m fit into those of 30 m only when they are halved. The average is then to the bit that of the same
+    pixels loaded at 10 m. Pixels that are nearly as large as the target's, but beside them, would only be blurred.
     """
     near = 0.7 < grid.affine.a / target.affine.a < 2
     counts = (1,) if near else (1, 2, 3, 6)
@@ -120,14 +127,14 @@ def divisions(grid: GeoBox, target: GeoBox) -> int | None:
 
 
 def covers(grid: GeoBox, target: GeoBox) -> bool:
-    """Whether one grid reaches as far as another in the same coordinate system."""
+    """Return whether one grid reaches as far as another in the same coordinate system."""
     outer, inner = grid.boundingbox, target.boundingbox
     upright = grid.axis_aligned and target.axis_aligned
     return bool(upright and grid.crs == target.crs and (outer & inner) == inner)
 
 
 def divide_pixels(grid: GeoBox, n: int) -> GeoBox:
-    """Each pixel cut into n x n."""
+    """Return a grid with each pixel cut into n x n."""
     rows, columns = grid.shape
     return (
         grid
@@ -137,7 +144,19 @@ def divide_pixels(grid: GeoBox, n: int) -> GeoBox:
 
 
 def mean_of_blocks(values: np.ndarray, grid: GeoBox, target: GeoBox, out: np.ndarray) -> None:
-    """Mean of the valid pixels of each block: GDAL's average of aligned grids, ten times faster."""
+    """Average the valid pixels of each block: GDAL's average of aligned grids, ten times faster.
+
+    Parameters
+    ----------
+    values
+        ``grid.shape`` float32, NaN for nodata.
+    grid
+        Grid of the values.
+    target
+        Grid of the result, whose pixels are whole blocks of those of `grid`.
+    out
+        ``target.shape`` float32, filled here; NaN where a block has no valid pixel.
+    """
     step = ~grid.affine * target.affine
     factor = round(step.a)
     top, left = round(step.f), round(step.c)

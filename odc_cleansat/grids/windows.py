@@ -1,7 +1,7 @@
-"""Canonical windows: which squares of the model grid the network sees, and how answers are blended.
+"""Canonical windows: which rectangles of the model grid the network sees, and how answers are blended.
 
-The model grid is cut into cells at whole multiples of a stride, counted from the origin of the
-coordinate system and not from the array at hand. A window is a cell with half the overlap on each
+The model grid is cut into cells at whole multiples of a stride. They are counted from the origin of the
+coordinate system, not from the array at hand. A window is a cell with half the overlap on each
 side. So a pixel is seen in the same windows whatever part of a scene is asked for. A cut less than
 half a stride from the scene's edge is left out: a narrow window there would lack context. A scene
 small enough for one window is not cut at all.
@@ -17,9 +17,9 @@ import numpy as np
 from scipy import ndimage
 
 MULTIPLE = 32
-"""A UNet of five levels halves its input five times."""
+"""Sides of the network's input are multiples of this, pixels: a UNet of five levels halves it five times."""
 
-STRIP = 32
+_STRIP = 32
 """Rows that are blended at a time, so that they stay in the processor's cache."""
 
 
@@ -27,9 +27,16 @@ class Box(NamedTuple):
     """A rectangle of pixels of the model grid, counted from the origin of the coordinate system."""
 
     top: int
+    """First row."""
+
     bottom: int
+    """One past the last row."""
+
     left: int
+    """First column."""
+
     right: int
+    """One past the last column."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -54,7 +61,13 @@ class Span:
     """Pixels at the end that are shared with the window after; 0 at the scene's edge."""
 
     def weights(self) -> np.ndarray:
-        """Float32 share of each pixel in the blend, above 0: a linear ramp over shared pixels."""
+        """Return the share of each pixel in the blend: a linear ramp over the shared pixels.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(stop - start,)`` float32, above 0 to 1. Those of two neighbours add up to 1.
+        """
         weights = np.ones(self.stop - self.start, dtype="float32")
         ramp = (np.arange(self.rise, dtype="float32") + 0.5) / max(self.rise, 1)
         weights[: self.rise] = ramp
@@ -64,9 +77,19 @@ class Span:
 
 
 def spans(start: int, stop: int, stride: int, overlap: int) -> list[Span]:
-    """The windows along one axis of a scene that covers the pixels `start` to `stop`.
+    """Cut one axis of a scene into windows.
 
-    They are half a stride to two strides long, plus the overlap, or as short as the scene.
+    They are half a stride to two strides long, plus the overlap, or as short as the scene. Neighbours share
+    `overlap` pixels.
+
+    Parameters
+    ----------
+    start, stop
+        First pixel of the scene, and one past its last.
+    stride
+        Distance between cuts, pixels.
+    overlap
+        Pixels that neighbours share; even.
 
     >>> [(s.start, s.stop) for s in spans(100, 1000, stride=448, overlap=64)]
     [(100, 480), (416, 1000)]
@@ -112,16 +135,16 @@ class Tiling:
     """How scenes are cut into windows."""
 
     stride: tuple[int, int] = (896, 1920)
-    """Distance between cuts of the model grid down and across, pixels; plus the overlap a multiple of 32."""
+    """Distance between cuts of the model grid down and across, pixels. With the overlap it is a multiple of 32."""
 
     overlap: int = 128
-    """Pixels shared by neighbouring windows, over which their answers are blended."""
+    """Pixels that neighbouring windows share, and over which their answers are blended."""
 
     whole: int = 2048 * 2048
-    """A scene of at most so many pixels of the model grid is not cut: it is one window."""
+    """Most pixels of the model grid of a scene that is not cut, but is one window."""
 
     def spans(self, scene: Box) -> tuple[list[Span], list[Span]]:
-        """The windows of a scene along y and along x."""
+        """Return the windows of a scene along y and along x."""
         rows, columns = (scene.top, scene.bottom), (scene.left, scene.right)
         if scene.shape[0] * scene.shape[1] <= self.whole:
             return [Span(*rows, 0, 0)], [Span(*columns, 0, 0)]
@@ -131,12 +154,12 @@ class Tiling:
         )
 
 
-DEFAULT = Tiling()
-"""Chosen by measurement; see docs/measurements.md."""
+DEFAULT_TILING = Tiling()
+"""The tiling of most models, chosen by measurement; see docs/measurements.md."""
 
 
 def windows(scene: Box, area: Box, tiling: Tiling) -> list[Window]:
-    """The windows of a scene that touch an area of it, row by row."""
+    """Return the windows of a scene that touch an area of it, row by row."""
     rows, columns = tiling.spans(scene)
     return [
         Window(row, column)
@@ -147,8 +170,8 @@ def windows(scene: Box, area: Box, tiling: Tiling) -> list[Window]:
     ]
 
 
-def prepare(window: np.ndarray) -> np.ndarray | None:
-    """Make a window fit for the network.
+def prepare_window(window: np.ndarray) -> np.ndarray | None:
+    """Make a window fit for the network: fill what is missing, and pad it to whole multiples.
 
     Parameters
     ----------
@@ -176,7 +199,7 @@ def prepare(window: np.ndarray) -> np.ndarray | None:
 def blend(
     area: Box, answers: Iterable[tuple[Window, np.ndarray | None]], classes: int
 ) -> np.ndarray:
-    """Put the answers of overlapping windows together.
+    """Blend the answers of overlapping windows.
 
     Parameters
     ----------
@@ -204,8 +227,8 @@ def blend(
             theirs = np.s_[left - box.left : right - box.left]
             down = window.rows.weights()
             across = window.columns.weights()[theirs]
-            for row in range(top, bottom, STRIP):
-                end = min(row + STRIP, bottom)
+            for row in range(top, bottom, _STRIP):
+                end = min(row + _STRIP, bottom)
                 here = np.s_[row - area.top : end - area.top, columns]
                 there = np.s_[row - box.top : end - box.top, theirs]
                 share = np.outer(down[there[0]], across)
@@ -213,17 +236,16 @@ def blend(
                 for plane, each in zip(total, answer, strict=True):
                     plane[here] += each[there] * share
     with np.errstate(invalid="ignore"):
-        for row in range(0, area.shape[0], STRIP):
-            total[:, row : row + STRIP] /= weight[row : row + STRIP]
+        for row in range(0, area.shape[0], _STRIP):
+            total[:, row : row + _STRIP] /= weight[row : row + _STRIP]
     return total
 
 
 def _mirror(window: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Reflect the data at its edge into where there is none.
+    """Fill pixels without data by reflection at the edge of the data.
 
-    Each pixel without data takes the one as far behind its nearest valid pixel, or that
-    pixel itself where nothing lies behind. Of the fills tried this disturbs the classes of
-    the remaining pixels least.
+    A pixel takes the value of the one that is as far behind the edge as it is before it. If that one has no data,
+    it takes the value at the edge. Of the fills that were tried this one disturbs the other classes least.
     """
     y, x = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
     rows, columns = np.indices(valid.shape)
@@ -234,12 +256,19 @@ def _mirror(window: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return window[:, np.where(usable, behind_y, y), np.where(usable, behind_x, x)]
 
 
-def grid_box(start: float, stop: float, resolution: float) -> tuple[int, int]:
-    """Pixels of a grid anchored at 0 that cover the coordinates `start` to `stop`.
+def pixels_covering(start: float, stop: float, resolution: float) -> tuple[int, int]:
+    """Return the pixels of a grid anchored at 0 that cover the coordinates `start` to `stop`.
 
     A sliver thinner than a hundredth of a pixel, as rounding leaves it, does not count.
 
-    >>> grid_box(95.0, 240.0, 30.0)
+    Returns
+    -------
+    tuple of int
+        The first pixel, and one past the last.
+
+    Examples
+    --------
+    >>> pixels_covering(95.0, 240.0, 30.0)
     (3, 8)
     """
     tolerance = 0.01

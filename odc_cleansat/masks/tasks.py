@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from ..classes import CLOUDS, CONFIDENCE_NODATA, CloudClass
 from ..grids.grid import box_geobox, ground_resolution, model_grid, overlap
 from ..grids.resample import warp
-from ..grids.windows import Box, Window, blend, prepare, windows
+from ..grids.windows import Box, Window, blend, prepare_window, windows
 from ..models.engines import get_engine
 from ..models.model import Model
 from ..scenes.offset import OffsetCheck
@@ -160,7 +160,7 @@ def window_probabilities(
             visible = [b in ("blue", "green", "red") for b in options.model.bands]
             if any(visible):
                 monitor.add_pixels(pixels[visible])
-        batch = prepare(pixels)
+        batch = prepare_window(pixels)
         if batch is not None:
             run = get_engine(options.model, options.engine, options.precision)
             probabilities = run(batch)[0, :, : target.shape[0], : target.shape[1]]

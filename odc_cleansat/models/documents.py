@@ -12,7 +12,7 @@ import yaml
 
 from ..classes import CloudClass
 from ..errors import ModelError
-from ..grids.windows import DEFAULT, MULTIPLE, Tiling
+from ..grids.windows import DEFAULT_TILING, MULTIPLE, Tiling
 from ..scenes.bands import S2_BANDS
 from ..storage.validators import (
     above_zero,
@@ -216,9 +216,9 @@ def _tiling(value: Any) -> Tiling:
     if not isinstance(value, Mapping) or set(value) - {"stride", "overlap", "whole"}:
         raise ValueError("should have stride, overlap and whole")
     values: dict[str, Any] = {
-        "stride": [*DEFAULT.stride],
-        "overlap": DEFAULT.overlap,
-        "whole": DEFAULT.whole,
+        "stride": [*DEFAULT_TILING.stride],
+        "overlap": DEFAULT_TILING.overlap,
+        "whole": DEFAULT_TILING.whole,
     }
     stride, overlap, whole = (values | {**value}).values()
     numbers = [*stride, overlap, whole] if isinstance(stride, list) and len(stride) == 2 else [""]

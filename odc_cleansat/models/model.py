@@ -12,7 +12,7 @@ from typing import Any
 
 from ..classes import CloudClass
 from ..errors import ModelError
-from ..grids.windows import DEFAULT, Tiling
+from ..grids.windows import DEFAULT_TILING, Tiling
 
 BUILTIN = Path(__file__).with_name("builtin")
 """Folder of the models that ship."""
@@ -107,7 +107,7 @@ class Model:
     members: tuple[Model, ...] = ()
     """Of an ensemble, whose answer is the mean of their probabilities."""
 
-    tiling: Tiling = DEFAULT
+    tiling: Tiling = DEFAULT_TILING
     """How scenes are cut into windows."""
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..classes import CloudClass
-from ..grids.windows import prepare
+from ..grids.windows import prepare_window
 from .network import NormalisedNetwork
 from .patches import Patch
 from .teachers import Teachers, teacher_answers
@@ -73,7 +73,7 @@ class AgreementMeter:
     def _references_of(self, patch: Patch, group: str) -> Iterator[tuple[str, _Reference]]:
         """Give the references by teacher and by label, each with the name of its group."""
         pixels = patch.at(self._resolution)
-        batch = prepare(pixels)
+        batch = prepare_window(pixels)
         if batch is None:
             return
         valid = np.isfinite(pixels).all(axis=0)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..classes import CloudClass
 from ..errors import ModelError
-from ..grids.windows import prepare
+from ..grids.windows import prepare_window
 from ..models.engines import get_engine
 from ..models.model import Model
 from ..progress import SILENT, Reporter
@@ -152,7 +152,7 @@ def _shares_by_teacher(
     patch: Patch, teachers: Teachers, classes: Sequence[CloudClass]
 ) -> np.ndarray | None:
     """Return the share of each class in a patch as its teacher sees it; None without data."""
-    batch = prepare(patch.at(_teacher_for(patch.kind, teachers).resolution))
+    batch = prepare_window(patch.at(_teacher_for(patch.kind, teachers).resolution))
     if batch is None:
         return None
     mean: np.ndarray = teacher_answers(teachers, patch.kind, batch, classes).mean(axis=(0, 2, 3))

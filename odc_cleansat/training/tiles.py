@@ -18,7 +18,7 @@ import numpy as np
 
 from ..classes import CloudClass
 from ..errors import SceneError
-from ..grids.windows import prepare
+from ..grids.windows import prepare_window
 from .augmentation import blur, change_light, crop, turn
 from .clouds import TRACE, CloudLayer, draw_clouds, lay_snow, power_law_noise, smoothstep
 from .patches import InputKind, Patch
@@ -291,5 +291,5 @@ def _fill_gaps(planes: np.ndarray) -> np.ndarray:
     """Return planes without NaN: as in use, what is missing mirrors what is there."""
     if np.isfinite(planes).all():
         return planes
-    batch = prepare(planes)
+    batch = prepare_window(planes)
     return np.zeros_like(planes) if batch is None else batch[0]

@@ -1,147 +1,19 @@
-"""Bands on the model grid."""
+"""The model grid of a scene."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
-from odc.geo.xr import wrap_xr
 
 from odc_cleansat.errors import SceneError
-from odc_cleansat.grids.grid import box_geobox, model_grid
-from odc_cleansat.scenes.reflectance import (
-    Band,
-    check_scale,
-    has_data,
-    missing_pixels,
-    to_model_grid,
+from odc_cleansat.grids.grid import (
+    box_geobox,
+    crs_name,
+    ground_resolution,
+    model_grid,
+    overlap,
 )
-
-CORNER = (600_000.0, 5_000_000.0)
-
-
-def band(size: float, shift: float = 0, crs: str = "EPSG:32633", seed: int = 0) -> Band:
-    """Speckled ground, a scene of 100 x 90 pixels beside the model grid by some metres."""
-    grid = GeoBox(
-        (100, 90), Affine(size, 0, CORNER[0] + shift, 0, -size, CORNER[1] - shift), "EPSG:32633"
-    )
-    if crs != "EPSG:32633":
-        grid = grid.to_crs(crs)
-    pixels = np.random.default_rng(seed).uniform(0.1, 0.3, grid.shape).astype("float32")
-    return Band(wrap_xr(pixels, grid, nodata=float("nan")), grid)
-
-
-def target(scene: Band, margin: int = 5) -> GeoBox:
-    """The model grid well inside a scene."""
-    crs, box = model_grid(scene.grid, 30)
-    return box_geobox(box, crs, 30)[margin:-margin, margin:-margin]
-
-
-@pytest.mark.parametrize("shift", [7, 10, 15])
-def test_pixels_beside_the_model_grid_are_not_blurred(shift: float) -> None:
-    """Averages would leave half of the contrast or less."""
-    scene = band(30, shift)
-    found = to_model_grid([scene], target(scene), None, 0)
-    assert found.std() > 0.7 * scene.data.values.std()
-
-
-@pytest.mark.parametrize(
-    ("size", "crs"), [(30, "EPSG:32633"), (20, "EPSG:3857"), (10, "EPSG:3857")]
-)
-def test_even_ground_with_gaps_stays_even(size: float, crs: str) -> None:
-    """Kernels with negative weights must not make anything of the edge of a gap."""
-    scene = band(size, 7, crs)
-    pixels = np.where(scene.data.values > 0.25, np.nan, 0.2).astype("float32")
-    full = Band(scene.data.copy(data=pixels), scene.grid)
-    found = to_model_grid([full], target(full), None, 0)
-    assert np.isfinite(found).mean() > 0.5
-    np.testing.assert_allclose(found[np.isfinite(found)], 0.2, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("size", "shift", "crs"),
-    [(30, 7, "EPSG:32633"), (40, 7, "EPSG:32633"), (20, 7, "EPSG:32633"), (20, 0, "EPSG:3857"), (30, 0, "EPSG:3857")],
-)  # fmt: skip
-def test_a_part_of_a_scene_has_all_that_decides(size: float, shift: float, crs: str) -> None:
-    scene = band(size, shift, crs)
-    whole = target(scene)
-    part = whole[12:25, 9:20]
-    near = scene.part(part)
-    assert near is not None
-    assert near.data.size < scene.data.size
-    expected = to_model_grid([scene], whole, None, 0)[:, 12:25, 9:20]
-    # Coordinates of another projection are exact to 1/10,000 of a pixel.
-    found = to_model_grid([near], part, None, 0)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
-
-
-@pytest.mark.parametrize("axis", ["y", "x"])
-@pytest.mark.parametrize(("size", "shift"), [(20, 0), (30, 7)])
-def test_rows_and_columns_may_run_either_way(axis: str, size: float, shift: float) -> None:
-    scene = band(size, shift)
-    flipped = scene.data.isel({axis: slice(None, None, -1)})
-    grid = scene.grid.flipy() if axis == "y" else scene.grid.flipx()
-    np.testing.assert_array_equal(
-        to_model_grid([Band(xr.DataArray(flipped), grid)], target(scene), None, 0),
-        to_model_grid([scene], target(scene), None, 0),
-    )
-
-
-def test_beside_a_rotated_scene_there_is_no_data() -> None:
-    corner = Affine.translation(*CORNER) * Affine.rotation(45)
-    grid = GeoBox((120, 120), corner * Affine.scale(30, -30), "EPSG:32633")
-    scene = Band(wrap_xr(np.full(grid.shape, 0.2, "float32"), grid, nodata=float("nan")), grid)
-    crs, box = model_grid(grid, 30)
-    around = box_geobox(box, crs, 30)[2:-2, 2:-2]
-    # A square on its corner fills half of one around it.
-    assert 0.4 < has_data([scene], around).mean() < 0.6
-
-
-def north(columns: np.ndarray) -> Band:
-    """A scene at 70 degrees, where a pixel of a geographic grid is a third as wide as it is high: 7 by 20 m."""
-    grid = GeoBox((200, columns.size), Affine(0.00018, 0, 20, 0, -0.00018, 70), "EPSG:4326")
-    pixels = np.broadcast_to(columns, grid.shape).astype("float32")
-    return Band(wrap_xr(pixels, grid, nodata=float("nan")), grid)
-
-
-def test_narrow_pixels_of_the_far_north_are_not_aliased() -> None:
-    scene = north(np.where(np.arange(600) // 2 % 2, 0.1, 0.3))
-    found = to_model_grid([scene], target(scene, 20), None, 0)
-    # Stripes of 14 m; in pixels of 30 m they are grey.
-    np.testing.assert_allclose(found, 0.2, atol=0.03)
-
-
-def test_a_part_of_a_scene_of_the_far_north_has_all_that_decides() -> None:
-    scene = north(np.random.default_rng(0).uniform(0.1, 0.3, 600))
-    whole = target(scene, 20)
-    near = scene.part(whole[30:34, 40:44])
-    assert near is not None
-    expected = to_model_grid([scene], whole, None, 0)[:, 30:34, 40:44]
-    found = to_model_grid([near], whole[30:34, 40:44], None, 0)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
-
-
-def test_digital_numbers_are_refused_however_much_is_missing() -> None:
-    pixels = np.full((4, 80, 80), 1500, dtype="float32")
-    pixels[:, :60] = np.nan
-    with pytest.raises(SceneError, match="pass scale=1/10000"):
-        check_scale(pixels)
-    check_scale(np.full((4, 80, 80), np.nan, dtype="float32"))
-
-
-def test_no_integer_is_nan() -> None:
-    """A nodata value of NaN says nothing of integers: then zeros in all bands are no data."""
-    scene = band(30)
-    numbers = np.full(scene.grid.shape, 1200, dtype="uint16")
-    numbers[:10] = 0
-    data = wrap_xr(numbers, scene.grid, nodata=float("nan"))
-    (gone,) = missing_pixels([Band(data, scene.grid)], [numbers])
-    assert gone[:10].all()
-    assert not gone[10:].any()
-    with pytest.raises(SceneError, match="'none' of a band is no number"):
-        missing_pixels([Band(data.assign_attrs(nodata="none"), scene.grid)], [numbers])
 
 
 @pytest.mark.parametrize(
@@ -161,3 +33,34 @@ def test_scenes_across_the_edge_of_their_projection(
 def test_where_there_are_no_zones() -> None:
     with pytest.raises(SceneError, match="no UTM zone"):
         model_grid(GeoBox((50, 50), Affine(0.001, 0, 15, 0, -0.001, 84.9), "EPSG:4326"), 30)
+
+
+def test_a_scene_in_its_zone_keeps_it() -> None:
+    """Rows are counted southwards from the equator, columns eastwards from the zone's origin."""
+    grid = GeoBox((30, 60), Affine(20, 0, 600_000, 0, -20, 5_000_000), "EPSG:32633")
+    crs, box = model_grid(grid, 30)
+    assert crs_name(crs) == "EPSG:32633"
+    assert box == (-166_667, -166_646, 20_000, 20_040)
+    covered = box_geobox(box, crs, 30).boundingbox
+    assert covered.left <= 600_000 < covered.left + 30
+    assert covered.top - 30 < 5_000_000 <= covered.top
+    crs, _ = model_grid(grid.to_crs("EPSG:3857"), 30)
+    assert crs_name(crs) == "EPSG:32633"
+
+
+def test_size_of_pixels_on_the_ground() -> None:
+    grid = GeoBox((10, 10), Affine(0.0001, 0, 20, 0, -0.0001, 60), "EPSG:4326")
+    along_y, along_x = ground_resolution(grid)
+    assert along_y == pytest.approx(11.14, abs=0.01)
+    assert along_x == pytest.approx(5.58, abs=0.01)
+
+
+def test_what_decides_the_pixels_of_another_grid() -> None:
+    """With a margin for the kernel, and within the source."""
+    source = GeoBox((300, 400), Affine(20, 0, 600_000, 0, -20, 5_000_000), "EPSG:32633")
+    roi = overlap(source, source[100:110, 200:220])
+    assert roi is not None
+    for span, (start, stop) in zip(roi, ((100, 110), (200, 220)), strict=True):
+        assert start - 10 <= span.start <= start - 3
+        assert stop + 3 <= span.stop <= stop + 10
+    assert overlap(source, source.translate_pix(1000, 0)) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -9,7 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odc_cleansat.grids.windows import Box, Tiling, blend, grid_box, prepare, spans, windows
+from odc_cleansat.grids.windows import (
+    DEFAULT_TILING,
+    Box,
+    Tiling,
+    blend,
+    pixels_covering,
+    prepare_window,
+    spans,
+    windows,
+)
 
 STRIDE, OVERLAP = 64, 16
 
@@ -33,6 +43,41 @@ def test_windows_do_not_depend_on_where_the_scene_ends(start: int, length: int, 
     shorter = set(spans(start, start + length - cut, STRIDE, OVERLAP))
     inside = {s for s in shorter if s.stop < start + length - cut - STRIDE}
     assert inside <= whole
+
+
+@given(start=st.integers(-500, 500), overlap=st.sampled_from([2, 16, 30]))
+def test_neighbours_share_the_whole_overlap(start: int, overlap: int) -> None:
+    """Over all of it one rises as the other falls, in even steps."""
+    found = spans(start, start + 400, STRIDE, overlap)
+    assert len(found) > 3
+    for before, after in itertools.pairwise(found):
+        assert before.stop - after.start == before.fall == after.rise == overlap
+        falling, rising = before.weights()[-overlap:], after.weights()[:overlap]
+        np.testing.assert_allclose(rising, (np.arange(overlap) + 0.5) / overlap, rtol=1e-6)
+        np.testing.assert_allclose(falling, 1 - rising, atol=1e-6)
+    assert (found[0].rise, found[-1].fall) == (0, 0)
+
+
+@pytest.mark.parametrize("tiling", [Tiling((STRIDE, 2 * STRIDE), OVERLAP, whole=0), DEFAULT_TILING])
+def test_answers_are_blended_over_the_whole_overlap(tiling: Tiling) -> None:
+    """From a window that says 0 to one that says 1: a ramp as wide as the overlap, and flat beside it."""
+    (down, across), overlap = tiling.stride, tiling.overlap
+    for axis, scene in ((0, Box(0, 2 * down, 0, 8)), (1, Box(0, 8, 0, 2 * across))):
+        cut = (down, across)[axis]
+        if scene.shape[0] * scene.shape[1] <= tiling.whole:
+            tiling = Tiling(tiling.stride, overlap, whole=0)
+        found = windows(scene, scene, tiling)
+        assert len(found) == 2
+        answers = [
+            (window, np.full((1, *window.box.shape), i, dtype="float32"))
+            for i, window in enumerate(found)
+        ]
+        blended = np.moveaxis(blend(scene, answers, 1)[0], axis, 0)[:, 4]
+        start, stop = cut - overlap // 2, cut + overlap // 2
+        assert (blended[:start] == 0).all()
+        assert (blended[stop:] == 1).all()
+        ramp = (np.arange(overlap) + 0.5) / overlap
+        np.testing.assert_allclose(blended[start:stop], ramp, atol=1e-6)
 
 
 def test_a_small_scene_is_one_window() -> None:
@@ -65,7 +110,7 @@ def run(
 
     def answer(box: Box) -> np.ndarray | None:
         rows = slice(box.top - scene.top, box.bottom - scene.top)
-        batch = prepare(values[:, rows, box.left - scene.left : box.right - scene.left])
+        batch = prepare_window(values[:, rows, box.left - scene.left : box.right - scene.left])
         return None if batch is None else network(batch)[0, :, : box.shape[0], : box.shape[1]]
 
     found = windows(scene, area, Tiling((STRIDE, STRIDE), OVERLAP, whole=0))
@@ -118,7 +163,7 @@ def test_windows_without_data_are_skipped() -> None:
 def test_missing_pixels_are_filled_by_reflection() -> None:
     window = np.tile(np.arange(64, dtype="float32"), (2, 64, 1))
     window[:, :, 40:] = np.nan
-    filled = prepare(window)
+    filled = prepare_window(window)
     assert filled is not None
     np.testing.assert_array_equal(filled[0, 0, 10, 40:], np.arange(38, 14, -1))
 
@@ -126,7 +171,7 @@ def test_missing_pixels_are_filled_by_reflection() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (31, 33), (64, 90)])
 def test_windows_are_padded_to_multiples_of_32(shape: tuple[int, int]) -> None:
     window = np.random.default_rng(0).random((3, *shape), dtype="float32")
-    padded = prepare(window)
+    padded = prepare_window(window)
     assert padded is not None
     assert padded.shape[2] % 32 == padded.shape[3] % 32 == 0
     assert np.isfinite(padded).all()
@@ -140,4 +185,4 @@ def test_windows_are_padded_to_multiples_of_32(shape: tuple[int, int]) -> None:
 def test_pixels_of_a_grid_anchored_at_zero(
     start: float, stop: float, expected: tuple[int, int]
 ) -> None:
-    assert grid_box(start, stop, 30.0) == expected
+    assert pixels_covering(start, stop, 30.0) == expected
