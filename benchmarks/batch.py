@@ -34,7 +34,7 @@ from odc_cleansat.batch.survey import expected_mask_id, read_scenes
 from odc_cleansat.cube.embedded import CONFIG_NAME, embedded_cube
 from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.products.job import MaskJob
-from odc_cleansat.products.product import is_intact
+from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
 from odc_cleansat.scenes.files import local_path
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
@@ -202,7 +202,7 @@ def check(dc: Any, root: Path) -> int:
     assert len(seen) == len(masks), "a scene has two masks"
     for mask in masks:
         path = Path(local_path(mask.uri))
-        assert is_intact(path.parent), path
+        assert MaskProduct(path.parent).is_intact(), path
         with rasterio.open(path.parent / mask.measurements["ucl"]["path"]) as file:
             assert file.read(1).any(), path
     return len(masks)

@@ -21,7 +21,7 @@ from odc_cleansat.evaluate.report import markdown_table
 from odc_cleansat.masks import tasks
 from odc_cleansat.models.engines import Engine, TorchEngine, get_engine
 from odc_cleansat.models.model import Model
-from odc_cleansat.products.verify import SURE
+from odc_cleansat.products.verification import SURE
 
 ROOT = Path(__file__).parents[1]
 SIX = ("B02", "B03", "B04", "B08", "B11", "B12")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .masks.composite import composite
     from .masks.presets import apply_preset
     from .models import Model, get_model, list_models
-    from .products.verify import verify
+    from .products import verify
     from .virtual import UNetMask
 
 __all__ = [
@@ -54,7 +54,7 @@ _HOME = {
     "list_models": "models",
     "load": "cube.load",
     "recall": "cube.recall",
-    "verify": "products.verify",
+    "verify": "products",
     "with_ucl": "cube.driver",
 }
 

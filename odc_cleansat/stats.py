@@ -27,7 +27,7 @@ from .masks.dilate import dilate
 from .masks.on_demand import compute_layer, on_demand_mask
 from .models.registry import get_model
 from .products.job import mask_grid
-from .products.verdicts import heed
+from .products.verdict_files import filter_by_verdict
 from .scenes.bands import find_bands
 from .scenes.files import SceneFiles
 from .storage.eo3 import native_grid
@@ -148,7 +148,7 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         if all("ucl" in dataset.product.measurements for dataset in datasets):
             datasets = of_one_model(datasets, self.model)
             if not self.include_rejected:
-                datasets = heed(datasets, datasets, "masks", only_accepted=False)
+                datasets = filter_by_verdict(datasets, datasets, "masks", only_accepted=False)
         self._sources = {dataset.id: dataset for dataset in datasets}
         self._tile = geobox
         zones: dict[Any, list[Dataset]] = {}

@@ -22,8 +22,8 @@ from ..errors import CubeError, GapWarning, ReflectanceWarning
 from ..models.registry import get_model
 from ..products.identity import mask_folder, mask_id
 from ..products.job import mask_grid
-from ..products.product import document_in
-from ..products.verdicts import STATES, folder_of, read_many, state
+from ..products.product import MaskProduct
+from ..products.verdict_files import STATES, folder_of, read_many, review_state
 from ..scenes.bands import names_of
 from ..scenes.files import BandFile, SceneFiles, offset_hints
 from ..storage.eo3 import MASK_PRODUCT, read_document
@@ -308,7 +308,7 @@ def _written(request: Request, page: Sequence[SurveyedScene]) -> dict[UUID | Non
     there: dict[UUID | None, object] = {}
     for found in page:
         try:
-            if document := document_in(_folder(found, request)):
+            if document := MaskProduct(_folder(found, request)).intact_document():
                 there[found.mask] = document
         except Exception as error:
             there[found.mask] = error
@@ -337,4 +337,4 @@ def _states(folders: Mapping[UUID, Folder | None]) -> dict[UUID | None, str]:
         why = next(iter(unread.values()))
         text = f"the verdicts on {len(unread)} masks cannot be read, and count as none: {why}"
         warnings.warn(text, GapWarning, stacklevel=2)
-    return {mask: state(each) for mask, each in said.items()}
+    return {mask: review_state(each) for mask, each in said.items()}

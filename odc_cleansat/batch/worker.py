@@ -14,7 +14,7 @@ from uuid import UUID
 from ..errors import ModelError, OutputError, ReflectanceWarning
 from ..models.model import Model
 from ..products.job import MaskJob
-from ..products.verdicts import folder_of, read_many, state
+from ..products.verdict_files import folder_of, read_many, review_state
 from .cluster import THREADS_VARIABLE
 from .records import Failure
 
@@ -107,7 +107,7 @@ def _is_rejected(task: SceneTask, document: str | Path) -> bool:
     said, unread = read_many({task.mask: folder_of(document)})
     if unread:
         raise OutputError(unread[task.mask])
-    return state(said[task.mask]) == "rejected"
+    return review_state(said[task.mask]) == "rejected"
 
 
 def with_retries(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,11 +26,11 @@ if TYPE_CHECKING:
     import xarray as xr
     from datacube import Datacube
 
-    from ..review.comparison import Comparison
     from ..review.layers import Frame
 
 
 CHUNK = 2048
+"""Pixels along a side of the blocks in which a scene of a datacube is read."""
 
 
 @click.command(
@@ -58,11 +57,13 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     type=click.Path(dir_okay=False, path_type=Path),
     multiple=True,
     required=True,
-    help="File NAME.png, NAME.pdf, or NAME.html, a page to swipe between layers; give it again for others.",
+    help="File NAME.png or NAME.pdf, or NAME.html, a page to swipe between layers. May be given several times.",
 )
 @click.option("--product", help="Product of scenes in the datacube, instead of SOURCE.")
 @grid_options
-@click.option("--ucl", metavar="FILE", help="Mask of the scene SOURCE. Default: it is computed.")
+@click.option(
+    "--ucl", metavar="FILE", help="Mask of the scene SOURCE. Default: the mask is computed."
+)
 @click.option(
     "--scl", metavar="FILE", help="Sen2Cor's scene classification. Default: that of the scene."
 )
@@ -70,7 +71,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 @click.option(
     "--label-mapping",
     metavar="MAPPING",
-    help="What its codes mean, as in `cleansat evaluate`.  [default: ucl]",
+    help="Meaning of the codes of the label, as in `cleansat evaluate`.  [default: ucl]",
 )
 @click.option("--confidence", is_flag=True, help="Also show how sure the UCL is.")
 @click.option(
@@ -78,7 +79,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     type=click.Choice(["contaminated", "cloud", "shadow"]),
     is_flag=False,
     flag_value="contaminated",
-    help="Also show where UCL and SCL, or UCL and label, agree. Without a word: on cloud or shadow.",
+    help="Also show where UCL and SCL, or UCL and label, agree. Without a value: on cloud or shadow.",
 )
 @click.option(
     "--style",
@@ -89,7 +90,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 )
 @source_options
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object a date and line instead."
+    "--json", "as_json", is_flag=True, help="Print one JSON object for each date instead."
 )
 @datacube_options
 def command(
@@ -114,59 +115,68 @@ def command(
     """Show true colour, SCL (cloud classes only) and UCL side by side.
 
     SOURCE is a mask product (its folder or its document), or a scene as for `cleansat mask`: a STAC item or
-    an EO3 document, a SAFE folder, or a folder with one file a band. --bbox shows a part of it. With --product
-    scenes come from the datacube, with their masks from the index or computed, one row a date. Printed is how
-    far UCL and SCL agree.
+    an EO3 document, a SAFE folder, or a folder with one file for each band. --bbox shows a part of it.
+
+    With --product the scenes come from the datacube, one row for each date. Their masks come from the
+    index, or are computed.
+
+    The command prints how far UCL and SCL agree.
     """
     from ..review.comparison import check_format, compare
-    from ..review.datasets import class_file
 
     for path in outputs:
         check_format(path)
     _check_usage(source, product, {"ucl": ucl, "scl": scl, "datetime": moment}, grid)
     query = grid_query(**grid)
-    out = sys.stdout
+    console = Console(to_stderr=as_json)
+    drawn = None if label is None else _read_label(label, label_mapping, agreement)
     with contextlib.ExitStack() as stack:
-        if as_json:  # what is for people goes where programs do not read
-            stack.enter_context(contextlib.redirect_stdout(sys.stderr))
-        console = Console()
-        drawn = None if label is None else class_file(label, label_mapping or "ucl")
-        if drawn is not None:
-            _check_question(label_mapping or "ucl", agreement)
-            if label_mapping is None:
-                check_label(np.unique(drawn.values))
         if source is not None:
-            files = {"bbox": grid["bbox"], "scl": scl}
-            how = {"model": model, "offset": offset, "ucl": ucl, "moment": moment}
-            data = _from_files(source, files, how, console)
+            part = {"bbox": grid["bbox"], "scl": scl}
+            masking = {"model": model, "offset": offset, "ucl": ucl, "moment": moment}
+            data = _from_files(source, part, masking, console)
         else:
             dc = stack.enter_context(connected(config, env))
             data = _from_cube(dc, str(product), model, offset, query, console)
-        names = _called(data.attrs.get("model", model))
-        if data.attrs.get("simulated", False):
-            names["scl"] = "SCL (simulated)"
         with console.step("Comparing"):
             comparison = compare(
                 data,
                 label=drawn,
                 confidence=confidence,
                 agreement=agreement,
-                style=style,
                 offset=offset,
-                names=names,
+                style=style,
+                names=_layer_names(data, model),
                 title=data.attrs.get("title", product or ""),
             )
         for path in outputs:
             with console.step(f"Drawing {path}"):
                 comparison.save(path)
-    _report(comparison, outputs, as_json, out)
+    for frame in comparison.frames:
+        click.echo(_json_line(frame, outputs) if as_json else _text(frame))
 
 
-def _called(model: str | None) -> dict[str, str]:
-    """What to call the UCL of a model that is not one of those by default."""
+def _read_label(path: str, mapping: str | None, agreement: str | None) -> xr.DataArray:
+    from ..review.datasets import class_file
+
+    label = class_file(path, mapping or "ucl")
+    _check_question(mapping or "ucl", agreement)
+    if mapping is None:
+        check_label(np.unique(label.values))
+    return label
+
+
+def _layer_names(data: xr.Dataset, model: str | None) -> dict[str, str]:
+    """Names of layers that are not what they usually are."""
     from ..models.registry import DEFAULTS
 
-    return {"ucl": f"UCL ({model})"} if model and model not in DEFAULTS else {}
+    names = {}
+    made_by = data.attrs.get("model", model)
+    if made_by and made_by not in DEFAULTS:
+        names["ucl"] = f"UCL ({made_by})"
+    if data.attrs.get("simulated", False):
+        names["scl"] = "SCL (simulated)"
+    return names
 
 
 def _check_usage(
@@ -181,7 +191,7 @@ def _check_usage(
 
 
 def _check_question(mapping: str, agreement: str | None) -> None:
-    """A label that knows shadow only cannot say where neither is."""
+    """Raise if the label does not know the classes that the agreement is about."""
     from ..evaluate.confusion import Question
     from ..evaluate.mappings import get_mapping
 
@@ -194,22 +204,22 @@ def _check_question(mapping: str, agreement: str | None) -> None:
 
 
 def _from_files(
-    source: str, files: Mapping[str, Any], how: dict[str, Any], console: Console
+    source: str, part: Mapping[str, Any], masking: dict[str, Any], console: Console
 ) -> xr.Dataset:
     from ..review.datasets import is_mask, mask_dataset, scene_dataset
     from ..scenes.band_folder import parse_moment
 
     if is_mask(source):
-        if refused := [f"--{name}" for name in ("ucl", "model", "offset") if how[name] is not None]:
+        if refused := [f"--{n}" for n in ("ucl", "model", "offset") if masking[n] is not None]:
             raise click.UsageError(f"{source} is a mask; {', '.join(refused)} would not change it.")
         with console.step(f"Reading the mask {source} and its scene"):
-            data = mask_dataset(source, **files)
+            data = mask_dataset(source, **part)
     else:
-        if how["moment"] is not None:
-            how["moment"] = parse_moment(how["moment"])
-        what = "Reading" if how["ucl"] else "Masking"
-        with console.step(f"{what} {source}") as progress:
-            data = scene_dataset(source, **files, **how, progress=progress)
+        if masking["moment"] is not None:
+            masking["moment"] = parse_moment(masking["moment"])
+        action = "Reading" if masking["ucl"] else "Masking"
+        with console.step(f"{action} {source}", "window") as progress:
+            data = scene_dataset(source, **part, **masking, progress=progress)
     if "scl" not in data:
         click.echo("There is no SCL beside the scene; --scl FILE names one.", err=True)
     return data
@@ -224,27 +234,12 @@ def _from_cube(
     console: Console,
 ) -> xr.Dataset:
     from ..cube.load import load
-    from ..errors import CubeError, SceneError
-    from ..scenes.bands import find_bands
 
-    definition = dc.index.products.get_by_name(product)
-    names = None
-    if definition is not None:
-        known = [
-            n for m, each in definition.measurements.items() for n in (m, *each.get("aliases", ()))
-        ]
-        try:
-            names = list(find_bands(known, ["red", "green", "blue"]).values())
-        except SceneError as error:
-            raise CubeError(f"{product} cannot be shown: {error}") from error
-        with contextlib.suppress(SceneError):  # it may have none
-            names += find_bands(known, ["scl"]).values()
-        names += ["ucl", "ucl_confidence"]
     with console.step("Looking up scenes and masks"):
         return load(
             dc,
             product,
-            measurements=names,  # without a definition, `load` refuses the product
+            measurements=_measurements(dc, product),
             model=model,
             offset=offset,
             group_by="solar_day",
@@ -253,33 +248,47 @@ def _from_cube(
         )
 
 
-def _report(comparison: Comparison, outputs: tuple[Path, ...], as_json: bool, out: Any) -> None:
-    for frame in comparison.frames:
-        if as_json:
-            click.echo(json.dumps(_numbers(frame, outputs), allow_nan=False), file=out)
-            continue
-        for line in _lines(frame):
-            click.echo(line)
+def _measurements(dc: Datacube, product: str) -> list[str] | None:
+    """The names to load; None for an unknown product, which `load` refuses."""
+    from ..errors import CubeError, SceneError
+    from ..scenes.bands import find_bands
+
+    definition = dc.index.products.get_by_name(product)
+    if definition is None:
+        return None
+    known = [
+        n for m, each in definition.measurements.items() for n in (m, *each.get("aliases", ()))
+    ]
+    try:
+        names = list(find_bands(known, ["red", "green", "blue"]).values())
+    except SceneError as error:
+        raise CubeError(f"{product} cannot be shown: {error}") from error
+    with contextlib.suppress(SceneError):  # it may have none
+        names += find_bands(known, ["scl"]).values()
+    return [*names, "ucl", "ucl_confidence"]
 
 
-def _numbers(frame: Frame, outputs: tuple[Path, ...]) -> dict[str, Any]:
-    """What a program would read; null where no pixel has data."""
-
-    def known(value: float) -> float | None:
-        return round(value, 4) if math.isfinite(value) else None
-
-    return {
+def _json_line(frame: Frame, outputs: tuple[Path, ...]) -> str:
+    """The numbers of a date for programs; null where no pixel has data."""
+    percent = {
+        layer.key: {c.name: _rounded(layer.percent[c.value]) for c in layer.categories}
+        for layer in frame.layers
+    }
+    document = {
         "time": None if not frame.date else f"{frame.time!s:.19}Z",
-        "percent": {
-            layer.key: {c.name: known(layer.percent[c.value]) for c in layer.categories}
-            for layer in frame.layers
-        },
-        "agreement": {name: known(value) for name, value in frame.agreement.items()} or None,
+        "percent": percent,
+        "agreement": {n: _rounded(value) for n, value in frame.agreement.items()} or None,
         "files": [str(path) for path in outputs],
     }
+    return json.dumps(document, allow_nan=False)
 
 
-def _lines(frame: Frame) -> list[str]:
+def _rounded(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None
+
+
+def _text(frame: Frame) -> str:
+    """The numbers of a date for people."""
     from ..review.figure import percent_text
 
     lines = [frame.date or "date unknown"]
@@ -290,4 +299,4 @@ def _lines(frame: Frame) -> list[str]:
     if frame.agreement:
         shares = ", ".join(f"{name} {percent_text(v)}" for name, v in frame.agreement.items())
         lines.append(f"  {'UCL and SCL agree':{width}}  {shares}")
-    return lines
+    return "\n".join(lines)

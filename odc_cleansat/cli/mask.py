@@ -273,17 +273,17 @@ def _masked(label: str, job: MaskJob, dc: Datacube | None, report: _Report) -> d
 def _indexed_elsewhere(dc: Datacube, job: MaskJob) -> Path | str | None:
     """The document of a scene's mask that is indexed at another place, and whole there."""
     from ..cube.index import find_dataset
-    from ..products.product import is_intact
-    from ..scenes.files import local_path
-    from ..storage.folder import as_uri, split_file
+    from ..products.product import MaskProduct
+    from ..storage.folder import as_uri
 
     known = find_dataset(dc, job.id)
     if known is None or not known.uri:
         return None
-    folder, name = split_file(local_path(known.uri))
-    if as_uri(folder.file(name)) == as_uri(job.folder.file(name)) or not is_intact(folder):
+    product = MaskProduct.of_dataset(known)
+    here = job.folder.file(Path(str(product.document_file)).name)
+    if as_uri(product.document_file) == as_uri(here) or not product.is_intact():
         return None
-    return folder.file(name)
+    return product.document_file
 
 
 def _reason(error: Exception, result: dict[str, Any]) -> str:

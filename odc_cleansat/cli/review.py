@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import click
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from datacube import Datacube
     from datacube.model import Dataset
 
-    from ..products.verdicts import Verdict
+    from ..products import MaskProduct, Verdict
+    from ..review.collection import Collection
 
 
 EXIT_CODES = "\n\n\b\nExit codes: 0 done, 1 failed (the message says why), 2 wrong usage.\n"
@@ -31,25 +33,29 @@ MARKS = {"accepted": "green", "rejected": "red", "unreviewed": "yellow"}
 def command() -> None:
     """Look through many masks, and accept or reject them.
 
-    Verdicts are kept beside the masks, in files that are never changed. Of several, the latest that accepts or
-    rejects counts; a flag is only a remark. `load`, `recall` and `export` leave out what was rejected, and `run`
-    does not index it; with --only-accepted `export` and `run` take nothing but what was accepted.
+    Verdicts are kept beside the masks, in files that are never changed. The latest that accepts or rejects
+    counts; a flag is only a remark.
+
+    `load`, `recall` and `export` leave out rejected masks, and `run` does not index them. With
+    --only-accepted, `export` and `run` take accepted masks only.
     """
 
 
 def verdict_command(name: str, text: str, example: str) -> Callable[..., Any]:
-    """A command that gives verdicts of one kind."""
+    """Make a command that gives verdicts of one kind."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for option in (
             datacube_options,
             click.option(
-                "--json", "as_json", is_flag=True, help="One JSON object a verdict and line."
+                "--json", "as_json", is_flag=True, help="Print one JSON object for each verdict."
             ),
             click.option(
-                "--by", metavar="NAME", help="Who says so. Default: the user of this machine."
+                "--by",
+                metavar="NAME",
+                help="Who gives the verdict. Default: the user of this machine.",
             ),
-            click.option("--note", default="", metavar="TEXT", help="Why."),
+            click.option("--note", default="", metavar="TEXT", help="The reason."),
             click.argument("masks", metavar="ID|PATH...", nargs=-1, required=True),
         ):
             function = option(function)
@@ -62,8 +68,8 @@ def verdict_command(name: str, text: str, example: str) -> Callable[..., Any]:
 
 _WHICH = """
 
-    A mask is the path or URL of its product, or what the configured datacube knows it by: its id, the first
-    digits of that, or its label."""
+    A mask is given by the path or URL of its product. If the configured datacube knows it, it may also be
+    given by its id, the first digits of its id, or its label."""
 
 
 @verdict_command(
@@ -92,13 +98,12 @@ def reject(**arguments: Any) -> None:
 
 @verdict_command(
     "flag",
-    "Remark something about masks, for others to see. What was accepted or rejected stays so."
-    + _WHICH,
+    "Add a remark to masks, for others to see. What was accepted or rejected stays so." + _WHICH,
     """  cleansat review flag 0d52f7c9 --note "thin cirrus in the north: who knows this place?"
 """,
 )
 def flag(**arguments: Any) -> None:
-    """Remark something about masks."""
+    """Add a remark to masks."""
     _give("flag", **arguments)
 
 
@@ -111,25 +116,24 @@ def _give(
     config: tuple[str, ...],
     env: str | None,
 ) -> None:
-    from .. import review
+    from .. import products
 
     if kind == "flag" and not note.strip():
         raise click.UsageError("a flag is a remark: say what with --note.")
-    give = getattr(review, kind)
+    give = getattr(products, kind)
     done = {"accept": "accepted", "reject": "rejected", "flag": "flagged"}[kind]
     with _lookup(masks, config, env) as (found, dc):
         for mask in found:
-            said = give(mask, note, by, dc=dc)
-            click.echo(said.to_json() if as_json else f"{said.mask} {done} by {said.by}")
+            given = give(mask, note, by, dc=dc)
+            click.echo(given.to_json() if as_json else f"{given.mask} {done} by {given.by}")
 
 
 @contextlib.contextmanager
 def _lookup(
     masks: Sequence[str], config: tuple[str, ...], env: str | None
 ) -> Iterator[tuple[list[Any], Datacube | None]]:
-    """The masks, all looked up before anything is done to one; the datacube only if it is needed."""
-    from ..products.product import is_place
-    from ..products.verdicts import find_mask
+    """Look up all masks before anything is done to one. A datacube is opened only if it is needed."""
+    from ..products.search import find_indexed_mask, is_place
 
     if all(map(is_place, masks)):
         yield list(masks), None
@@ -141,7 +145,7 @@ def _lookup(
             raise CubeError(
                 f"{error} A mask can be named by its folder too, without a datacube."
             ) from error
-        yield [mask if is_place(mask) else find_mask(dc, mask) for mask in masks], dc
+        yield [mask if is_place(mask) else find_indexed_mask(dc, mask) for mask in masks], dc
 
 
 @command.command(
@@ -153,40 +157,42 @@ Examples:
 """,
 )
 @click.argument("masks", metavar="ID|PATH...", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a verdict and line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each verdict.")
 @datacube_options
 def show(masks: tuple[str, ...], as_json: bool, config: tuple[str, ...], env: str | None) -> None:
-    """Show all that was said of masks, the latest last."""
-    from ..products.verdicts import state, verdicts
+    """Show all verdicts on masks, the latest last."""
+    from ..products import verdicts
+    from ..products.verdict_files import review_state
 
     with _lookup(masks, config, env) as (found, dc):
         for name, mask in zip(masks, found, strict=True):
-            said = verdicts(mask, dc=dc)
+            given = verdicts(mask, dc=dc)
             if not as_json:
-                click.echo(f"{name}: {click.style(state(said), fg=MARKS[state(said)])}")
-            for each in said:
-                click.echo(each.to_json() if as_json else f"  {_line(each)}")
+                state = review_state(given)
+                click.echo(f"{name}: {click.style(state, fg=MARKS[state])}")
+            for each in given:
+                click.echo(each.to_json() if as_json else f"  {_verdict_text(each)}")
 
 
-def _line(said: Verdict) -> str:
-    note = f": {said.note}" if said.note else ""
-    return f"{said.when:%Y-%m-%d %H:%M} {said.verdict} by {said.by}{note}"
+def _verdict_text(given: Verdict) -> str:
+    note = f": {given.note}" if given.note else ""
+    return f"{given.when:%Y-%m-%d %H:%M} {given.verdict} by {given.by}{note}"
 
 
 def several_options(function: Any) -> Any:
-    """Which masks: of files, or of a datacube."""
+    """Options that choose masks of files or of a datacube."""
     for option in (
         datacube_options,
         click.option(
             "--bbox",
             callback=check_box,
             metavar="W,S,E,N",
-            help="Of the datacube, in this area: west, south, east and north in degrees.",
+            help="Area, for masks of the datacube: west, south, east and north in degrees.",
         ),
         click.option(
             "--time",
             metavar="ISO8601[/ISO8601]",
-            help="Of the datacube, from this time: a day, month or year, or two with a slash between.",
+            help="Time, for masks of the datacube: a day, month or year, or two with a slash between.",
         ),
         click.option(
             "--product",
@@ -194,7 +200,7 @@ def several_options(function: Any) -> Any:
             show_default=True,
             help="Product of masks in the datacube.",
         ),
-        click.option("--model", metavar="NAME", help="Only masks that this model made."),
+        click.option("--model", metavar="NAME", help="Take only masks that this model made."),
         click.argument("paths", metavar="[PATH]...", nargs=-1),
     ):
         function = option(function)
@@ -210,7 +216,7 @@ def _several(
     config: tuple[str, ...],
     env: str | None,
 ) -> Iterator[tuple[Sequence[str | Dataset], Datacube | None]]:
-    """Paths and URLs as they are, or what the datacube has."""
+    """The paths and URLs as they are, or the masks of the datacube."""
     if paths:
         if time or bbox or config or env:
             raise click.UsageError(
@@ -239,9 +245,9 @@ Examples:
     "--state",
     "wanted",
     type=click.Choice(["accepted", "rejected", "unreviewed"]),
-    help="Only those.",
+    help="List only masks in this state.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a mask and line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each mask.")
 def list_masks(
     paths: tuple[str, ...],
     product: str,
@@ -253,43 +259,61 @@ def list_masks(
     config: tuple[str, ...],
     env: str | None,
 ) -> None:
-    """List masks and what reviewers have made of them.
+    """List masks and their states of review.
 
-    PATH is a mask product, or a folder or URL with products below; without, those of the datacube.
+    PATH is a mask product, or a folder or URL with products below. Without PATH the masks of the datacube
+    are listed.
     """
-    from ..products.verdicts import read_many, remarks, standing, state
-    from ..review.page import collect
+    from ..products.verdict_files import read_many, review_state
+    from ..review.collection import collect
 
     with _several(paths, product, time, bbox, config, env) as (masks, dc):
         found = collect(masks, dc, model)
-    for each in found:
-        if isinstance(each, tuple):
-            click.secho(f"Warning: {': '.join(each)}", err=True, fg="yellow")
-    whole = [each for each in found if not isinstance(each, tuple)]
-    several = len({each.model for each in whole}) > 1
-    said, unread = read_many({each.id: each.folder for each in whole})
-    for why in dict.fromkeys(unread.values()):
-        click.secho(f"Warning: {why}", err=True, fg="yellow")
+    verdicts, unread = read_many({each.id: each.folder for each in found.products})
+    _warn_of_gaps(found, unread)
     counts = dict.fromkeys(MARKS, 0)
-    for each in sorted(whole, key=lambda mask: (mask.day, mask.label)):
-        now, last = state(said[each.id]), standing(said[each.id])
-        counts[now] += 1
-        if wanted not in (None, now):
-            continue
-        if as_json:
-            document: dict[str, Any] = {"id": str(each.id), "label": each.label, "state": now}
-            document |= {"model": each.model}
-            document |= {"remarks": len(remarks(said[each.id])), "place": str(each.folder)}
-            document |= {"verdict": json.loads(last.to_json()) if last else None}
-            click.echo(json.dumps(document))
-            continue
-        open_remarks = len(remarks(said[each.id]))
-        flagged = f" ({open_remarks} remark{'s' * (open_remarks > 1)})" if open_remarks else ""
-        reason = f"  {_line(last)}" if last else ""
-        by = f" {each.model}" if several else ""
-        click.echo(f"{click.style(f'{now:10s}', fg=MARKS[now])} {each.label}{by}{flagged}{reason}")
+    with_model = len({each.model for each in found.products}) > 1
+    for mask in sorted(found.products, key=lambda each: (each.day, each.label)):
+        given = verdicts[mask.id]
+        state = review_state(given)
+        counts[state] += 1
+        if wanted in (None, state):
+            click.echo(_json_line(mask, given) if as_json else _text_line(mask, given, with_model))
     if not as_json:
         click.echo(", ".join(f"{count} {name}" for name, count in counts.items()))
+
+
+def _warn_of_gaps(found: Collection, unread: Mapping[UUID, str]) -> None:
+    """Tell which masks, and which verdicts, cannot be read."""
+    reasons = [f"{each.place}: {each.reason}" for each in found.unreadable]
+    for reason in (*reasons, *dict.fromkeys(unread.values())):
+        click.secho(f"Warning: {reason}", err=True, fg="yellow")
+
+
+def _json_line(mask: MaskProduct, given: Sequence[Verdict]) -> str:
+    from ..products.verdict_files import current_verdict, open_remarks, review_state
+
+    current = current_verdict(given)
+    document = {
+        "id": str(mask.id),
+        "label": mask.label,
+        "state": review_state(given),
+        "model": mask.model,
+        "remarks": len(open_remarks(given)),
+        "place": str(mask.folder),
+        "verdict": json.loads(current.to_json()) if current else None,
+    }
+    return json.dumps(document)
+
+
+def _text_line(mask: MaskProduct, given: Sequence[Verdict], with_model: bool) -> str:
+    from ..products.verdict_files import current_verdict, open_remarks, review_state
+
+    state, current, remarks = review_state(given), current_verdict(given), len(open_remarks(given))
+    model = f" {mask.model}" if with_model else ""
+    flagged = f" ({remarks} remark{'s' * (remarks > 1)})" if remarks else ""
+    reason = f"  {_verdict_text(current)}" if current else ""
+    return f"{click.style(f'{state:10s}', fg=MARKS[state])} {mask.label}{model}{flagged}{reason}"
 
 
 @command.command(
@@ -308,9 +332,9 @@ Examples:
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("review.html"),
     show_default=True,
-    help="The page. What is there is replaced.",
+    help="The page. An existing file is replaced.",
 )
-@click.option("--title", default="Masks to review", show_default=True, help="At the top.")
+@click.option("--title", default="Masks to review", show_default=True, help="Title of the page.")
 @click.option(
     "--threads",
     type=click.IntRange(1),
@@ -332,17 +356,19 @@ def write_page(
 ) -> None:
     """Write a page to review many masks: one HTML file, which opens offline.
 
-    PATH is a mask product, or a folder or URL with products below, such as -o of `run`; without, those of the
-    datacube. The page has a table with true colour, SCL and UCL side by side, how far they agree, what is odd, and
-    what was said, and cloud cover over time. Where SCL and UCL disagree most comes first.
+    PATH is a mask product, or a folder or URL with products below, such as -o of `run`. Without PATH the
+    masks of the datacube are taken.
+
+    The page has a table with true colour, SCL and UCL side by side, how far they agree, what is odd, and the
+    verdicts. The masks where SCL and UCL disagree most come first. A chart shows cloud cover over time.
     """
-    from ..review.page import page
+    from ..review import page
 
     console = Console()
     with _several(paths, product, time, bbox, config, env) as (masks, dc):
         where = [word for file in config for word in ("-C", str(Path(file).absolute()))]
         where += ["-E", env] if env else []
-        with console.step("Looking at masks") as progress:
+        with console.step("Looking at masks", "mask") as progress:
             page(
                 masks,
                 out,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from ..products.verify import Verification
+    from ..products import Verification
 
 
 @click.command(
@@ -28,26 +28,25 @@ Exit codes: 0 nothing is wrong, 1 something is wrong or nothing was found, 2 wro
     "--pixels/--no-pixels",
     default=True,
     show_default=True,
-    help="Make each mask again from its scene and compare; takes as long as making it.",
+    help="Make each mask again from its scene and compare. This takes as long as making it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.pass_context
 def command(ctx: click.Context, paths: tuple[str, ...], pixels: bool, as_json: bool) -> None:
     """Check that mask products are whole and true.
 
-    PATH is a product's document, its folder, or a folder with products below, on this machine or at a URL
-    such as s3://bucket/prefix. Checked are the checksums of all files, the documents, the id, the layers,
-    and that the pixels come out again from the scene, where that can be reached.
+    PATH is a product's document, its folder, or a folder with products below. It may be a path or a URL
+    such as s3://bucket/prefix. The checksums of all files, the documents, the id and the layers are checked.
+    The mask is made again and compared, where its scene can be reached.
     """
-    from ..products.product import find_products
-    from ..products.verify import verify
+    from ..products import MaskProduct, verify
 
-    places = [place for path in paths for place in find_products(path)]
+    products = [product for path in paths for product in MaskProduct.find(path)]
     reports = []
-    for place in places:
-        reports.append(verify(place, pixels=pixels))
+    for product in products:
+        reports.append(verify(product, pixels=pixels))
         if not as_json:
-            _say(reports[-1])
+            _print_report(reports[-1])
     wrong = sum(not report.right for report in reports)
     if as_json:
         summary = {"right": not wrong, "products": [report.as_dict() for report in reports]}
@@ -57,7 +56,7 @@ def command(ctx: click.Context, paths: tuple[str, ...], pixels: bool, as_json: b
     ctx.exit(1 if wrong else 0)
 
 
-def _say(report: Verification) -> None:
+def _print_report(report: Verification) -> None:
     click.echo(report.product)
     words = {True: ("right", "green"), False: ("WRONG", "red"), None: ("not checked", "yellow")}
     for check in report.checks:

@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from ..errors import CubeError, ReflectanceWarning, warn_caller
 from ..masks.on_demand import ADDRESS
 from ..masks.presets import Preset, get_preset
-from ..products.verdicts import heed
+from ..products.verdict_files import filter_by_verdict
 from .choose import check_verdict_options
 from .driver import BANDS
 from .lookup import MaskOptions, look_up, search_masks_of, warn_of_other_masks
@@ -91,7 +91,7 @@ def load(
         Take only the scenes whose mask by the chosen model, in the index, a reviewer has accepted.
     include_rejected
         Take also those whose mask a reviewer has rejected. By default they are left out, whatever `ucl`
-        and `measurements`; see :mod:`odc_cleansat.products.verdicts.verdicts`.
+        and `measurements`; see :mod:`odc_cleansat.products.verdicts`.
     datasets
         Instead of a search.
     **query
@@ -159,7 +159,7 @@ def load(
         warn_of_other_masks(found, masks, options)
     if not include_rejected:
         indexed = [each.mask for each in found]
-        found = heed(found, indexed, "scenes", only_accepted=only_accepted)
+        found = filter_by_verdict(found, indexed, "scenes", only_accepted=only_accepted)
 
     scenes = [each.scene for each in found]
     grid = request.output_grid(scenes)

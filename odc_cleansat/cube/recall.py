@@ -19,7 +19,7 @@ from odc.geo.geom import bbox_union, box
 from ..errors import CubeError, GapWarning, warn_caller
 from ..grids.centres import reach
 from ..models.model import Model
-from ..products.verdicts import heed
+from ..products.verdict_files import filter_by_verdict
 from ..scenes.files import local_path
 from ..storage.eo3 import MASK_PRODUCT, native_grid
 from ..storage.settings import prepare_gdal
@@ -97,7 +97,7 @@ def recall(
         Take only masks that a reviewer has accepted.
     include_rejected
         Take also those that a reviewer has rejected, which by default are left out; see
-        :mod:`odc_cleansat.products.verdicts.verdicts`.
+        :mod:`odc_cleansat.products.verdicts`.
     datasets
         Instead of a search: these masks, also where none is in the area.
     **query
@@ -139,7 +139,7 @@ def recall(
     if model is not None:
         found = made_by(model, found)
     if not include_rejected:
-        found = heed(found, found, "masks", only_accepted=only_accepted)
+        found = filter_by_verdict(found, found, "masks", only_accepted=only_accepted)
 
     native = {each.id: _native_grid(each) for each in found}
     grid = given or _lay_grid(found, list(native.values()), options, asked)

@@ -1,4 +1,4 @@
-"""The id and the folder of a mask. Both follow from the scene, the model and the parameters alone."""
+"""The id, the folder and the label of a mask. They follow from scene, model and parameters alone."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 ALGORITHM = "odc-cleansat"
 ALGORITHM_VERSION = "1"
-"""Raised whenever the same weights and parameters give other classes than before."""
+"""Counts up when the same weights and parameters give other classes than before."""
 
 _ODC_NAMESPACE = UUID("6f34c6f4-13d6-43c0-8e4e-42b6c13203af")
 
 
 def mask_id(source_id: UUID, model: Model, resolution: float, offset: float) -> UUID:
-    """The id of the mask of a scene, the same wherever and whenever it is made.
+    """Return the id of a scene's mask, the same wherever and whenever the mask is made.
 
-    Built as odc-stats builds its ids, a uuid5 over the algorithm, its parameters and the
-    source. Engine and precision do not count: they change a few classes in a thousand, more in haze (docs/product.md).
+    It is built as odc-stats builds its ids: a uuid5 over the algorithm, its parameters and the
+    source. Engine and precision do not count, for they change few classes (docs/product.md).
 
     Parameters
     ----------
     source_id
         Id of the scene's dataset.
     model
-        The model, whose name, weights and windows count.
+        The model. Its name, weights and windows count.
     resolution
         Pixel size of the mask, in units of its coordinate system.
     offset
-        Radiometric offset, digital numbers.
+        Radiometric offset in digital numbers.
     """
     return derived_id(
         source_id, model.name, sha256_of(model), model.parameters(), resolution, offset
@@ -54,7 +54,25 @@ def derived_id(
     offset: float,
     version: str = ALGORITHM_VERSION,
 ) -> UUID:
-    """:func:`mask_id` from what a product records of its model."""
+    """Return the id as :func:`mask_id` does, from what a product records of its model.
+
+    Parameters
+    ----------
+    source_id
+        Id of the scene's dataset.
+    model
+        Name of the model.
+    sha256
+        Hexadecimal SHA-256 of its weights.
+    parameters
+        Parameters of the model's windows, by name.
+    resolution
+        Pixel size of the mask, in units of its coordinate system.
+    offset
+        Radiometric offset in digital numbers.
+    version
+        Version of the algorithm.
+    """
     tags = {
         "model": model,
         "weights": sha256,
@@ -67,17 +85,18 @@ def derived_id(
 
 
 def mask_folder(dataset_id: UUID, source: DatasetDoc) -> Path:
-    """Where a mask is kept, relative to the root: product, region, date, and its id's first digits."""
+    """Return the folder of a mask below the root: product, region, date and label."""
     day: str = source.properties["datetime"].strftime("%Y/%m/%d")
-    return Path(MASK_PRODUCT) / _region(source) / day / _label(dataset_id, source)
+    return Path(MASK_PRODUCT) / _region(source) / day / mask_label(dataset_id, source)
 
 
 def _region(source: DatasetDoc) -> str:
-    """The region, in letters that are safe in paths, addresses and labels."""
+    """The region code, in letters that are safe in paths, addresses and labels."""
     code = str(source.properties.get("odc:region_code") or "no-region")
     return re.sub(r"[^A-Za-z0-9_-]+", "-", code)
 
 
-def _label(dataset_id: UUID, source: DatasetDoc) -> str:
+def mask_label(dataset_id: UUID, source: DatasetDoc) -> str:
+    """Return the name of a mask for people, which its files have too."""
     day = source.properties["datetime"].strftime("%Y-%m-%d")
     return f"{MASK_PRODUCT}_{_region(source)}_{day}_{str(dataset_id)[:8]}"

@@ -1,4 +1,4 @@
-"""The mask of one dataset as a product, read from the dataset's own files."""
+"""A job: which mask a dataset gets, where it is kept, and how it is made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..scenes.scene import Scene
 from ..storage.eo3 import native_grids, read_document
 from ..storage.folder import Folder
 from .identity import mask_folder, mask_id
-from .product import document_in
+from .product import MaskProduct
 from .write import Provenance, write_mask
 
 if TYPE_CHECKING:
@@ -26,18 +26,20 @@ if TYPE_CHECKING:
 
 
 MASK_RESOLUTION = 20.0
-"""Pixel size of a mask in metres where there is no SCL whose grid it could take."""
+"""Smallest pixel size, in metres, of a mask whose scene has no SCL."""
 
 
 class MaskJob:
-    """What mask a dataset would get, and where; nothing is read or computed yet.
+    """The mask that a dataset gets: its id, its model and its folder. `run` makes it.
+
+    No pixel is read before `run`.
 
     Parameters
     ----------
     dataset
         A scene.
     root
-        Folder under which products are kept: a path, or a URL such as ``s3://bucket/prefix``.
+        Folder for products: a path, or a URL such as ``s3://bucket/prefix``.
     model
         A model or its name; by default the best for the scene's bands.
     offset
@@ -79,32 +81,34 @@ class MaskJob:
         model: str | Model | None = None,
         offset: float | None = None,
     ) -> MaskJob:
-        """The job for a scene that no datacube knows; parameters and errors as of the class."""
-        found = scene.files.offset(offset)
-        job = cls(scene.dataset, root, model, found.value)
-        job.offset = found  # the same number, with what decided it
+        """Return the job for a scene that no datacube knows; parameters and errors as of the class."""
+        known = scene.files.offset(offset)
+        job = cls(scene.dataset, root, model, known.value)
+        job.offset = known  # the same number, with what decided it
         return job
 
     @property
     def document(self) -> Path | str | None:
-        """The document of the mask, path or URL, if it is there and whole; see :func:`is_intact`."""
-        return document_in(self.folder)
+        """Path or URL of the mask's document, if the mask is there and whole.
+
+        See :meth:`MaskProduct.is_intact`.
+        """
+        return MaskProduct(self.folder).intact_document()
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> Path | str:
         """Make the mask and write it, complete or not at all.
 
-        Each band is read on its native grid, window by window, so that memory does not grow with
-        the scene.
+        Bands are read window by window, so that memory does not grow with the scene.
 
         Parameters
         ----------
         progress
-            Called with the number of windows done and the number there are.
+            Called with the number of windows done and the number of all windows.
 
         Returns
         -------
         Path or str
-            The EO3 document.
+            Path or URL of the EO3 document.
 
         Raises
         ------
@@ -131,7 +135,11 @@ class MaskJob:
 
 
 def mask_grid(dataset: Dataset) -> GeoBox:
-    """The grid for a scene's mask: the SCL's, or the finest at 20 m, but no finer than the scene."""
+    """Return the grid for a scene's mask.
+
+    It is the grid of the SCL. Without SCL it is the scene's finest grid, with pixels of at least
+    :data:`MASK_RESOLUTION`.
+    """
     grids = native_grids(dataset.metadata_doc)
     if scl := dataset.metadata_doc["measurements"].get("scl"):
         return grids[scl.get("grid", "default")]

@@ -30,8 +30,8 @@ from ..storage.atomic import working_folder
 from ..storage.cog import Raster, write_cog
 from ..storage.eo3 import MASK_PRODUCT, allow_own_properties, read_document
 from ..storage.folder import Folder
-from .identity import ALGORITHM, ALGORITHM_VERSION, _label, mask_folder
-from .product import DOCUMENT, SUMS, is_intact
+from .identity import ALGORITHM, ALGORITHM_VERSION, mask_folder, mask_label
+from .product import DOCUMENT, ITEM, SUMS, MaskProduct
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -113,8 +113,8 @@ def write_mask(
         raise SceneError("no pixel of the scene has data, so there is no mask to write.")
     root = Folder(root)
     target = root / mask_folder(dataset_id, source)
-    name = _label(dataset_id, source) + DOCUMENT
-    if is_intact(target):
+    name = mask_label(dataset_id, source) + DOCUMENT
+    if MaskProduct(target).is_intact():
         return target.file(name)
     beside = root.path or Path(tempfile.gettempdir())
     try:
@@ -124,10 +124,10 @@ def write_mask(
             _write_stac(written, mask, model)
             sums = _write_sums(written)
             written.parent.chmod(0o777 & ~_umask())
-            if not is_intact(target):
+            if not MaskProduct(target).is_intact():
                 target.deliver(written.parent, last=[sums.name, written.name])
     except OSError as error:
-        if is_intact(target):
+        if MaskProduct(target).is_intact():
             return target.file(name)
         raise OutputError(
             f"cannot write the mask to {target}: {error.strerror or error}. "
@@ -164,7 +164,7 @@ def _assemble(
         names = namer(properties, conventions="default")
     names.product_name = MASK_PRODUCT
     names.product_uri = None
-    names.dataset_label = names.dataset_folder = _label(dataset_id, source)
+    names.dataset_label = names.dataset_folder = mask_label(dataset_id, source)
     geobox = mask.odc.geobox
     grid = GridSpec(tuple(geobox.shape), geobox.affine, CRS.from_wkt(geobox.crs.to_wkt()))
     with allow_own_properties(), DatasetAssembler(folder, dataset=document, names=names) as package:
@@ -338,7 +338,7 @@ def _write_stac(document: Path, mask: xr.Dataset, model: Model) -> None:
     from eodatasets3.stac import to_pystac_item
 
     dataset = read_document(document)
-    path = document.with_name(document.name.replace(DOCUMENT, ".stac-item.json"))
+    path = document.with_name(document.name.replace(DOCUMENT, ITEM))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="No collection provided", category=UserWarning)
         item = to_pystac_item(

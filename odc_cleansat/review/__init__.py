@@ -1,24 +1,25 @@
-"""For experts to look at masks before they go into anything: pictures, pages and verdicts."""
+"""Review masks before they are used: pictures that compare masks, and pages over many of them.
+
+Experts look at them and give verdicts, which :mod:`odc_cleansat.products` keeps.
+"""
 
 from __future__ import annotations
 
-from ..products.verdicts import Verdict, accept, flag, reject, verdict, verdicts
-from .comparison import Comparison, compare
-from .datasets import mask_dataset, scene_dataset
+from .comparison import Appearance, Comparison, compare
+from .datasets import class_file, mask_dataset, scene_dataset
 from .figure import true_colour
-from .page import page
+from .inspection import Inspection, inspect_mask
+from .review_page import page
 
 __all__ = [
+    "Appearance",
     "Comparison",
-    "Verdict",
-    "accept",
+    "Inspection",
+    "class_file",
     "compare",
-    "flag",
+    "inspect_mask",
     "mask_dataset",
     "page",
-    "reject",
     "scene_dataset",
     "true_colour",
-    "verdict",
-    "verdicts",
 ]

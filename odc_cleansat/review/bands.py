@@ -19,9 +19,21 @@ from ..storage.settings import gdal_settings
 
 
 def scene_bands(properties: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, BandFile]:
-    """Red, green and blue of a product's scene, and its SCL if that is known.
+    """Return the files of red, green and blue of a mask's scene, and of its SCL if it is known.
 
-    From the STAC item they are of, which has signed addresses where they are needed; else as recorded.
+    They are taken from the scene's STAC item, which may have signed addresses, or else from the record.
+
+    Parameters
+    ----------
+    properties
+        Properties of the mask.
+    record
+        The part ``cleansat`` of the mask's processing record.
+
+    Raises
+    ------
+    SceneError
+        If the record names no files.
     """
     recorded = record.get("scene", {}).get("bands")
     if not recorded:
@@ -41,12 +53,24 @@ def scene_bands(properties: Mapping[str, Any], record: Mapping[str, Any]) -> dic
 
 
 def scl_file(bands: Mapping[str, BandFile], given: str | None) -> dict[str, BandFile]:
-    """The SCL: as given, or known, or of the name that it would have beside the red band.
+    """Find the SCL of a scene: a given file, or the file of the usual name beside the red band.
+
+    Parameters
+    ----------
+    bands
+        Files of the scene's bands. If they have an SCL, no other is looked for.
+    given
+        Path or URL of an SCL; None to look for it.
+
+    Returns
+    -------
+    dict
+        ``scl`` to its file; empty if there is none, or `bands` has it.
 
     Raises
     ------
     SceneError
-        If the one that is given cannot be read, or lies elsewhere.
+        If the given file cannot be read, or lies elsewhere.
     """
     if given is not None:
         file = BandFile(given, 1, 0)
@@ -68,17 +92,33 @@ def scl_file(bands: Mapping[str, BandFile], given: str | None) -> dict[str, Band
 
 
 def read_band(
-    file: BandFile, grid: GeoBox, how: str, *, overviews: bool
+    file: BandFile, grid: GeoBox, resampling: str, *, overviews: bool
 ) -> tuple[np.ndarray, float]:
-    """A band on a grid, and its value for no data; memory is that of the result.
+    """Read a band on a grid. No more memory is used than for the result.
 
     Parameters
     ----------
-    how
+    file
+        The file.
+    grid
+        The grid of the result.
+    resampling
         A resampling method of GDAL.
     overviews
-        Whether to read a coarse grid from the file's overviews. Those of classes may lack what is small, and
-        in JPEG 2000 they are mixtures that mean nothing.
+        Whether to read a coarse grid from the file's overviews. Overviews of classes may lack small
+        features, and in JPEG 2000 they mix codes.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of the shape of `grid` and the dtype of the file.
+    float
+        The value for no data.
+
+    Raises
+    ------
+    SceneError
+        If the file cannot be read.
     """
     import rasterio
     from rasterio.enums import Resampling
@@ -92,13 +132,13 @@ def read_band(
         nodata = next((n for n in (opened.nodata, file.nodata) if n is not None), 0)
         with WarpedVRT(
             opened, crs=str(grid.crs), transform=grid.affine, height=height, width=width,
-            resampling=Resampling[how], src_nodata=nodata, nodata=nodata,
+            resampling=Resampling[resampling], src_nodata=nodata, nodata=nodata,
         ) as view:  # fmt: skip
             return view.read(file.band), nodata
 
 
 def _overview(file: BandFile, grid: GeoBox) -> int | None:
-    """The coarsest overview that is not coarser than a grid: a virtual warp reads none by itself."""
+    """The coarsest overview that is not coarser than a grid. A virtual warp chooses none by itself."""
     import rasterio
 
     path = local_path(file.uri)

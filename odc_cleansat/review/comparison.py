@@ -6,9 +6,9 @@ import io
 import math
 import warnings
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dask
 import numpy as np
@@ -23,58 +23,71 @@ from ..scenes.bands import find_bands
 from ..scenes.offset import QUANTIFICATION, OffsetCheck, resolve_offset
 from ..scenes.reflectance import Band, check_scale, missing_pixels
 from ..storage.atomic import write_file
-from .align import NAMES, Source, _aligned, _arranged, _codes, _date, _grid, _sources, _times
+from .alignment import (
+    NAMES,
+    ArrayOrName,
+    align,
+    arrange_dims,
+    find_layers,
+    layer_codes,
+    scene_grid,
+    scene_times,
+    select_date,
+)
+from .figure import draw
 from .layers import (
     CLASSES,
     CONFIDENCES,
     LABEL_CLASSES,
     Frame,
     Layer,
+    Panels,
     agreement_categories,
     agreement_codes,
+    blank_missing,
     make_layer,
-    without,
 )
+from .swipe import swipe_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 DRAWN = 3_000_000
-"""Pixels of true colour, and of each layer, that are drawn at most, all dates together."""
+"""Most pixels of true colour, and of each layer, that are drawn of all dates together."""
 
 FORMATS = (".png", ".pdf", ".html")
-"""Of files, by their suffix."""
+"""Suffixes of the files that can be written."""
 
 STYLES = ("panels", "outlines")
+"""Ways to draw classes: as filled panels, or as outlines over true colour."""
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A scene's masks, ready to be drawn; Jupyter shows it as a picture."""
-
-    grid: GeoBox
-    """Of what is drawn: north up, and coarser than the scene's where that is large."""
-
-    frames: tuple[Frame, ...]
-    """One a date."""
-
-    title: str = ""
-    """For instance the name of the scene."""
+class Appearance:
+    """How a comparison is drawn."""
 
     style: str = "panels"
     """One of :data:`STYLES`."""
 
+    names: Mapping[str, str] | None = None
+    """Other names of the layers, by ``scl``, ``ucl``, ``label`` and ``confidence``."""
+
+    title: str = ""
+    """Title, for instance the name of the scene; dates are added."""
+
+
+class Comparison(Panels):
+    """A scene's masks, ready to be drawn. Jupyter shows it as a picture."""
+
     def figure(self) -> Figure:
-        """Draw it with matplotlib: dates as rows, layers as columns.
+        """Draw the comparison with matplotlib: dates as rows, layers as columns.
 
         Raises
         ------
         OutputError
             If there are too many dates for one picture.
         """
-        from .figure import draw
-
         return draw(self)
 
     def save(self, path: str | Path) -> Path:
@@ -83,40 +96,38 @@ class Comparison:
         Parameters
         ----------
         path
-            ``.png``, ``.pdf`` or ``.html``. What is there is replaced; folders are made.
+            ``.png``, ``.pdf`` or ``.html``. An existing file is replaced, and folders are made.
 
         Raises
         ------
         OutputError
-            If the suffix is another, or it cannot be written.
+            If the suffix is another, or the file cannot be written.
         """
         path = Path(path)
         check_format(path)
         if path.suffix.lower() == ".html":
-            from .swipe import swipe_page
-
             content = swipe_page(self).encode("utf-8")
         else:
-            content = self._drawn(path.suffix.lower().removeprefix("."))
+            content = self._picture(path.suffix.lower().removeprefix("."))
         write_file(path, content)
         return path
 
-    def _drawn(self, kind: str) -> bytes:
+    def _picture(self, kind: str) -> bytes:
         buffer = io.BytesIO()
         self.figure().savefig(buffer, format=kind, dpi=150, bbox_inches="tight")
         return buffer.getvalue()
 
     def _repr_png_(self) -> bytes:
-        return self._drawn("png")
+        return self._picture("png")
 
 
 def check_format(path: Path) -> None:
-    """Refuse a file that :meth:`Comparison.save` could not write.
+    """Raise if :meth:`Comparison.save` cannot write such a file.
 
     Raises
     ------
     OutputError
-        Saying which suffixes there are.
+        If the suffix is none of :data:`FORMATS`.
     """
     if path.suffix.lower() not in FORMATS:
         raise OutputError(f"cannot write {path}: name it {', '.join('*' + s for s in FORMATS)}.")
@@ -125,56 +136,52 @@ def check_format(path: Path) -> None:
 def compare(
     scene: xr.Dataset,
     *,
-    scl: Source = None,
-    ucl: Source | xr.Dataset = None,
-    label: Source = None,
+    scl: ArrayOrName = None,
+    ucl: ArrayOrName | xr.Dataset = None,
+    label: ArrayOrName = None,
     confidence: bool | xr.DataArray | str = False,
     agreement: str | None = None,
-    style: str = "panels",
     offset: float | None = None,
     scale: float | None = None,
-    names: Mapping[str, str] | None = None,
-    title: str = "",
+    **appearance: Any,
 ) -> Comparison:
-    """Compare masks of a scene by eye: true colour, SCL (cloud classes only), UCL, and what else there is.
+    """Compare masks of a scene by eye: true colour, SCL (cloud classes only), UCL, and more.
 
-    Layers on another grid than the scene are brought to it (nearest). Percentages are those of all
-    pixels with data, also where the picture is thinned.
+    Layers on another grid than the scene are brought to it by nearest neighbour. Percentages are those
+    of all pixels with data, also where the picture is thinned.
 
     Parameters
     ----------
     scene
-        As from :func:`odc_cleansat.load` or `dc.load`: red, green and blue by any of their names, dims
-        ``([time,] y, x)``, with an odc-geo geobox. Integer digital numbers, or reflectance with NaN for
-        nodata. One date or several.
+        Dataset as from :func:`odc_cleansat.load` or `dc.load`, of one date or several, dims
+        ``([time,] y, x)``, with an odc-geo geobox. It has red, green and blue by any of their names:
+        integer digital numbers, or floating-point reflectance with NaN for nodata.
     scl
-        Sen2Cor's codes, as an array or as the name of one in `scene`; by default `scene`'s, if it has any.
+        Sen2Cor's codes, as an array or as the name of a variable of `scene`. By default the SCL of
+        `scene`, if it has one.
     ucl
-        :class:`CloudClass` codes, likewise; or what :func:`~odc_cleansat.classify` gives.
+        :class:`CloudClass` codes, likewise; or a Dataset that :func:`~odc_cleansat.classify` gives.
     label
-        :class:`CloudClass` codes drawn by hand, nodata 0; see :mod:`odc_cleansat.evaluate.scores` for mappings of
-        other codes. What it does not name as cloud or shadow is called "other".
+        :class:`CloudClass` codes drawn by hand, nodata 0. Pixels that are neither cloud nor shadow are
+        called "other". :mod:`odc_cleansat.evaluate.mappings` has mappings of other codes.
     confidence
         Also show ``ucl_confidence`` (uint8, percent, nodata 255): that of `scene`, or this one.
     agreement
-        Also show where UCL and SCL agree, or UCL and label without SCL (with both, two maps): on
-        ``contaminated`` (cloud or shadow), ``cloud``, ``shadow`` or ``clear``.
-    style
-        ``panels``: filled; ``outlines``: outlines over true colour.
+        Also show where UCL and SCL, and UCL and label, agree on ``contaminated`` (cloud or shadow),
+        ``cloud``, ``shadow`` or ``clear``.
     offset
-        Radiometric offset, digital numbers; by default of the coordinate ``offset``, which
-        :func:`odc_cleansat.load` gives, of the attribute ``offset``, or of the bands' ``add_offset``; else 0.
+        Radiometric offset in digital numbers. By default it is the coordinate or attribute ``offset`` of
+        `scene`, or follows from the bands' ``add_offset``; else it is 0.
     scale
-        Reflectance per digital number, by default 1/10000 for integers and 1 for floating-point numbers.
-    names
-        Other names for ``scl``, ``ucl``, ``label`` and ``confidence``.
-    title
-        For instance the name of the scene; dates are added.
+        Reflectance per digital number. By default it is 1/10000 for integers, and 1 for floating-point
+        numbers.
+    appearance
+        The fields of :class:`Appearance` as keyword arguments: ``style``, ``names`` and ``title``.
 
     Returns
     -------
     Comparison
-        Shows itself in Jupyter; its `save` writes PNG, PDF or HTML.
+        Its `save` writes PNG, PDF or HTML.
 
     Raises
     ------
@@ -191,34 +198,27 @@ def compare(
     >>> data = odc_cleansat.load(dc, "s2_l2a", time="2024-06", **grid)  # doctest: +SKIP
     >>> compare(data, agreement="contaminated").save("june.html")  # doctest: +SKIP
     """
-    if style not in STYLES:
-        raise SceneError(f"style={style!r} is unknown; choose {' or '.join(STYLES)}.")
+    look = Appearance(**appearance)
+    if look.style not in STYLES:
+        raise SceneError(f"style={look.style!r} is unknown; choose {' or '.join(STYLES)}.")
     question = None if agreement is None else _question(agreement)
-    scene = _arranged(scene, "scene")
-    grid = _grid(scene)
-    found = _sources(scene, scl, ucl, label, confidence)
-    arrays = {key: _aligned(key, array, scene, grid) for key, array in found.items()}
+    scene = arrange_dims(scene, "scene")
+    grid = scene_grid(scene)
+    found = find_layers(scene, scl, ucl, label, confidence)
+    arrays = {key: align(key, array, scene, grid) for key, array in found.items()}
     if question is not None and not {"scl", "label"} & arrays.keys():
         raise SceneError(
-            "there is neither an SCL nor a label that the UCL could agree with; give one, or leave the agreement out."
+            "there is neither an SCL nor a label that the UCL could agree with; give one, or leave the "
+            "agreement out."
         )
-    count = scene.sizes.get("time", 1)
-    step = math.ceil(math.sqrt(grid.shape[0] * grid.shape[1] * count / DRAWN))
-    step = min(max(step, 1), *grid.shape)
-    called = {**NAMES, **(names or {})}
+    drawing = _Drawing({**NAMES, **(look.names or {})}, question, _step(scene, grid), offset, scale)
     frames = []
-    for i, time in enumerate(_times(scene)):
-        # Together, as a UCL and its confidence come out of one inference.
-        (loaded,) = dask.compute({key: _date(array, i) for key, array in arrays.items()})
-        planes = {key: _codes(key, array) for key, array in loaded.items()}
-        rgb = _reflectance(scene, i, step, offset, scale)
-        agreed = agree(planes["ucl"], loaded["scl"].values) if "scl" in planes else {}
-        known = loaded["ucl"].attrs.get("flag_values", [c.value for c in CLASSES])
-        frames.append(Frame(time, rgb, _layers(planes, called, question, step, known), agreed))
-    drawn = GeoBox(frames[0].rgb.shape[:2], grid.affine * Affine.scale(step), grid.crs)
+    for date in enumerate(scene_times(scene)):
+        frames.append(_frame(scene, arrays, date, drawing))
+    drawn = GeoBox(frames[0].rgb.shape[:2], grid.affine * Affine.scale(drawing.step), grid.crs)
     if grid.affine.e > 0:  # rows from south to north
-        frames, drawn = [_flipped(frame) for frame in frames], drawn.flipy()
-    return Comparison(drawn, tuple(frames), title, style)
+        frames, drawn = [_flip(frame) for frame in frames], drawn.flipy()
+    return Comparison(drawn, tuple(frames), look.title, look.style)
 
 
 def _question(name: str) -> Question:
@@ -229,58 +229,107 @@ def _question(name: str) -> Question:
         raise SceneError(f"agreement={name!r} is unknown; choose from {known}.") from None
 
 
+@dataclass(frozen=True)
+class _Drawing:
+    """What is the same for all dates."""
+
+    names: Mapping[str, str]
+    """Names of the layers, by key."""
+
+    question: Question | None
+    """What the agreement maps are about."""
+
+    step: int
+    """Distance of the pixels that are drawn."""
+
+    offset: float | None
+    """Radiometric offset in digital numbers, if it is given."""
+
+    scale: float | None
+    """Reflectance per digital number, if it is given."""
+
+
+def _step(scene: xr.Dataset, grid: GeoBox) -> int:
+    count = scene.sizes.get("time", 1)
+    step = math.ceil(math.sqrt(grid.shape[0] * grid.shape[1] * count / DRAWN))
+    return int(min(max(step, 1), *grid.shape))
+
+
+def _frame(
+    scene: xr.Dataset,
+    arrays: Mapping[str, xr.DataArray],
+    date: tuple[int, np.datetime64 | None],
+    drawing: _Drawing,
+) -> Frame:
+    """True colour and layers of one date, given by its index and time."""
+    i, time = date
+    # Loaded together, for a UCL and its confidence come out of one inference.
+    (loaded,) = dask.compute({key: select_date(array, i) for key, array in arrays.items()})
+    planes = {key: layer_codes(key, array) for key, array in loaded.items()}
+    rgb = _reflectance(scene, i, drawing)
+    agreed = agree(planes["ucl"], loaded["scl"].values) if "scl" in planes else {}
+    known = loaded["ucl"].attrs.get("flag_values", [c.value for c in CLASSES])
+    return Frame(time, rgb, _layers(planes, drawing, known), agreed)
+
+
 def _layers(
-    planes: Mapping[str, np.ndarray],
-    names: Mapping[str, str],
-    question: Question | None,
-    step: int,
-    known: Collection[int],
+    planes: Mapping[str, np.ndarray], drawing: _Drawing, known: Collection[int]
 ) -> tuple[Layer, ...]:
-    # A model that does not know a class should not be said to have found none of it.
+    # The legend shall not say 0 % of a class that the model does not know.
     own = tuple(c for c in CLASSES if c.value in known or (planes["ucl"] == c.value).any())
-    kinds = {"ucl": own, "confidence": CONFIDENCES, "label": LABEL_CLASSES}
-    titles = {**names, "scl": f"{names['scl']}, cloud classes only"}
+    categories = {"ucl": own, "confidence": CONFIDENCES, "label": LABEL_CLASSES}
+    titles = {**drawing.names, "scl": f"{drawing.names['scl']}, cloud classes only"}
     layers = [
-        make_layer(key, titles[key], codes, kinds.get(key, CLASSES), step)
+        make_layer(key, titles[key], codes, categories.get(key, CLASSES), drawing.step)
         for key, codes in planes.items()
     ]
-    for key, other in {"scl": "SCL", "label": "label"}.items():
-        if question is None or key not in planes:
-            continue
-        what = "cloud or shadow" if question is Question.CONTAMINATED else question.value
-        codes = agreement_codes(planes["ucl"], planes[key], question)
-        name, kinds_of = f"UCL and {other}: {what}", agreement_categories(other)
-        layers.append(make_layer(f"agreement-{key}", name, codes, kinds_of, step))
+    if drawing.question is not None:
+        for key, other in {"scl": "SCL", "label": "label"}.items():
+            if key in planes:
+                layers.append(_agreement_layer(planes, key, other, drawing.question, drawing.step))
     return tuple(layers)
 
 
-def _reflectance(
-    scene: xr.Dataset, i: int, step: int, offset: float | None, scale: float | None
-) -> np.ndarray:
+def _agreement_layer(
+    planes: Mapping[str, np.ndarray], key: str, other: str, question: Question, step: int
+) -> Layer:
+    subject = "cloud or shadow" if question is Question.CONTAMINATED else question.value
+    codes = agreement_codes(planes["ucl"], planes[key], question)
+    name = f"UCL and {other}: {subject}"
+    return make_layer(f"agreement-{key}", name, codes, agreement_categories(other), step)
+
+
+def _reflectance(scene: xr.Dataset, i: int, drawing: _Drawing) -> np.ndarray:
     """True colour of a date, thinned: ``(h, w, 3)`` float32, NaN without data."""
     names = find_bands(scene.data_vars, ["red", "green", "blue"])
-    bands = [_date(scene[name], i) for name in names.values()]
-    every = slice(step // 2, None, step)
+    bands = [select_date(scene[name], i) for name in names.values()]
+    every = slice(drawing.step // 2, None, drawing.step)
     bands = [band.isel(dict.fromkeys(band.dims, every)) for band in bands]
     grid = bands[0].odc.geobox
     pixels = [band.values for band in bands]
     gone = np.stack(missing_pixels([Band(band, grid) for band in bands], pixels), axis=-1)
-    whole = pixels[0].dtype.kind in "ui"
+    integer = pixels[0].dtype.kind in "ui"
+    offset, scale = drawing.offset, drawing.scale
     if offset is None:
         # Floating-point numbers are reflectance already, unless a scale says otherwise.
-        offset = _offset(scene, bands[0], i) if whole or scale is not None else 0.0
-    per_dn = (1 / QUANTIFICATION if whole else 1.0) if scale is None else scale
-    rgb = np.stack([(plane.astype("float32") + np.float32(offset)) * np.float32(per_dn) for plane in pixels], axis=-1)  # fmt: skip
+        offset = _offset(scene, bands[0], i) if integer or scale is not None else 0.0
+    if scale is None:
+        scale = 1 / QUANTIFICATION if integer else 1.0
+    rgb = np.stack([(plane.astype("float32") + np.float32(offset)) * np.float32(scale) for plane in pixels], axis=-1)  # fmt: skip
     planes = np.moveaxis(np.where(gone.any(axis=-1, keepdims=True), np.float32(np.nan), rgb), -1, 0)
     check_scale(planes)
-    if whole:
-        check = OffsetCheck()
-        check.add(planes)
-        if complaint := check.complaint(offset):
-            warnings.warn(
-                f"the offset {offset:g} looks wrong: {complaint}", ReflectanceWarning, stacklevel=3
-            )
-    return without(rgb, gone, cut=whole)
+    if integer:
+        _warn_of_offset(planes, offset)
+    return blank_missing(rgb, gone, cut=integer)
+
+
+def _warn_of_offset(planes: np.ndarray, offset: float) -> None:
+    check = OffsetCheck()
+    check.add(planes)
+    if complaint := check.complaint(offset):
+        warnings.warn(
+            f"the offset {offset:g} looks wrong: {complaint}", ReflectanceWarning, stacklevel=5
+        )
 
 
 def _offset(scene: xr.Dataset, band: xr.DataArray, i: int) -> float:
@@ -297,8 +346,7 @@ def _offset(scene: xr.Dataset, band: xr.DataArray, i: int) -> float:
     return 0.0
 
 
-def _flipped(frame: Frame) -> Frame:
-    layers = tuple(
-        Layer(a.key, a.name, a.codes[::-1], a.categories, a.percent, a.gaps) for a in frame.layers
-    )
-    return Frame(frame.time, frame.rgb[::-1], layers, frame.agreement)
+def _flip(frame: Frame) -> Frame:
+    """The frame with its rows in reverse order."""
+    layers = tuple(replace(layer, codes=layer.codes[::-1]) for layer in frame.layers)
+    return replace(frame, rgb=frame.rgb[::-1], layers=layers)

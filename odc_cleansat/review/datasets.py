@@ -1,56 +1,59 @@
-"""Masks and scenes from their files, as Datasets for :func:`~odc_cleansat.review.comparison.compare`."""
+"""Read masks and scenes from their files, as Datasets for :func:`~odc_cleansat.review.compare`."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
-import yaml
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import box
 from odc.geo.xr import wrap_xr
 
 from ..classes import CloudClass, confidence_attrs, scl_to_ucl, ucl_attrs
 from ..errors import CleansatError, SceneError
+from ..evaluate.mappings import check_codes, get_mapping
 from ..grids.centres import reach
-from ..models.model import Model
+from ..masks.classify import classify
 from ..models.registry import get_model
-from ..products.product import DOCUMENT
-from ..scenes.bands import find_bands
+from ..products.job import mask_grid
+from ..products.product import DOCUMENT, MaskProduct
 from ..scenes.files import BandFile, reading
+from ..scenes.read import read_metadata, read_scene
+from ..scenes.scene import Scene
 from ..storage.eo3 import acquisition_time
 from ..storage.folder import Folder, split_file
 from ..storage.settings import gdal_settings
 from .bands import read_band, scene_bands, scl_file
 from .comparison import DRAWN
 
-if TYPE_CHECKING:
-    from ..scenes.scene import Scene
-
-
 LARGEST = 6000**2
-"""Pixels that are read of each layer at most; a whole tile at 20 m has fewer."""
+"""Most pixels that are read of each layer. A whole tile at 20 m has fewer."""
+
+_LAYER = "_ucl.tif"
+"""How the name of the file of a mask product's UCL ends."""
 
 BBox = tuple[float, float, float, float]
+"""West, south, east and north in degrees."""
 
 
 def is_mask(place: Path | str) -> bool:
-    """Whether a path or URL is that of a mask product: its folder, or its document.
+    """Return whether a path or URL is that of a mask product: its folder, or its document.
 
     Raises
     ------
+    SceneError
+        If a document cannot be read.
     OutputError
         If a store cannot be reached.
     """
     text = str(place)
     if text.endswith(DOCUMENT):
-        return "ucl" in (_metadata(text).get("measurements") or {})
+        return "ucl" in (read_metadata(text).get("measurements") or {})
     if text.startswith(("http://", "https://")) or ("://" not in text and not Path(text).is_dir()):
         return False
     return any(name.endswith(DOCUMENT) for name in Folder(place).files())
@@ -59,52 +62,51 @@ def is_mask(place: Path | str) -> bool:
 def mask_dataset(
     place: Path | str, *, bbox: BBox | None = None, scl: str | None = None
 ) -> xr.Dataset:
-    """A mask product with the true colour and the SCL of its scene.
+    """Read a mask product with the true colour and the SCL of its scene.
 
-    The scene's files are those that the product names; its SCL, which it does not, is looked for beside
-    them and in the STAC item they are of.
+    The files of the scene are those that the product names. An SCL that it does not name is looked for
+    beside them.
 
     Parameters
     ----------
     place
         Path or URL of the product's folder or document.
     bbox
-        West, south, east and north in degrees: only this part.
+        Read only this box: west, south, east and north in degrees.
     scl
         File of the SCL, if it is not found.
 
     Returns
     -------
     xarray.Dataset
-        ``red``, ``green``, ``blue``, ``scl`` where there is one, ``ucl`` and ``ucl_confidence``, dims
-        ``(y, x)``, on the grid of the true colour if few enough pixels are asked for, else on the mask's;
-        with the coordinates ``time`` and ``offset``, and the attribute ``model``, which made it.
+        ``red``, ``green``, ``blue``, ``scl`` if there is one, ``ucl`` and ``ucl_confidence``, all in the
+        dtype of their files, dims ``(y, x)``. They are on the grid of true colour if that has few enough
+        pixels, else on the mask's. It has the coordinates ``time`` and ``offset``, and the attribute
+        ``model``.
 
     Raises
     ------
+    OutputError
+        If there is no mask product.
     SceneError
-        If it is no mask product, its scene is not where it was, or the box lies elsewhere.
+        If its scene is not where it was, or the box lies elsewhere.
     """
-    folder, label = _product(place)
-    document = _metadata(str(folder.file(label + DOCUMENT)))
-    record = _metadata(str(folder.file(label + ".proc-info.yaml"))).get("cleansat", {})
-    masks = {
-        name: BandFile(str(folder.file(each["path"])), 1, None)
-        for name, each in document.get("measurements", {}).items()
+    product = MaskProduct(place)
+    layers = {
+        name: BandFile(product.layer_file(name), 1, None)
+        for name in product.document["measurements"]
     }
-    if "ucl" not in masks:
-        raise SceneError(f"{place} is no mask product: its document has no measurement ucl.")
-    bands = scene_bands(document["properties"], record)
+    record = product.record.get("cleansat", {})
+    bands = scene_bands(product.properties, record)
     bands |= scl_file(bands, scl)
-    grid = _view(masks["ucl"].open().grid, bands["red"], bbox)
-    data = _read_bands(bands, grid, label)
+    grid = _drawn_grid(layers["ucl"].open().grid, bands["red"], bbox)
+    data = _read_bands(bands, grid, product.name)
     _check_scl(data, scl)
     known = {CloudClass.NODATA.label, *record["model"]["classes"]}
-    classes = [c for c in CloudClass if c.label in known]
-    for name, attrs in {"ucl": ucl_attrs(classes), "ucl_confidence": confidence_attrs()}.items():
-        data[name] = wrap_xr(_classes(masks[name], grid), grid, **attrs)
-    data.attrs["model"] = str(document["properties"].get("cleansat:model", ""))
-    return _described(data, document["properties"], label, record["offset"]["value"])
+    codes = {name: _read_codes(layers[name], grid) for name in ("ucl", "ucl_confidence")}
+    _add_mask(data, codes, grid, [c for c in CloudClass if c.label in known])
+    data.attrs["model"] = product.model
+    return _describe(data, product.properties, product.name, record["offset"]["value"])
 
 
 def scene_dataset(
@@ -118,7 +120,7 @@ def scene_dataset(
     ucl: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> xr.Dataset:
-    """A scene with its true colour, its SCL, and the UCL, computed or from a file.
+    """Read a scene with its true colour and its SCL, and read or compute its UCL.
 
     Parameters
     ----------
@@ -127,16 +129,16 @@ def scene_dataset(
     bbox, scl
         See :func:`mask_dataset`.
     model, offset
-        As in :func:`~odc_cleansat.classify`; by default the metadata decide.
+        See :func:`~odc_cleansat.classify`; by default the scene's metadata decide.
     ucl
-        File of a UCL, instead of computing it.
+        File of a UCL, which is then not computed.
     progress
-        Called with the number of windows done and the number there are.
+        Called with the number of windows done and the number of all windows.
 
     Returns
     -------
     xarray.Dataset
-        See :func:`mask_dataset`; ``ucl_confidence`` only where the UCL is computed.
+        See :func:`mask_dataset` for dims and dtypes. It has ``ucl_confidence`` only if the UCL is computed.
 
     Raises
     ------
@@ -145,60 +147,60 @@ def scene_dataset(
     ModelError
         If there is no such model.
     """
-    from ..products.job import mask_grid
-    from ..scenes.read import read_scene
-
     scene = read_scene(source, moment)
-    found = scene.files.offset(offset)
-    names = find_bands(scene.files.files, ["red", "green", "blue"])
-    bands = {band: scene.files.files[name] for band, name in names.items()}
-    with contextlib.suppress(SceneError):  # it may have none
-        bands |= scene.files.wanted(["scl"])
-    bands |= scl_file(bands, scl)
+    properties = scene.dataset.metadata_doc["properties"]
+    decided = scene.files.offset(offset)
+    bands = _bands(scene, scl)
     given = None if ucl is None else BandFile(ucl, 1, 0)
     if ucl is not None:
-        _check_day(ucl, scene.dataset.metadata_doc["properties"])
-    stands = mask_grid(scene.dataset) if given is None else given.open().grid
-    if reach(stands, bands["red"].open().grid) is None:
+        _check_day(ucl, properties)
+    own = mask_grid(scene.dataset) if given is None else given.open().grid
+    if reach(own, bands["red"].open().grid) is None:
         raise SceneError(f"{ucl} lies elsewhere than the scene: none of its pixels is in it.")
-    grid = _view(stands, bands["red"], bbox)
+    grid = _drawn_grid(own, bands["red"], bbox)
     data = _read_bands(bands, grid, scene.label)
     _check_scl(data, scl)
     if given is not None:
-        data["ucl"] = wrap_xr(_classes(given, grid), grid, **ucl_attrs())
+        _add_mask(data, {"ucl": _read_codes(given, grid)}, grid, CloudClass)
     else:
         chosen = get_model(model, bands=scene.files.files)
         data.attrs["model"] = chosen.name
-        mask = _computed(scene, _part(stands, bbox), chosen, found.value, progress)
+        with reading(scene.files.label):
+            mask = classify(
+                {name: file.open().data for name, file in scene.files.wanted(chosen.bands).items()},
+                model=chosen,
+                geobox=_part(own, bbox),
+                confidence=True,
+                offset=decided.value,
+                progress=progress,
+            )
         mask = mask.odc.reproject(grid, resampling="nearest")
         classes = [CloudClass.NODATA, *sorted(chosen.classes)]
-        for name, attrs in {
-            "ucl": ucl_attrs(classes),
-            "ucl_confidence": confidence_attrs(),
-        }.items():
-            data[name] = wrap_xr(mask[name].values, grid, **attrs)
-    return _described(
-        data, scene.dataset.metadata_doc["properties"], scene.label, float(found.value)
-    )
+        layers = {name: mask[name].values for name in ("ucl", "ucl_confidence")}
+        _add_mask(data, layers, grid, classes)
+    return _describe(data, properties, scene.label, decided.value)
 
 
 def class_file(path: str, mapping: str = "ucl") -> xr.DataArray:
-    """A file of classes drawn by hand or made by others, as codes of the UCL.
+    """Read a file of classes drawn by hand or made by others, as codes of the UCL.
 
     Parameters
     ----------
     path
-        Path or URL of the raster; its first band is read.
+        Path or URL of the raster. Its first band is read.
     mapping
-        What its codes mean, see :func:`odc_cleansat.evaluate.mappings.get_mapping`.
+        Meaning of its codes; see :func:`odc_cleansat.evaluate.mappings.get_mapping`.
+
+    Returns
+    -------
+    xarray.DataArray
+        uint8 :class:`CloudClass` codes, dims ``(y, x)``, nodata 0.
 
     Raises
     ------
     CleansatError
         If it cannot be read, or there is no such mapping.
     """
-    from ..evaluate.mappings import check_codes, get_mapping
-
     found = get_mapping(mapping)
     with reading(path), gdal_settings(path):
         data, grid = BandFile(path, 1, None).open()
@@ -207,35 +209,16 @@ def class_file(path: str, mapping: str = "ucl") -> xr.DataArray:
     return classes
 
 
-# --- which files ----------------------------------------------------------------------
+def _bands(scene: Scene, scl: str | None) -> dict[str, BandFile]:
+    """Files of red, green and blue, and of the SCL if there is one."""
+    bands = scene.files.wanted(["red", "green", "blue"])
+    if scene.files.scl is not None:
+        bands["scl"] = scene.files.scl
+    return bands | scl_file(bands, scl)
 
 
-def _metadata(address: str) -> dict[str, Any]:
-    from ..scenes.read import read_metadata
-
-    return read_metadata(address)
-
-
-def _product(place: Path | str) -> tuple[Folder, str]:
-    """The folder of a product, and how the names of its files begin."""
-    if str(place).endswith(DOCUMENT):
-        folder, name = split_file(place)
-        return folder, name.removesuffix(DOCUMENT)
-    folder = Folder(place)
-    found = [name.removesuffix(DOCUMENT) for name in folder.files() if name.endswith(DOCUMENT)]
-    if len(found) != 1:
-        raise SceneError(
-            f"{place} is no mask product: it holds {len(found)} files that end in {DOCUMENT}. Give the "
-            "folder of one product, or its document."
-        )
-    return folder, found[0]
-
-
-# --- which grid -----------------------------------------------------------------------
-
-
-def _view(mask: GeoBox, red: BandFile, bbox: BBox | None) -> GeoBox:
-    """The grid of the red band, if that has few enough pixels to be drawn; else the mask's, at most thinned."""
+def _drawn_grid(mask: GeoBox, red: BandFile, bbox: BBox | None) -> GeoBox:
+    """The grid of the red band if it has few enough pixels to be drawn; else the mask's, thinned if needed."""
     fine = _part(red.open().grid, bbox)
     if math.prod(fine.shape) <= DRAWN:
         return fine
@@ -266,15 +249,12 @@ def _part(grid: GeoBox, bbox: BBox | None) -> GeoBox:
     return grid[tuple(spans)]
 
 
-# --- pixels ---------------------------------------------------------------------------
-
-
 def _read_bands(bands: Mapping[str, BandFile], grid: GeoBox, label: str) -> xr.Dataset:
     data = {}
     with reading(label):
         for name, file in bands.items():
             if name == "scl":
-                values, nodata = _classes(file, grid), 0.0
+                values, nodata = _read_codes(file, grid), 0.0
             else:
                 values, nodata = read_band(file, grid, "average", overviews=True)
             data[name] = wrap_xr(values, grid, nodata=nodata)
@@ -282,7 +262,7 @@ def _read_bands(bands: Mapping[str, BandFile], grid: GeoBox, label: str) -> xr.D
 
 
 def _check_scl(data: xr.Dataset, given: str | None) -> None:
-    """Refuse a file that is given as SCL and has none of its classes."""
+    """Raise if a file is given as SCL and holds no class of an SCL."""
     if given is not None and not scl_to_ucl(data.scl.values).any():
         raise SceneError(
             f"{given} has no class of an SCL on the scene: is it one? A label goes with --label."
@@ -290,15 +270,14 @@ def _check_scl(data: xr.Dataset, given: str | None) -> None:
 
 
 def _check_day(ucl: str, scene: Mapping[str, Any]) -> None:
-    """Refuse the mask of another day than that of the scene's properties, if both say theirs."""
+    """Raise if a mask is of another day than the scene with these properties, if both days are known."""
     folder, name = split_file(ucl)
-    if not name.endswith("_ucl.tif"):
+    if not name.endswith(_LAYER):
         return
+    product = MaskProduct(folder.file(name.removesuffix(_LAYER) + DOCUMENT))
     try:
-        document = folder.read(name.removesuffix("_ucl.tif") + DOCUMENT)
-        said = yaml.safe_load(document)["properties"]
-        moments = [acquisition_time(each) for each in (said, scene)]
-    except (OSError, CleansatError, KeyError, TypeError, ValueError, yaml.YAMLError):
+        moments = [acquisition_time(each) for each in (product.properties, scene)]
+    except (CleansatError, OSError, TypeError):
         return  # a file by itself
     days = [each.date() for each in moments if each is not None]
     if len(days) == 2 and days[0] != days[1]:
@@ -308,35 +287,26 @@ def _check_day(ucl: str, scene: Mapping[str, Any]) -> None:
         )
 
 
-def _classes(file: BandFile, grid: GeoBox) -> np.ndarray:
+def _read_codes(file: BandFile, grid: GeoBox) -> np.ndarray:
     return read_band(file, grid, "nearest", overviews=False)[0]
 
 
-def _computed(
-    scene: Scene,
+def _add_mask(
+    data: xr.Dataset,
+    layers: Mapping[str, np.ndarray],
     grid: GeoBox,
-    model: Model,
-    offset: float,
-    progress: Callable[[int, int], None] | None,
-) -> xr.Dataset:
-    from ..masks.classify import classify
-
-    bands = scene.files.wanted(model.bands)
-    with reading(scene.files.label):
-        return classify(
-            {name: file.open().data for name, file in bands.items()},
-            model=model,
-            geobox=grid,
-            confidence=True,
-            offset=offset,
-            progress=progress,
-        )
+    classes: Iterable[CloudClass],
+) -> None:
+    """Add layers of a mask with their attributes. `classes` are those that its model knows."""
+    attrs = {"ucl": ucl_attrs(classes), "ucl_confidence": confidence_attrs()}
+    for name, values in layers.items():
+        data[name] = wrap_xr(values, grid, **attrs[name])
 
 
-def _described(
+def _describe(
     data: xr.Dataset, properties: Mapping[str, Any], label: str, offset: float
 ) -> xr.Dataset:
-    """With time and offset as coordinates, and what a picture should say as attributes."""
+    """Add time and offset as coordinates, and what a picture should say as attributes."""
     data = data.assign_coords(offset=float(offset))
     data.attrs["title"] = label
     data.attrs["simulated"] = bool(properties.get("cleansat:simulated", False))

@@ -1,42 +1,40 @@
-"""A comparison as a picture: dates as rows, layers as columns."""
+"""Draw a comparison as a picture: dates as rows, layers as columns."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import OutputError
-from .layers import NODATA, Category, Layer
+from .layers import NODATA, Category, Frame, Layer, Panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from odc.geo.geobox import GeoBox
 
-    from .comparison import Comparison
-
 
 ROWS = 24
-"""Dates that one picture can show."""
+"""Most dates in one picture."""
 
 WIDTH = 4.6
-"""Of a panel, inches."""
+"""Width of a panel, inches."""
 
 HATCHED: dict[str, Any] = {"facecolor": "white", "edgecolor": "#999999", "hatch": "////"}
-"""No data: white alone would look like cloud or snow."""
+"""Look of pixels without data. White alone would look like cloud or snow."""
 
 SHOULDER = 0.86
-"""Where, between black and white, the brightest ground ends and what is left is for bright cloud."""
+"""Brightness of the brightest ground, 0 to 1. What is brighter is left to cloud."""
 
 GAMMA = 2.2
-"""Of the ground: darkness is where shadow is told from water."""
+"""Exponent of the ground's power law. It keeps dark pixels apart, such as shadow and water."""
 
 
-def draw(comparison: Comparison) -> Figure:
-    """Draw a comparison; see :meth:`Comparison.figure`.
+def draw(panels: Panels) -> Figure:
+    """Draw a comparison: dates as rows, layers as columns.
 
     Raises
     ------
@@ -45,7 +43,7 @@ def draw(comparison: Comparison) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    frames, grid = comparison.frames, comparison.grid
+    frames, grid = panels.frames, panels.grid
     if len(frames) > ROWS:
         raise OutputError(
             f"{len(frames)} dates are too many for one picture; select at most {ROWS}, or write a page "
@@ -59,70 +57,74 @@ def draw(comparison: Comparison) -> Figure:
     places = iter(axes.flat)
     limits = stretch_limits(frame.rgb for frame in frames)
     for frame in frames:
-        rgb = true_colour(frame.rgb, limits)
-        ax = next(places)
-        valid = np.isfinite(frame.rgb).all(axis=-1)
-        _show(ax, rgb, valid, grid, smooth=True)
-        date = frame.date if len(frames) > 1 else ""
-        _head(ax, ", ".join(filter(None, ("True colour", date))), [])
-        for layer in frame.layers:
-            ax = next(places)
-            outlined = comparison.style == "outlines" and layer.key != "confidence"
-            if outlined:
-                _show(ax, rgb, valid & (layer.codes != NODATA), grid, smooth=True)
-                _outline(ax, layer, grid)
-            else:
-                _show(ax, paint(layer), layer.codes != NODATA, grid)
-            _head(ax, layer.name, _handles(layer, outlined))
-    for ax in places:
-        ax.remove()
+        _draw_frame(frame, panels, limits, places)
+    for unused in places:
+        unused.remove()
     _label_axes(axes, grid)
     _scale_bar(axes[0, 0], grid)
-    _north(axes[0, 0])
+    _north_arrow(axes[0, 0])
     dates = [frame.date for frame in frames] if len(frames) == 1 else []
-    if title := ", ".join(filter(None, dict.fromkeys((comparison.title, *dates)))):
+    if title := ", ".join(filter(None, dict.fromkeys((panels.title, *dates)))):
         figure.suptitle(title, fontsize="large")
     return figure
 
 
+def _draw_frame(
+    frame: Frame, panels: Panels, limits: tuple[float, float], places: Iterator[Axes]
+) -> None:
+    """Draw true colour and the layers of one date into the next places."""
+    grid = panels.grid
+    rgb, valid = true_colour(frame.rgb, limits), np.isfinite(frame.rgb).all(axis=-1)
+    ax = next(places)
+    _show(ax, rgb, valid, grid, smooth=True)
+    date = frame.date if len(panels.frames) > 1 else ""
+    _head(ax, ", ".join(filter(None, ("True colour", date))), [])
+    for layer in frame.layers:
+        ax = next(places)
+        outlined = panels.style == "outlines" and layer.key != "confidence"
+        if outlined:
+            _show(ax, rgb, valid & (layer.codes != NODATA), grid, smooth=True)
+            _outline(ax, layer, grid)
+        else:
+            _show(ax, paint(layer), layer.codes != NODATA, grid)
+        _head(ax, layer.name, _handles(layer, outlined))
+
+
 def _arrangement(dates: int, panels: int) -> tuple[int, int]:
-    """Rows and columns: one row a date; one date with many panels takes two."""
+    """Rows and columns: one row for each date, but two for one date with many panels."""
     if dates == 1 and panels > 4:
         return 2, math.ceil(panels / 2)
     return dates, panels
 
 
-# --- colour ---------------------------------------------------------------------------
-
-
 def stretch_limits(pictures: Iterable[np.ndarray]) -> tuple[float, float]:
-    """The reflectances of dark and of bright ground, of one picture or of several dates together.
+    """Return the reflectances of dark and of bright ground, over all pictures together.
 
     Parameters
     ----------
     pictures
-        ``(h, w, 3)`` reflectance, NaN without data.
+        ``(h, w, 3)`` floating-point reflectance, NaN without data.
     """
     found = [rgb[np.isfinite(rgb).all(axis=-1)] for rgb in pictures]
     values = np.concatenate([v.ravel() for v in found]) if found else np.empty(0)
     if not values.size:
         return 0.0, 0.3
     low, high = np.percentile(values[:: max(values.size // 2_000_000, 1)], (0.5, 98))
-    # Bounded: without bright ground a scene would glare, and under much cloud its ground drown.
+    # Without bounds a scene of dark ground would glare, and under much cloud the ground would be black.
     return min(max(float(low), 0.0), 0.06), min(max(float(high), 0.2), 0.4)
 
 
 def true_colour(rgb: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
-    """Stretch reflectance for the eye: dark water keeps detail and bright cloud its shape.
+    """Stretch reflectance so that dark water keeps detail and bright cloud its shape.
 
-    A power law up to the brightest ground, and from there a shoulder that leads smoothly to white.
+    It follows a power law up to the brightest ground, and from there a smooth shoulder to white.
 
     Parameters
     ----------
     rgb
         ``(h, w, 3)`` reflectance, NaN without data.
     limits
-        See :func:`stretch_limits`; by default of this picture.
+        See :func:`stretch_limits`; by default those of this picture.
 
     Returns
     -------
@@ -141,7 +143,7 @@ def true_colour(rgb: np.ndarray, limits: tuple[float, float] | None = None) -> n
 
 
 def paint(layer: Layer) -> np.ndarray:
-    """A layer in its colours, ``(h, w, 3)`` float32 of 0 to 1, white without data."""
+    """Return a layer in its colours: ``(h, w, 3)`` float32 of 0 to 1, white without data."""
     from matplotlib.colors import to_rgb
 
     table = np.ones((256, 3), dtype="float32")
@@ -151,13 +153,10 @@ def paint(layer: Layer) -> np.ndarray:
     return picture
 
 
-# --- panels ---------------------------------------------------------------------------
-
-
 def _show(
     ax: Axes, picture: np.ndarray, valid: np.ndarray, grid: GeoBox, smooth: bool = False
 ) -> None:
-    """Draw a picture over hatching, which stays where there are no data; classes are never smoothed."""
+    """Draw a picture over hatching, which shows where there are no data. Classes are not smoothed."""
     ax.patch.set(**HATCHED)
     pixels = np.round(np.dstack([picture, valid]) * 255).astype("uint8")
     ax.imshow(pixels, extent=_extent(grid), interpolation="auto" if smooth else "nearest")
@@ -165,10 +164,10 @@ def _show(
 
 
 def _outline(ax: Axes, layer: Layer, grid: GeoBox) -> None:
-    """Lines around all but the background, with a rim that stands out from any ground."""
+    """Draw lines around all but the background, with a rim that stands out from any ground."""
     from matplotlib.patheffects import Normal, Stroke
 
-    width = min(max(600 / max(layer.codes.shape), 0.4), 1.0)  # where there are many, they are thin
+    width = min(max(600 / max(layer.codes.shape), 0.4), 1.0)  # thinner where pixels are many
     for category in _drawn(layer):
         inside = layer.codes == category.value
         if min(inside.shape) < 2 or not inside.any() or inside.all():
@@ -192,7 +191,7 @@ def _drawn(layer: Layer) -> list[Category]:
 
 
 def _head(ax: Axes, title: str, handles: Sequence[Any]) -> None:
-    """Title and legend above a panel."""
+    """Write title and legend above a panel."""
     ax.legend(
         handles=list(handles),
         title=title,
@@ -227,13 +226,10 @@ def _handles(layer: Layer, outlined: bool) -> list[Any]:
 
 
 def percent_text(value: float) -> str:
-    """One decimal, and never 0.0 for what is there."""
+    """Return a percentage with one decimal, but ``<0.1 %`` for less; ``n/a`` for NaN."""
     if not math.isfinite(value):
         return "n/a"
     return "<0.1 %" if 0 < value < 0.05 else f"{value:.1f} %"
-
-
-# --- coordinates ----------------------------------------------------------------------
 
 
 def _extent(grid: GeoBox) -> tuple[float, float, float, float]:
@@ -257,7 +253,7 @@ def _aspect(grid: GeoBox) -> float:
 
 
 def axis_names(grid: GeoBox) -> tuple[str, str]:
-    """What x and y are."""
+    """Return the names of the x and the y axis."""
     if grid.crs.geographic:
         return "longitude, degrees", "latitude, degrees"
     code = f" (EPSG:{grid.crs.epsg})" if grid.crs.epsg else ""
@@ -268,7 +264,7 @@ def _label_axes(axes: np.ndarray, grid: GeoBox) -> None:
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
     along_x, along_y = axis_names(grid)
-    drawn = axes[0, 0].figure.axes  # the last places may be empty
+    drawn = axes[0, 0].figure.axes  # places at the end may have been removed
     there = [[ax for ax in column if ax in drawn] for column in axes.T]
     for ax in axes.flat:
         for axis in (ax.xaxis, ax.yaxis):
@@ -283,7 +279,7 @@ def _label_axes(axes: np.ndarray, grid: GeoBox) -> None:
 
 
 def _scale_bar(ax: Axes, grid: GeoBox) -> None:
-    """A bar of a round number of kilometres, about a quarter of the width."""
+    """Draw a bar of a round length, about a quarter of the width."""
     left, right, bottom, top = _extent(grid)
     kilometres = 111.32 * _shrink(grid) if grid.crs.geographic else 1.0
     width = (right - left) * kilometres / 4
@@ -307,13 +303,13 @@ def _scale_bar(ax: Axes, grid: GeoBox) -> None:
         color="white",
         fontsize="small",
         fontweight="bold",
-        path_effects=_outlined(),
+        path_effects=_dark_rim(),
     )
     ax.set_xlim(left, right)
     ax.set_ylim(bottom, top)
 
 
-def _north(ax: Axes) -> None:
+def _north_arrow(ax: Axes) -> None:
     ax.annotate(
         "N",
         xy=(0.95, 0.97),
@@ -323,12 +319,12 @@ def _north(ax: Axes) -> None:
         va="top",
         color="white",
         fontweight="bold",
-        path_effects=_outlined(),
-        arrowprops={"arrowstyle": "-|>", "color": "white", "lw": 2, "path_effects": _outlined()},
+        path_effects=_dark_rim(),
+        arrowprops={"arrowstyle": "-|>", "color": "white", "lw": 2, "path_effects": _dark_rim()},
     )
 
 
-def _outlined() -> list[Any]:
+def _dark_rim() -> list[Any]:
     from matplotlib.patheffects import withStroke
 
     return [withStroke(linewidth=3, foreground="black")]

@@ -1,4 +1,4 @@
-"""What is odd about a mask, found without a person: a reason to look at it, never to reject it."""
+"""Flag what is odd about a mask. A flag is a reason to look at the mask, never to reject it."""
 
 from __future__ import annotations
 
@@ -17,46 +17,47 @@ from ..models.model import Model
 from ..scenes.offset import Offset, OffsetCheck
 
 NEARLY_ALL, NEARLY_NONE = 90.0, 10.0
-"""Percent of cloud: at least the first by one of UCL and SCL and at most the second by the other is a contradiction."""
+"""Percent of cloud. UCL and SCL contradict each other if one has at least the first and one at most the second."""
 
 UNSURE = 60
-"""Percent of confidence below which a pixel is unsure."""
+"""Percent of confidence below which a pixel counts as unsure."""
 
 MANY_UNSURE, LOW_MEAN = 10.0, 85.0
-"""Percent of the pixels that are unsure, and mean confidence, from which a mask as a whole is.
+"""Percent of unsure pixels from which, and mean confidence below which, a mask is unsure as a whole.
 
-Of 9 real scenes the worst had 6 % and 91 %."""
+The worst of 9 real scenes had 6 % and 91 %."""
 
 LITTLE_DATA = 10.0
-"""Percent of the pixels with data below which a scene is little more than an edge."""
+"""Percent of pixels with data below which a scene is little more than an edge."""
 
 SEAM = 0.05
-"""Least share of the pixels along a line that must change their class across it for a seam, the two eighths of the line with
-the most changes left aside: that is how a cloud with a straight edge looks."""
+"""Least share of the pixels along a seam whose class changes across it.
+
+The two eighths of the line with the most changes do not count: a cloud with a straight edge has them."""
 
 SEAM_RATIO = 1.5
-"""How many times that of any other line nearby it must be.
+"""How many times more pixels must change across a seam than across any other line nearby.
 
-Of 9,700 lines laid over 14 simulated scenes and the real ones of Calgary none had 5 % and 1.2 times that."""
+Of 9,700 lines over 14 simulated scenes and the real ones of Calgary, none had 5 % and 1.2 times that."""
 
 _NEARBY = 40  # lines on each side that a seam is compared with
-_SHORTEST = 500  # pixels with data along a line, below which nothing is said
-_PARTS, _STRAIGHT = 8, 2  # of a line, and how many of them may change without making a seam
+_SHORTEST = 500  # least pixels with data along a line for it to be a seam
+_PARTS, _STRAIGHT = 8, 2  # parts of a line, and how many of them do not count
 
 
 @dataclass(frozen=True)
 class Flag:
-    """Something odd."""
+    """Something odd about a mask."""
 
     name: str
     """``contradiction``, ``offset``, ``confidence``, ``data`` or ``seams``."""
 
     text: str
-    """What was found, for people."""
+    """What is odd, for people."""
 
 
 def contradiction(ucl: float, scl: float) -> Flag | None:
-    """Nearly all cloud by one and nearly none by the other.
+    """Flag a mask that is nearly all cloud by UCL or SCL and has nearly none by the other.
 
     Parameters
     ----------
@@ -70,14 +71,14 @@ def contradiction(ucl: float, scl: float) -> Flag | None:
 
 
 def offset_doubt(offset: Offset, visible: np.ndarray | None) -> Flag | None:
-    """A radiometric offset that was a guess, or with which the scene looks too bright or too dark.
+    """Flag a radiometric offset that was a guess, or that makes the scene too bright or too dark.
 
     Parameters
     ----------
     offset
-        As the mask was made with.
+        The offset with which the mask was made.
     visible
-        ``(h, w, C)`` reflectance of the visible bands with that offset, NaN without data.
+        ``(h, w, C)`` floating-point reflectance of the visible bands with that offset, NaN without data.
     """
     if visible is not None:
         check = OffsetCheck()
@@ -90,12 +91,12 @@ def offset_doubt(offset: Offset, visible: np.ndarray | None) -> Flag | None:
 
 
 def low_confidence(percent: np.ndarray) -> Flag | None:
-    """Many pixels of which the network was not sure.
+    """Flag a mask with many pixels of which the network was not sure.
 
     Parameters
     ----------
     percent
-        ``ucl_confidence``, uint8 percent, nodata 255.
+        ``ucl_confidence`` of any shape, uint8, percent, nodata 255.
     """
     known = percent[percent != CONFIDENCE_NODATA]
     if not known.size:
@@ -110,26 +111,26 @@ def low_confidence(percent: np.ndarray) -> Flag | None:
 
 
 def little_data(percent: float) -> Flag | None:
-    """Hardly any pixel with data."""
+    """Flag a mask with hardly any pixel that has data, given their percent."""
     if percent >= LITTLE_DATA:
         return None
     return Flag("data", f"only {percent:.1f} % of the pixels have data")
 
 
 def seams(codes: np.ndarray, grid: GeoBox, model: Model) -> Flag | None:
-    """Straight lines, where windows meet, across which the classes change.
+    """Flag a mask whose classes change across straight lines where windows meet.
 
-    Along the edge of each window, and where the blend with its neighbour begins and ends, the share of pixels
-    whose class changes across the line is compared with that of all lines nearby.
+    Such lines are the edges of windows, and the lines where the blend with the next window begins and
+    ends. The share of pixels whose class changes is compared with all lines nearby.
 
     Parameters
     ----------
     codes
         ``grid.shape``, uint8 :class:`CloudClass` codes at native resolution.
     grid
-        In a UTM zone; elsewhere windows do not lie along rows and columns, and nothing is found.
+        Grid of the mask. Outside a UTM zone windows do not follow rows and columns, and nothing is found.
     model
-        Whose windows.
+        The model whose windows they are.
     """
     crs, box = model_grid(grid, model.resolution)
     if crs != grid.crs or not grid.axis_aligned:
@@ -147,7 +148,7 @@ def seams(codes: np.ndarray, grid: GeoBox, model: Model) -> Flag | None:
 
 
 def _pixels(span: Span, scale: float, origin: float, pixel: float) -> tuple[int, int]:
-    """First and last line of a window on the mask's grid."""
+    """Lines of the mask's grid at which a window starts and stops."""
     return round((span.start * scale - origin) / pixel), round((span.stop * scale - origin) / pixel)
 
 

@@ -13,33 +13,33 @@ from ..classes import CLOUDS, CloudClass
 from ..grids.grid import ground_resolution
 
 CELLS = 16
-"""Cells along the longer side in which disagreement is counted."""
+"""Number of cells along the longer side."""
 
 SPOTS = 3
-"""Hot spots that are described."""
+"""Most hot spots that are described."""
 
-_LEAST = 0.25  # share of a cell that must have data in both
-_WORST = 0.1  # share of the cells that make the score
+_LEAST = 0.25  # least share of a cell with data in both
+_WORST = 0.1  # share of the cells that make the score, the worst ones
 
 
 @dataclass(frozen=True)
 class Spot:
-    """A part of a scene where UCL and SCL disagree."""
+    """A cell of a scene where UCL and SCL disagree."""
 
     cell: int
-    """Which cell, counted along the rows."""
+    """Number of the cell, counted along the rows from 0."""
 
     percent: float
-    """Of its pixels with data in both, how many differ."""
+    """Percent of the cell's pixels with data in both that differ."""
 
     ucl: str
-    """What most of these are by the UCL."""
+    """Name of the class that most of these pixels have by UCL."""
 
     scl: str
-    """And by SCL."""
+    """Name of the class that they have by SCL."""
 
     place: str
-    """Latitude and longitude of its centre."""
+    """Latitude and longitude of the cell's centre, for people."""
 
 
 @dataclass(frozen=True)
@@ -47,40 +47,38 @@ class HotSpots:
     """Where UCL and SCL disagree."""
 
     score: float
-    """Percent that differ in the worst tenth of the cells; it puts the masks in order."""
+    """Mean percent of pixels that differ in the worst tenth of the cells; NaN if no cell has enough data."""
 
     side: int
-    """Of a cell, thinned pixels."""
+    """Side of a cell in thinned pixels."""
 
     columns: int
-    """Cells in a row."""
+    """Number of cells in a row."""
 
     percent: tuple[float | None, ...]
-    """That differ in each cell, row by row; None where a quarter of it or less has data in both."""
+    """Percent that differ in each cell, row by row; None where a quarter or less has data in both."""
 
     spots: tuple[Spot, ...]
-    """The worst cells, the worst first."""
+    """The worst cells, in order."""
 
 
-# --- hot spots ------------------------------------------------------------------------
-
-_KINDS = np.zeros(256, dtype="uint8")  # cloud of any kind, shadow, and the rest as clear
+_KINDS = np.zeros(256, dtype="uint8")  # class to clear, cloud (of any kind) or shadow
 _KINDS[[c for c in CloudClass if c != CloudClass.NODATA]] = CloudClass.CLEAR
 _KINDS[list(CLOUDS)] = CloudClass.CLOUD
 _KINDS[CloudClass.SHADOW] = CloudClass.SHADOW
 
 
 def hot_spots(ucl: np.ndarray, scl: np.ndarray, grid: GeoBox, cells: int = CELLS) -> HotSpots:
-    """Where two classifications disagree on cloud, shadow and neither, in coarse cells.
+    """Find the coarse cells where two classifications disagree most on cloud, shadow and clear.
 
     Parameters
     ----------
     ucl, scl
         ``grid.shape``, uint8 :class:`CloudClass` codes.
     grid
-        Where they stand.
+        Their grid.
     cells
-        Along the longer side.
+        Number of cells along the longer side.
     """
     mine, theirs = _KINDS[ucl], _KINDS[scl]
     both = (mine != CloudClass.NODATA) & (theirs != CloudClass.NODATA)
@@ -89,7 +87,7 @@ def hot_spots(ucl: np.ndarray, scl: np.ndarray, grid: GeoBox, cells: int = CELLS
     known, wrong = _sums(both, side), _sums(differ, side)
     with np.errstate(invalid="ignore", divide="ignore"):
         percent = np.where(known > _LEAST * side**2, 100 * wrong / known, np.nan)
-    # Of equals, those with more data, and then the first.
+    # Of equal cells, the one with more data comes first, and then the first in the grid.
     order = np.lexsort((-known.ravel(), -np.nan_to_num(percent, nan=-1.0).ravel()))
     count = int(np.isfinite(percent).sum())
     worst = order[: math.ceil(_WORST * count)]
@@ -100,17 +98,21 @@ def hot_spots(ucl: np.ndarray, scl: np.ndarray, grid: GeoBox, cells: int = CELLS
         value = float(percent[row, column])
         if value > 0:
             part = np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]
-            pairs = 16 * mine[part][differ[part]].astype(int) + theirs[part][differ[part]]
-            pair = int(np.bincount(pairs).argmax())
-            names = (CloudClass(pair // 16).description, CloudClass(pair % 16).description)
+            names = _commonest_pair(mine[part][differ[part]], theirs[part][differ[part]])
             centre = ((column + 0.5) * side, (row + 0.5) * side)
-            spots.append(Spot(int(cell), value, *names, _lonlat(grid, centre)))
+            spots.append(Spot(int(cell), value, *names, _latlon(grid, centre)))
     listed = tuple(None if math.isnan(p) else round(float(p), 1) for p in percent.ravel())
     return HotSpots(score, side, percent.shape[1], listed, tuple(spots))
 
 
+def _commonest_pair(mine: np.ndarray, theirs: np.ndarray) -> tuple[str, str]:
+    """Names of the two classes that occur together most often."""
+    pair = int(np.bincount(16 * mine.astype(int) + theirs).argmax())
+    return CloudClass(pair // 16).description, CloudClass(pair % 16).description
+
+
 def _sums(plane: np.ndarray, side: int) -> np.ndarray:
-    """Counts in square cells; those at the end are filled up with nothing."""
+    """Counts in square cells; pixels beyond the edge count as False."""
     rows, columns = plane.shape
     padded = np.pad(plane, ((0, -rows % side), (0, -columns % side)))
     rows, columns = padded.shape
@@ -119,7 +121,7 @@ def _sums(plane: np.ndarray, side: int) -> np.ndarray:
     return counts
 
 
-def _lonlat(grid: GeoBox, pixel: tuple[float, float]) -> str:
+def _latlon(grid: GeoBox, pixel: tuple[float, float]) -> str:
     rows, columns = grid.shape
     x, y = grid.affine * (min(pixel[0], columns), min(pixel[1], rows))
     (lon,), (lat,) = grid.crs.transformer_to_crs(CRS("EPSG:4326"))([x], [y])
@@ -127,7 +129,7 @@ def _lonlat(grid: GeoBox, pixel: tuple[float, float]) -> str:
 
 
 def cell_size(grid: GeoBox, side: int) -> str:
-    """Of a cell of so many pixels, for people."""
+    """Return the size of a cell of `side` x `side` pixels, for people."""
     metres = [side * each for each in ground_resolution(grid)]
     if max(metres) >= 1000:
         return f"{metres[0] / 1000:.1f} x {metres[1] / 1000:.1f} km"

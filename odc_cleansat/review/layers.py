@@ -1,4 +1,4 @@
-"""What a comparison shows: true colour and layers of classes on one grid, thinned to what is drawn."""
+"""The data of a comparison: true colour and layers of classes on one grid, thinned for drawing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
 from ..classes import CONFIDENCE_NODATA, CloudClass
 from ..evaluate.confusion import Question
@@ -14,24 +16,24 @@ NODATA = 0
 """Value of every layer where there are no data."""
 
 DARK = 0.1
-"""Reflectance up to which what is seen in the other bands is dark enough for a band that was cut off at 0."""
+"""Reflectance up to which a pixel is so dark that one of its bands may have been cut off at 0."""
 
 
 @dataclass(frozen=True)
 class Category:
-    """One value of a layer, and what it looks like."""
+    """One value of a layer and its appearance."""
 
     value: int
-    """From 1; :data:`NODATA` is the same in every layer."""
+    """Code in the layer, from 1; :data:`NODATA` is the same in every layer."""
 
     name: str
-    """For people."""
+    """Name for people."""
 
     colour: str
     """Hexadecimal RGB."""
 
     background: bool = False
-    """Whether the ground is seen through it where a layer lies over true colour."""
+    """Whether it is left transparent where a layer lies over true colour."""
 
     rare: bool = False
     """Whether a legend lists it only where it occurs."""
@@ -45,29 +47,29 @@ class Layer:
     """``scl``, ``ucl``, ``confidence``, ``label``, ``agreement-scl`` or ``agreement-label``."""
 
     name: str
-    """For people."""
+    """Name for people."""
 
     codes: np.ndarray
     """``(h, w)`` uint8, thinned; nodata 0."""
 
     categories: tuple[Category, ...]
-    """In the order of the legend."""
+    """The values of the layer, in the order of the legend."""
 
     percent: Mapping[int, float]
-    """Share of each value among the pixels with data, from all pixels and not the thinned; NaN without any."""
+    """Percent of each value among all pixels with data, before thinning; NaN without data."""
 
     gaps: bool
     """Whether some pixels have no data."""
 
     @property
     def listed(self) -> list[Category]:
-        """The categories of the legend."""
+        """The categories that a legend lists."""
         return [c for c in self.categories if not c.rare or self.percent[c.value] > 0]
 
 
 @dataclass(frozen=True)
 class Frame:
-    """All there is of one date."""
+    """True colour and layers of one date."""
 
     time: np.datetime64 | None
     """UTC; None if it is not known."""
@@ -76,14 +78,19 @@ class Frame:
     """``(h, w, 3)`` float32 reflectance, thinned, NaN without data."""
 
     layers: tuple[Layer, ...]
-    """From left to right."""
+    """Layers from left to right."""
 
     agreement: Mapping[str, float]
-    """Of UCL and SCL, see :func:`~odc_cleansat.evaluate.scores.agreement`; empty without SCL."""
+    """Percent of pixels on which UCL and SCL agree; empty without SCL.
+
+    See :func:`~odc_cleansat.evaluate.scores.agreement`."""
 
     @property
     def date(self) -> str:
-        """To the minute; the day alone at midnight sharp, which stands for a time that is not known; or empty."""
+        """The time to the minute, for people; empty if it is not known.
+
+        Midnight sharp stands for an unknown time of day, so that it gives the day alone.
+        """
         if self.time is None or np.isnat(self.time):
             return ""
         if self.time == self.time.astype("datetime64[D]"):
@@ -91,22 +98,44 @@ class Frame:
         return f"{np.datetime_as_string(self.time, unit='m').replace('T', ' ')} UTC"
 
 
-def without(rgb: np.ndarray, gone: np.ndarray, *, cut: bool) -> np.ndarray:
-    """True colour with NaN where a band has no data.
+@dataclass(frozen=True)
+class Panels:
+    """All that is drawn of a comparison."""
+
+    grid: GeoBox
+    """Grid of the thinned layers, north up."""
+
+    frames: tuple[Frame, ...]
+    """One frame for each date."""
+
+    title: str = ""
+    """Title, for instance the name of the scene."""
+
+    style: str = "panels"
+    """``panels``: filled; ``outlines``: outlines over true colour."""
+
+
+def blank_missing(rgb: np.ndarray, missing: np.ndarray, *, cut: bool) -> np.ndarray:
+    """Set true colour to NaN where a band has no data.
 
     Parameters
     ----------
     rgb
         ``(h, w, 3)`` float32 reflectance, which is changed.
-    gone
-        Same shape, bool: where a band has no data.
+    missing
+        ``(h, w, 3)`` bool: where a band has no data.
     cut
-        Whether a band without data is to be taken for one that was cut off at 0, where the others are dark: drawn
-        white, the darkest shadow would look like cloud.
+        Whether a missing band counts as reflectance 0 where the other bands are dark. Otherwise the
+        darkest shadow would be drawn white and look like cloud.
+
+    Returns
+    -------
+    numpy.ndarray
+        `rgb` itself.
     """
-    rgb[gone] = 0
-    dark = cut & ~gone.all(axis=-1) & (rgb.max(axis=-1) <= DARK)
-    rgb[gone.any(axis=-1) & ~dark] = np.nan
+    rgb[missing] = 0
+    dark = cut & ~missing.all(axis=-1) & (rgb.max(axis=-1) <= DARK)
+    rgb[missing.any(axis=-1) & ~dark] = np.nan
     return rgb
 
 
@@ -128,15 +157,15 @@ CLASSES = tuple(
         ),
     )
 )
-"""Of a UCL, and of an SCL's cloud classes."""
+"""Categories of a UCL, and of the cloud classes of an SCL."""
 
 LABEL_CLASSES = tuple(
     Category(c.value, "other", c.colour, True) if c.background else Category(c.value, c.name, c.colour, rare=True)
     for c in CLASSES
 )  # fmt: skip
-"""Of a label, which may know some classes only: what it does not name is not therefore clear."""
+"""Categories of a label. A label may know few classes, so what it does not name is "other", not clear."""
 
-# ColorBrewer's Purples: the surer, the paler. https://colorbrewer2.org
+# The higher the paler: ColorBrewer's Purples, https://colorbrewer2.org
 CONFIDENCES = (
     Category(1, "below 60", "#54278f"),
     Category(2, "60 to 70", "#756bb1"),
@@ -144,11 +173,14 @@ CONFIDENCES = (
     Category(4, "80 to 90", "#cbc9e2"),
     Category(5, "90 and more", "#f2f0f7", background=True),
 )
-"""Of a confidence."""
+"""Categories of a confidence, in percent."""
 
 
 def agreement_categories(other: str) -> tuple[Category, ...]:
-    """Of an agreement map; two dark and light hues that are no classes' and stay apart without red or green."""
+    """Return the categories of an agreement map of UCL and another layer.
+
+    The two hues are of no class, and stay apart for people who cannot tell red from green.
+    """
     return (
         Category(2, "both", "#333333"),
         Category(3, "only UCL", "#d55e00"),
@@ -158,17 +190,19 @@ def agreement_categories(other: str) -> tuple[Category, ...]:
 
 
 def agreement_codes(ucl: np.ndarray, other: np.ndarray, question: Question) -> np.ndarray:
-    """Which of two layers say yes to a question.
+    """Find which of two layers answer a question with yes.
 
     Parameters
     ----------
     ucl, other
-        Same shape, uint8 :class:`CloudClass` codes.
+        uint8 :class:`CloudClass` codes of the same shape.
+    question
+        The question, such as whether a pixel is cloud.
 
     Returns
     -------
     numpy.ndarray
-        Same shape, uint8: 1 neither, 2 both, 3 only the first, 4 only the other, 0 no data in one of them.
+        Same shape, uint8: 1 neither, 2 both, 3 only `ucl`, 4 only `other`, 0 no data in one of them.
     """
     yes = question.members.astype("uint8")
     mine, theirs = yes[ucl], yes[other]
@@ -178,7 +212,18 @@ def agreement_codes(ucl: np.ndarray, other: np.ndarray, question: Question) -> n
 
 
 def confidence_codes(percent: np.ndarray) -> np.ndarray:
-    """Percent, uint8, nodata 255, as values of :data:`CONFIDENCES`."""
+    """Return the values in :data:`CONFIDENCES` of a confidence.
+
+    Parameters
+    ----------
+    percent
+        Any shape, uint8, percent, nodata 255.
+
+    Returns
+    -------
+    numpy.ndarray
+        Same shape, uint8, nodata 0.
+    """
     table = np.zeros(256, dtype="uint8")
     for value, lowest in enumerate((0, 60, 70, 80, 90), start=1):
         table[lowest:101] = value
@@ -190,7 +235,19 @@ def confidence_codes(percent: np.ndarray) -> np.ndarray:
 def make_layer(
     key: str, name: str, codes: np.ndarray, categories: Iterable[Category], step: int
 ) -> Layer:
-    """Count all pixels, and keep every `step`-th of every `step`-th row."""
+    """Make a layer: count all pixels, and keep every `step`-th one of every `step`-th row.
+
+    Parameters
+    ----------
+    key, name
+        See :class:`Layer`.
+    codes
+        ``(h, w)`` uint8, nodata 0.
+    categories
+        The values of the layer, in the order of the legend.
+    step
+        Distance of the pixels that are kept.
+    """
     categories = tuple(categories)
     data = np.count_nonzero(codes)
     counts = {c.value: np.count_nonzero(codes == c.value) for c in categories}
@@ -199,5 +256,33 @@ def make_layer(
 
 
 def thin(plane: np.ndarray, step: int) -> np.ndarray:
-    """The pixels nearest to the centres of blocks of `step` x `step`."""
+    """Return the pixels nearest to the centres of blocks of `step` x `step` pixels.
+
+    Parameters
+    ----------
+    plane
+        ``(h, w)``, any dtype.
+
+    Returns
+    -------
+    numpy.ndarray
+        A view of `plane`.
+    """
     return plane[step // 2 :: step, step // 2 :: step]
+
+
+def thin_grid(grid: GeoBox, shape: tuple[int, ...], step: int) -> GeoBox:
+    """Return the grid of the pixels that :func:`thin` keeps, with the same centres.
+
+    Parameters
+    ----------
+    grid
+        Grid of all pixels.
+    shape
+        Rows and columns that are kept.
+    step
+        Distance of the pixels that are kept.
+    """
+    shift = step // 2 + 0.5 - step / 2
+    affine = grid.affine * Affine.translation(shift, shift) * Affine.scale(step)
+    return GeoBox((shape[0], shape[1]), affine, grid.crs)

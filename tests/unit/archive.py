@@ -15,7 +15,7 @@ import rasterio
 from odc_cleansat.batch import Request
 from odc_cleansat.cube.embedded import CONFIG_NAME
 from odc_cleansat.cube.index import add_dataset
-from odc_cleansat.products.product import is_intact
+from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
 from odc_cleansat.scenes.files import local_path
 from odc_cleansat.storage.eo3 import MASK_PRODUCT
@@ -72,7 +72,7 @@ class Archive:
         assert len(masks) == len(scenes) == count
         for mask in masks:
             path = Path(local_path(mask.uri))
-            assert is_intact(path.parent)
+            assert MaskProduct(path.parent).is_intact()
             with rasterio.open(path.parent / mask.measurements["ucl"]["path"]) as file:
                 assert file.read(1).any()
         assert len(list(root.rglob("*.odc-metadata.yaml"))) == count

@@ -14,7 +14,7 @@ from calling import Run
 from click.testing import Result
 
 from odc_cleansat.batch import read_failures
-from odc_cleansat.products.product import is_intact
+from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.scenes.files import local_path
 from unit.archive import PATIENCE, Archive
 
@@ -44,7 +44,7 @@ def test_killed_runs_go_on_and_two_runners_do_not_meet(
             killed += 1
         process.communicate()
         for mask in archive.masks(month):
-            assert is_intact(Path(local_path(mask.uri)).parent)
+            assert MaskProduct(Path(local_path(mask.uri)).parent).is_intact()
     indexed = len(archive.masks(month))
     assert killed > 0
     assert indexed > 0

@@ -49,8 +49,8 @@ from odc_cleansat.errors import CubeError, GapWarning, ModelError, ModelWarning,
 from odc_cleansat.masks.presets import Preset
 from odc_cleansat.models.documents import write_model
 from odc_cleansat.products.job import MaskJob
-from odc_cleansat.products.product import masks_at
-from odc_cleansat.products.verdicts import reject
+from odc_cleansat.products.product import MaskProduct
+from odc_cleansat.products.verdict_files import reject
 from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
 from odc_cleansat.scenes.bands import S2_BANDS
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
@@ -646,7 +646,9 @@ def test_review_tells_models_apart(archive: Archive, run: Run, tmp_path: Path) -
     for row in data["rows"]:
         if row["model"] == "four":
             assert row["ucl_cloud"] == pytest.approx(row["ucl"]["cloud"] + row["ucl"]["thin_cloud"], abs=0.02)  # fmt: skip
-    (mask,) = [each for each in masks_at(archive.folder / "products") if each.model == DEFAULT]
+    (mask,) = [
+        each for each in MaskProduct.find(archive.folder / "products") if each.model == DEFAULT
+    ]
     reject(mask.folder.path, by="a test")
     try:
         how = {"measurements": ["ucl"], "time": "2024", **GRID}

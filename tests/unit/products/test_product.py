@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -30,10 +29,10 @@ from odc_cleansat import CloudClass
 from odc_cleansat.cli.main import main
 from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.errors import OutputError
-from odc_cleansat.products import verify as verifying
+from odc_cleansat.products import verification as verifying
 from odc_cleansat.products.job import MaskJob
-from odc_cleansat.products.product import DOCUMENT, find_products, is_intact
-from odc_cleansat.products.verify import CHECKS, verify
+from odc_cleansat.products.product import DOCUMENT, MaskProduct
+from odc_cleansat.products.verification import CHECKS, verify
 from odc_cleansat.products.write import write_layer
 from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
 from odc_cleansat.storage.atomic import working_folder
@@ -98,9 +97,7 @@ def test_every_kind_of_damage_is_seen_and_mended(
     scene: Dataset, tmp_path: Path, written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = MaskJob(scene, tmp_path)
-    monkeypatch.setattr(
-        import_module("odc_cleansat.masks.classify"), "classify", lambda *_, **__: stored(written)
-    )
+    monkeypatch.setattr("odc_cleansat.products.job.classify", lambda *_, **__: stored(written))
     job.run()
     folder = job.folder.path
     assert folder is not None
@@ -113,7 +110,7 @@ def test_every_kind_of_damage_is_seen_and_mended(
     path.write_bytes(path.read_bytes()[:-1])
     assert job.document is None
     job.run()
-    assert is_intact(folder)
+    assert MaskProduct(folder).is_intact()
     assert [p.name for p in tmp_path.iterdir()] == [MASK_PRODUCT], "nothing is left beside"
 
 
@@ -257,9 +254,7 @@ def grid() -> GeoBox:
 
 
 def test_a_folder_without_permission(scene: Dataset, written: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setattr(
-        import_module("odc_cleansat.masks.classify"), "classify", lambda *_, **__: stored(written)
-    )
+    monkeypatch.setattr("odc_cleansat.products.job.classify", lambda *_, **__: stored(written))
     with pytest.raises(OutputError, match=r"/proc/.*Check the space and the permissions"):
         MaskJob(scene, Path("/proc/masks")).run()
 
@@ -373,7 +368,7 @@ def test_of_another_precision_only_sure_pixels_have_to_be_the_same(
     other = {"name": "openvino", "precision": "of another machine", "version": "0"}
 
     def pixels(made: np.ndarray) -> verifying.Check:
-        monkeypatch.setattr(verifying, "_made_again", lambda _: (made, other))
+        monkeypatch.setattr(verifying, "_make_again", lambda _: (made, other))
         return verify(written).checks[-1]
 
     turned = np.where((codes > 0) & (sure < verifying.SURE), codes % 3 + 1, codes)
@@ -521,9 +516,9 @@ def test_the_command(written: Path, product: Path) -> None:
 def test_products_are_found_below(product: Path, written: Path) -> None:
     hidden = product.parent / ".cleansat-x"
     shutil.copytree(product, hidden / product.name)
-    assert find_products(product.parent) == [product]
+    assert [each.folder.path for each in MaskProduct.find(product.parent)] == [product]
     document = one(product, "*.odc-metadata.yaml")
-    assert find_products(document) == [document]
+    assert [each.document_file for each in MaskProduct.find(document)] == [document]
     assert verify(document, pixels=False).right
 
 
@@ -544,7 +539,7 @@ def test_regions_of_any_name(scene: Dataset, tmp_path: Path) -> None:
     document = {**scene.metadata_doc, "properties": properties}
     made = Path(MaskJob(Dataset(scene.product, document, uri=scene.uri), tmp_path).run())
     assert made.relative_to(tmp_path).parts[1] == "-51-P-S"
-    assert is_intact(made.parent)
+    assert MaskProduct(made.parent).is_intact()
 
 
 @pytest.mark.parametrize("name", ["a#b", "a?b"])

@@ -30,18 +30,18 @@ from odc_cleansat.cube.embedded import CONFIG_NAME, embedded_cube
 from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.errors import CleansatError, CubeError, GapWarning, OutputError
 from odc_cleansat.products.job import MaskJob
-from odc_cleansat.products.product import is_intact
-from odc_cleansat.products.verdicts import (
+from odc_cleansat.products.product import MaskProduct
+from odc_cleansat.products.search import find_indexed_mask
+from odc_cleansat.products.verdict_files import (
     SUFFIX,
     Verdict,
     accept,
-    find_mask,
+    current_verdict,
     flag,
+    open_remarks,
     read_many,
     reject,
-    remarks,
-    standing,
-    state,
+    review_state,
     verdict,
     verdicts,
 )
@@ -140,19 +140,23 @@ def test_the_latest_that_accepts_or_rejects_counts_and_nothing_is_changed(place:
     said = verdicts(folder)
     assert [each.by for each in said] == ["one", "two", "three"]
     assert verdict(folder) == said[1]
-    assert state(said) == "accepted"
-    assert remarks(said) == [last]
+    assert review_state(said) == "accepted"
+    assert open_remarks(said) == [last]
     assert place.files(0)[0].read_bytes() == kept
     again = reject(folder, "still", "one")
-    assert (state(verdicts(folder)), remarks(verdicts(folder))) == ("rejected", [])
-    assert standing(verdicts(folder)) == again != first
+    assert (review_state(verdicts(folder)), open_remarks(verdicts(folder))) == ("rejected", [])
+    assert current_verdict(verdicts(folder)) == again != first
 
 
 def test_flags_alone_leave_a_mask_unreviewed() -> None:
     when = datetime(2024, 6, 1, tzinfo=timezone.utc)
     flags = [Verdict(uuid.uuid4(), "flag", str(i), "me", when, "1") for i in range(2)]
-    assert (state(flags), standing(flags), remarks(flags)) == ("unreviewed", None, flags)
-    assert (state([]), remarks([])) == ("unreviewed", [])
+    assert (review_state(flags), current_verdict(flags), open_remarks(flags)) == (
+        "unreviewed",
+        None,
+        flags,
+    )
+    assert (review_state([]), open_remarks([])) == ("unreviewed", [])
 
 
 def test_who_by_default_and_who_not(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +187,8 @@ def test_a_clock_that_is_behind_does_not_put_a_verdict_before_what_it_answers(pl
 
 SAY = """
 import sys
-from odc_cleansat.products.verdicts import flag
+from odc_cleansat.products.search import find_indexed_mask
+from odc_cleansat.products.verdict_files import flag
 for i in range(25):
     flag(sys.argv[1], str(i), sys.argv[2])
 """
@@ -230,7 +235,7 @@ def test_what_is_no_mask(place: Place, tmp_path: Path) -> None:
     masks = place.index(0, 1, 2)
     with pytest.raises(OutputError, match="no mask product"):
         accept(place.root)
-    with pytest.raises(OutputError, match=r"there is no .*nothing.odc-metadata.yaml"):
+    with pytest.raises(OutputError, match=r"nothing.odc-metadata.yaml is missing"):
         accept("nothing.odc-metadata.yaml")
     with pytest.raises(CubeError, match="give one, or the datacube"):
         accept(masks[0].id)
@@ -252,10 +257,10 @@ def test_what_is_no_mask(place: Place, tmp_path: Path) -> None:
 
 def test_digits_that_several_masks_share(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     masks = place.index(0, 1)
-    monkeypatch.setattr(sys.modules[Verdict.__module__], "_FEWEST_DIGITS", 0)
+    monkeypatch.setattr("odc_cleansat.products.search.FEWEST_DIGITS", 0)
     with pytest.raises(CubeError, match=r"masks: .*give more digits"):
-        find_mask(place.dc, "")
-    assert find_mask(place.dc, str(masks[1].id)[:8]).id == masks[1].id
+        find_indexed_mask(place.dc, "")
+    assert find_indexed_mask(place.dc, str(masks[1].id)[:8]).id == masks[1].id
 
 
 def test_a_mask_whose_files_are_gone(place: Place) -> None:
@@ -287,10 +292,14 @@ def test_masks_in_one_folder_keep_their_verdicts_apart(place: Place, tmp_path: P
     ids = [uuid.UUID(next(read_documents(path))[1]["id"]) for path in documents]
     reject(documents[0], by="me")
     accept(documents[1], by="me")
-    assert [state(verdicts(each)) for each in documents] == ["rejected", "accepted", "unreviewed"]
+    assert [review_state(verdicts(each)) for each in documents] == [
+        "rejected",
+        "accepted",
+        "unreviewed",
+    ]
     said, unread = read_many(dict.fromkeys(ids, Folder(tmp_path / "flat")))
     assert not unread
-    assert [state(said[each]) for each in ids] == ["rejected", "accepted", "unreviewed"]
+    assert [review_state(said[each]) for each in ids] == ["rejected", "accepted", "unreviewed"]
     with pytest.raises(OutputError, match="several mask products"):
         accept(tmp_path / "flat")
 
@@ -301,16 +310,16 @@ def test_masks_in_one_folder_keep_their_verdicts_apart(place: Place, tmp_path: P
 def test_products_with_verdicts_are_whole_and_keep_them(place: Place) -> None:
     folder = place.folders[0]
     reject(folder, "smoke", "me")
-    assert is_intact(folder)
+    assert MaskProduct(folder).is_intact()
     assert verify(folder, pixels=False).right
     assert place.jobs[0].document is not None
     layer = next(folder.glob("*_ucl.tif"))
     whole = layer.read_bytes()
     layer.write_bytes(whole[:-100])
-    assert not is_intact(folder)
+    assert not MaskProduct(folder).is_intact()
     place.jobs[0].run()  # made again over what is there
     assert layer.read_bytes() == whole
-    assert is_intact(folder)
+    assert MaskProduct(folder).is_intact()
     assert [each.note for each in verdicts(folder)] == ["smoke"]
 
 
@@ -619,7 +628,7 @@ def test_verdicts_on_s3(place: Place, bucket: str) -> None:
     reject(str(folders[5].file(document.name)), by="me")
     said, unread = read_many(dict(zip(ids, folders, strict=True)))
     assert not unread
-    states = [state(said[each]) for each in ids]
+    states = [review_state(said[each]) for each in ids]
     assert [i for i, each in enumerate(states) if each != "unreviewed"] == [0, 5]
     assert (states[0], states[5]) == ("accepted", "rejected")
     with pytest.raises(OutputError, match="no mask product"):
@@ -650,7 +659,7 @@ def test_a_thousand_masks_on_disk_are_read_in_a_moment(tmp_path: Path) -> None:
     found, unread = read_many(folders)
     seconds = time.perf_counter() - begun
     assert not unread
-    assert sum(state(each) == "rejected" for each in found.values()) == 100
+    assert sum(review_state(each) == "rejected" for each in found.values()) == 100
     assert seconds < 2
 
 

@@ -24,8 +24,8 @@ from odc_cleansat.cube.embedded import CONFIG_NAME
 from odc_cleansat.errors import OutputError
 from odc_cleansat.grids.windows import Tiling
 from odc_cleansat.models.registry import get_model
-from odc_cleansat.products.product import Mask, masks_at
-from odc_cleansat.products.verdicts import accept, flag, reject
+from odc_cleansat.products.product import MaskProduct
+from odc_cleansat.products.verdict_files import accept, flag, reject
 from odc_cleansat.review.flags import (
     contradiction,
     little_data,
@@ -34,9 +34,10 @@ from odc_cleansat.review.flags import (
     seams,
 )
 from odc_cleansat.review.hot_spots import hot_spots
-from odc_cleansat.review.layers import thin
-from odc_cleansat.review.look import look, thinned
-from odc_cleansat.review.page import _bound, _pictures, _shrunk, _side, page
+from odc_cleansat.review.inspection import inspect_mask
+from odc_cleansat.review.layers import thin, thin_grid
+from odc_cleansat.review.page_rows import block_means, pictures
+from odc_cleansat.review.review_page import drop_pictures, page, picture_side
 from odc_cleansat.scenes.offset import Offset
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def test_the_grid_of_thinned_pixels_is_in_their_centres() -> None:
     grid = GeoBox(index.shape, UTM.affine, UTM.crs)
     for step in (1, 2, 3, 4, 7):
         small = thin(index, step)
-        there = thinned(grid, small.shape, step)
+        there = thin_grid(grid, small.shape, step)
         for row, column in ((0, 0), (small.shape[0] - 1, small.shape[1] - 1)):
             x, y = there.affine * (column + 0.5, row + 0.5)
             j, i = ~grid.affine * (x, y)
@@ -214,9 +215,8 @@ def product(masks: Path, month: str) -> Path:
 
 
 def test_a_look_at_a_mask(cube: Cube, masks: Path) -> None:
-    (mask,) = masks_at(product(masks, "06"))
-    assert isinstance(mask, Mask)
-    found = look(mask)
+    (mask,) = MaskProduct.find(product(masks, "06"))
+    found = inspect_mask(mask)
     assert found.gaps == []
     assert (
         found.grid.shape == found.ucl.shape == found.scl.shape == found.rgb.shape[:2] == (300, 360)
@@ -242,11 +242,10 @@ def test_a_look_at_a_mask(cube: Cube, masks: Path) -> None:
 def test_thinned_looks_agree_on_the_same_pixels(
     masks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (mask,) = masks_at(product(masks, "06"))
-    assert isinstance(mask, Mask)
-    whole = look(mask)
-    monkeypatch.setattr("odc_cleansat.review.look.SIDE", 100)
-    small = look(mask)  # every fourth pixel
+    (mask,) = MaskProduct.find(product(masks, "06"))
+    whole = inspect_mask(mask)
+    monkeypatch.setattr("odc_cleansat.review.inspection.SIDE", 100)
+    small = inspect_mask(mask)  # every fourth pixel
     np.testing.assert_array_equal(small.ucl, thin(whole.ucl, 4))
     np.testing.assert_array_equal(small.scl, thin(whole.scl, 4))
     assert small.percent == whole.percent
@@ -258,15 +257,15 @@ def test_what_is_missing_is_a_gap(masks: Path, tmp_path: Path) -> None:
     record = next(copy.glob("*.proc-info.yaml"))
     text = record.read_text()
     record.write_text(text.replace("/june/", "/nowhere/"))
-    (mask,) = masks_at(copy)
-    found = look(mask)
+    (mask,) = MaskProduct.find(copy)
+    found = inspect_mask(mask)
     assert found.rgb is None
     assert found.scl is None
     assert found.agreement == {}
     assert [gap.split(":")[0] for gap in found.gaps] == ["true colour", "SCL"]
     record.unlink()
     next(copy.glob("*_confidence.tif")).write_bytes(b"no raster")
-    assert [gap.split(":")[0] for gap in look(mask).gaps] == ["processing record", "scene", "confidence"]  # fmt: skip
+    assert [gap.split(":")[0] for gap in inspect_mask(MaskProduct(copy)).gaps] == ["processing record", "scene", "confidence"]  # fmt: skip
 
 
 # --- the page -------------------------------------------------------------------------
@@ -333,9 +332,9 @@ def test_pictures_have_the_colours_of_the_classes(masks: Path) -> None:
 
     from PIL import Image
 
-    (mask,) = masks_at(product(masks, "06"))
-    found = look(mask)
-    uri = _pictures(found, 2)["ucl"]
+    (mask,) = MaskProduct.find(product(masks, "06"))
+    found = inspect_mask(mask)
+    uri = pictures(found, 2)["ucl"]
     picture = np.asarray(Image.open(io.BytesIO(b64decode(uri.split(",")[1]))).convert("RGB"))
     assert picture.shape == (150, 180, 3)
     for c in (CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.SHADOW):
@@ -345,26 +344,26 @@ def test_pictures_have_the_colours_of_the_classes(masks: Path) -> None:
 
 def test_block_means() -> None:
     picture = np.arange(5 * 4 * 3, dtype="float32").reshape(5, 4, 3)
-    small = _shrunk(picture, 2)
+    small = block_means(picture, 2)
     assert small.shape == (3, 2, 3)
     np.testing.assert_allclose(small[0, 0], picture[:2, :2].mean(axis=(0, 1)))
-    np.testing.assert_allclose(_shrunk(picture, 1), picture)
+    np.testing.assert_allclose(block_means(picture, 1), picture)
 
 
 def test_pages_stay_small() -> None:
-    assert [_side(n) for n in (1, 60, 61, 500, 5000)] == [512, 512, 256, 180, 128]
+    assert [picture_side(n) for n in (1, 60, 61, 500, 5000)] == [512, 512, 256, 180, 128]
     rows = [
         {"label": str(i), "gaps": [], "pictures": {"rgb": "r" * 600, "scl": "s" * 300, "ucl": "u" * 200}}
         for i in range(100)
     ]  # fmt: skip
-    _bound(rows, 80_000)
+    drop_pictures(rows, 80_000)
     assert len(json.dumps(rows)) < 90_000
     left = [bool(row["pictures"]["rgb"]) for row in rows]
     assert left == sorted(left, reverse=True)  # the first keep theirs
     assert 0 < sum(left) < 100
     assert all(row["pictures"]["ucl"] and row["pictures"]["scl"] for row in rows)
     assert "true colour" in rows[-1]["gaps"][0]
-    _bound(rows, 10_000)
+    drop_pictures(rows, 10_000)
     assert not any(row["pictures"]["rgb"] or row["pictures"]["scl"] for row in rows)
 
 

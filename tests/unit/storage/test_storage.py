@@ -30,8 +30,8 @@ from odc_cleansat import load, recall
 from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.errors import CubeError, OutputError, SceneError
 from odc_cleansat.products.job import MaskJob
-from odc_cleansat.products.product import find_products, is_intact
-from odc_cleansat.products.verify import verify
+from odc_cleansat.products.product import MaskProduct
+from odc_cleansat.products.verification import verify
 from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
 from odc_cleansat.scenes.files import BandFile
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
@@ -281,7 +281,7 @@ def test_a_mask_on_s3_is_written_indexed_loaded_recalled_and_verified(
     assert report.right
     assert [check.right for check in report.checks] == [True] * 5
     assert report.equal == 1
-    assert find_products(f"s3://{bucket}") == [str(job.folder)]
+    assert [str(each.folder) for each in MaskProduct.find(f"s3://{bucket}")] == [str(job.folder)]
 
 
 def test_scenes_are_read_from_s3_and_https(
@@ -309,7 +309,7 @@ def test_a_store_that_fails_in_between_loses_nothing(
     proxy.fail(fault, times=1, method="PUT", path="ucl.tif")
     job.run()
     proxy.fault = lambda *_: None
-    assert is_intact(job.folder, read=True)
+    assert MaskProduct(job.folder).is_intact(read=True)
 
 
 @pytest.mark.parametrize("fault", ["500", "stall"])
@@ -334,7 +334,7 @@ def test_answers_that_break_off_are_read_again(
     job = MaskJob(scene, f"s3://{bucket}")
     job.run()
     proxy.fail("cut", times=1, method="GET", path="_ucl.tif")
-    assert is_intact(job.folder, read=True)
+    assert MaskProduct(job.folder).is_intact(read=True)
 
 
 def test_a_killed_upload_is_no_product_and_is_made_good(
@@ -350,7 +350,7 @@ def test_a_killed_upload_is_no_product_and_is_made_good(
             store.delete_object(Bucket=bucket, Key=key)
         assert job.document is None, f"after {done} files"
         assert job.run() == job.document
-        assert is_intact(job.folder, read=True)
+        assert MaskProduct(job.folder).is_intact(read=True)
 
 
 def test_a_damaged_product_is_seen_and_replaced(
@@ -361,15 +361,15 @@ def test_a_damaged_product_is_seen_and_replaced(
     name = next(n for n in job.folder.files() if n.endswith("_ucl.tif"))
     store = client(moto)
     store.put_object(Bucket=bucket, Key=f"{job.folder}/{name}".split("/", 3)[3], Body=b"II*")
-    assert is_intact(job.folder), "a store is not read through at every run"
+    assert MaskProduct(job.folder).is_intact(), "a store is not read through at every run"
     report = verify(document, pixels=False)
     assert not report.right
     assert name in report.checks[0].detail
     store.delete_object(Bucket=bucket, Key=f"{job.folder}/{name}".split("/", 3)[3])
-    assert not is_intact(job.folder)
+    assert not MaskProduct(job.folder).is_intact()
     proxy.seen.clear()
     job.run()
-    assert is_intact(job.folder, read=True)
+    assert MaskProduct(job.folder).is_intact(read=True)
     first = next(method for method, _ in proxy.seen if method in ("PUT", "DELETE"))
     assert first == "DELETE", "until it is whole again it does not look it"
 
@@ -409,7 +409,7 @@ def test_two_runners_on_one_scene_end_with_one_product(
         thread.join()
     assert len(found) == 2
     assert found[0] == found[1] == jobs[0].document
-    assert is_intact(jobs[0].folder, read=True)
+    assert MaskProduct(jobs[0].folder).is_intact(read=True)
 
 
 # --- what users get wrong -------------------------------------------------------------
@@ -475,7 +475,7 @@ def test_a_document_that_is_not_there(bucket: str, proxy: Proxy, dc: Datacube) -
 
 def test_nothing_to_verify(bucket: str, proxy: Proxy) -> None:
     with pytest.raises(OutputError, match="there is no mask product"):
-        find_products(f"s3://{bucket}")
+        MaskProduct.find(f"s3://{bucket}")
 
 
 def test_a_scheme_that_nothing_serves() -> None:

@@ -1,4 +1,4 @@
-"""Bring scene, UCL, SCL and label onto one grid and one list of times."""
+"""Bring a scene, its UCL, SCL and label onto one grid and to the same times."""
 
 from __future__ import annotations
 
@@ -20,19 +20,30 @@ NAMES = {
     "label": "Label",
     "confidence": "Confidence, percent",
 }
-"""What layers are called unless they are given other names."""
+"""Names of layers by default."""
 
 ALIGNED = 0.01
-"""Grids whose corners differ by less than this many pixels are one: coordinates are rounded."""
+"""Pixels by which the corners of equal grids may differ, for coordinates are rounded."""
 
-Source = xr.DataArray | str | None
-
-
-# --- what there is --------------------------------------------------------------------
+ArrayOrName = xr.DataArray | str | None
+"""An array, or the name of a variable of the scene."""
 
 
-def _arranged(data: Any, name: str) -> Any:
-    """Dims in the order ``([time,] y, x)``."""
+def arrange_dims(data: Any, name: str) -> Any:
+    """Bring the dims of an array or a Dataset into the order ``([time,] y, x)``.
+
+    Parameters
+    ----------
+    data
+        Array or Dataset of any dtype.
+    name
+        Its name in messages.
+
+    Raises
+    ------
+    SceneError
+        If it has no two dims of space, or others than these and ``time``.
+    """
     dims = data.odc.spatial_dims
     if dims is None:
         raise SceneError(f"{name} has no two dimensions of space, such as y and x.")
@@ -44,7 +55,19 @@ def _arranged(data: Any, name: str) -> Any:
     return data.transpose("time", *dims, missing_dims="ignore")
 
 
-def _grid(scene: xr.Dataset) -> GeoBox:
+def scene_grid(scene: xr.Dataset) -> GeoBox:
+    """Return the grid of a scene.
+
+    Parameters
+    ----------
+    scene
+        Dims ``([time,] y, x)``, any dtype.
+
+    Raises
+    ------
+    SceneError
+        If it has no coordinate system, is rotated, or is empty.
+    """
     grid = scene.odc.geobox
     if grid is None or grid.crs is None:
         raise SceneError(
@@ -63,14 +86,32 @@ def _grid(scene: xr.Dataset) -> GeoBox:
     return grid
 
 
-def _sources(
+def find_layers(
     scene: xr.Dataset,
-    scl: Source,
-    ucl: Source | xr.Dataset,
-    label: Source,
+    scl: ArrayOrName,
+    ucl: ArrayOrName | xr.Dataset,
+    label: ArrayOrName,
     confidence: bool | xr.DataArray | str,
 ) -> dict[str, xr.DataArray]:
-    """The layers that are given or in the scene, in the order in which they are shown."""
+    """Find the layers that are given or in the scene, in the order in which they are shown.
+
+    Parameters
+    ----------
+    scene
+        Dims ``([time,] y, x)``.
+    scl, ucl, label, confidence
+        Arrays of codes or their names in `scene`; see :func:`~odc_cleansat.review.comparison.compare`.
+
+    Returns
+    -------
+    dict
+        ``scl``, ``ucl``, ``confidence`` and ``label`` to the arrays, as far as there are any.
+
+    Raises
+    ------
+    SceneError
+        If there is no UCL, or something that is asked for is missing.
+    """
     inside = {"ucl": "ucl", "confidence": "ucl_confidence"}
     with contextlib.suppress(SceneError):  # it may have none
         inside |= find_bands(scene.data_vars, ["scl"])
@@ -100,15 +141,39 @@ def _sources(
     return found
 
 
-def _times(scene: xr.Dataset) -> list[np.datetime64 | None]:
+def scene_times(scene: xr.Dataset) -> list[np.datetime64 | None]:
+    """Return the times of a scene; None for each date whose time is not known.
+
+    Parameters
+    ----------
+    scene
+        Dims ``([time,] y, x)``, any dtype.
+    """
     if "time" not in scene.coords:
         return [None] * scene.sizes.get("time", 1)
     return list(np.atleast_1d(scene["time"].values))
 
 
-def _aligned(key: str, array: xr.DataArray, scene: xr.Dataset, grid: GeoBox) -> xr.DataArray:
-    """A layer on the scene's grid and at its times."""
-    array = _same_times(key, _arranged(array, key), scene)
+def align(key: str, array: xr.DataArray, scene: xr.Dataset, grid: GeoBox) -> xr.DataArray:
+    """Bring a layer to a scene's grid, by nearest neighbour, and to its times.
+
+    Parameters
+    ----------
+    key
+        Name of the layer in messages; ``label`` and ``confidence`` have rules of their own.
+    array
+        Dims ``([time,] y, x)``, codes.
+    scene
+        Dims ``([time,] y, x)``.
+    grid
+        Grid of the scene.
+
+    Raises
+    ------
+    SceneError
+        If the layer lies elsewhere, is of other times, or its grid is not known.
+    """
+    array = _same_times(key, arrange_dims(array, key), scene)
     own = array.odc.geobox
     if own is None or own.crs is None:
         if array.shape[-2:] == tuple(grid.shape):
@@ -136,12 +201,12 @@ def _same_grid(one: GeoBox, other: GeoBox) -> bool:
 
 
 def _same_times(key: str, array: xr.DataArray, scene: xr.Dataset) -> xr.DataArray:
-    """Select the scene's times; a layer without time is of its only one."""
+    """Select the times of the scene. A layer without time belongs to the only date of the scene."""
     count = scene.sizes.get("time", 1)
     if "time" not in array.dims:
         if count > 1 and key != "label":
             raise SceneError(f"{key} has no time, and the scene {count}; give it a dimension time.")
-        # What was painted may be of no time, or of that when it was.
+        # A label may have no time, or the time when it was drawn.
         if key == "label" or "time" not in array.coords or "time" not in scene.coords:
             return array
         same = np.array_equal(np.atleast_1d(array["time"]), np.atleast_1d(scene["time"]))
@@ -179,15 +244,39 @@ def _days(data: Any, most: int = 3) -> list[str]:
     return days if len(days) <= most else [*days[:most], f"{len(days) - most} more"]
 
 
-def _date(array: xr.DataArray, i: int) -> xr.DataArray:
+def select_date(array: xr.DataArray, i: int) -> xr.DataArray:
+    """Return one date of an array.
+
+    Parameters
+    ----------
+    array
+        Dims ``([time,] y, x)``, any dtype. Without time it is of every date.
+    i
+        Index of the date.
+    """
     return array.isel(time=i) if "time" in array.dims else array
 
 
-# --- pixels ---------------------------------------------------------------------------
+def layer_codes(key: str, array: xr.DataArray) -> np.ndarray:
+    """Return the codes of a layer as they are shown.
 
+    Parameters
+    ----------
+    key
+        ``scl``, ``ucl``, ``label`` or ``confidence``.
+    array
+        Dims ``(y, x)``, codes in integers, or in floating-point numbers with NaN for nodata.
 
-def _codes(key: str, array: xr.DataArray) -> np.ndarray:
-    """A layer of one date as it is shown, uint8."""
+    Returns
+    -------
+    numpy.ndarray
+        ``(h, w)`` uint8, nodata 0.
+
+    Raises
+    ------
+    SceneError
+        If a UCL or a label holds other codes.
+    """
     values = array.values
     if values.dtype.kind == "f":
         filler = CONFIDENCE_NODATA if key == "confidence" else CloudClass.NODATA

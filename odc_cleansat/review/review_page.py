@@ -1,0 +1,189 @@
+"""Write a page over many masks: what to look at first, what people said, and the commands to say more."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import datetime, timezone
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._version import __version__
+from ..classes import CloudClass
+from ..errors import OutputError
+from ..storage.atomic import write_file
+from .collection import Collection, collect
+from .page_rows import mask_row, unreadable_row
+
+if TYPE_CHECKING:
+    from datacube import Datacube
+    from datacube.model import Dataset
+
+
+LARGEST = 14_000_000
+"""Characters that a page may have before pictures are left out of it."""
+
+THREADS = 8
+"""Masks that are read at a time."""
+
+_SIDES = ((60, 512), (250, 256), (600, 180))
+"""Number of masks up to which pictures have about so many pixels along a side."""
+
+_SMALLEST = 128
+"""Pixels along a side of a picture if there are more masks."""
+
+
+def page(
+    masks: Path | str | Iterable[Path | str | Dataset],
+    out: Path | str,
+    *,
+    dc: Datacube | None = None,
+    model: str | None = None,
+    title: str = "Masks to review",
+    command: str = "cleansat review VERDICT",
+    threads: int = THREADS,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write a page (HTML) to review many masks: one file, which opens offline.
+
+    It has a table with pictures, percentages, automatic flags and verdicts. The masks where UCL and SCL
+    disagree most come first. A chart shows cloud cover over time by both. If something of a scene
+    cannot be read, the row of its mask says so.
+
+    Parameters
+    ----------
+    masks
+        Path or URL of a mask product or of a folder with products below, such as the output of a run; or
+        several of these, or datasets of masks from a datacube.
+    out
+        The file to write. An existing one is replaced, and folders are made.
+    dc
+        The datacube that the datasets are from, in which their scenes are looked up.
+    model
+        Show only the masks that this model made.
+    title
+        Title of the page.
+    command
+        How the commands begin that give a verdict; VERDICT stands for its kind.
+    threads
+        How many masks are read at a time.
+    progress
+        Called with the number of masks done and the number of all masks.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    OutputError
+        If there is no mask, or the page cannot be written.
+    """
+    collection = collect(masks, dc, model)
+    if not collection:
+        raise OutputError("there is no mask to review; give mask products, or datasets of them.")
+    rows = _rows(collection, threads, progress)
+    rows.sort(key=_order)
+    drop_pictures(rows, LARGEST)
+    data = {
+        "command": command,
+        "classes": _legend(rows),
+        "written": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
+        "version": __version__,
+        "rows": rows,
+    }
+    out = Path(out)
+    write_file(out, _fill_template(title, data).encode("utf-8"))
+    return out
+
+
+def _fill_template(title: str, data: Mapping[str, Any]) -> str:
+    # Without "<" no tag in the data can end the element that holds it.
+    text = json.dumps(data, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c")
+    template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    head, tail = template.replace("__TITLE__", html.escape(title)).split("__DATA__")
+    return head + text + tail
+
+
+def _rows(
+    collection: Collection, threads: int, progress: Callable[[int, int], None] | None
+) -> list[dict[str, Any]]:
+    rows = [unreadable_row(each) for each in collection.unreadable]
+    make_row = partial(mask_row, side=picture_side(len(collection)))
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = [pool.submit(make_row, each) for each in collection.products]
+        for done, _ in enumerate(as_completed(waiting), start=len(rows) + 1):
+            if progress is not None:
+                progress(done, len(collection))
+    return rows + [each.result() for each in waiting]
+
+
+def picture_side(count: int) -> int:
+    """Return about how many pixels along a side a picture has on a page over `count` masks."""
+    return next((side for most, side in _SIDES if count <= most), _SMALLEST)
+
+
+def _order(row: Mapping[str, Any]) -> tuple[bool, float, str]:
+    """Where UCL and SCL disagree most first; what could not be compared last."""
+    score = (row.get("hot") or {}).get("score")
+    return score is None, -(score or 0), row.get("day", "")
+
+
+_LEGEND = (
+    CloudClass.CLEAR,
+    CloudClass.CLOUD,
+    CloudClass.THIN_CLOUD,
+    CloudClass.SHADOW,
+    CloudClass.SNOW,
+    CloudClass.WATER,
+    CloudClass.NODATA,
+)
+"""The classes in the order of the legend."""
+
+
+def _legend(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The three usual classes, and the others that occur."""
+    present = {
+        name
+        for row in rows
+        for shares in (row.get("ucl"), row.get("scl"))
+        for name, value in (shares or {}).items()
+        if value
+    } | {c.label for c in (CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.SHADOW)}
+    return [
+        {
+            "name": c.label,
+            "text": c.description,
+            "short": c.label.replace("_", " "),
+            "colour": c.colour,
+        }
+        for c in _LEGEND
+        if c.label in present
+    ]
+
+
+def drop_pictures(rows: Sequence[dict[str, Any]], largest: int) -> None:
+    """Leave pictures out of the last rows until the page is small enough: true colour first, UCL last.
+
+    Parameters
+    ----------
+    rows
+        Rows of the page, the most important first; they are changed.
+    largest
+        Characters that all rows may have.
+    """
+    size = sum(len(json.dumps(row)) for row in rows)
+    for name, what in (("rgb", "true colour"), ("scl", "SCL"), ("ucl", "UCL")):
+        for row in reversed(rows):
+            if size <= largest:
+                return
+            picture = row.get("pictures", {}).get(name)
+            if picture:
+                row["pictures"][name] = None
+                row["gaps"].append(f"picture of {what}: left out, to keep the page small")
+                size -= len(picture)
