@@ -1,8 +1,7 @@
 """The classes of the UCL, and everything that derives from them.
 
-:class:`CloudClass` is the only place where a code gets a meaning. Flags
-definitions, CF attributes, STAC classes, colours and legends are computed
-from it, so they cannot disagree.
+:class:`CloudClass` is the only place where a code gets a meaning. Flags definitions, CF attributes,
+STAC classes, colours and legends are computed from it, so they cannot disagree.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from typing import Any
 import numpy as np
 
 CONFIDENCE_NODATA = 255
-"""Value of ``ucl_confidence`` where there is no class; the others are percent, 0 to 100."""
+"""Nodata value of ``ucl_confidence``; the other values are percent, 0 to 100."""
 
 
 class CloudClass(IntEnum):
     """Codes of the UNet classification layer (UCL), uint8.
 
-    They follow Fmask's where the two overlap, so that styles and habits made
-    for Fmask carry over. A model writes only the classes it knows.
+    They are the codes of Fmask where the two overlap, so styles that were made for Fmask can be used.
+    A model writes only the classes it knows.
     """
 
     NODATA = 0
@@ -39,12 +38,12 @@ class CloudClass(IntEnum):
 
     @property
     def description(self) -> str:
-        """One phrase for people, e.g. ``cloud shadow``."""
+        """Name for people, e.g. ``cloud shadow``."""
         return _DESCRIPTIONS[self]
 
     @property
     def colour(self) -> str:
-        """Hexadecimal RGB colour, distinguishable with the common forms of colour blindness."""
+        """Hexadecimal RGB colour; people with the common forms of colour blindness can tell them apart."""
         return _COLOURS[self]
 
 
@@ -71,7 +70,7 @@ _COLOURS = {
 }
 
 CLOUDS = (CloudClass.CLOUD, CloudClass.THIN_CLOUD)
-"""What counts as cloud wherever its kind does not matter."""
+"""The classes that count as cloud where its kind does not matter."""
 
 SCL_TO_UCL = {
     0: CloudClass.NODATA,
@@ -87,14 +86,14 @@ SCL_TO_UCL = {
     10: CloudClass.THIN_CLOUD,
     11: CloudClass.CLEAR,
 }
-"""Sen2Cor's SCL codes as cloud classes: 8 and 9 cloud, 10 thin cirrus, 3 shadow, 0 and 1 no data.
+"""Cloud class of each code of Sen2Cor's SCL: 8 and 9 cloud, 10 thin cirrus, 3 shadow, 0 and 1 no data.
 
 Source of the codes: Sen2Cor's L2A product definition, `SCL` legend.
 """
 
 
 def scl_to_ucl(scl: np.ndarray) -> np.ndarray:
-    """Sen2Cor's scene classification as cloud classes, to compare with a UCL.
+    """Translate Sen2Cor's scene classification into cloud classes, to compare it with a UCL.
 
     Parameters
     ----------
@@ -116,10 +115,10 @@ def scl_to_ucl(scl: np.ndarray) -> np.ndarray:
 
 
 def flags_definition(classes: Iterable[CloudClass] = CloudClass) -> dict[str, Any]:
-    """The ``flags_definition`` of the measurement ``ucl``.
+    """Return the ``flags_definition`` of the measurement ``ucl``.
 
-    One flag named ``ucl`` over bits 0 to 7, as `datacube.utils.masking.make_mask`
-    and `odc.algo.enum_to_bool` read it.
+    It has one flag named ``ucl`` over bits 0 to 7. `datacube.utils.masking.make_mask` and
+    `odc.algo.enum_to_bool` read it.
     """
     return {
         "ucl": {
@@ -131,7 +130,7 @@ def flags_definition(classes: Iterable[CloudClass] = CloudClass) -> dict[str, An
 
 
 def ucl_attrs(classes: Iterable[CloudClass] = CloudClass) -> dict[str, Any]:
-    """Attributes of a ``ucl`` DataArray: nodata, units, ODC flags and CF flags."""
+    """Return the attributes of a ``ucl`` DataArray: nodata, units, ODC flags and CF flags."""
     classes = list(classes)
     return {
         "units": "1",
@@ -144,7 +143,7 @@ def ucl_attrs(classes: Iterable[CloudClass] = CloudClass) -> dict[str, Any]:
 
 
 def confidence_attrs() -> dict[str, Any]:
-    """Attributes of a ``ucl_confidence`` DataArray: percent, nodata 255."""
+    """Return the attributes of a ``ucl_confidence`` DataArray: percent, nodata 255."""
     return {
         "units": "percent",
         "nodata": CONFIDENCE_NODATA,
@@ -153,7 +152,7 @@ def confidence_attrs() -> dict[str, Any]:
 
 
 def stac_classes(classes: Iterable[CloudClass] = CloudClass) -> list[dict[str, Any]]:
-    """``classification:classes`` of STAC's classification extension, version 2."""
+    """Return ``classification:classes`` of STAC's classification extension, version 2."""
     return [
         {
             "value": int(c),
@@ -169,7 +168,7 @@ def stac_classes(classes: Iterable[CloudClass] = CloudClass) -> list[dict[str, A
 def class_percent(
     ucl: np.ndarray, classes: Iterable[CloudClass] = CloudClass
 ) -> dict[CloudClass, float]:
-    """Share of each class among the pixels with data.
+    """Return the share of each class among the pixels with data.
 
     Parameters
     ----------
@@ -181,8 +180,7 @@ def class_percent(
     Returns
     -------
     dict
-        Percent of the pixels that are not nodata, for every class but nodata; all
-        NaN where no pixel has data.
+        Percent of the pixels with data, for each class except nodata; NaN if no pixel has data.
     """
     counts = np.bincount(np.asarray(ucl).ravel(), minlength=256)
     total = counts.sum() - counts[CloudClass.NODATA]

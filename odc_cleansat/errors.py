@@ -17,27 +17,27 @@ _SECRETS = re.compile(
 
 
 def without_secrets(text: str) -> str:
-    """A message whose addresses have neither a login nor a key: messages are passed on and published."""
+    """Return a message without the logins and keys of its addresses, so that it can be published."""
     return _SECRETS.sub("***", text)
 
 
 class CleansatError(ValueError):
-    """Something the caller can put right; the message says what and how, without logins and keys of addresses."""
+    """An error that the caller can put right; the message says how, and holds no logins or keys of addresses."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(without_secrets(message))
 
 
 class SceneError(CleansatError):
-    """A scene that cannot be classified: bands, shape, CRS, resolution or pixels."""
+    """A scene that cannot be used, because of its bands, shape, CRS, resolution or pixels."""
 
 
 class ModelError(CleansatError):
-    """An unknown model, or weights that are missing or are not what they should be."""
+    """A model that is unknown, or whose weights are missing or damaged."""
 
 
 class EngineError(CleansatError):
-    """A network that cannot be run here, for want of memory."""
+    """A network that needs more memory than there is."""
 
 
 class CubeError(CleansatError):
@@ -49,19 +49,19 @@ class OutputError(CleansatError):
 
 
 class ReflectanceWarning(UserWarning):
-    """The conversion of digital numbers to reflectance rests on a guess, or looks wrong."""
+    """The conversion of digital numbers to reflectance is a guess, or looks wrong."""
 
 
 class ModelWarning(UserWarning):
-    """A model that cannot be used, is not for such scenes, or has no masks where others have."""
+    """A model cannot be used, was made for other scenes, or has no masks where other models have."""
 
 
 class GapWarning(UserWarning):
-    """Some files cannot be read, or some scenes have no mask: there are no data where they would be."""
+    """Some files cannot be read, or some scenes have no mask; the result has no data there."""
 
 
 def first_line(error: BaseException) -> str:
-    """What went wrong, as others' errors have it, in one line without its full stop."""
+    """Return the first line of an error's message, without secrets, without its full stop, at most 300 characters."""
     line = (without_secrets(str(error)).strip() or type(error).__name__).splitlines()[0]
     return line.rstrip(".")[:300]
 
@@ -78,8 +78,15 @@ def tell(text: str, category: type[Warning]) -> None:
     """Warn from within a computation, which may run in any thread or process.
 
     The main thread warns as usual, and a dask worker sends the warning to its client. Other threads
-    write it to the log ``odc_cleansat`` instead: before Python 3.14 the filters of warnings belong to
-    all threads at once, and rasterio changes them while it reads, so that a warning may be lost.
+    write it to the log ``odc_cleansat`` instead, because a warning could be lost there. Before Python 3.14
+    all threads share the filters of warnings, and rasterio changes them while it reads.
+
+    Parameters
+    ----------
+    text
+        The message; logins and keys of its addresses are removed.
+    category
+        The class of the warning.
     """
     text = without_secrets(text)
     if (distributed := sys.modules.get("distributed.worker")) and _on_worker():
