@@ -17,7 +17,7 @@ from students import ROOT, SHOWN, codes
 
 from odc_cleansat import CloudClass
 from odc_cleansat.evaluate.confusion import Confusion
-from odc_cleansat.evaluate.report import markdown_table
+from odc_cleansat.evaluate.tables import markdown_table
 from odc_cleansat.models.model import Model
 from odc_cleansat.training import read_recipe
 from odc_cleansat.training.gather import gather

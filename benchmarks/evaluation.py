@@ -24,10 +24,11 @@ from odc_cleansat.classes import class_percent, scl_to_ucl
 from odc_cleansat.evaluate.confusion import Confusion, Question
 from odc_cleansat.evaluate.mappings import MAPPINGS
 from odc_cleansat.evaluate.rasters import Case, ClassRaster
-from odc_cleansat.evaluate.report import TITLES, markdown_table, score, write
+from odc_cleansat.evaluate.report import write_report
 from odc_cleansat.evaluate.results import Evaluation
 from odc_cleansat.evaluate.scores import agreement
 from odc_cleansat.evaluate.streaming import evaluate_rasters
+from odc_cleansat.evaluate.tables import TITLES, format_score, markdown_table
 from odc_cleansat.masks.presets import PRESETS, Preset, apply_preset
 from odc_cleansat.synthetic.scene import SimulatedScene
 
@@ -167,8 +168,8 @@ def raster(codes: xr.DataArray, path: Path, mapping: str = "ucl") -> ClassRaster
 def interval(evaluation: Evaluation, name: str, question: Question, metric: str) -> str:
     found = evaluation.find(name, question, metric)
     if np.isnan(found.low):
-        return score(found.value)
-    return f"{score(found.value)} [{found.low:.3f}, {found.high:.3f}]"
+        return format_score(found.value)
+    return f"{format_score(found.value)} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def overview(evaluation: Evaluation) -> list[str]:
@@ -181,8 +182,8 @@ def overview(evaluation: Evaluation) -> list[str]:
                 rows.append(
                     [question.value, name]
                     + [interval(evaluation, name, question, m) for m in ("recall", "precision")]
-                    + [score(get("f1")), interval(evaluation, name, question, "iou")]
-                    + [score(get("boa")), score(get("kappa"))]
+                    + [format_score(get("f1")), interval(evaluation, name, question, "iou")]
+                    + [format_score(get("boa")), format_score(get("kappa"))]
                 )
     return markdown_table(rows)
 
@@ -202,7 +203,7 @@ def by_scene(evaluation: Evaluation, question: Question) -> list[str]:
         rows.append(
             [scene, f"{support:,.0f}"]
             + [
-                score(evaluation.find(n, question, m, "scene", scene=scene).value)
+                format_score(evaluation.find(n, question, m, "scene", scene=scene).value)
                 for n in evaluation.predictors
                 for m in metrics
             ]
@@ -220,7 +221,7 @@ def edges(evaluations: dict[str, Evaluation]) -> list[str]:
             for name in evaluation.predictors:
                 f1 = [evaluation.find(name, question, "f1", ignored=k).value for k in ignored]
                 edge = evaluation.find(name, question, "boundary_iou").value
-                rows.append([f"{title}, {question.value}", name, *map(score, [*f1, edge])])
+                rows.append([f"{title}, {question.value}", name, *map(format_score, [*f1, edge])])
     return markdown_table(rows)
 
 
@@ -348,9 +349,9 @@ def search(
 
 def on_grid(scene: Masked, model: str) -> np.ndarray:
     """The label on the mask's grid, by nearest neighbour."""
-    from odc_cleansat.evaluate.rasters import opened
+    from odc_cleansat.evaluate.rasters import open_raster
 
-    with opened(ClassRaster(str(scene.label), MAPPINGS[scene.mapping])) as layer:
+    with open_raster(ClassRaster(str(scene.label), MAPPINGS[scene.mapping])) as layer:
         grid = scene.masks[model].odc.geobox
         return layer.onto(grid, (slice(0, grid.shape[0]), slice(0, grid.shape[1])))
 
@@ -408,7 +409,7 @@ def main() -> None:
             name = title.lower().replace(" ", "-")
             evaluations[title] = judge(scenes, out / name)
             tables[name] = overview(evaluations[title])
-            write(evaluations[title], out / name)
+            write_report(evaluations[title], out / name)
     if shadow:
         tables["calgary-dates"] = by_scene(evaluations["Calgary"], Question.SHADOW)
     if len(evaluations) == 3:
@@ -421,7 +422,7 @@ def main() -> None:
         for title, scenes, model in sets:
             folder = out / "presets" / title.lower().replace(" ", "-")
             evaluation = judge(scenes, folder, chosen, scl=False)
-            write(evaluation, folder)
+            write_report(evaluation, folder)
             asked = [q for q in evaluation.questions if q is not Question.CLEAR]
             labelled += [(title, evaluation, model, question) for question in asked]
         controls = [scene for scene in bare if scene.name != "Manila 2024-a"]

@@ -17,7 +17,7 @@ from students import read_bands
 
 from odc_cleansat import CloudClass, classify, get_model
 from odc_cleansat.errors import ModelError
-from odc_cleansat.evaluate.report import markdown_table
+from odc_cleansat.evaluate.tables import markdown_table
 from odc_cleansat.masks import tasks
 from odc_cleansat.models.engines import Engine, TorchEngine, get_engine
 from odc_cleansat.models.model import Model

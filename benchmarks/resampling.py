@@ -23,7 +23,7 @@ from students import codes, on_label, read_bands, shadow_scores
 
 from odc_cleansat import CloudClass, classify, get_model
 from odc_cleansat.evaluate.confusion import Confusion
-from odc_cleansat.evaluate.report import markdown_table
+from odc_cleansat.evaluate.tables import markdown_table
 from odc_cleansat.grids import grid as grids
 from odc_cleansat.models.model import Model
 from odc_cleansat.scenes.reflectance import Band, to_model_grid

@@ -30,7 +30,7 @@ from odc_cleansat import CloudClass, classify, get_model
 from odc_cleansat.evaluate.confusion import Confusion, Question
 from odc_cleansat.evaluate.counting import three_classes
 from odc_cleansat.evaluate.mappings import MAPPINGS
-from odc_cleansat.evaluate.report import markdown_table, score
+from odc_cleansat.evaluate.tables import format_score, markdown_table
 from odc_cleansat.grids.windows import prepare_window
 from odc_cleansat.models.engines import get_engine
 from odc_cleansat.models.model import Model
@@ -139,7 +139,7 @@ def agreement(
         itself = sum((scene.itself for scene in each), Confusion.zero())
         if not name.startswith(MADE):
             scenes[student.name] += [scene for scene in each if scene.found.pixels]
-        f1 = [score(found.scores(q)["f1"]) for q in (Question.CLOUD, Question.SHADOW)]
+        f1 = [format_score(found.scores(q)["f1"]) for q in (Question.CLOUD, Question.SHADOW)]
         place = [name, str(len(patches)), str(len(teacher.bands)), student.name]
         rows.append([*place, percent(found), *f1, percent(itself)])
         matrices += [
@@ -315,7 +315,10 @@ def truth(pairs: list[Pair]) -> list[str]:
     for model, found in counts.items():
         values = [found.scores(q) for q in (Question.CLOUD, Question.SHADOW)]
         rows.append(
-            [model.name, *(score(v[m]) for v in values for m in ("recall", "precision", "f1"))]
+            [
+                model.name,
+                *(format_score(v[m]) for v in values for m in ("recall", "precision", "f1")),
+            ]
         )
     return markdown_table(rows)
 
@@ -336,7 +339,7 @@ def calgary(pairs: list[Pair], folder: Path) -> list[str]:
 
 def shadow_scores(found: Confusion) -> list[str]:
     values = found.scores(Question.SHADOW)
-    return [score(values[name]) for name in ("recall", "precision", "f1", "iou")]
+    return [format_score(values[name]) for name in ("recall", "precision", "f1", "iou")]
 
 
 def oncloudn(pairs: list[Pair], folder: Path) -> list[str]:
@@ -348,7 +351,10 @@ def oncloudn(pairs: list[Pair], folder: Path) -> list[str]:
                 Question.CLOUD
             )
             rows.append(
-                [model.name, *(score(values[m]) for m in ("recall", "precision", "f1", "iou"))]
+                [
+                    model.name,
+                    *(format_score(values[m]) for m in ("recall", "precision", "f1", "iou")),
+                ]
             )
     return markdown_table(rows)
 

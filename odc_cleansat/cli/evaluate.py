@@ -147,7 +147,7 @@ def command(
     from ..evaluate.counting import Protocol
     from ..evaluate.mappings import get_mapping
     from ..evaluate.pairing import LAYOUTS
-    from ..evaluate.report import as_dict, text, write
+    from ..evaluate.report import as_dict, as_text, write_report
 
     if (label is None) == (points is None):
         raise click.UsageError("give --label or --points.")
@@ -168,9 +168,9 @@ def command(
         totals = [found.confusion(name).matrix for name in found.predictors]
         check_label({c for c in CloudClass if any(matrix[c].any() for matrix in totals)})
     found = dataclasses.replace(found, draws=draws, seed=seed)
-    click.echo(json.dumps(as_dict(found)) if as_json else text(found))
+    click.echo(json.dumps(as_dict(found)) if as_json else as_text(found))
     if out is not None:
-        files = write(found, out)
+        files = write_report(found, out)
         if not as_json:
             click.echo("\n" + "\n".join(map(str, files)))
 

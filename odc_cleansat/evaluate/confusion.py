@@ -1,4 +1,4 @@
-"""One table of counts, label against prediction, and every score from it."""
+"""The confusion matrix of a label and a prediction, and every score from it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..errors import SceneError
 
 CLASSES = len(CloudClass)
 METRICS = ("recall", "precision", "f1", "f2", "iou", "boa", "oa", "kappa")
-"""Scores of a yes-or-no question, each 0 to 1 but for ``kappa``, -1 to 1."""
+"""Scores of a yes-or-no question: ``kappa`` is -1 to 1, the others are 0 to 1."""
 
 
 class Question(Enum):
-    """What is asked of every pixel: is it of one of these classes?"""
+    """A yes-or-no question about every pixel: is it of one of these classes?"""
 
     CLOUD = "cloud"
     SHADOW = "shadow"
@@ -25,7 +25,7 @@ class Question(Enum):
 
     @property
     def classes(self) -> tuple[CloudClass, ...]:
-        """The classes that say yes. Clear is all that is neither cloud nor shadow, snow and water too."""
+        """The classes for which the answer is yes. Clear is all but cloud and shadow, so also snow and water."""
         contaminated = (*CLOUDS, CloudClass.SHADOW)
         if self is Question.CLEAR:
             return tuple(c for c in CloudClass if c not in (*contaminated, CloudClass.NODATA))
@@ -37,25 +37,25 @@ class Question(Enum):
 
     @property
     def members(self) -> np.ndarray:
-        """By class code, bool: whether it says yes."""
+        """Whether the answer is yes for each class code, ``(7,)`` bool."""
         return np.isin(np.arange(CLASSES), self.classes)
 
 
 @dataclass(frozen=True, eq=False)
 class Confusion:
-    """How many pixels have which class in a label and in a prediction.
+    """The number of pixels with each pair of classes in a label and a prediction.
 
-    Confusions of parts are added with ``+``; those of many with ``sum(parts, Confusion.zero())``.
+    Add confusions with ``+``, or with ``sum(parts, Confusion.zero())``.
     """
 
     matrix: np.ndarray
-    """``(7, 7)`` int64, label by row and prediction by column, in the order of the codes of
-    :class:`~odc_cleansat.CloudClass`. Pixels that one of the two has no data for stand in the first
-    row or column, and no score counts them."""
+    """``(7, 7)`` int64 pixels, label by row and prediction by column, in the order of the codes of
+    :class:`~odc_cleansat.CloudClass`. The first row and the first column hold pixels without data in one
+    of the two; no score counts them."""
 
     @classmethod
     def zero(cls) -> Confusion:
-        """Of no pixels."""
+        """Return the confusion of no pixels."""
         return cls(np.zeros((CLASSES, CLASSES), dtype="int64"))
 
     @classmethod
@@ -70,7 +70,7 @@ class Confusion:
         Raises
         ------
         SceneError
-            If the shapes differ, or there are other codes.
+            If the shapes differ, or there are codes above 6.
         """
         label, prediction = np.asarray(label), np.asarray(prediction)
         if label.shape != prediction.shape:
@@ -81,7 +81,7 @@ class Confusion:
         for name, codes in (("label", label), ("prediction", prediction)):
             if codes.size and not (codes.min() >= 0 and codes.max() < CLASSES):
                 raise SceneError(
-                    f"the {name} has codes from {codes.min()} to {codes.max()}, those of the UCL are 0 to "
+                    f"the {name} has codes from {codes.min()} to {codes.max()}, but those of the UCL are 0 to "
                     f"{CLASSES - 1}; translate it with a mapping."
                 )
         pairs = label.astype("uint8") * np.uint8(CLASSES) + prediction.astype("uint8")
@@ -93,74 +93,75 @@ class Confusion:
 
     @property
     def labelled(self) -> int:
-        """Pixels that have a label."""
+        """Number of pixels that have a label."""
         return int(self.matrix[1:].sum())
 
     @property
     def pixels(self) -> int:
-        """Pixels that have a label and a prediction."""
+        """Number of pixels that have a label and a prediction."""
         return int(self.matrix[1:, 1:].sum())
 
     @property
     def unanswered(self) -> float:
-        """Share of the labelled pixels that have no prediction, 0 to 1; NaN without labelled pixels."""
+        """Share of the labelled pixels without a prediction, 0 to 1; NaN without labelled pixels."""
         return 1 - self.pixels / self.labelled if self.labelled else float("nan")
 
     def without_answer(self, question: Question) -> float:
-        """Share of the pixels for which the label says yes that have no prediction, 0 to 1; NaN without such pixels."""
+        """Return the share without a prediction of the pixels that the label answers with yes.
+
+        It is 0 to 1, and NaN without such pixels.
+        """
         yes = self.matrix[question.members]
         return float(yes[:, 0].sum() / yes.sum()) if yes.any() else float("nan")
 
     @property
     def changed(self) -> float:
-        """Share of the pixels with data in both whose class differs, 0 to 1; NaN without such pixels."""
+        """Share of the pixels with data in both that differ in class, 0 to 1; NaN without such pixels."""
         same = int(np.trace(self.matrix[1:, 1:]))
         return 1 - same / self.pixels if self.pixels else float("nan")
 
     def support(self, question: Question) -> int:
-        """Pixels with a label and a prediction for which the label says yes."""
+        """Return the number of pixels with a prediction that the label answers with yes."""
         return int(self.matrix[question.members, 1:].sum())
 
     def scores(self, question: Question) -> dict[str, float]:
-        """The scores of a question; see :func:`scores`."""
+        """Return the scores of a question; see :func:`scores`."""
         return {name: float(value) for name, value in scores(self.matrix, question).items()}
 
 
 def scores(matrices: np.ndarray, question: Question) -> dict[str, np.ndarray]:
-    """The scores of a question, for one confusion matrix or many at once.
+    """Compute the scores of a question, for one confusion matrix or many at once.
 
-    ``recall`` is also called producer's accuracy (PA) or true positive rate, ``precision`` user's
-    accuracy (UA), ``oa`` overall and ``boa`` balanced overall accuracy, the mean of the true positive and
-    true negative rates. ``f2`` weighs recall twice.
+    ``recall`` is also called producer's accuracy (PA), and ``precision`` user's accuracy (UA). ``oa`` is the
+    overall accuracy, and ``boa`` the balanced overall accuracy: the mean of the true positive and true
+    negative rates. ``f2`` weighs recall twice.
 
     Parameters
     ----------
     matrices
-        ``(..., 7, 7)`` counts; see :class:`Confusion`.
+        ``(..., 7, 7)`` pixels, any number type; see :class:`Confusion`.
     question
-        What counts as yes.
+        The question, which says what counts as yes.
 
     Returns
     -------
     dict
-        For each of :data:`METRICS` a float64 array ``(...)``. All are NaN where no pixel is yes in label
-        or prediction, and each where it would divide by nothing: recall where the label has no yes,
-        precision where the prediction has none.
+        For each of :data:`METRICS` a float64 array ``(...)``. All scores are NaN if no pixel is yes in
+        label or prediction. Recall is NaN if the label has no yes, precision if the prediction has none.
     """
     yes = question.members.astype("float64")
     no = 1 - yes
     no[CloudClass.NODATA] = 0
 
-    def count(label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        found: np.ndarray = (np.asarray(matrices, dtype="float64") @ prediction) @ label
-        return found
-
-    tp, fn, fp, tn = count(yes, yes), count(yes, no), count(no, yes), count(no, no)
+    counts = np.asarray(matrices, dtype="float64")
+    answered_yes, answered_no = counts @ yes, counts @ no
+    tp, fn = answered_yes @ yes, answered_no @ yes
+    fp, tn = answered_yes @ no, answered_no @ no
     total = tp + fn + fp + tn
     recall = _ratio(tp, tp + fn)
     oa = _ratio(tp + tn, total)
     chance = _ratio((tp + fn) * (tp + fp) + (tn + fn) * (tn + fp), total**2)
-    found = {
+    by_metric = {
         "recall": recall,
         "precision": _ratio(tp, tp + fp),
         "f1": _ratio(2 * tp, 2 * tp + fp + fn),
@@ -171,7 +172,7 @@ def scores(matrices: np.ndarray, question: Question) -> dict[str, np.ndarray]:
         "kappa": _ratio(oa - chance, 1 - chance),
     }
     absent = tp + fn + fp == 0
-    return {name: np.where(absent, np.nan, found[name]) for name in METRICS}
+    return {name: np.where(absent, np.nan, by_metric[name]) for name in METRICS}
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What is counted of a label and a prediction, block by block: confusions and boundaries."""
+"""Count the pixels of a label and its predictions, block by block: confusions and boundaries."""
 
 from __future__ import annotations
 
@@ -13,25 +13,34 @@ from ..grids.centres import Roi
 from .confusion import Confusion, Question
 
 QUESTIONS = tuple(Question)
+"""All questions, in their order."""
+
 WHOLE: Roi = (slice(None), slice(None))
+"""All pixels of an array."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How pixels near edges are dealt with. All distances are in pixels of the label, along rows and
-    columns, so that a diagonal neighbour is one pixel away.
+    """How pixels near edges are counted.
+
+    All distances are in pixels of the label, along rows and columns: a diagonal neighbour is one pixel away.
+
+    Raises
+    ------
+    CleansatError
+        If a distance is not 0 to 100.
     """
 
     ignored: tuple[int, ...] = (0, 1, 2, 5)
-    """For each of these, everything is counted once without the pixels that are this near to another
-    class in the label. Cloud, shadow and the rest count as classes here; 0 leaves none out."""
+    """Distances, pixels. For each, pixels are counted once without those this near to another class in the
+    label. The classes here are cloud, shadow and all others; 0 leaves no pixel out."""
 
     boundary: int = 2
-    """The boundary IoU compares only the pixels of either side that are this near to their own edge
-    (Cheng et al. 2021, doi:10.1109/CVPR46437.2021.01508); 0 for none. The edge of the data is not an edge."""
+    """Width, pixels, of the boundaries that the boundary IoU compares; 0 for none. The edge of the data is
+    no boundary. Source: Cheng et al. 2021, doi:10.1109/CVPR46437.2021.01508."""
 
     dilation: int = 0
-    """Cloud and shadow are first widened by this much in label and prediction alike, into clear."""
+    """Pixels by which cloud and shadow are first widened into clear, in label and prediction alike."""
 
     def __post_init__(self) -> None:
         for value in (*self.ignored, self.boundary, self.dilation):
@@ -43,23 +52,23 @@ class Protocol:
 
     @property
     def margin(self) -> int:
-        """How far a pixel's counts depend on its surroundings."""
+        """Distance, pixels, within which the surroundings of a pixel decide how it counts."""
         return self.dilation + max(*self.ignored, self.boundary)
 
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """What was counted of one prediction; parts and scenes are added with ``+``."""
+    """The counts of one prediction; add those of blocks and scenes with ``+``."""
 
     confusions: np.ndarray
-    """``(len(Protocol.ignored), 7, 7)`` int64, a :class:`Confusion` each."""
+    """``(len(Protocol.ignored), 7, 7)`` int64 pixels, a :class:`Confusion` for each distance."""
 
     boundaries: np.ndarray
-    """``(len(Question), 2)`` int64: boundary pixels of both sides, and of either."""
+    """``(len(Question), 2)`` int64: pixels on both boundaries, and pixels on either."""
 
     @classmethod
     def zero(cls, protocol: Protocol) -> Counts:
-        """Of no pixels."""
+        """Return the counts of no pixels."""
         return cls(
             np.zeros((len(protocol.ignored), len(CloudClass), len(CloudClass)), dtype="int64"),
             np.zeros((len(QUESTIONS), 2), dtype="int64"),
@@ -70,33 +79,33 @@ class Counts:
 
     @property
     def confusion(self) -> Confusion:
-        """Of all pixels, those near edges included."""
+        """The confusion of all pixels, with those near edges."""
         return Confusion(self.confusions[0])
 
     def boundary_iou(self, question: Question) -> float:
-        """Intersection over union of the boundaries, 0 to 1; NaN where neither side has one."""
+        """Return the intersection over union of the boundaries, 0 to 1; NaN if neither side has one."""
         both, either = self.boundaries[QUESTIONS.index(question)]
         return both / either if either else float("nan")
 
 
-def count(
+def count_pixels(
     label: np.ndarray,
     predictions: Sequence[np.ndarray],
     protocol: Protocol | None = None,
     inside: Roi = WHOLE,
 ) -> list[Counts]:
-    """Count predictions against a label.
+    """Count the pixels of predictions against a label.
 
     Parameters
     ----------
     label
         ``(h, w)`` uint8 :class:`~odc_cleansat.CloudClass` codes, nodata 0.
     predictions
-        Each like the label.
+        Each of the same shape, dtype and codes as the label.
     protocol
-        How edges are dealt with.
+        How pixels near edges are counted.
     inside
-        The pixels that count; the others are their surroundings.
+        The pixels to count; the others are their surroundings.
 
     Returns
     -------
@@ -105,25 +114,36 @@ def count(
     """
     protocol = protocol or Protocol()
     label = _widened(label, protocol.dilation)
-    labels = [_without_edges(label, k)[inside] for k in protocol.ignored]
-    edge = _boundaries(label, protocol.boundary, inside)
+    labels = [_without_edges(label, distance)[inside] for distance in protocol.ignored]
+    label_boundaries = _boundaries(label, protocol.boundary, inside)
     has_label = label[inside] != CloudClass.NODATA
-    found = []
+    counts = []
     for prediction in predictions:
         codes = _widened(prediction, protocol.dilation)
         confusions = [Confusion.of(each, codes[inside]).matrix for each in labels]
         valid = has_label & (codes[inside] != CloudClass.NODATA)
         boundaries = np.zeros((len(QUESTIONS), 2), dtype="int64")
-        for row, a, b in zip(
-            boundaries, edge, _boundaries(codes, protocol.boundary, inside), strict=False
-        ):
+        # Without a boundary width both lists are empty, and the counts stay 0.
+        pairs = zip(label_boundaries, _boundaries(codes, protocol.boundary, inside), strict=True)
+        for row, (a, b) in zip(boundaries, pairs, strict=False):
             row[:] = np.sum(a & b & valid), np.sum((a | b) & valid)
-        found.append(Counts(np.stack(confusions), boundaries))
-    return found
+        counts.append(Counts(np.stack(confusions), boundaries))
+    return counts
 
 
 def three_classes(codes: np.ndarray) -> np.ndarray:
-    """Cloud of any kind, shadow, and all other classes as clear; uint8, nodata 0, as are codes of no class."""
+    """Merge the classes into cloud, shadow and clear, which is all others.
+
+    Parameters
+    ----------
+    codes
+        Any shape, uint8 :class:`~odc_cleansat.CloudClass` codes.
+
+    Returns
+    -------
+    numpy.ndarray
+        Same shape, uint8; nodata 0, also for codes of no class.
+    """
     table = np.zeros(256, dtype="uint8")
     table[list(CloudClass)] = CloudClass.CLEAR
     for question, cls in (
@@ -137,11 +157,11 @@ def three_classes(codes: np.ndarray) -> np.ndarray:
 
 
 def _without_edges(label: np.ndarray, distance: int) -> np.ndarray:
-    """The label, nodata where another of the three classes is that near."""
+    """Return the label, nodata where another of the three classes is within the distance."""
     if not distance:
         return label
     classes = three_classes(label)
-    # No data is neither the greatest nor the least of a neighbourhood, and so never another class.
+    # Nodata is 255 for the least and 0 for the greatest value, so it is never another class.
     some = np.where(classes == CloudClass.NODATA, np.uint8(255), classes)
     least = _nearby(np.minimum, some, distance)
     greatest = _nearby(np.maximum, classes, distance)
@@ -150,7 +170,7 @@ def _without_edges(label: np.ndarray, distance: int) -> np.ndarray:
 
 
 def _boundaries(codes: np.ndarray, distance: int, inside: Roi) -> list[np.ndarray]:
-    """For each question the pixels that say yes and have a no that near."""
+    """Return for each question the pixels that are yes and have a no within the distance, bool."""
     if not distance:
         return []
     nodata = codes == CloudClass.NODATA
@@ -163,7 +183,7 @@ def _boundaries(codes: np.ndarray, distance: int, inside: Roi) -> list[np.ndarra
 
 
 def _nearby(ufunc: np.ufunc, values: np.ndarray, distance: int) -> np.ndarray:
-    """The least or greatest value that near; as the filters of `scipy.ndimage`, but ten times as fast."""
+    """Return the least or greatest value within the distance; ten times as fast as `scipy.ndimage`."""
     found: np.ndarray = np.pad(values, distance, mode="edge")
     for axis in (0, 1):
         found = np.moveaxis(found, axis, 0)
@@ -177,7 +197,7 @@ def _nearby(ufunc: np.ufunc, values: np.ndarray, distance: int) -> np.ndarray:
 
 
 def _widened(codes: np.ndarray, distance: int) -> np.ndarray:
-    """Cloud and shadow grown into clear; cloud wins where they meet."""
+    """Return the codes with cloud and shadow grown into clear; cloud wins where they meet."""
     if not distance:
         return codes
     grown: np.ndarray = codes.copy()

@@ -1,9 +1,9 @@
-"""What the codes of other masks and labels mean, as classes of the UCL."""
+"""Translate the codes of other masks and labels into classes of the UCL."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,35 +18,35 @@ from .confusion import Question
 
 @dataclass(frozen=True)
 class ClassMapping:
-    """Codes of a mask or label, and the classes they stand for."""
+    """The codes of a mask or label, and the class of each."""
 
     name: str
-    """By which it is found, or what it was made from."""
+    """Name by which it is found, or the text or file that it was made from."""
 
     codes: Mapping[int, CloudClass]
-    """Code, 0 to 255, to class. Codes that are not named are no data, whatever value the file declares
-    as nodata: many masks declare that of clear."""
+    """Code, 0 to 255, to class. Codes that are not named are no data. The nodata value that a file declares
+    does not count, because many masks declare that of clear."""
 
     source: str = ""
-    """Where these codes are described."""
+    """Where the codes are described."""
 
     @property
     def questions(self) -> frozenset[Question]:
-        """What a layer of these codes can answer.
+        """The questions that a raster of these codes can answer.
 
-        One without a code for cloud cannot say where cloud is, nor what is clear.
+        Without a code for cloud, or without one for shadow, it is not known either what is clear.
         """
         known = set(self.codes.values())
         found = {q for q in (Question.CLOUD, Question.SHADOW) if known.intersection(q.classes)}
         return frozenset(Question) if len(found) == 2 else frozenset(found)
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Translate a layer.
+        """Translate an array of codes.
 
         Parameters
         ----------
         values
-            Any shape, any number; what is not one of the codes becomes nodata.
+            Any shape, any number type; values that are no code of the mapping become nodata.
 
         Returns
         -------
@@ -118,32 +118,32 @@ MAPPINGS = {
         ),
     )
 }
-"""The mappings that have a name. ``shadow-label`` answers for shadow only, ``s2cloudless`` and
-``on-cloud-n`` for cloud only."""
+"""The named mappings. ``shadow-label`` answers for shadow only, ``s2cloudless`` and ``on-cloud-n`` for
+cloud only."""
 
 
 def get_mapping(spec: str | ClassMapping) -> ClassMapping:
-    """Look a mapping up, or make one.
+    """Return the mapping of a name, or make one.
 
     Parameters
     ----------
     spec
         A name in :data:`MAPPINGS`; or codes and classes, like ``0=clear,1=cloud,3=shadow``; or the
-        path of a JSON or YAML file that maps codes to classes; or a mapping, which is returned as it is.
+        path of a JSON or YAML file that maps codes to classes; or a mapping, which is returned unchanged.
 
     Raises
     ------
     CleansatError
-        If it is none of these.
+        If it is none of these, or a code or a class is wrong.
     """
     if isinstance(spec, ClassMapping):
         return spec
     if spec in MAPPINGS:
         return MAPPINGS[spec]
     if "=" in spec:
-        return _mapping(spec, [pair.partition("=")[::2] for pair in spec.split(",")])
+        return _parse_mapping(spec, (_code_and_class(pair) for pair in spec.split(",")))
     if spec.endswith((".json", ".yaml", ".yml")):
-        return _mapping(spec, _read(Path(spec)).items())
+        return _parse_mapping(spec, _read_mapping(Path(spec)).items())
     raise CleansatError(
         f"there is no mapping {spec!r}; choose from {', '.join(MAPPINGS)}, or write codes and classes, "
         "like 0=clear,1=cloud,3=shadow, or name a JSON or YAML file of them."
@@ -151,12 +151,23 @@ def get_mapping(spec: str | ClassMapping) -> ClassMapping:
 
 
 def check_codes(mapping: ClassMapping, values: np.ndarray, nodata: float | None, name: str) -> None:
-    """Refuse a layer of other codes that is taken for a UCL because nobody said what it is.
+    """Raise if a raster is read as a UCL by default, but holds other codes.
+
+    Parameters
+    ----------
+    mapping
+        The mapping of the raster; only that of the UCL is checked.
+    values
+        Any shape, any number type: pixels of the raster.
+    nodata
+        The nodata value that the file declares, or None.
+    name
+        Name of the raster, for the message.
 
     Raises
     ------
     SceneError
-        Naming some of the codes.
+        If there are other codes; the message names some of them.
     """
     if mapping is not MAPPINGS["ucl"]:
         return
@@ -170,13 +181,19 @@ def check_codes(mapping: ClassMapping, values: np.ndarray, nodata: float | None,
         )
 
 
+def parse_class(text: str) -> CloudClass | None:
+    """Return the class of a name like ``cloud`` or ``Thin cloud``; None if there is none."""
+    label = text.strip().lower().replace("-", "_").replace(" ", "_")
+    return next((c for c in CloudClass if c.label == label), None)
+
+
 def is_mapping(text: str) -> bool:
-    """Whether a text names or describes a mapping, and is not a part of a path."""
+    """Return whether a text names or describes a mapping, and is not a part of a path."""
     described = re.match(r"\d+=", text) or text.endswith((".json", ".yaml", ".yml"))
     return text in MAPPINGS or bool(described and not text.startswith("//"))
 
 
-def _read(path: Path) -> dict[Any, Any]:
+def _read_mapping(path: Path) -> dict[Any, Any]:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -186,17 +203,22 @@ def _read(path: Path) -> dict[Any, Any]:
     return found
 
 
-def _mapping(name: str, pairs: Any) -> ClassMapping:
-    known = {c.label: c for c in CloudClass}
+def _code_and_class(pair: str) -> tuple[str, str]:
+    code, _, text = pair.partition("=")
+    return code, text
+
+
+def _parse_mapping(name: str, pairs: Iterable[tuple[Any, Any]]) -> ClassMapping:
     codes = {}
-    for code, cls in pairs:
-        label = str(cls).strip().lower().replace("-", "_").replace(" ", "_")
+    for code, text in pairs:
         if not str(code).strip().isdecimal() or int(code) > 255:
             raise CleansatError(f"{name}: the code {code!r} is not a number from 0 to 255.")
-        if label not in known:
+        cls = parse_class(str(text))
+        if cls is None:
+            labels = ", ".join(c.label for c in CloudClass)
             raise CleansatError(
-                f"{name}: there is no class {str(cls).strip()!r}; choose from {', '.join(known)}."
+                f"{name}: there is no class {str(text).strip()!r}; choose from {labels}."
             )
-        if known[label] is not CloudClass.NODATA:
-            codes[int(code)] = known[label]
+        if cls is not CloudClass.NODATA:
+            codes[int(code)] = cls
     return ClassMapping(name, codes)

@@ -1,4 +1,4 @@
-"""Which prediction belongs to which label: by patterns of paths, or the layout of a known dataset."""
+"""Find the prediction of each label: by patterns of paths, or by the layout of a known dataset."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .mappings import MAPPINGS, ClassMapping
 from .rasters import Case, ClassRaster
 
 SCENE = "{scene}"
-"""Stands for a scene's name in the path of labels and predictions."""
+"""Placeholder for the name of a scene in the path of labels and predictions."""
 
-_RASTERS = (".tif", ".tiff", ".jp2", ".vrt", ".img")
+_SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".img")
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,20 @@ class Layout:
     """How a public dataset keeps its labels."""
 
     name: str
-    """By which it is found."""
+    """Name by which it is found."""
 
     patterns: tuple[str, ...]
-    """Below its folder; the first that finds anything counts. A scene is what takes the place of
-    ``{scene}``, which may hold slashes."""
+    """Paths of the labels below the folder of the dataset; the first that finds a file counts. The name of
+    the scene takes the place of ``{scene}``."""
 
     mapping: ClassMapping
-    """Of the labels."""
+    """Mapping of the labels."""
 
     source: str
-    """Where it is described."""
+    """Where the layout is described."""
+
+    nested: bool = False
+    """Whether the name of a scene is two folders, with a slash between."""
 
 
 LAYOUTS = {
@@ -44,6 +47,7 @@ LAYOUTS = {
             ("**/{scene}/labels/manual_hq.tif",),
             MAPPINGS["cloudsen12"],
             "high/ROI/S2_ID/labels/manual_hq.tif in the GeoTIFF edition: https://cloudsen12.github.io",
+            nested=True,
         ),
         Layout(
             "on-cloud-n",
@@ -53,33 +57,33 @@ LAYOUTS = {
         ),
     )
 }
-"""A scene of ``cloudsen12`` is named ``ROI_0001/20200215T082021_20200215T084629_T34JCP``, one of
-``on-cloud-n`` after its chip."""
+"""The known layouts. A scene of ``cloudsen12`` has a name like
+``ROI_0001/20200215T082021_20200215T084629_T34JCP``, and a scene of ``on-cloud-n`` that of its chip."""
 
 
 def find_labels(path: str) -> dict[str, str]:
-    """The labels that a path stands for.
+    """Find the labels below a path.
 
     Parameters
     ----------
     path
-        A file; a folder of files, each named after its scene; or a path with ``{scene}`` in it, for one
-        name of a file or folder, and the wildcards ``*``, ``?`` and ``**``.
+        A file; a folder of files, each named after its scene; or a path with ``{scene}`` in it. ``{scene}``
+        stands for one name of a file or folder. The path may have the wildcards ``*``, ``?`` and ``**``.
 
     Returns
     -------
     dict
-        Paths by scene, in the order of their names; a single file's scene is its name without suffix.
+        Paths by scene, in the order of their names. The scene of a single file is its name without suffix.
 
     Raises
     ------
     SceneError
-        If there is none.
+        If there are no labels, or two for one scene.
     """
     if SCENE in path:
-        found = _scenes(path, "[^/]+")
+        found = _files_by_scene(path)
     elif Path(path).is_dir():
-        found = {p.stem: str(p) for p in _rasters(Path(path))}
+        found = {p.stem: str(p) for p in _rasters(Path(path).iterdir())}
     else:
         return {Path(path).stem: path}
     if not found:
@@ -91,12 +95,12 @@ def find_labels(path: str) -> dict[str, str]:
 
 
 def find_layout(folder: str, layout: str) -> dict[str, str]:
-    """The labels of a dataset that is kept as its makers publish it.
+    """Find the labels of a dataset that is kept as its makers publish it.
 
     Parameters
     ----------
     folder
-        Of the dataset, or of a part of it.
+        Folder of the dataset, or of a part of it.
     layout
         A name in :data:`LAYOUTS`.
 
@@ -108,15 +112,13 @@ def find_layout(folder: str, layout: str) -> dict[str, str]:
     Raises
     ------
     SceneError
-        If there are none, or no such layout is known.
+        If there are no labels, or no such layout is known.
     """
     if layout not in LAYOUTS:
         raise SceneError(f"there is no layout {layout!r}; choose from {', '.join(LAYOUTS)}.")
     known = LAYOUTS[layout]
     for pattern in known.patterns:
-        name = "[^/]+/[^/]+" if pattern.startswith("**/") else "[^/]+"
-        root = folder.rstrip("/")
-        if found := _scenes(f"{root}/{pattern}", name):
+        if found := _files_by_scene(f"{folder.rstrip('/')}/{pattern}", nested=known.nested):
             return found
     raise SceneError(
         f"{folder} has no labels of the layout {layout} ({' or '.join(known.patterns)})."
@@ -124,7 +126,7 @@ def find_layout(folder: str, layout: str) -> dict[str, str]:
 
 
 def find_prediction(path: str, scene: str) -> str:
-    """The prediction of a scene.
+    """Find the prediction of a scene.
 
     Parameters
     ----------
@@ -132,31 +134,25 @@ def find_prediction(path: str, scene: str) -> str:
         A file; a folder of files, each with the scene's name in its own; or a path with ``{scene}`` in it
         and wildcards.
     scene
-        Its name.
+        Name of the scene.
+
+    Returns
+    -------
+    str
+        Path or URL.
 
     Raises
     ------
     SceneError
-        If it is not there, or several files might be it.
+        If there is no such file, or there are several.
     """
     if SCENE in path:
-        wanted = path.replace(SCENE, glob.escape(scene) if glob.has_magic(path) else scene)
-        if not glob.has_magic(path):
-            found = [wanted] if "://" in wanted or Path(wanted).exists() else []
-        else:
-            found = glob.glob(wanted, recursive=True)
+        wildcards = glob.has_magic(path)
+        wanted = path.replace(SCENE, glob.escape(scene) if wildcards else scene)
+        found = glob.glob(wanted, recursive=True) if wildcards else _if_there(wanted)
     elif Path(path).is_dir():
-        for suffix in _RASTERS:
-            if (exact := Path(path) / f"{scene}{suffix}").is_file():
-                return str(exact)
         wanted = f"{path} (named after {scene})"
-        # A slash in the name of a scene is a folder, or an underscore.
-        parts = [re.escape(part) for part in scene.split("/")]
-        named = re.compile(rf"(?<![A-Za-z0-9]){'[/_]+'.join(parts)}(?![A-Za-z0-9])")
-        below = ((p, p.relative_to(path).as_posix()) for p in _rasters(Path(path), deep=True))
-        found = [str(p) for p, inside in below if named.search(inside)]
-        if len(found) > 1:  # a mask product has its confidence beside it
-            found = [each for each in found if each.endswith("ucl.tif")] or found
+        found = _files_named_after(Path(path), scene)
     else:
         return path
     if len(found) != 1:
@@ -173,16 +169,16 @@ def find_predictions(
     *,
     mosaics: bool = False,
 ) -> dict[str, dict[str, ClassRaster]]:
-    """The predictions of all scenes.
+    """Find the predictions of all scenes.
 
     Parameters
     ----------
     scenes
-        Their names.
+        Names of the scenes.
     predictions
         By predictor, the path as for :func:`find_prediction` and its mapping.
     mosaics
-        Whether a path of one file may serve several scenes.
+        Whether a path of one file may be the prediction of several scenes.
 
     Returns
     -------
@@ -192,7 +188,7 @@ def find_predictions(
     Raises
     ------
     SceneError
-        If a prediction is missing, or one file would serve several scenes.
+        If a prediction is missing, or one file would be the prediction of several scenes.
     """
     found: dict[str, dict[str, ClassRaster]] = {scene: {} for scene in scenes}
     for name, (path, mapping) in predictions.items():
@@ -202,12 +198,12 @@ def find_predictions(
                 f"there are {len(found)} scenes with labels and one file {path} of {name}; give a folder, or a "
                 f"path with {SCENE}."
             )
-        served: dict[str, str] = {}
+        scene_of: dict[str, str] = {}
         for scene, rasters in found.items():
             uri = find_prediction(path, scene)
-            if not single and served.setdefault(uri, scene) != scene:
+            if not single and scene_of.setdefault(uri, scene) != scene:
                 raise SceneError(
-                    f"{uri} would be the prediction by {name} of both {served[uri]} and {scene}; one of theirs is "
+                    f"{uri} would be the prediction by {name} of both {scene_of[uri]} and {scene}; one of theirs is "
                     f"missing, or the names are too much alike: give a pattern with {SCENE} that tells them apart."
                 )
             rasters[name] = ClassRaster(uri, mapping)
@@ -219,21 +215,21 @@ def pair(
     label_mapping: ClassMapping,
     predictions: Mapping[str, tuple[str, ClassMapping]],
 ) -> list[Case]:
-    """Put labels and predictions together.
+    """Pair each label with its predictions.
 
     Parameters
     ----------
     labels
         Paths by scene.
     label_mapping
-        Of all labels.
+        Mapping of all labels.
     predictions
         By predictor, the path as for :func:`find_prediction` and its mapping.
 
     Raises
     ------
     SceneError
-        If a prediction is missing, or one file would serve several scenes.
+        If a prediction is missing, or one file would be the prediction of several scenes.
     """
     found = find_predictions(labels, predictions)
     return [
@@ -242,12 +238,13 @@ def pair(
     ]
 
 
-def _scenes(pattern: str, name: str) -> dict[str, str]:
-    """Files that match, by what stands for the scene."""
-    paths = glob.glob(
-        pattern.replace(SCENE, "*/*" if "/" in name.replace("[^/]", "") else "*"), recursive=True
-    )
-    matcher = re.compile(_expression(pattern, name))
+# --- files ----------------------------------------------------------------------------
+
+
+def _files_by_scene(pattern: str, nested: bool = False) -> dict[str, str]:
+    """Return the files that match a pattern, by the name in place of ``{scene}``."""
+    paths = glob.glob(pattern.replace(SCENE, "*/*" if nested else "*"), recursive=True)
+    matcher = re.compile(_expression(pattern, "[^/]+/[^/]+" if nested else "[^/]+"))
     found: dict[str, str] = {}
     for path in sorted(paths):
         if match := matcher.fullmatch(Path(path).as_posix()):
@@ -261,7 +258,7 @@ def _scenes(pattern: str, name: str) -> dict[str, str]:
 
 
 def _expression(pattern: str, name: str) -> str:
-    """A glob as a regular expression, with a group for the scene."""
+    """Return a pattern as a regular expression, with a group for the scene."""
     parts = re.split(r"(\{scene\}|\*\*/|\*\*|\*|\?)", Path(pattern).as_posix())
     meaning = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     seen = False
@@ -275,6 +272,25 @@ def _expression(pattern: str, name: str) -> str:
     return "".join(found)
 
 
-def _rasters(folder: Path, deep: bool = False) -> Iterable[Path]:
-    paths = folder.rglob("*") if deep else folder.iterdir()
-    return sorted(p for p in paths if p.suffix.lower() in _RASTERS and p.is_file())
+def _if_there(path: str) -> list[str]:
+    """Return a path if there is such a file, and a URL in any case."""
+    return [path] if "://" in path or Path(path).exists() else []
+
+
+def _files_named_after(folder: Path, scene: str) -> list[str]:
+    """Return the rasters in a folder with the scene's name in their own; only the one that is equal, if there is."""
+    for suffix in _SUFFIXES:
+        if (exact := folder / f"{scene}{suffix}").is_file():
+            return [str(exact)]
+    # A slash in the name of a scene is a folder, or an underscore.
+    name = "[/_]+".join(re.escape(part) for part in scene.split("/"))
+    named = re.compile(rf"(?<![A-Za-z0-9]){name}(?![A-Za-z0-9])")
+    below = _rasters(folder.rglob("*"))
+    found = [str(p) for p in below if named.search(p.relative_to(folder).as_posix())]
+    if len(found) > 1:  # a mask product has its confidence beside it
+        return [each for each in found if each.endswith("ucl.tif")] or found
+    return found
+
+
+def _rasters(paths: Iterable[Path]) -> list[Path]:
+    return sorted(p for p in paths if p.suffix.lower() in _SUFFIXES and p.is_file())

@@ -30,28 +30,41 @@ class ClassRaster:
     """Path or URL that rasterio opens."""
 
     mapping: ClassMapping = MAPPINGS["ucl"]
-    """What its codes mean."""
+    """The meaning of its codes."""
 
     band: int = 1
-    """Of the file, from 1."""
+    """Number of the band in the file, from 1."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A scene with a label and what is to be judged by it."""
+    """A scene with a label and the predictions that are compared with it."""
 
     name: str
-    """Of the scene."""
+    """Name of the scene."""
 
     label: ClassRaster
-    """What is held to be true."""
+    """The classes that are held to be true."""
 
     predictions: Mapping[str, ClassRaster]
-    """By the name of what made them."""
+    """The predictions, by the name of what made them."""
 
 
-class Layer:
-    """An open raster of classes."""
+class OpenRaster:
+    """A raster of classes that is open for reading.
+
+    Parameters
+    ----------
+    file
+        The open file.
+    raster
+        What it holds.
+
+    Raises
+    ------
+    SceneError
+        If the file has no such band.
+    """
 
     def __init__(self, file: DatasetReader, raster: ClassRaster) -> None:
         if raster.band > file.count:
@@ -60,8 +73,25 @@ class Layer:
         self.raster = raster
         self.grid = GeoBox.from_rio(file)
 
+    @property
+    def size(self) -> str:
+        """Rows and columns for messages, e.g. ``150 x 200``."""
+        rows, columns = self.grid.shape
+        return f"{rows} x {columns}"
+
     def read(self, rows: slice, columns: slice) -> np.ndarray:
-        """Pixels of the file as uint8 class codes."""
+        """Read a rectangle of pixels.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(rows, columns)`` uint8 class codes, nodata 0.
+
+        Raises
+        ------
+        SceneError
+            If the file cannot be read, or holds other codes than its mapping.
+        """
         from rasterio.errors import RasterioError
 
         window = ((rows.start, rows.stop), (columns.start, columns.stop))
@@ -72,13 +102,13 @@ class Layer:
         check_codes(self.raster.mapping, values, self.file.nodata, self.raster.uri)
         return self.raster.mapping.apply(values)
 
-    def onto(self, grid: GeoBox, roi: Roi) -> np.ndarray:
-        """The classes on a part of another grid: of the pixel in which each centre lies.
+    def read_onto(self, grid: GeoBox, roi: Roi) -> np.ndarray:
+        """Read the classes of a part of another grid, each from the pixel in which the centre lies.
 
         Returns
         -------
         numpy.ndarray
-            Of the part's shape, uint8 class codes, nodata 0 beyond the raster.
+            ``grid[roi].shape`` uint8 class codes, nodata 0 beyond the raster.
         """
         if self.grid == grid:
             return self.read(*roi)
@@ -89,8 +119,8 @@ class Layer:
 
 
 @contextlib.contextmanager
-def opened(raster: ClassRaster) -> Iterator[Layer]:
-    """Open a raster for a while.
+def open_raster(raster: ClassRaster) -> Iterator[OpenRaster]:
+    """Open a raster within a ``with`` block.
 
     Raises
     ------
@@ -108,32 +138,27 @@ def opened(raster: ClassRaster) -> Iterator[Layer]:
                 file = stack.enter_context(rasterio.open(local_path(raster.uri)))
         except RasterioError as error:
             raise _unreadable(raster.uri, error) from error
-        yield Layer(file, raster)
+        yield OpenRaster(file, raster)
 
 
-def check_grids(label: Layer, prediction: Layer) -> None:
-    """Refuse a prediction that cannot be laid over a label.
+def place_on_label(label: OpenRaster, prediction: OpenRaster) -> None:
+    """Give a prediction the grid of the label, if one of the two has no coordinate system.
 
-    One without a coordinate system is compared pixel by pixel, if it is of the same shape.
+    They are then compared pixel by pixel.
 
     Raises
     ------
     SceneError
-        If neither coordinates nor shape tell where it belongs.
+        If one has no coordinate system, and the shapes differ.
     """
     if label.grid.crs is not None and prediction.grid.crs is not None:
         return
     if label.grid.shape != prediction.grid.shape:
         raise SceneError(
-            f"{prediction.raster.uri} has {_size(prediction)} and {label.raster.uri} {_size(label)} "
+            f"{prediction.raster.uri} has {prediction.size} and {label.raster.uri} {label.size} "
             "pixels, and not both have a coordinate system; without one they must be of one shape."
         )
     prediction.grid = label.grid
-
-
-def _size(layer: Layer) -> str:
-    rows, columns = layer.grid.shape
-    return f"{rows} x {columns}"
 
 
 def _unreadable(uri: str, error: Exception) -> SceneError:

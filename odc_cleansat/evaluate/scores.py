@@ -1,60 +1,62 @@
-"""How good a mask is, and how far two of them agree, in figures.
-
-Everything rests on one table of counts, :class:`Confusion`; the rest says which pixels are
-counted, and from which files.
-"""
+"""Scores of arrays in memory: how good a mask is, and how far two masks agree."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from ..classes import CloudClass, scl_to_ucl
 from ..errors import SceneError
+from ..grids.grid import model_grid
+from ..masks.classify import classify
+from ..models.model import Model
+from ..models.registry import get_model
 from .confusion import Confusion, Question
 from .counting import three_classes
 
-if TYPE_CHECKING:
-    import xarray as xr
-
-    from ..models.model import Model
-
 
 def agreement(ucl: np.ndarray, scl: np.ndarray) -> dict[str, float]:
-    """How far a UCL and an SCL say the same of the same pixels.
+    """Measure how far a UCL and an SCL agree.
 
     Parameters
     ----------
     ucl
-        uint8 :class:`CloudClass` codes.
+        Any shape, uint8 :class:`CloudClass` codes, nodata 0.
     scl
-        Same shape, Sen2Cor's codes.
+        Same shape, integer codes of Sen2Cor, nodata 0.
 
     Returns
     -------
     dict
-        Percent of the pixels with data in both that agree on ``cloud`` (thin or thick or
-        not), on ``shadow``, on ``clear``, and on all three at once (``overall``); NaN
-        where no pixel has data in both.
+        Percent of the pixels with data in both that agree on ``cloud`` of any kind, on ``shadow``, on
+        ``clear``, and on all three at once (``overall``). NaN if no pixel has data in both.
+
+    Raises
+    ------
+    SceneError
+        If the shapes differ.
     """
     both = Confusion.of(three_classes(scl_to_ucl(scl)), three_classes(ucl))
     if not both.pixels:
         return dict.fromkeys(("overall", "cloud", "shadow", "clear"), float("nan"))
 
-    def same(question: Question) -> float:
-        yes = question.members
-        no = ~yes
-        yes[CloudClass.NODATA] = no[CloudClass.NODATA] = False
-        agreed = both.matrix[np.ix_(yes, yes)].sum() + both.matrix[np.ix_(no, no)].sum()
-        return 100 * float(agreed) / both.pixels
-
     asked = (Question.CLOUD, Question.SHADOW, Question.CLEAR)
-    return {"overall": 100 * (1 - both.changed), **{q.value: same(q) for q in asked}}
+    return {"overall": 100 * (1 - both.changed), **{q.value: _percent_same(both, q) for q in asked}}
+
+
+def _percent_same(both: Confusion, question: Question) -> float:
+    """Return the percent of the pixels with data in both for which both answer yes, or both no."""
+    yes = question.members
+    no = ~yes
+    yes[CloudClass.NODATA] = no[CloudClass.NODATA] = False
+    agreed = both.matrix[np.ix_(yes, yes)].sum() + both.matrix[np.ix_(no, no)].sum()
+    return 100 * float(agreed) / both.pixels
 
 
 def accuracy(predicted: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, float]]:
-    """Cloud and shadow against known truth.
+    """Score cloud and shadow of a mask against known truth.
 
     Parameters
     ----------
@@ -64,9 +66,13 @@ def accuracy(predicted: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, fl
     Returns
     -------
     dict
-        For ``cloud`` and ``shadow``: ``precision``, ``recall`` and ``f1``, between 0 and
-        1. NaN is the recall without the class in the truth, the precision without it in the prediction, F1
-        without it in either.
+        For ``cloud`` and ``shadow``: ``precision``, ``recall`` and ``f1``, 0 to 1. Recall is NaN if the
+        truth lacks the class, precision if the prediction lacks it, and F1 if both do.
+
+    Raises
+    ------
+    SceneError
+        If the shapes differ, or there are other codes.
     """
     confusion = Confusion.of(truth, predicted)
     return {
@@ -77,35 +83,32 @@ def accuracy(predicted: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, fl
     }
 
 
-def seams(scene: xr.Dataset, *, model: str | Model | None = None, **how: Any) -> float:
-    """Share of the pixels whose class changes when the cuts between windows move by half a stride.
+def seams(scene: xr.Dataset, *, model: str | Model | None = None, **options: Any) -> float:
+    """Measure how many pixels change class when the cuts between windows move by half a stride.
 
-    Where a scene fits into one window nothing is cut, and nothing changes.
+    The scene is classified again as if it lay half a stride to the south-east. If it fits into one window,
+    nothing is cut and nothing changes.
 
     Parameters
     ----------
     scene
-        As for :func:`~odc_cleansat.classify`, in a UTM zone: the scene is classified again as if it
-        lay half a stride to the south-east.
+        Bands with dims ``(y, x)`` in a UTM zone, digital numbers or reflectance; see
+        :func:`~odc_cleansat.classify`.
     model
-        Name or model; by default the best whose bands the scene has.
-    how
+        Name or model; by default the best model whose bands the scene has.
+    **options
         Other arguments of `classify`, such as ``offset``.
 
     Returns
     -------
     float
-        0 to 1, NaN without data.
+        Share of the pixels with data, 0 to 1; NaN without data.
 
     Raises
     ------
     SceneError
         If the scene is not in a UTM zone, or cannot be classified.
     """
-    from ..grids.grid import model_grid
-    from ..masks.classify import classify
-    from ..models.registry import get_model
-
     grid = scene.odc.geobox
     chosen = get_model(model, bands=scene.data_vars)
     if grid is None or grid.crs is None or model_grid(grid, chosen.resolution)[0] != grid.crs:
@@ -115,5 +118,5 @@ def seams(scene: xr.Dataset, *, model: str | Model | None = None, **how: Any) ->
     down, right = (stride // 2 * chosen.resolution for stride in chosen.tiling.stride)
     y, x = grid.dimensions
     moved = scene.assign_coords({x: scene[x] + right, y: scene[y] - down})
-    first, second = (classify(each, model=chosen, **how).ucl.values for each in (scene, moved))
+    first, second = (classify(each, model=chosen, **options).ucl.values for each in (scene, moved))
     return Confusion.of(first, second).changed

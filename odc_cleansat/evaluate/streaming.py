@@ -1,4 +1,4 @@
-"""Labels and predictions from files, in blocks: memory does not grow with the rasters."""
+"""Compare rasters with labels in blocks, so that memory does not grow with the rasters."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from ..classes import CloudClass
 from ..errors import SceneError
 from ..grids.centres import Roi, tiles
-from .counting import Counts, Protocol, count
-from .rasters import Case, Layer, check_grids, opened
+from .counting import Counts, Protocol, count_pixels
+from .rasters import Case, OpenRaster, open_raster, place_on_label
 from .results import Evaluation
 
 BLOCK = 1024
@@ -26,35 +26,39 @@ def evaluate_rasters(
     block: int = BLOCK,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Judge classified rasters by labels, scene by scene.
+    """Compare classified rasters with labels, scene by scene.
 
-    Predictions on other grids are brought to the label's, by nearest neighbour. Files are read in
-    blocks with as much of their surroundings as the protocol needs, so that the result does
-    not depend on the blocks.
+    Predictions on other grids are brought to the label's grid by nearest neighbour. Each block is read with
+    as much of its surroundings as the protocol needs, so the result does not depend on the blocks.
 
     Parameters
     ----------
     cases
         The scenes. All have predictions of the same names, with the same mappings.
     protocol
-        How pixels near edges are dealt with.
+        How pixels near edges are counted.
     common
-        Count only pixels that all predictions have data for; else each is judged where it has data
-        itself.
+        Whether to count only pixels for which all predictions have data. Otherwise each prediction
+        counts where it has data itself.
     block
         Side of the blocks, pixels of the label.
     progress
         Called with the number of scenes done and the number there are.
 
+    Returns
+    -------
+    Evaluation
+        The counts, and every score from them.
+
     Raises
     ------
     SceneError
-        If there are no scenes, a file cannot be read or has no code that its mapping knows, or
-        a prediction does not overlap its label.
+        If there are no scenes or predictions, or their names differ between scenes. If a file cannot be
+        read or has no code of its mapping, or a prediction does not overlap its label.
     """
     protocol = protocol or Protocol()
     cases = list(cases)
-    _check(cases)
+    _check_cases(cases)
     counts: dict[str, list[Counts]] = {name: [] for name in cases[0].predictions}
     for i, case in enumerate(cases, start=1):
         for name, found in _count_case(case, protocol, common, block).items():
@@ -72,7 +76,7 @@ def evaluate_rasters(
     )
 
 
-def _check(cases: Sequence[Case]) -> None:
+def _check_cases(cases: Sequence[Case]) -> None:
     if not cases:
         raise SceneError("there is nothing to evaluate: no scene has a label.")
     names = set(cases[0].predictions)
@@ -87,32 +91,33 @@ def _check(cases: Sequence[Case]) -> None:
 
 
 def _count_case(case: Case, protocol: Protocol, common: bool, block: int) -> dict[str, Counts]:
+    """Return the counts of one scene by prediction."""
     total = [Counts.zero(protocol) for _ in case.predictions]
-    met = np.zeros(len(total), dtype=bool)
+    predicted = np.zeros(len(total), dtype=bool)
     labelled = False
     with contextlib.ExitStack() as stack:
-        label = stack.enter_context(opened(case.label))
-        layers = [stack.enter_context(opened(each)) for each in case.predictions.values()]
-        for layer in layers:
-            check_grids(label, layer)
-        rows, columns = label.grid.shape
-        for row in tiles((rows, columns), block, block):
-            for inside in row:
-                around, middle = _around(inside, protocol.margin, (rows, columns))
-                truth = label.read(*around)
-                found = [layer.onto(label.grid, around) for layer in layers]
-                met |= [bool(codes.any()) for codes in found]
-                labelled |= bool(truth.any())
-                if common:
-                    truth[np.any([c == CloudClass.NODATA for c in found], axis=0)] = 0
-                parts = count(truth, found, protocol, middle)
-                total = [a + b for a, b in zip(total, parts, strict=True)]
-        _check_counts(label, layers, met, labelled)
+        label = stack.enter_context(open_raster(case.label))
+        predictions = [stack.enter_context(open_raster(p)) for p in case.predictions.values()]
+        for prediction in predictions:
+            place_on_label(label, prediction)
+        for inside in (roi for row in tiles(label.grid.shape, block, block) for roi in row):
+            around, middle = _with_surroundings(inside, protocol.margin, label.grid.shape)
+            truth = label.read(*around)
+            codes = [prediction.read_onto(label.grid, around) for prediction in predictions]
+            predicted |= [bool(each.any()) for each in codes]
+            labelled |= bool(truth.any())
+            if common:
+                truth[np.any([each == CloudClass.NODATA for each in codes], axis=0)] = 0
+            parts = count_pixels(truth, codes, protocol, middle)
+            total = [a + b for a, b in zip(total, parts, strict=True)]
+        _check_overlap(label, predictions, predicted)
+        if not labelled:
+            raise _no_known_code(label)
     return dict(zip(case.predictions, total, strict=True))
 
 
-def _around(inside: Roi, margin: int, shape: tuple[int, int]) -> tuple[Roi, Roi]:
-    """A block with its surroundings, and where it stands in them."""
+def _with_surroundings(inside: Roi, margin: int, shape: tuple[int, int]) -> tuple[Roi, Roi]:
+    """Return a block with its surroundings, and the place of the block in them."""
     around, middle = [], []
     for span, size in zip(inside, shape, strict=True):
         start, stop = max(span.start - margin, 0), min(span.stop + margin, size)
@@ -121,18 +126,22 @@ def _around(inside: Roi, margin: int, shape: tuple[int, int]) -> tuple[Roi, Roi]
     return (around[0], around[1]), (middle[0], middle[1])
 
 
-def _check_counts(label: Layer, layers: Sequence[Layer], met: np.ndarray, labelled: bool) -> None:
-    """Nothing to count is a mistake in the call, and not a score of NaN."""
-    for layer, has_data in zip(layers, met, strict=True):
+def _check_overlap(
+    label: OpenRaster, predictions: Sequence[OpenRaster], predicted: np.ndarray
+) -> None:
+    """Raise if a prediction has no class on the label: that is a mistake, and not a score of NaN."""
+    for prediction, has_data in zip(predictions, predicted, strict=True):
         if not has_data:
             raise SceneError(
-                f"{layer.raster.uri} has no class anywhere on {label.raster.uri}: either they do not "
-                f"overlap, or its codes are not those of the mapping {layer.raster.mapping.name}."
+                f"{prediction.raster.uri} has no class anywhere on {label.raster.uri}: either they do not "
+                f"overlap, or its codes are not those of the mapping {prediction.raster.mapping.name}."
             )
-    if not labelled:
-        mapping = label.raster.mapping
-        raise SceneError(
-            f"{label.raster.uri} has no pixel with a code of the mapping {mapping.name} "
-            f"({', '.join(f'{k}={c.label}' for k, c in mapping.codes.items())}); "
-            "name the mapping of its codes."
-        )
+
+
+def _no_known_code(label: OpenRaster) -> SceneError:
+    mapping = label.raster.mapping
+    codes = ", ".join(f"{code}={cls.label}" for code, cls in mapping.codes.items())
+    return SceneError(
+        f"{label.raster.uri} has no pixel with a code of the mapping {mapping.name} ({codes}); "
+        "name the mapping of its codes."
+    )

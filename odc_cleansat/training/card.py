@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..evaluate.report import markdown_table
+from ..evaluate.tables import markdown_table
 from ..models.model import Model
 from .agreement import BY_LABEL
 from .augmentation import BLURRED_SHARE, CLIPPED_SHARE

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import SceneError
 from ..evaluate.mappings import ClassMapping
 from ..evaluate.pairing import LAYOUTS, find_layout
-from ..evaluate.rasters import ClassRaster, opened
+from ..evaluate.rasters import ClassRaster, open_raster
 from ..grids.grid import ground_resolution
 from ..scenes.band_folder import IMAGES, band_files
 from ..scenes.bands import S2_BANDS
@@ -191,7 +191,7 @@ def _locations(folder: Path) -> dict[str, str]:
 
 
 def _read_truth(label: str, mapping: ClassMapping, patch: Patch) -> np.ndarray:
-    with opened(ClassRaster(label, mapping)) as layer:
+    with open_raster(ClassRaster(label, mapping)) as layer:
         codes = layer.file.read(1)
     if codes.shape != patch.pixels.shape[1:]:
         raise SceneError(
@@ -204,7 +204,7 @@ def _read_truth(label: str, mapping: ClassMapping, patch: Patch) -> np.ndarray:
 def _read_band(band_file: BandFile, offset: int, needs_grid: bool) -> tuple[np.ndarray, float]:
     """Return reflectance, NaN without data, and the ground sampling in metres, 0 if it is not needed."""
     path, band = band_file
-    with opened(ClassRaster(str(path))) as layer:
+    with open_raster(ClassRaster(str(path))) as layer:
         if band > layer.file.count:
             raise SceneError(f"{path} has {layer.file.count} band(s) and no band {band}.")
         values = _reflectance(layer.file.read(band), layer.file.nodatavals[band - 1], offset)

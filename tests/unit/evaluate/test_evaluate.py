@@ -24,7 +24,7 @@ from odc_cleansat import CloudClass, classify
 from odc_cleansat.classes import scl_to_ucl
 from odc_cleansat.errors import CleansatError, SceneError
 from odc_cleansat.evaluate.confusion import METRICS, Confusion, Question
-from odc_cleansat.evaluate.counting import Counts, Protocol, count
+from odc_cleansat.evaluate.counting import Counts, Protocol, count_pixels
 from odc_cleansat.evaluate.mappings import MAPPINGS, ClassMapping, get_mapping
 from odc_cleansat.evaluate.pairing import (
     find_labels,
@@ -35,7 +35,7 @@ from odc_cleansat.evaluate.pairing import (
 )
 from odc_cleansat.evaluate.points import evaluate_points, read_points
 from odc_cleansat.evaluate.rasters import Case, ClassRaster
-from odc_cleansat.evaluate.report import as_dict, text, write
+from odc_cleansat.evaluate.report import as_dict, as_text, write_report
 from odc_cleansat.evaluate.results import Evaluation
 from odc_cleansat.evaluate.scores import accuracy, agreement, seams
 from odc_cleansat.evaluate.streaming import evaluate_rasters
@@ -221,7 +221,7 @@ def reference_without_edges(label: np.ndarray, k: int) -> np.ndarray:
 
 def test_pixels_near_edges_are_left_out() -> None:
     label, prediction = blobs(3, (40, 50)), blobs(4, (40, 50))
-    (found,) = count(label, [prediction], Protocol((0, 1, 2, 5)))
+    (found,) = count_pixels(label, [prediction], Protocol((0, 1, 2, 5)))
     for i, k in enumerate((0, 1, 2, 5)):
         expected = Confusion.of(reference_without_edges(label, k), prediction).matrix
         np.testing.assert_array_equal(found.confusions[i], expected)
@@ -230,7 +230,7 @@ def test_pixels_near_edges_are_left_out() -> None:
 def test_an_edge_by_hand() -> None:
     label = codes(1, 1, 1, 1, 2, 2, 2, 2, 0, 3)[np.newaxis].repeat(3, axis=0)
     prediction = codes(1, 1, 1, 2, 2, 2, 2, 2, 2, 3)[np.newaxis].repeat(3, axis=0)
-    (found,) = count(label, [prediction], Protocol((0, 1), boundary=1))
+    (found,) = count_pixels(label, [prediction], Protocol((0, 1), boundary=1))
     assert found.confusion.scores(Question.CLOUD)["precision"] == pytest.approx(4 / 5)
     # Without a pixel on either side of the edge there is no error; no data makes no edge.
     without = Confusion(found.confusions[1])
@@ -245,7 +245,7 @@ def test_boundary_iou_by_hand() -> None:
     label = np.ones((30, 40), "uint8")
     label[5:25, 5:25] = 2
     moved = np.roll(label, 1, axis=1)
-    (same, other) = count(label, [label, moved], Protocol(boundary=2))
+    (same, other) = count_pixels(label, [label, moved], Protocol(boundary=2))
     assert same.boundary_iou(Question.CLOUD) == 1
     assert math.isnan(same.boundary_iou(Question.SHADOW))
     ring = {(y, x) for y in range(20) for x in range(20) if min(y, x, 19 - y, 19 - x) < 2}
@@ -260,7 +260,7 @@ def test_boundary_iou_by_hand() -> None:
 def test_the_edge_of_the_data_is_no_boundary() -> None:
     label = np.full((20, 20), 2, "uint8")
     label[:, 12:] = 0
-    (found,) = count(label, [label], Protocol())
+    (found,) = count_pixels(label, [label], Protocol())
     assert math.isnan(found.boundary_iou(Question.CLOUD))
 
 
@@ -269,14 +269,14 @@ def test_both_sides_are_dilated_alike() -> None:
     prediction = label.copy()
     label[2, 2], prediction[2, 4] = 3, 3
     label[:, 8] = 0
-    (plain,) = count(label, [prediction], Protocol())
-    (widened,) = count(label, [prediction], Protocol(dilation=1))
+    (plain,) = count_pixels(label, [prediction], Protocol())
+    (widened,) = count_pixels(label, [prediction], Protocol(dilation=1))
     assert plain.confusion.scores(Question.SHADOW)["recall"] == 0
     assert widened.confusion.scores(Question.SHADOW)["recall"] == pytest.approx(3 / 9)
     assert widened.confusion.pixels == plain.confusion.pixels
     # Clouds grow over shadow that has grown, and not over shadow that was there.
     label = codes(2, 1, 3, 1, 1)[np.newaxis]
-    (both,) = count(label, [label], Protocol(dilation=1))
+    (both,) = count_pixels(label, [label], Protocol(dilation=1))
     assert np.diag(both.confusion.matrix).tolist() == [0, 1, 2, 2, 0, 0, 0]
 
 
@@ -375,7 +375,7 @@ def evaluation(
 def test_blocks_make_no_difference(tmp_path: Path, block: int, dilation: int) -> None:
     label, a, b = blobs(1), blobs(2), blobs(3)
     protocol = Protocol((0, 1, 2, 5), boundary=3, dilation=dilation)
-    expected = count(label, [a, b], protocol)
+    expected = count_pixels(label, [a, b], protocol)
     found = evaluation(tmp_path, label, a, b, protocol=protocol, block=block)
     for name, whole in zip(("p0", "p1"), expected, strict=True):
         np.testing.assert_array_equal(found.total(name).confusions, whole.confusions)
@@ -422,11 +422,11 @@ def test_a_part_of_the_label_without_prediction(tmp_path: Path) -> None:
     assert own.confusion("all").pixels == label.size
     common = evaluate_rasters([case], common=True)
     assert common.confusion("all").pixels == common.confusion("part").pixels == 150 * 50
-    assert "for which all predictions have data" in text(common)
-    assert "for which all" not in text(own)
-    assert "not all on the same pixels" in text(own)
-    assert "not all on the same pixels" not in text(common)
-    assert re.search(r"part .* 75\.0 %", text(own))
+    assert "for which all predictions have data" in as_text(common)
+    assert "for which all" not in as_text(own)
+    assert "not all on the same pixels" in as_text(own)
+    assert "not all on the same pixels" not in as_text(common)
+    assert re.search(r"part .* 75\.0 %", as_text(own))
     assert [as_dict(each)["protocol"]["common"] for each in (own, common)] == [False, True]
 
     rest = raster(save(tmp_path / "rest.tif", label[:, 50:], GRID[:, 50:]))
@@ -587,7 +587,7 @@ def test_scenes_without_the_class_do_not_count_in_the_median(tmp_path: Path) -> 
 
 
 def test_files(many: Evaluation, tmp_path: Path) -> None:
-    paths = write(many, tmp_path / "out")
+    paths = write_report(many, tmp_path / "out")
     assert [p.name for p in paths] == [f"evaluation.{s}" for s in ("md", "json", "csv", "png")]
     document = json.loads(paths[1].read_text())
     wanted = many.find("good", Question.SHADOW, "recall")
