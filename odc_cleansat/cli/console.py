@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import CleansatError
 from ..progress import duration
 
 if TYPE_CHECKING:
@@ -120,8 +121,21 @@ class _Lines:
         self._say(", ".join(filter(None, parts)))
 
 
+def describe_error(error: Exception) -> str:
+    """Return in one line what went wrong; of errors that nobody expects, how to see more."""
+    if isinstance(error, CleansatError):
+        return str(error)
+    if isinstance(error, OSError):
+        what = f"{error.filename}: " if error.filename else ""
+        return f"{what}{error.strerror or error}"
+    first = (str(error).strip().splitlines() or ["no message"])[0]
+    return (
+        f"unexpected {type(error).__name__}: {first}. Run with `cleansat --debug ...` for details."
+    )
+
+
 def program(name: str) -> str:
-    """How to call a program of this environment: by its name if that finds it, else by its path."""
+    """Return how to call a program of this environment: by its name if that finds it, else by its path."""
     beside = Path(sys.executable).parent / name
     on_path = shutil.which(name)
     found = on_path is not None and Path(on_path).resolve() == beside.resolve()

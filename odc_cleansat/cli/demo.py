@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .console import Console, program
+
+if TYPE_CHECKING:
+    from ..demo import DemoResult
 
 
 @click.command(
@@ -14,28 +18,28 @@ from .console import Console, program
     epilog="""\b
 Examples:
   cleansat demo
-  cleansat demo --scene S2_BANDS_FOLDER --datetime 2024-04-01T02:00:00Z --out demo-manila
+  cleansat demo --scene BANDS_FOLDER --datetime 2024-04-01T02:00:00Z --out out
   cleansat demo --stop
 """,
 )
 @click.option(
     "--scene",
     type=click.Path(path_type=Path),
-    help="Folder with one GeoTIFF a band (B02.tif, ..., SCL.tif). Default: a simulated scene.",
+    help="Folder with one GeoTIFF for each band (B02.tif, ..., SCL.tif). Default: a simulated scene.",
 )
 @click.option(
     "--datetime",
     "moment",
     metavar="ISO8601",
-    help="When the scene was acquired, if its folder does not tell.",
+    help="When the scene was acquired, if its metadata do not say so.",
 )
 @click.option(
     "--offset",
     type=float,
-    help="Radiometric offset of the digital numbers: -1000 since processing baseline 04.00 unless "
-    "the provider removed it. Default: decided from the scene's metadata.",
+    help="Radiometric offset of the digital numbers: -1000 since processing baseline 04.00, unless "
+    "the provider removed it. Default: from the scene's metadata.",
 )
-@click.option("--model", help="Name of a model. Default: the best for the scene's bands.")
+@click.option("--model", metavar="NAME", help="Default: the best model for the scene's bands.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -56,12 +60,12 @@ def command(
 ) -> None:
     """Mask one scene and recall it, in a datacube of its own.
 
-    Starts an embedded database in the output folder, indexes the scene, runs the UNet, writes
-    the mask as COG with EO3 and STAC documents, indexes it, loads it back with dc.load at three
-    grids, and draws RGB | SCL | UCL. Run again, it computes nothing.
+    Starts an embedded database in the output folder and indexes the scene. Runs the UNet, writes the mask as
+    COG with EO3 and STAC documents, and indexes it. Then loads it back with dc.load at three grids, and
+    draws RGB | SCL | UCL. Run again, it computes nothing.
     """
-    from ..cube.embedded import CONFIG_NAME, stop_cube
-    from ..demo import describe, run_demo
+    from ..cube.embedded import stop_cube
+    from ..demo import run_demo
     from ..scenes.band_folder import parse_moment
 
     if stop:
@@ -76,21 +80,27 @@ def command(
         model=model,
         keep_running=True,
     )
+    _print_result(result, out)
+
+
+def _print_result(result: DemoResult, out: Path) -> None:
+    """Print what was made, and how to go on."""
+    from ..cube.embedded import CONFIG_NAME
+    from ..demo import describe
+
     click.echo()
     properties = result.scene.metadata_doc["properties"]
     if properties.get("cleansat:simulated"):
         click.echo("This scene is simulated: its land, clouds and SCL are made up.")
     if properties.get("cleansat:datetime_placeholder"):
         click.echo(
-            "The date of the scene is unknown; 1970-01-01 stands for it. Use --datetime to say it."
+            "The date of the scene is unknown; 1970-01-01 stands for it. Give it with --datetime."
         )
     for recalled in result.recalled:
         click.echo(describe(recalled))
-    click.echo()
-    click.echo(result.table)
-    click.echo()
-    state = "computed" if result.computed else "found, not computed again"
-    click.echo(f"mask    {result.mask.local_path} ({state})")
+    click.echo(f"\n{result.table}\n")
+    how = "computed" if result.computed else "found, not computed again"
+    click.echo(f"mask    {result.mask.local_path} ({how})")
     click.echo(f"figure  {result.figure}")
     click.echo(
         "The database keeps running for other programs, for instance:\n"

@@ -1,6 +1,6 @@
-"""The command `cleansat`. It parses, reports and sets exit codes; the work is done elsewhere.
+"""The command `cleansat`. It parses, reports and sets exit codes; other rooms do the work.
 
-Each subcommand is a module of :mod:`odc_cleansat.cli.main` and is imported when it is called.
+Each subcommand is a module of this room and is imported when it is called.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ from typing import Any
 import click
 
 from .._version import __version__
-from ..errors import LOG, CleansatError, GapWarning, ModelWarning, ReflectanceWarning
+from ..errors import LOG, GapWarning, ModelWarning, ReflectanceWarning
+from .console import describe_error
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
+
+SOME_FAILED = 3
+"""Exit code where some of several scenes failed."""
 
 COMMANDS = {
     "demo": "Mask one scene and recall it, in a datacube of its own.",
@@ -67,26 +71,14 @@ class _Group(click.Group):
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
-        except CleansatError as error:
-            if debug:
-                raise
-            raise click.ClickException(_with_options(str(error))) from error
-        except OSError as error:
-            if debug:
-                raise
-            what = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{what}{error.strerror or error}") from error
         except Exception as error:
             if debug:
                 raise
-            first = (str(error).strip().splitlines() or ["no message"])[0]
-            raise click.ClickException(
-                f"unexpected {type(error).__name__}: {first}. Run with `cleansat --debug ...` for details."
-            ) from error
+            raise click.ClickException(_with_options(describe_error(error))) from error
 
 
 def _with_options(text: str) -> str:
-    """A message with the options of the command line in place of Python's arguments."""
+    """Name the options of the command line in a message in place of Python's arguments."""
     return _ARGUMENTS.sub(lambda found: _OPTIONS[found[1]], text)
 
 
@@ -99,7 +91,7 @@ _OPTIONS = {
     "output_crs": "--crs",
     "resolution": "--resolution",
 }
-# Without a value: what has one stands in an example, as in offset=-1000.
+# An argument with a value stands in an example, as in offset=-1000, and is left as it is.
 _ARGUMENTS = re.compile(rf"\b({'|'.join(_OPTIONS)})=(?![\w'\"(\[{{.-])")
 
 
@@ -129,6 +121,6 @@ def _quieten() -> None:
 def main(debug: bool) -> None:
     """Cloud and cloud-shadow masks for Sentinel-2 in the Open Data Cube.
 
-    Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage, 130 interrupted; those that take several
-    scenes also 3, some failed.
+    Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage, 130 interrupted. Commands for several
+    scenes also end with 3 if some of them failed.
     """

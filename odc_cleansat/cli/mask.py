@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import Console
+from .console import Console, describe_error
+from .main import SOME_FAILED
 from .options import check_box, connected, datacube_options, source_options
 
 if TYPE_CHECKING:
@@ -20,8 +23,8 @@ if TYPE_CHECKING:
     from ..products.job import MaskJob
     from ..scenes.scene import Scene
 
-
-SOME_FAILED = 3
+    NamedScene = tuple[str, Callable[[], Scene]]
+    """A name, and a function that reads the scene of that name."""
 
 
 @click.command(
@@ -30,25 +33,30 @@ SOME_FAILED = 3
 Examples:
   cleansat mask --bbox 13.6,47.7,13.8,47.9 --time 2024-06 --limit 1 -o masks
   cleansat mask --stac-api https://planetarycomputer.microsoft.com/api/stac/v1 \\
-      --bbox 13.6,47.7,13.8,47.9 --time 2024-06-01/2024-06-15 --max-cloud 60 -o masks
-  cleansat mask https://earth-search.aws.element84.com/v1/collections/sentinel-2-l2a/items/ID -o masks
-  cleansat mask S2B_MSIL2A_20240710T071619_N0510_R006_T37MGP_20240710T103747.SAFE -o masks
+      --bbox 13.6,47.7,13.8,47.9 --time 2024-06-01/2024-06-15 -o masks
+  cleansat mask -o masks \\
+      https://earth-search.aws.element84.com/v1/collections/sentinel-2-l2a/items/ID
+  cleansat mask S2B_MSIL2A_20240710T071619_N0510_R006_T37MGP.SAFE -o masks
   cleansat mask scene.odc-metadata.yaml -o masks
   cleansat mask FOLDER_OF_BANDS --datetime 2024-04-01T02:00:00Z -o masks
 
 \b
-Exit codes: 0 all scenes have their masks, 1 failed or nothing found, 2 wrong usage,
-3 some scenes of a search failed.
+Exit codes: 0 all scenes have their masks, 1 failed or nothing found, 2 wrong
+usage, 3 some scenes of a search failed.
 """,
 )
 @click.argument("scene", required=False)
 @click.option(
-    "-o", "--out", required=True, metavar="DIR", help="Folder under which mask products are kept."
+    "-o",
+    "--out",
+    required=True,
+    metavar="DIR",
+    help="Where the masks are kept: a folder, or s3://BUCKET/PREFIX.",
 )
 @click.option(
     "--stac-api", metavar="URL", help="STAC API to search. Default: Earth Search by Element 84."
 )
-@click.option("--collection", metavar="ID", help="In that API. Default: sentinel-2-l2a.")
+@click.option("--collection", metavar="ID", help="Collection to search. Default: sentinel-2-l2a.")
 @click.option(
     "--bbox",
     callback=check_box,
@@ -60,12 +68,17 @@ Exit codes: 0 all scenes have their masks, 1 failed or nothing found, 2 wrong us
     metavar="ISO8601[/ISO8601]",
     help="Search this time: a day, month or year, or two with a slash between.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Mask so many at most, in the API's order.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Mask so many scenes at most, in the API's order.",
+)
 @click.option(
     "--max-cloud",
     type=click.FloatRange(0, 100),
     metavar="PERCENT",
-    help="Skip scenes with more cloud, as the provider reckons it.",
+    help="Skip scenes with more cloud, by the provider's estimate.",
 )
 @source_options
 @click.option(
@@ -74,7 +87,7 @@ Exit codes: 0 all scenes have their masks, 1 failed or nothing found, 2 wrong us
     show_default=True,
     help="Index the masks in the configured datacube, which must have the product s2_l2a_ucl.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a scene and line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each scene.")
 @datacube_options
 def command(
     scene: str | None,
@@ -95,40 +108,35 @@ def command(
 ) -> None:
     """Mask one scene, or those of a search, without a datacube.
 
-    SCENE is a STAC item or an EO3 document (file or URL), a SAFE folder, or a folder with one file a
+    SCENE is a STAC item or an EO3 document (file or URL), a SAFE folder, or a folder with one file for each
     band. Without SCENE, --bbox and --time search a STAC API. Each mask is a product of its own: COGs,
     EO3 and STAC documents, provenance and checksums. A mask that is there already is not computed again.
     """
     from ..cube.embedded import make_folder
     from ..models.registry import get_model
     from ..scenes.band_folder import parse_moment
+    from ..scenes.read import read_scene
     from ..scenes.search import COLLECTION, EARTH_SEARCH
 
-    search = {"bbox": bbox, "time": time, "limit": limit, "max-cloud": max_cloud}
-    search |= {"stac-api": stac_api, "collection": collection}
-    _check_usage(scene, search, moment)
+    given = {"bbox": bbox, "time": time, "limit": limit, "max-cloud": max_cloud}
+    given |= {"stac-api": stac_api, "collection": collection}
+    _check_usage(scene, given, moment)
     if model is not None:
         get_model(model)  # before anything is read
     when = parse_moment(moment) if moment else None
-    remote = "://" in out
-    if not remote:
-        make_folder(Path(out))
-    with contextlib.ExitStack() as stack:
-        dc = stack.enter_context(_indexed_into(config, env)) if index else None
-        report = _Report(as_json, stack)
+    root = out if "://" in out else Path(out)
+    if isinstance(root, Path):
+        make_folder(root)
+    console = Console(to_stderr=as_json)
+    with _mask_index(config, env) if index else contextlib.nullcontext() as dc:
         if scene is not None:
-            waiting = [(scene, lambda: _read(scene, when))]
+            scenes: list[NamedScene] = [(scene, partial(read_scene, scene, when))]
         else:
-            assert bbox is not None
-            assert time is not None
-            api = stac_api or EARTH_SEARCH
-            waiting = _found(api, collection or COLLECTION, bbox, time, limit, max_cloud, report)
-        root = out if remote else Path(out)
-        done = []
-        for i, (name, read) in enumerate(waiting, start=1):
-            report.position = f" ({i} of {len(waiting)})" if len(waiting) > 1 else ""
-            done.append(_one(name, read, root, model, offset, dc, report))
-    _finish(done, report)
+            where = {"api": stac_api or EARTH_SEARCH, "collection": collection or COLLECTION}
+            scenes = _search(console, bbox, time, limit=limit, max_cloud=max_cloud, **where)
+        masker = _Masker(root, model, offset, dc, console, as_json)
+        results = masker.mask_all(scenes)
+    _finish(results, as_json)
 
 
 def _check_usage(scene: str | None, search: dict[str, Any], moment: str | None) -> None:
@@ -142,7 +150,8 @@ def _check_usage(scene: str | None, search: dict[str, Any], moment: str | None) 
 
 
 @contextlib.contextmanager
-def _indexed_into(config: Sequence[str], env: str | None) -> Iterator[Datacube]:
+def _mask_index(config: Sequence[str], env: str | None) -> Iterator[Datacube]:
+    """Connect to a datacube that has the product of masks."""
     from ..errors import CubeError
     from ..storage.eo3 import MASK_PRODUCT
 
@@ -154,22 +163,92 @@ def _indexed_into(config: Sequence[str], env: str | None) -> Iterator[Datacube]:
         yield dc
 
 
-class _Report:
-    """What is said, for people or for programs."""
+def _search(console: Console, bbox: Any, time: Any, **where: Any) -> list[NamedScene]:
+    """The scenes of a search; each is read, and its address signed, only when its turn comes."""
+    from ..scenes.search import search
+    from ..scenes.stac import item_scene
 
-    def __init__(self, as_json: bool, stack: contextlib.ExitStack) -> None:
-        self.as_json = as_json
-        self.console = Console()
-        self.out = sys.stdout
-        self.position = ""
-        """Of the scene among several."""
-        if as_json:  # what is for people goes where programs do not read
-            stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+    with console.step(f"Searching {where['api']}"):
+        items = search(bbox, time, **where)
+    console.say(f"Found {len(items)} scene{'s' if len(items) > 1 else ''}.")
+    return [(item.id, partial(item_scene, item)) for item in items]
 
-    def scene(self, result: dict[str, Any]) -> None:
-        """One scene is done."""
+
+@dataclass(frozen=True)
+class _Masker:
+    """Masks scenes one by one, and prints what came of each."""
+
+    root: Path | str
+    """Folder or address under which masks are kept."""
+
+    model: str | None
+    """Name of a model; None for the best for each scene's bands."""
+
+    offset: float | None
+    """Radiometric offset, digital numbers; None if the metadata decide."""
+
+    dc: Datacube | None
+    """Where masks are indexed, if they are."""
+
+    console: Console
+    """For people."""
+
+    as_json: bool
+    """Whether each result is printed as a line of JSON, for programs."""
+
+    def mask_all(self, scenes: Sequence[NamedScene]) -> list[dict[str, Any]]:
+        """Mask scenes; one that fails does not stop the others."""
+        results = []
+        for i, (name, read) in enumerate(scenes, start=1):
+            position = f" ({i} of {len(scenes)})" if len(scenes) > 1 else ""
+            results.append(self._result(name, read, position))
+            self._print(results[-1])
+        return results
+
+    def _result(self, name: str, read: Callable[[], Scene], position: str) -> dict[str, Any]:
+        """Mask a scene; a failure is a result too."""
+        from ..products.job import MaskJob
+
+        result: dict[str, Any] = {"scene": name}
+        try:
+            scene = read()
+            result |= {"scene": scene.label, "scene_id": str(scene.dataset.id)}
+            job = MaskJob.of_scene(scene, self.root, self.model, self.offset)
+            result |= {"mask_id": str(job.id), "model": job.model.name}
+            result |= self._mask(job, scene.label, position)
+        except Exception as error:
+            if click.get_current_context().find_root().params.get("debug"):
+                raise
+            result |= {"status": "failed", "reason": _reason(error, result)}
+        return result
+
+    def _mask(self, job: MaskJob, label: str, position: str) -> dict[str, Any]:
+        """Make a mask, or find it, and index it if masks are indexed."""
+        from ..cube.index import add_dataset
+
+        if job.source.properties.get("cleansat:datetime_placeholder"):
+            self.console.say(
+                f"{label}: its date is not known and stands as 1970-01-01; --datetime says it"
+            )
+        elsewhere = _indexed_elsewhere(self.dc, job) if self.dc is not None else None
+        there = elsewhere or job.document
+        if there is None:
+            with self.console.step(f"Masking {label}{position}") as progress:
+                document = job.run(progress)
+        else:
+            document = there
+            known = "the mask is there already, nothing is computed"
+            if elsewhere is not None:
+                known = f"the datacube has the mask already, at {elsewhere}; --no-index writes another copy"
+            self.console.say(f"{label}{position}: {known}")
+        if self.dc is not None and elsewhere is None:
+            add_dataset(self.dc, document)
+        status = "masked" if there is None else "found"
+        return {"status": status, **_described(job, document), "indexed": self.dc is not None}
+
+    def _print(self, result: dict[str, Any]) -> None:
         if self.as_json:
-            click.echo(json.dumps(result), file=self.out)
+            click.echo(json.dumps(result))
         if "reason" in result:
             name = "" if result["scene"] in result["reason"] else f"{result['scene']}: "
             click.echo(f"Error: {name}{result['reason']}", err=True)
@@ -179,94 +258,19 @@ class _Report:
             click.echo(f"  {result['document']}")
 
 
-def _read(scene: str, when: Any) -> Scene:
-    from ..scenes.read import read_scene
-
-    return read_scene(scene, when)
-
-
-def _found(
-    api: str,
-    collection: str,
-    bbox: tuple[float, float, float, float],
-    time: str,
-    limit: int | None,
-    max_cloud: float | None,
-    report: _Report,
-) -> list[tuple[str, Callable[[], Scene]]]:
-    """The scenes of a search; each is read, and its address signed, only when its turn comes."""
-    from functools import partial
-
-    from ..scenes.search import search
-    from ..scenes.stac import item_scene
-
-    with report.console.step(f"Searching {api}"):
-        items = search(bbox, time, api=api, collection=collection, limit=limit, max_cloud=max_cloud)
-    report.console.say(f"Found {len(items)} scene{'s' if len(items) > 1 else ''}.")
-    return [(item.id, partial(item_scene, item)) for item in items]
-
-
-def _one(
-    name: str,
-    read: Callable[[], Scene],
-    root: Any,
-    model: str | None,
-    offset: float | None,
-    dc: Datacube | None,
-    report: _Report,
-) -> dict[str, Any]:
-    """Mask one scene; a failure is a result too."""
-    from ..products.job import MaskJob
-
-    result: dict[str, Any] = {"scene": name}
-    try:
-        scene = read()
-        result |= {"scene": scene.label, "scene_id": str(scene.dataset.id)}
-        job = MaskJob.of_scene(scene, root, model, offset)
-        result |= {"mask_id": str(job.id), "model": job.model.name}
-        result |= _masked(scene.label, job, dc, report)
-    except Exception as error:
-        if click.get_current_context().find_root().params.get("debug"):
-            raise
-        result |= {"status": "failed", "reason": _reason(error, result)}
-    report.scene(result)
-    return result
-
-
-def _masked(label: str, job: MaskJob, dc: Datacube | None, report: _Report) -> dict[str, Any]:
-    from ..cube.index import add_dataset
+def _described(job: MaskJob, document: Path | str) -> dict[str, Any]:
+    """What a mask's document says of its classes, and how digital numbers became reflectance."""
     from ..scenes.read import read_metadata
     from ..storage.eo3 import read_document
 
-    if job.source.properties.get("cleansat:datetime_placeholder"):
-        report.console.say(
-            f"{label}: its date is not known and stands as 1970-01-01; --datetime says it"
-        )
-    elsewhere = None if dc is None else _indexed_elsewhere(dc, job)
-    there = elsewhere or job.document
-    if there is None:
-        with report.console.step(f"Masking {label}{report.position}") as progress:
-            document = job.run(progress)
-    else:
-        document = there
-        known = (
-            "the mask is there already, nothing is computed"
-            if elsewhere is None
-            else f"the datacube has the mask already, at {elsewhere}; --no-index writes another copy"
-        )
-        report.console.say(f"{label}{report.position}: {known}")
-    if dc is not None and elsewhere is None:
-        add_dataset(dc, document)
-    said = read_document(read_metadata(str(document))).properties
+    properties = read_document(read_metadata(str(document))).properties
     classes = [c.label for c in sorted(job.model.classes)]
     return {
-        "status": "masked" if there is None else "found",
         "document": str(document),
-        "percent": {name: said.get(f"cleansat:{name}_percent") for name in classes},
-        "data_percent": said.get("cleansat:data_percent"),
+        "percent": {name: properties.get(f"cleansat:{name}_percent") for name in classes},
+        "data_percent": properties.get("cleansat:data_percent"),
         "offset": job.offset.value,
         "offset_source": job.offset.source,
-        "indexed": dc is not None,
     }
 
 
@@ -288,30 +292,18 @@ def _indexed_elsewhere(dc: Datacube, job: MaskJob) -> Path | str | None:
 
 def _reason(error: Exception, result: dict[str, Any]) -> str:
     """One line, without the name of the scene, which stands before it."""
-    from ..errors import CleansatError
-
-    if isinstance(error, CleansatError):
-        said = str(error)
-        for name in (f"dataset {result.get('scene_id')}: ", f"item {result['scene']}: "):
-            said = said.removeprefix(name)
-        return said
-    if isinstance(error, OSError):
-        return f"{error.filename or ''} {error.strerror or error}".strip()
-    first = (str(error).strip().splitlines() or ["no message"])[0]
-    return (
-        f"unexpected {type(error).__name__}: {first}. Run with `cleansat --debug ...` for details."
-    )
+    text = describe_error(error)
+    for name in (f"dataset {result.get('scene_id')}: ", f"item {result['scene']}: "):
+        text = text.removeprefix(name)
+    return text
 
 
-def _finish(done: Sequence[dict[str, Any]], report: _Report) -> None:
-    """A summary of several, and the exit code."""
-    failed = sum(result["status"] == "failed" for result in done)
-    if len(done) > 1 and not report.as_json:
-        counts = {"masked": 0, "found": 0, "failed": 0}
-        for result in done:
-            counts[result["status"]] += 1
+def _finish(results: Sequence[dict[str, Any]], as_json: bool) -> None:
+    """Print a summary of several scenes, and end with 1 or 3 if some failed."""
+    counts = Counter(result["status"] for result in results)
+    if len(results) > 1 and not as_json:
         click.echo(
             f"{counts['masked']} masked, {counts['found']} there already, {counts['failed']} failed."
         )
-    if failed:
-        raise click.exceptions.Exit(1 if failed == len(done) else SOME_FAILED)
+    if counts["failed"]:
+        raise click.exceptions.Exit(1 if counts["failed"] == len(results) else SOME_FAILED)

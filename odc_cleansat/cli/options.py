@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what their values mean."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 def check_box(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> tuple[float, float, float, float] | None:
-    """West, south, east and north from an option."""
+    """Return west, south, east and north, degrees, from the text of an option.
+
+    Raises
+    ------
+    click.BadParameter
+        If the text is no box.
+    """
     from ..scenes.search import check_bbox
 
     if value is None:
@@ -42,24 +48,92 @@ def check_box(
     return west, south, east, north
 
 
-def datacube_options(command: F) -> F:
-    """``--config`` and ``--env``, as those of the command `datacube`."""
-    config = click.option(
+def option_group(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Make one decorator of several options, which the help lists in this order."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _bbox(text: str) -> Callable[[F], F]:
+    return click.option("--bbox", callback=check_box, metavar="W,S,E,N", help=text)
+
+
+_time = click.option(
+    "--time",
+    metavar="ISO8601[/ISO8601]",
+    help="A day, month or year, or two of them with a slash between. Default: all.",
+)
+
+datacube_options = option_group(
+    click.option(
         "-C",
         "--config",
         "--config-file",
         "config",
         multiple=True,
         metavar="FILE",
-        help="Configuration of the datacube; the first that is there. Default: as the command datacube.",
-    )
-    env = click.option("-E", "--env", metavar="NAME", help="Environment in it. Default: default.")
-    return config(env(command))
+        help="Configuration of the datacube; of several, the first that exists. Default: as for the command datacube.",
+    ),
+    click.option(
+        "-E",
+        "--env",
+        metavar="NAME",
+        help="Environment in the configuration. Default: default.",
+    ),
+)
+"""``--config`` and ``--env``, as those of the command `datacube`; see :func:`connected`."""
+
+source_options = option_group(
+    click.option("--model", metavar="NAME", help="Default: the best model for the scene's bands."),
+    click.option(
+        "--offset",
+        type=float,
+        help="Radiometric offset of the digital numbers, 0 or -1000. Default: from the metadata.",
+    ),
+    click.option(
+        "--datetime",
+        "moment",
+        metavar="ISO8601",
+        help="When a folder of bands was acquired, if its metadata do not say so.",
+    ),
+)
+"""How a scene is read that comes without a datacube."""
+
+scene_options = option_group(
+    click.option("--product", default="s2_l2a", show_default=True, help="Product of scenes."),
+    _time,
+    _bbox("Area: west, south, east and north in degrees. Default: all."),
+    click.option("--model", metavar="NAME", help="Default: the best model for each scene's bands."),
+    click.option(
+        "--offset",
+        type=float,
+        help="Radiometric offset of the digital numbers. Default: from each scene's metadata.",
+    ),
+)
+"""Which scenes of a datacube, and which of their masks."""
+
+grid_options = option_group(
+    _time,
+    _bbox("Area: west, south, east and north in degrees."),
+    click.option("--crs", metavar="EPSG:CODE", help="Coordinate system of the result."),
+    click.option("--resolution", type=float, help="Pixel size, in units of the coordinate system."),
+    click.option(
+        "--like",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Take the grid of this raster file, instead of --bbox, --crs and --resolution.",
+    ),
+)
+"""Where and on which grid; see :func:`grid_query`."""
 
 
 @contextlib.contextmanager
 def connected(config: Sequence[str], env: str | None) -> Iterator[Datacube]:
-    """The datacube that the options name.
+    """Connect to the datacube that :data:`datacube_options` name.
 
     Raises
     ------
@@ -80,79 +154,6 @@ def connected(config: Sequence[str], env: str | None) -> Iterator[Datacube]:
         yield dc
 
 
-def source_options(command: F) -> F:
-    """How a scene is read that comes without a datacube."""
-    for option in (
-        click.option(
-            "--datetime",
-            "moment",
-            metavar="ISO8601",
-            help="When a folder of bands was acquired, if it does not tell.",
-        ),
-        click.option(
-            "--offset",
-            type=float,
-            help="Radiometric offset of the digital numbers, 0 or -1000. Default: the metadata decide.",
-        ),
-        click.option("--model", metavar="NAME", help="Default: the best for the scene's bands."),
-    ):
-        command = option(command)
-    return command
-
-
-def grid_options(command: F) -> F:
-    """Where and on which grid; see :func:`grid_query`."""
-    for option in (
-        click.option(
-            "--like",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="Take the grid of this raster file, instead of the other three.",
-        ),
-        click.option(
-            "--resolution", type=float, help="Pixel size, in units of the coordinate system."
-        ),
-        click.option("--crs", metavar="EPSG:CODE", help="Coordinate system of the result."),
-        click.option(
-            "--bbox",
-            callback=check_box,
-            metavar="W,S,E,N",
-            help="Area: west, south, east and north in degrees.",
-        ),
-        click.option(
-            "--time",
-            metavar="ISO8601[/ISO8601]",
-            help="A day, month or year, or two with a slash between. Default: all.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def grid_query(
-    time: str | None,
-    bbox: tuple[float, float, float, float] | None,
-    crs: str | None,
-    resolution: float | None,
-    like: Path | None,
-) -> dict[str, Any]:
-    """The options of :func:`grid_options` as arguments of `load` and `recall`."""
-    query: dict[str, Any] = {}
-    if like is not None:
-        if other := [
-            n for n, v in (("--bbox", bbox), ("--crs", crs), ("--resolution", resolution)) if v
-        ]:
-            raise click.UsageError(f"--like says it all; leave out {', '.join(other)}.")
-        query["like"] = _grid_of(like)
-    if resolution is not None and resolution <= 0:
-        raise click.BadParameter("it must be larger than 0.", param_hint="--resolution")
-    query |= search_terms(time, bbox)
-    if crs is not None:
-        query["output_crs"] = crs
-    if resolution is not None:
-        query["resolution"] = resolution
-    return query
-
-
 def search_terms(
     time: str | None, bbox: tuple[float, float, float, float] | None
 ) -> dict[str, Any]:
@@ -164,6 +165,39 @@ def search_terms(
     if bbox is not None:
         west, south, east, north = bbox
         query |= {"longitude": (west, east), "latitude": (south, north)}
+    return query
+
+
+def grid_query(
+    time: str | None,
+    bbox: tuple[float, float, float, float] | None,
+    crs: str | None,
+    resolution: float | None,
+    like: Path | None,
+) -> dict[str, Any]:
+    """Return the options of :data:`grid_options` as arguments of `load` and `recall`.
+
+    Raises
+    ------
+    click.UsageError
+        If options contradict each other.
+    click.BadParameter
+        If the resolution is not larger than 0.
+    CleansatError
+        If the file of ``--like`` cannot be read or has no coordinate system.
+    """
+    query = search_terms(time, bbox)
+    if like is not None:
+        given = {"--bbox": bbox, "--crs": crs, "--resolution": resolution}
+        if other := [name for name, value in given.items() if value]:
+            raise click.UsageError(f"--like says it all; leave out {', '.join(other)}.")
+        query["like"] = _grid_of(like)
+    if resolution is not None and resolution <= 0:
+        raise click.BadParameter("it must be larger than 0.", param_hint="--resolution")
+    if crs is not None:
+        query["output_crs"] = crs
+    if resolution is not None:
+        query["resolution"] = resolution
     return query
 
 
@@ -182,52 +216,29 @@ def _grid_of(path: Path) -> GeoBox:
 
 
 def cpu_count() -> int:
-    """Of this process."""
+    """Return how many processors this process may use."""
     from dask.system import CPU_COUNT
 
     return int(CPU_COUNT)
 
 
 def check_label(codes: Iterable[int]) -> None:
-    """Refuse a label that knows neither cloud nor shadow, where nobody has said what its codes mean.
+    """Refuse a label that knows neither cloud nor shadow, if nobody has said what its codes mean.
 
-    Most such labels are 0 and 1 for no and yes, which the codes of a UCL take for no data and clear.
+    Most such labels are 0 and 1 for no and yes. The codes of a UCL take these for no data and clear.
+
+    Parameters
+    ----------
+    codes
+        Those that occur in the label.
 
     Raises
     ------
     click.UsageError
-        Saying how to name them.
+        If they are 0 and 1 at most; the message says how to name them.
     """
     if set(codes) <= {CloudClass.NODATA, CloudClass.CLEAR}:
         raise click.UsageError(
             "by the codes of a UCL, in which 0 is no data and 1 clear, the label has neither cloud nor shadow. Say "
             "what its codes mean: --label-mapping shadow-label, on-cloud-n or 0=clear,1=cloud; or ucl, if it is clear."
         )
-
-
-def scene_options(command: Any) -> Any:
-    """Which scenes, and which of their masks."""
-    for option in (
-        click.option(
-            "--offset",
-            type=float,
-            help="Radiometric offset of the digital numbers. Default: decided from each scene's metadata.",
-        ),
-        click.option(
-            "--model", metavar="NAME", help="A model. Default: the best for each scene's bands."
-        ),
-        click.option(
-            "--bbox",
-            callback=check_box,
-            metavar="W,S,E,N",
-            help="Area: west, south, east and north in degrees. Default: all.",
-        ),
-        click.option(
-            "--time",
-            metavar="ISO8601[/ISO8601]",
-            help="A day, month or year, or two with a slash between. Default: all.",
-        ),
-        click.option("--product", default="s2_l2a", show_default=True, help="Product of scenes."),
-    ):
-        command = option(command)
-    return command

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 
 PRODUCTS = ("s2_l2a_ucl", "s2_l2a", "s2_l2a_ucl_summary")
+"""Those that come with this package; the first is added by default."""
 
 
 @click.group("product")
 def command() -> None:
-    """Products of the datacube."""
+    """Put the products into the datacube."""
 
 
 @command.command(
@@ -37,10 +38,10 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 @click.argument("names", nargs=-1, type=click.Choice(PRODUCTS), metavar="[NAME]...")
 @datacube_options
 def add(names: tuple[str, ...], config: tuple[str, ...], env: str | None) -> None:
-    """Put the product of masks, s2_l2a_ucl, and its metadata type into the datacube.
+    """Put products and their metadata type into the datacube.
 
-    Other products by NAME: s2_l2a for Sentinel-2 L2A scenes, s2_l2a_ucl_summary for what odc-stats makes of
-    masks. What is there already is left as it is.
+    NAME is s2_l2a_ucl for masks (the default), s2_l2a for Sentinel-2 L2A scenes, or s2_l2a_ucl_summary for what
+    odc-stats makes of masks. A product that is there already is left as it is.
     """
     from ..cube.index import add_product
     from ..storage.eo3 import product_definition

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 CHUNK = 2048
+"""Pixels along each side of what is computed at a time."""
 
 
 @click.command(
@@ -24,8 +26,10 @@ CHUNK = 2048
     epilog="""\b
 Examples:
   cleansat recall --time 2024-06-15 -o mask.tif
-  cleansat recall --time 2024-06 --bbox 13.6,47.7,13.8,47.9 --crs EPSG:3577 --resolution 100 -o masks
-  cleansat recall --time 2024 --how fraction --crs EPSG:6933 --resolution 1000 -o cover
+  cleansat recall --time 2024-06 --bbox 13.6,47.7,13.8,47.9 --crs EPSG:3577 \\
+      --resolution 100 -o masks
+  cleansat recall --time 2024 --how fraction --crs EPSG:6933 \\
+      --resolution 1000 -o cover
   cleansat recall --time 2024-06-15 --like scene.tif -o mask-like-scene.tif
 
 \b
@@ -39,33 +43,35 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     type=click.Choice(["nearest", "mode", "any_cloud", "fraction"]),
     default="nearest",
     show_default=True,
-    help="The class at the centre of each pixel; the commonest of the native pixels; their worst; or the "
-    "shares of them that are cloud and shadow.",
+    help="Which class each pixel gets: that of the nearest native pixel, the most frequent, or the worst of "
+    "those in it; or the shares of them that are cloud and shadow.",
 )
 @click.option(
     "--confidence",
     is_flag=True,
     help="Also write the confidence, to files ending in ucl_confidence.tif.",
 )
-@click.option("--model", metavar="NAME", help="Which model's masks, where there are several.")
+@click.option(
+    "--model", metavar="NAME", help="Take the masks of this model, where there are several."
+)
 @click.option(
     "--only-accepted",
     is_flag=True,
-    help="Only masks that a reviewer has accepted. Those rejected are never written.",
+    help="Write only masks that a reviewer has accepted. Rejected masks are never written.",
 )
 @click.option(
     "--group-by",
     type=click.Choice(["time", "solar_day"]),
     default="time",
     show_default=True,
-    help="What is one file: masks of one time, or of one day.",
+    help="What goes into one file: masks of one time, or of one day.",
 )
 @click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="A file NAME.tif, for one time; or a folder, for one file a time.",
+    help="A file NAME.tif, for one time; or a folder, for one file each time.",
 )
 @datacube_options
 def command(
@@ -82,19 +88,18 @@ def command(
 ) -> None:
     """Write indexed masks to GeoTIFF, on any grid.
 
-    Cloud-optimised, with nodata, colours of the classes and names of the bands. Fractions are two
-    bands of one file: cloud_fraction and shadow_fraction. Where --crs and --resolution are left out,
-    they are those of the masks.
+    The files are cloud-optimised, with nodata, colours of the classes and names of the bands. Fractions are two
+    bands of one file: cloud_fraction and shadow_fraction. By default, --crs and --resolution are those of the
+    masks.
     """
     from ..cube.recall import recall
-    from ..errors import CubeError
     from ..storage.cog import write_cogs
 
     query = grid_query(**grid)
     if confidence and how == "fraction":
         raise click.UsageError("--confidence does not go with --how fraction.")
-    single = out.suffix.lower() in (".tif", ".tiff")
-    if single and confidence:
+    one_file = out.suffix.lower() in (".tif", ".tiff")
+    if one_file and confidence:
         raise click.UsageError("--confidence needs a folder for its second file; give one with -o.")
     console = Console()
     with connected(config, env) as dc:
@@ -109,46 +114,51 @@ def command(
             dask_chunks={"x": CHUNK, "y": CHUNK},
             **query,
         )
-        times = masks.sizes["time"]
-        if single and times > 1:
-            first, last = (f"{t:.16}" for t in masks.time.values[[0, -1]].astype(str))
-            raise CubeError(
-                f"there are masks of {times} times, from {first} to {last}, for the one file {out}; give "
-                "a folder with -o, or a narrower --time, or --group-by solar_day."
-            )
-        seconds = masks.time.values.astype("datetime64[s]")
-        # Neighbouring tiles are taken within a second of each other.
-        unit = "s" if len(set(seconds)) == times else "us"
-        for i in range(times):
-            one = masks.isel(time=i)
-            files = _files(one, out, product, how, unit, single)
+        if one_file:
+            _check_one_time(masks, out)
+        for name, mask in _named(masks, product):
+            files = _files(mask, name, how, out)
             with console.step(f"Writing {', '.join(map(str, files))}") as progress:
                 write_cogs(files, together=cpu_count(), progress=progress)
 
 
-def _files(
-    mask: xr.Dataset, out: Path, product: str, how: str, unit: str, single: bool
-) -> dict[Path, Raster]:
-    """What goes into which file, named after its time in a unit: measurements with one nodata value share one."""
+def _check_one_time(masks: xr.Dataset, out: Path) -> None:
+    from ..errors import CubeError
+
+    times = masks.time.values.astype(str)
+    if len(times) > 1:
+        raise CubeError(
+            f"there are masks of {len(times)} times, from {times[0]:.16} to {times[-1]:.16}, for the one file "
+            f"{out}; give a folder with -o, or a narrower --time, or --group-by solar_day."
+        )
+
+
+def _named(masks: xr.Dataset, product: str) -> Iterator[tuple[str, xr.Dataset]]:
+    """The mask of each time, dims ``(y, x)``, with the beginning of the names of its files."""
+    seconds = masks.time.values.astype("datetime64[s]")
+    # Neighbouring tiles are taken within a second of each other.
+    unit = "s" if len(set(seconds)) == len(seconds) else "us"
+    for i, moment in enumerate(masks.time.values.astype(f"datetime64[{unit}]")):
+        yield f"{product}_{str(moment).replace(':', '')}Z", masks.isel(time=i)
+
+
+def _files(mask: xr.Dataset, name: str, how: str, out: Path) -> dict[Path, Raster]:
+    """What goes into which file: measurements with one nodata value share a file."""
     from ..classes import CONFIDENCE_NODATA, CloudClass
     from ..storage.cog import Raster
 
-    moment = str(mask.time.values.astype(f"datetime64[{unit}]"))
-    tags = {"TIFFTAG_DATETIME": moment[:19].replace("-", ":").replace("T", " "), "HOW": how}
-    stem = f"{product}_{moment.replace(':', '')}Z"
-
     def path(ending: str) -> Path:
-        return out if single else out / f"{stem}_{ending}.tif"
+        return out if out.suffix.lower() in (".tif", ".tiff") else out / f"{name}_{ending}.tif"
 
+    moment = str(mask.time.values.astype("datetime64[s]"))
+    tags = {"TIFFTAG_DATETIME": moment.replace("-", ":").replace("T", " "), "HOW": how}
     if how == "fraction":
         bands = {str(name): mask[name] for name in mask.data_vars}
         return {path("fraction"): Raster(bands, float("nan"), tags=tags)}
     colours = {int(c): c.colour for c in CloudClass}
-    layers = {
-        "ucl": Raster({"ucl": mask.ucl}, int(CloudClass.NODATA), colours, tags),
-    }
+    ucl = "ucl" if how == "nearest" else f"{how}_ucl"
+    files = {path(ucl): Raster({"ucl": mask.ucl}, int(CloudClass.NODATA), colours, tags)}
     if "ucl_confidence" in mask:
-        bands = {"ucl_confidence": mask.ucl_confidence}
-        layers["ucl_confidence"] = Raster(bands, CONFIDENCE_NODATA, tags=tags)
-    endings = {"ucl": "ucl" if how == "nearest" else f"{how}_ucl"}
-    return {path(endings.get(name, name)): raster for name, raster in layers.items()}
+        confidence = {"ucl_confidence": mask.ucl_confidence}
+        files[path("ucl_confidence")] = Raster(confidence, CONFIDENCE_NODATA, tags=tags)
+    return files

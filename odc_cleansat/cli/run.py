@@ -12,7 +12,7 @@ import click
 
 from ..progress import duration
 from .console import Console
-from .main import INTERRUPTED
+from .main import INTERRUPTED, SOME_FAILED
 from .options import connected, datacube_options, scene_options, search_terms
 
 if TYPE_CHECKING:
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 
 FAILURES = Path("cleansat-failures.jsonl")
-"""Where failures are listed unless said otherwise."""
+"""Where failures are listed by default."""
 
-SOME_FAILED, NONE_DONE = 3, 4
+NONE_DONE = 4
+"""Exit code where scenes failed and no scene has its mask."""
 
 _SHOWN = 10
+"""Scenes that a dry run names."""
 
 
 @click.command(
@@ -35,7 +37,7 @@ _SHOWN = 10
 Examples:
   cleansat product add
   cleansat run --product s2_l2a --time 2024-06 --dry-run -o masks
-  cleansat run --product s2_l2a --time 2024-06 --bbox 13.6,47.7,13.8,47.9 -o masks
+  cleansat run --time 2024-06 --bbox 13.6,47.7,13.8,47.9 -o masks
   cleansat run --time 2024 -o s3://bucket/masks --scheduler tcp://10.0.0.5:8786
   cleansat run --time 2024 -o masks --no-index
   cleansat run --time 2024 -o masks --only-accepted
@@ -59,14 +61,14 @@ After 1, 3, 4 and 130 the same command goes on where it stopped.
     "-o",
     "--out",
     required=True,
-    metavar="DIR|s3://BUCKET/PREFIX",
-    help="Where the masks are kept.",
+    metavar="DIR",
+    help="Where the masks are kept: a folder, or s3://BUCKET/PREFIX.",
 )
 @click.option(
     "--index/--no-index",
     default=True,
     show_default=True,
-    help="Put the masks in the datacube; without, a mask counts as done if its files are whole.",
+    help="Put the masks in the datacube. With --no-index, a mask counts as done if its files are whole.",
 )
 @click.option(
     "--only-accepted",
@@ -77,12 +79,13 @@ After 1, 3, 4 and 130 the same command goes on where it stopped.
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Processes on this machine. Default: as many as it has processors, and 3 GB of memory, for.",
+    help="Processes on this machine. Default: one for each processor and 3 GB of memory.",
 )
 @click.option("--scheduler", metavar="ADDRESS", help="A dask scheduler, instead of --workers.")
 @click.option(
     "--retries",
     type=click.IntRange(min=0),
+    metavar="N",
     default=2,
     show_default=True,
     help="How often a scene that fails is tried again.",
@@ -92,7 +95,7 @@ After 1, 3, 4 and 130 the same command goes on where it stopped.
     type=click.Path(dir_okay=False, path_type=Path),
     default=FAILURES,
     show_default=True,
-    help="Where scenes that fail are listed with the reason, as JSON lines. What is in there is replaced.",
+    help="Where scenes that fail are listed with the reason, as JSON lines. The file is replaced.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print a summary for programs.")
@@ -120,9 +123,9 @@ def command(
 ) -> None:
     """Mask all scenes of a product that have no mask yet, and index the masks.
 
-    Searches the datacube, says what there is to do, and masks scene by scene on several processes or on a
-    dask cluster. It may be killed at any moment and run again: a mask is complete or absent. A mask that is
-    written already and that reviewers have rejected is not indexed.
+    Searches the datacube, says what there is to do, and masks the scenes on several processes or on a
+    dask cluster. It may be killed at any moment and run again: a mask is complete or absent. A mask that
+    reviewers have rejected is not indexed.
     """
     from ..batch import Request, execute, plan
     from ..cube.embedded import make_folder
@@ -192,7 +195,7 @@ def _stopped_at_once(context: click.Context) -> Iterator[None]:
 
 
 def exit_code(report: Report) -> int:
-    """0, or what went wrong; see the help."""
+    """Return the exit code; the help says what it means."""
     if report.interrupted:
         return INTERRUPTED
     if not report.failures:
@@ -201,7 +204,7 @@ def exit_code(report: Report) -> int:
 
 
 def describe_plan(found: Plan) -> str:
-    """How much there is, is done and is to do."""
+    """Return in words how many scenes there are, are done and are to do."""
     if not found.scenes:
         return f"No scene of {found.request.product} matches: nothing to do. Check the time and the place."
     indexing = found.request.only_accepted
@@ -222,11 +225,11 @@ def describe_plan(found: Plan) -> str:
 
 
 def describe_report(report: Report, failures: Path) -> str:
-    """What was done, what failed and how to go on."""
+    """Return in words what was done, what failed and how to go on."""
     done = "indexed" if report.plan.request.only_accepted else "masked"
     text = f"{report.masked + report.meanwhile} {done} in {duration(report.seconds)}"
     if report.rejected:
-        text += f", {report.rejected} not indexed for reviewers have rejected them"
+        text += f", {report.rejected} not indexed because reviewers have rejected them"
     if report.failures:
         text += f", {len(report.failures)} failed: the reasons are in {failures}"
     if report.interrupted:
@@ -235,7 +238,7 @@ def describe_report(report: Report, failures: Path) -> str:
 
 
 def plan_summary(found: Plan) -> dict[str, Any]:
-    """For programs."""
+    """Return a plan as a document for programs."""
     return {
         "product": found.request.product,
         "out": str(found.request.root),
@@ -250,7 +253,7 @@ def plan_summary(found: Plan) -> dict[str, Any]:
 
 
 def run_summary(report: Report, code: int, failures: Path) -> dict[str, Any]:
-    """For programs."""
+    """Return a report as a document for programs."""
     return {
         **plan_summary(report.plan),
         "masked": report.masked,

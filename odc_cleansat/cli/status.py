@@ -29,9 +29,9 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     type=click.Path(dir_okay=False, path_type=Path),
     default=FAILURES,
     show_default=True,
-    help="List of failures from the last run.",
+    help="Where the last run has listed its failures.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print it for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print the counts for programs.")
 @datacube_options
 def command(
     product: str,
@@ -46,7 +46,7 @@ def command(
 ) -> None:
     """Count the scenes of a product that have an indexed mask, lack one, or failed in the last run.
 
-    And how many of the indexed masks reviewers have accepted, rejected, or not reviewed yet.
+    Also count how many of the indexed masks reviewers have accepted, rejected, or not reviewed yet.
     """
     from ..batch import Request, plan, read_failures
 

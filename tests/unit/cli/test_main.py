@@ -1,4 +1,4 @@
-"""The command line: help, one-line errors, exit codes."""
+"""The command line as a program: help, version, one-line errors, exit codes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+from calling import Run, failure
+from click.testing import CliRunner
 
 from odc_cleansat import __version__
-from odc_cleansat.synthetic.scene import SimulatedScene
+from odc_cleansat.cli.main import COMMANDS, main
 
 CLEANSAT = Path(sys.executable).parent / "cleansat"
 
@@ -30,61 +33,22 @@ def test_version_and_help() -> None:
     assert "--datetime" in text
 
 
-def test_a_simulated_scene_from_nothing_and_again(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    try:
-        first = cleansat("demo", "--out", out)
-        assert first.returncode == 0, first.stderr
-        assert "simulated" in first.stdout
-        assert "(computed)" in first.stdout
-        assert "Traceback" not in first.stderr
-        assert "Warning" not in first.stderr
-        again = cleansat("demo", "--out", out)
-        assert again.returncode == 0, again.stderr
-        assert "nothing is computed" in again.stdout
-        assert "found, not computed again" in again.stdout
-    finally:
-        stopped = cleansat("demo", "--stop", "--out", out)
-    assert stopped.stdout.strip() == "Stopped."
-    assert "No database runs" in cleansat("demo", "--stop", "--out", out).stdout
+PAGES = ["", "demo", "mask", "recall", "run", "status", "product", "product add"]
 
 
-def failure(*arguments: object, **environment: str) -> str:
-    """The one line of an error; there must be no traceback, and exit code 1."""
-    result = cleansat(*arguments, **environment)
-    assert result.returncode == 1, result.stdout + result.stderr
-    assert "Traceback" not in result.stdout + result.stderr
-    (line,) = [text for text in result.stderr.splitlines() if text.startswith("Error:")]
-    return line
+@pytest.mark.parametrize("page", PAGES)
+def test_help_fits_a_terminal(page: str) -> None:
+    result = CliRunner().invoke(main, [*page.split(), "--help"], terminal_width=80)
+    assert result.exit_code == 0
+    assert "..." not in result.output.partition("Commands:")[2], "a summary is cut short"
+    assert not [line for line in result.output.splitlines() if len(line) > 85]
 
 
-def test_no_such_scene(tmp_path: Path) -> None:
-    line = failure("demo", "--scene", tmp_path / "x", "--out", tmp_path / "out")
-    assert "there is no folder" in line
-
-
-def test_a_scene_without_the_bands(tmp_path: Path) -> None:
-    folder = SimulatedScene(shape=(60, 60)).write(tmp_path / "scene")
-    for name in ("B02", "B11"):
-        (folder / f"{name}.tif").unlink()
-    line = failure("demo", "--scene", folder, "--out", tmp_path / "out")
-    assert "lacks blue (B02)" in line
-    assert "it has coastal" in line
-
-
-def test_no_date(tmp_path: Path) -> None:
-    line = failure("demo", "--datetime", "soon", "--out", tmp_path / "out")
-    assert "2024-04-01T02:00:00Z" in line
-
-
-def test_an_output_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    assert "--out" in failure("demo", "--out", tmp_path / "file" / "out")
-
-
-def test_unknown_model(tmp_path: Path) -> None:
-    line = failure("demo", "--model", "unet-of-tomorrow", "--out", tmp_path / "out")
-    assert "unet-efficientnetb4-l2a-6b" in line
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_their_help_says(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    assert command.help
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
@@ -93,14 +57,30 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in result.stderr
 
 
-def test_wrong_usage() -> None:
-    assert cleansat("demo", "--no-such-option").returncode == 2
+def test_wrong_usage(run: Run) -> None:
+    assert "no-such-option" in failure(run("demo", "--no-such-option"), code=2)
+    assert "no-such-command" in failure(run("no-such-command"), code=2)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_output_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    assert "cannot" in failure("demo", "--out", tmp_path / "out")
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (KeyboardInterrupt(), 130, "Interrupted."),
+        (FileNotFoundError(2, "gone", "x.tif"), 1, "Error: x.tif: gone"),
+        (ZeroDivisionError("so\nthere"), 1, "Error: unexpected ZeroDivisionError: so. Run with `cleansat --debug"),
+    ],
+)  # fmt: skip
+def test_what_nobody_expects_is_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, text: str
+) -> None:
+    def fail(name: str) -> None:
+        raise error
+
+    monkeypatch.setattr("odc_cleansat.models.registry.get_model", fail)
+    result = run("mask", "scene", "--model", "x", "-o", "out")
+    assert result.exit_code == code
+    assert result.stderr.startswith(text)
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_a_reader_that_has_enough() -> None:

@@ -1,4 +1,4 @@
-"""The commands `mask`, `recall` and `export`, called as from the shell."""
+"""`cleansat mask`: searches, folders, what is indexed, and what fails."""
 
 from __future__ import annotations
 
@@ -13,33 +13,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import rasterio
 import yaml
 from calling import Run, failure, good
-from conftest import SIMULATED, Cube
+from conftest import Cube
 from datacube import Datacube
 from environments import database
-from odc.geo.geobox import GeoBox
-from rio_cogeo import cog_validate
 from stac_server import StacServer, serving
 
 import odc_cleansat
-from odc_cleansat import CloudClass
 from odc_cleansat.cube.embedded import _forget_other_databases
 from odc_cleansat.cube.index import add_product
 from odc_cleansat.storage.eo3 import product_definition
 from odc_cleansat.synthetic.scene import SimulatedScene
-
-
-def read(path: Path, band: int = 1) -> np.ndarray:
-    with rasterio.open(path) as file:
-        values: np.ndarray = file.read(band)
-    return values
-
-
-# --- mask -----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -281,148 +267,3 @@ def test_as_a_program(cube: Cube, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "Warning" not in result.stderr
     assert len(documents(tmp_path)) == 1
-
-
-# --- recall ---------------------------------------------------------------------------
-
-
-def valid(path: Path) -> None:
-    ok, errors, _ = cog_validate(path, quiet=True)
-    assert ok, errors
-
-
-def test_recall_a_file(run: Run, cube: Cube, tmp_path: Path) -> None:
-    path = tmp_path / "june.tif"
-    config = ["-C", cube.folder / "datacube.conf"]
-    said = good(run("recall", "--time", "2024-06-15", "-o", path, *config))
-    assert str(path) in said
-    expected = odc_cleansat.recall(cube.dc, time="2024-06-15").isel(time=0)
-    np.testing.assert_array_equal(read(path), expected.ucl.values)
-    valid(path)
-    with rasterio.open(path) as file:
-        assert GeoBox.from_rio(file) == expected.odc.geobox
-        assert (file.nodata, file.dtypes, file.descriptions) == (0, ("uint8",), ("ucl",))
-        assert file.tags()["TIFFTAG_DATETIME"] == "2024:06:15 10:10:31"
-        colours = file.colormap(1)
-    for c in CloudClass:
-        assert "#{:02x}{:02x}{:02x}".format(*colours[int(c)]) == c.colour
-
-
-def test_recall_a_folder(run: Run, cube: Cube, tmp_path: Path) -> None:
-    config = ["-C", cube.folder / "datacube.conf", "-E", "default"]
-    arguments = ["--crs", "EPSG:3857", "--resolution", 100, "--bbox", "13.66,47.8,13.72,47.84"]
-    good(run("recall", *arguments, "--how", "mode", "--confidence", "-o", tmp_path, *config))
-    names = [f"s2_l2a_ucl_{t}Z" for t in ("2024-06-15T101031", "2024-07-05T101031")]
-    endings = ("mode_ucl", "ucl_confidence")
-    assert {p.name for p in tmp_path.iterdir()} == {f"{n}_{e}.tif" for n in names for e in endings}
-    expected = odc_cleansat.recall(
-        cube.dc, x=(13.66, 13.72), y=(47.8, 47.84), output_crs="EPSG:3857", resolution=100,
-        how="mode", measurements=["ucl", "ucl_confidence"],
-    )  # fmt: skip
-    for i, name in enumerate(names):
-        for ending in endings:
-            path = tmp_path / f"{name}_{ending}.tif"
-            valid(path)
-            layer = ending.removeprefix("mode_")
-            np.testing.assert_array_equal(read(path), expected[layer].values[i])
-    with rasterio.open(path) as file:
-        assert file.nodata == 255
-
-
-def test_recall_like_a_file(run: Run, cube: Cube, tmp_path: Path) -> None:
-    like = cube.folder / "west" / "SCL.tif"
-    arguments = ["--like", like, "--time", "2024-07", "--how", "fraction"]
-    good(run("recall", *arguments, "-o", tmp_path / "f.tif", "-C", cube.folder / "datacube.conf"))
-    with rasterio.open(like) as file:
-        grid = GeoBox.from_rio(file)
-    expected = odc_cleansat.recall(cube.dc, geobox=grid, time="2024-07", how="fraction").isel(
-        time=0
-    )
-    with rasterio.open(tmp_path / "f.tif") as file:
-        assert file.descriptions == ("cloud_fraction", "shadow_fraction")
-        assert np.isnan(file.nodata)
-        assert GeoBox.from_rio(file) == grid
-    for i, name in enumerate(("cloud_fraction", "shadow_fraction"), start=1):
-        np.testing.assert_array_equal(read(tmp_path / "f.tif", i), expected[name].values)
-
-
-def test_recall_errors(run: Run, cube: Cube, tmp_path: Path) -> None:
-    config = ["-C", cube.folder / "datacube.conf"]
-    out = tmp_path / "out.tif"
-    assert "there are masks of 2 times" in failure(run("recall", "-o", out, *config))
-    assert "no mask of s2_l2a_ucl matches" in failure(
-        run("recall", "--time", "2020", "-o", out, *config)
-    )
-    assert "no product 'x'" in failure(run("recall", "--product", "x", "-o", out, *config))
-    assert "no coordinate system" in failure(run("recall", "--crs", "EPSG:0", "-o", out, *config))
-    wide = ["--crs", "EPSG:4326", "--resolution", 100]
-    assert "0.0002 is about 20 m" in failure(run("recall", *wide, "-o", out, *config))
-    missing = tmp_path / "missing.conf"
-    assert "cannot be reached" in failure(run("recall", "-o", out, "-C", missing))
-    assert "cannot be reached" in failure(run("recall", "-o", out, "-E", "x", *config))
-    like = ["--like", cube.folder / "west" / "SCL.tif"]
-    assert "leave out --crs" in failure(run("recall", *like, "--crs", "EPSG:3857", "-o", out), 2)
-    assert "--confidence" in failure(run("recall", "--confidence", "-o", out), 2)
-    assert not list(tmp_path.iterdir())
-
-
-# --- export ---------------------------------------------------------------------------
-
-AREA = ["--crs", "EPSG:32633", "--resolution", 60, "--bbox", "13.66,47.8,13.72,47.84"]
-
-
-def test_export_a_file(run: Run, cube: Cube, tmp_path: Path) -> None:
-    path = tmp_path / "clean.tif"
-    config = ["-C", cube.folder / "datacube.conf"]
-    said = good(
-        run("export", "--product", "s2_l2a", "--time", "2024-06/2024-07", *AREA, "--bands", "red,nir",
-            "--resampling", "nearest", "-o", path, *config)
-    )  # fmt: skip
-    assert "Writing a median of" in said
-    data = odc_cleansat.load(
-        cube.dc, "s2_l2a", measurements=["red", "nir", "ucl"], time=("2024-06", "2024-07"),
-        x=(13.66, 13.72), y=(47.8, 47.84), output_crs="EPSG:32633", resolution=60,
-        group_by="solar_day", harmonized=True,
-    )  # fmt: skip
-    expected = odc_cleansat.composite(data)
-    valid(path)
-    for i, name in enumerate(("red", "nir"), start=1):
-        np.testing.assert_array_equal(read(path, i), expected[name].values)
-    with rasterio.open(path) as file:
-        assert file.descriptions == ("red", "nir")
-        assert file.nodata == 0
-        assert GeoBox.from_rio(file) == expected.odc.geobox
-        assert file.tags()["COMPOSITE_METHOD"] == "median"
-
-
-def test_export_a_folder(run: Run, cube: Cube, tmp_path: Path) -> None:
-    config = ["-C", cube.folder / "datacube.conf"]
-    good(
-        run("export", "--product", "s2_l2a", *AREA, "--bands", "red", "--method", "best", "--min-clear", "0.1",
-            "-o", tmp_path, *config)
-    )  # fmt: skip
-    names = {"red", "clear_count", "observation_count", "clear_share", "best_day"}
-    assert {path.stem for path in tmp_path.iterdir()} == names
-    for path in tmp_path.iterdir():
-        valid(path)
-    days = read(tmp_path / "best_day.tif")
-    known = [np.datetime64(scene.datetime[:10]).astype(int) for scene in SIMULATED.values()]
-    assert set(np.unique(days)) <= {0, *known}
-    np.testing.assert_array_equal(days == 0, read(tmp_path / "red.tif") == 0)
-    np.testing.assert_array_equal(days == 0, read(tmp_path / "clear_count.tif") == 0)
-
-
-def test_export_errors(run: Run, cube: Cube, tmp_path: Path) -> None:
-    config = ["-C", cube.folder / "datacube.conf"]
-    out = ["-o", tmp_path / "out"]
-    assert "no product 'x'" in failure(run("export", "--product", "x", *AREA, *out, *config))
-    wanted = ["--product", "s2_l2a", "--bands", "red,scl"]
-    assert "scl are no reflectance" in failure(run("export", *wanted, *AREA, *out, *config), 2)
-    product = ["export", "--product", "s2_l2a", *out, *config]
-    assert "no dataset" in failure(run(*product, "--time", "2020", *AREA))
-    assert "no measurement 'rot'" in failure(run(*product, "--bands", "rot", *AREA))
-    assert "no output grid" in failure(run(*product))
-    assert "names no band" in failure(run(*product, "--bands", ",", *AREA), 2)
-    assert "--min-clear" in failure(run(*product, "--min-clear", "2", *AREA), 2)
-    assert "larger than 0" in failure(run(*product, "--crs", "EPSG:3857", "--resolution", "0"), 2)
-    assert not list(tmp_path.iterdir())

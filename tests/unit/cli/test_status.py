@@ -1,0 +1,38 @@
+"""`cleansat status`: counts for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+
+from calling import Run, good
+
+from odc_cleansat.batch import Failure
+from odc_cleansat.cube.index import add_dataset
+from odc_cleansat.products.job import MaskJob
+from odc_cleansat.products.verdicts import accept
+from unit.archive import Archive
+
+
+def test_counts_of_a_month(archive: Archive, invoke: Run, tmp_path: Path) -> None:
+    month, scenes = archive.scenes(3)
+    mask = add_dataset(archive.dc, MaskJob(scenes[0], tmp_path).run())
+    listed = tmp_path / "failures.jsonl"
+    failures = [
+        Failure(scenes[1].id, "the second", None, "mask", "SceneError", "cannot read it"),
+        Failure(scenes[0].id, "masked since", None, "mask", "SceneError", "cannot read it"),
+        Failure(uuid.uuid4(), "of another month", None, "mask", "SceneError", "cannot read it"),
+    ]
+    listed.write_text("".join(f"{failure.to_json()}\n" for failure in failures))
+    command = ("status", "--time", month, "--failures", listed)
+    said = good(invoke(*command)).splitlines()
+    assert [line.split() for line in said[:7]] == [
+        ["scenes", "3"], ["masked", "1"], ["missing", "2"], ["failed", "1"],
+        ["accepted", "0"], ["rejected", "0"], ["unreviewed", "1"],
+    ]  # fmt: skip
+    assert said[7:] == ["  failed: the second: cannot read it"]
+    accept(mask, by="me")
+    counts = json.loads(good(invoke(*command, "--json")))
+    assert counts["product"] == "s2_l2a"
+    assert (counts["masked"], counts["accepted"], counts["unreviewed"]) == (1, 1, 0)
