@@ -10,8 +10,8 @@ from calling import Run, good
 
 from odc_cleansat.batch import Failure
 from odc_cleansat.cube.index import add_dataset
+from odc_cleansat.products import accept
 from odc_cleansat.products.job import MaskJob
-from odc_cleansat.products.verdicts import accept
 from unit.archive import Archive
 
 
