@@ -31,7 +31,8 @@ from odc.geo.xr import wrap_xr
 from odc_cleansat import classify, get_model
 from odc_cleansat.grids.grid import model_grid
 from odc_cleansat.grids.windows import windows
-from odc_cleansat.models.engines import available_cpus, get_engine
+from odc_cleansat.models.engines import get_engine
+from odc_cleansat.models.inference import available_cpus
 from odc_cleansat.models.model import Model
 from odc_cleansat.synthetic.scene import SimulatedScene
 

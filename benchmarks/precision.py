@@ -19,8 +19,9 @@ from odc_cleansat import CloudClass, classify, get_model
 from odc_cleansat.errors import ModelError
 from odc_cleansat.evaluate.tables import markdown_table
 from odc_cleansat.masks import tasks
-from odc_cleansat.models.engines import Engine, TorchEngine, get_engine
+from odc_cleansat.models.engines import Engine, get_engine
 from odc_cleansat.models.model import Model
+from odc_cleansat.models.torch_engine import TorchEngine
 from odc_cleansat.products.verification import SURE
 
 ROOT = Path(__file__).parents[1]

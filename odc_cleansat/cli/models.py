@@ -1,4 +1,4 @@
-"""`cleansat models`."""
+"""The command ``cleansat models``: list, fetch, check, add and remove models."""
 
 from __future__ import annotations
 
@@ -16,17 +16,26 @@ if TYPE_CHECKING:
     from ..models.registry import Entry
 
 
-EXIT_CODES = "\n\n\b\nExit codes: 0 done, 1 failed (the message says why), 2 wrong usage.\n"
+_EXIT_CODES = "\n\n\b\nExit codes: 0 done, 1 failed (the message says why), 2 wrong usage.\n"
 
-COLOURS = {"packaged": "green", "here": "green", "to fetch": "yellow", "missing": "red"}
+_AVAILABILITY_COLOURS = {
+    "packaged": "green",
+    "here": "green",
+    "to fetch": "yellow",
+    "missing": "red",
+}
 
-WORDS = {True: "right", False: "WRONG", None: "not allowed to run"}
-WORD_COLOURS = {True: "green", False: "red", None: "yellow"}
+_VERDICTS = {
+    True: ("right", "green"),
+    False: ("WRONG", "red"),
+    None: ("not allowed to run", "yellow"),
+}
+"""Word and colour for a model that is right, is wrong, or is not allowed to run."""
 
-allow_option = click.option(
+_allow_option = click.option(
     "--allow-torchscript",
     is_flag=True,
-    help="Run weights that are TorchScript, now and from now on: a program, which can do what it likes.",
+    help="Run TorchScript weights, now and from now on. They are programs, which can do anything.",
 )
 
 
@@ -34,8 +43,8 @@ allow_option = click.option(
 def command() -> None:
     """List, fetch, check, add and remove models.
 
-    A model is a network that finds clouds and shadows. The default ships with the package; others are fetched
-    when they are asked for here, or chosen by --model.
+    A model is a network that finds clouds and shadows. The default ships with the package. Others are fetched by
+    the command fetch, or when --model chooses them.
     """
 
 
@@ -46,13 +55,13 @@ Examples:
   cleansat models list
   cleansat models list --json | jq -r '.models[] | select(.level == "L2A") | .name'
 """
-    + EXIT_CODES,
+    + _EXIT_CODES,
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def list_(as_json: bool) -> None:
     """List the models. Fetches nothing.
 
-    Weights are packaged (they came with a package), here, to fetch, or missing.
+    The weights of a model are packaged (installed with a package), here, to fetch, or missing.
     """
     from ..models.registry import find_models, get_model
 
@@ -64,8 +73,8 @@ def list_(as_json: bool) -> None:
         problems = [{"name": e.name, "origin": e.origin, "problem": e.problem} for e in bad]
         click.echo(json.dumps({"models": models, "problems": problems}, indent=2))
         return
-    _table([_row(model) for _, model in good])
-    for licence in sorted({m.licence for _, m in good if _noncommercial(m)}):
+    _print_table([_row(model) for _, model in good])
+    for licence in sorted({m.licence for _, m in good if m.is_noncommercial}):
         click.echo(f"\n{licence} forbids commercial use.")
     for entry in bad:
         click.secho(f"\n{entry.name} ({entry.origin}) cannot be used: {entry.problem}", fg="red")
@@ -78,12 +87,12 @@ Examples:
   cleansat models show cloudsen12-unetmobv2-v2
   cleansat models show --json unet-efficientnetb4-l2a-6b+unet-efficientnetb4-l2a-4b
 """
-    + EXIT_CODES,
+    + _EXIT_CODES,
 )
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def show(name: str, as_json: bool) -> None:
-    """Show all about a model, and its card. Fetches nothing."""
+    """Show a model and its card. Fetches nothing."""
     from ..models.registry import find_models, get_model
 
     model = get_model(name)
@@ -91,12 +100,12 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_as_dict(model, entry), indent=2))
         return
-    for key, value in _fields(model, entry):
+    for key, value in _as_words(model, entry).items():
         click.echo(f"{key:14}{value}")
-    if _noncommercial(model):
+    if model.is_noncommercial:
         click.secho(f"\nThe licence {model.licence} forbids commercial use.", fg="yellow")
     if model.card:
-        click.echo(f"\n{_card(model)}")
+        click.echo(f"\n{_card_text(model)}")
 
 
 @command.command(
@@ -108,33 +117,32 @@ Examples:
   cleansat models fetch --allow-torchscript cloudsen12-l2a
   CLEANSAT_MIRROR=https://mirror.example.org cleansat models fetch cloudsen12-unetmobv2-v2
 """
-    + EXIT_CODES,
+    + _EXIT_CODES,
 )
 @click.argument("names", metavar="NAME...", nargs=-1)
-@click.option("--all", "all_", is_flag=True, help="Those of all models.")
-@allow_option
+@click.option("--all", "all_", is_flag=True, help="Fetch the weights of all models.")
+@_allow_option
 @click.pass_context
 def fetch(ctx: click.Context, names: tuple[str, ...], all_: bool, allow_torchscript: bool) -> None:
     """Fetch the weights of models, and check them.
 
-    They are kept in CLEANSAT_WEIGHTS, or in a folder of the user's data. What broke off is gone on with; what
-    is here already is only checked.
+    They are kept in CLEANSAT_WEIGHTS, or in a folder of the user's data. An interrupted download is continued.
+    Weights that are here already are only checked.
     """
     from ..models.install import try_model
-    from ..models.places import networks_of, state
-    from ..models.weights import fetch as fetch_weights
-    from ..models.weights import notice
+    from ..models.places import availability
+    from ..models.weights import fetch_notice, fetch_weights
 
     if bool(names) == all_:
-        raise click.UsageError("give names of models, or --all.")
+        raise click.UsageError("give either names of models or --all.")
     if all_ and allow_torchscript:
         raise click.UsageError("--allow-torchscript is for models that you name, and not for all.")
     failed = False
     for model in _models(names):
         try:
-            for each in networks_of(model):
-                if state(each) == "to fetch":
-                    click.echo(notice(each))
+            for each in model.networks():
+                if availability(each) == "to fetch":
+                    click.echo(fetch_notice(each))
             paths = fetch_weights(model)
             if allow_torchscript:
                 try_model(model, allow=True)
@@ -164,25 +172,25 @@ A model that is not allowed to run is not wrong; in JSON its `right` is null.
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.pass_context
 def verify(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
-    """Check weights: checksum, loading, answers. Fetches nothing.
+    """Check the weights of models: their checksum, that they load, and their answers. Fetches nothing.
 
-    Without a NAME, all models whose weights are here. For one that is not, fetch it first. Of TorchScript that
-    has not been allowed to run, only the checksum is checked.
+    Without a NAME, all models are checked whose weights are here. TorchScript that is not allowed to run is checked
+    for its checksum only.
     """
     reports = []
     for model in _models(names):
-        if not names and _state(model) == "to fetch":
+        if not names and _availability(model) == "to fetch":
             continue
         right, problem = _verdict(model)
         reports.append({"name": model.name, "right": right, "problem": problem})
         if not as_json:
-            word = click.style(WORDS[right], fg=WORD_COLOURS[right])
-            click.echo(f"{model.name}: {word}{problem and ': '}{problem}")
+            word, colour = _VERDICTS[right]
+            click.echo(f"{model.name}: {click.style(word, fg=colour)}{problem and ': '}{problem}")
     verdicts = [report["right"] for report in reports]
     if as_json:
         click.echo(json.dumps({"right": False not in verdicts, "models": reports}, indent=2))
     else:
-        counts = [f"{verdicts.count(v)} {word.lower()}" for v, word in WORDS.items()]
+        counts = [f"{verdicts.count(v)} {word.lower()}" for v, (word, _) in _VERDICTS.items()]
         click.echo(f"{len(reports)} model(s): {', '.join(counts)}")
     ctx.exit(1 if False in verdicts else 0)
 
@@ -196,34 +204,32 @@ Examples:
   cleansat models import --force mynet.yaml
   cleansat models import --allow-torchscript theirnet.yaml
 """
-    + EXIT_CODES,
+    + _EXIT_CODES,
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--template", is_flag=True, help="Only write a model document beside the weights, to fill in."
+    "--template", is_flag=True, help="Only write a model document to fill in, beside the weights."
 )
-@allow_option
-@click.option(
-    "--force", is_flag=True, help="Replace a model of this name that was imported before."
-)
+@_allow_option
+@click.option("--force", is_flag=True, help="Replace an imported model of the same name.")
 def import_(file: Path, template: bool, allow_torchscript: bool, force: bool) -> None:
     """Add a model of your own.
 
-    FILE is weights (.onnx, .safetensors, .pt) with their model document beside them, under the same name with
-    .yaml; or that document. The weights are loaded and tried out, then both are copied into the folder of models,
-    CLEANSAT_MODELS or a folder of the user's data.
+    FILE is a model document (.yaml), or weights (.onnx, .safetensors, .pt) with a document of the same name beside
+    them. The weights are loaded and tried. Then both are copied into the folder of models: CLEANSAT_MODELS, or a
+    folder of the user's data.
     """
-    from ..models import install as importing
+    from ..models.install import DOCUMENTS, document_beside, import_model
     from ..models.registry import models_folder
 
-    is_document = file.suffix.lower() in importing.DOCUMENTS
+    is_document = file.suffix.lower() in DOCUMENTS
     if template:
         if is_document:
             raise click.UsageError("--template is for weights.")
         _write_template(file, file.with_suffix(".yaml"), force)
         return
-    document = file if is_document else importing.document_beside(file)
-    model = importing.import_model(document, force=force, allow=allow_torchscript)
+    document = file if is_document else document_beside(file)
+    model = import_model(document, force=force, allow=allow_torchscript)
     click.echo(f"{model.name} is in {models_folder()}. Use it:")
     if model.level == "L2A":
         click.echo(f"  cleansat mask SCENE --model {model.name} -o masks")
@@ -237,14 +243,14 @@ Examples:
   cleansat models remove mynet
   cleansat models remove --yes mynet
 """
-    + EXIT_CODES,
+    + _EXIT_CODES,
 )
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(name: str, yes: bool) -> None:
     """Remove a model of your own: its document, and the card and weights that were copied with it.
 
-    Models that ship and those of plugins are never removed.
+    Models that ship and models of plugins are never removed.
     """
     from ..models.install import files_of, find_own
 
@@ -259,46 +265,40 @@ def remove(name: str, yes: bool) -> None:
 
 
 def _write_template(weights: Path, document: Path, force: bool) -> None:
-    from ..models.install import template
+    from ..models.document_template import document_template
 
     if document.exists() and not force:
         raise ModelError(f"{document} is there already; --force replaces it.")
-    document.write_text(template(weights), encoding="utf-8")
+    document.write_text(document_template(weights), encoding="utf-8")
     click.echo(f"{document} is to be filled in. Then run: cleansat models import {document}")
 
 
 def _models(names: Sequence[str]) -> list[Model]:
-    """Those of the names, or all that can be used."""
+    """Return the models of these names, or all that can be used."""
     from ..models.registry import find_models, get_model
 
     return [get_model(name) for name in names or [e.name for e in find_models() if not e.problem]]
 
 
 def _verdict(model: Model) -> tuple[bool | None, str]:
-    """Whether it is right, None where it may not be run, and why not."""
+    """Return whether a model is right, or None if it is not allowed to run; and the problem."""
     from ..models.install import try_model
     from ..models.torchscript import check_allowed
-    from ..models.weights import verify as verify_weights
+    from ..models.weights import verify_weights
 
-    for check, failed in ((verify_weights, False), (check_allowed, None), (try_model, False)):
+    for test, verdict in ((verify_weights, False), (check_allowed, None), (try_model, False)):
         try:
-            check(model)
+            test(model)
         except (CleansatError, OSError) as error:
-            return failed, str(error)
+            return verdict, str(error)
     return True, ""
 
 
-def _noncommercial(model: Model) -> bool:
-    from ..models.weights import is_noncommercial
-
-    return is_noncommercial(model)
-
-
-def _state(model: Model) -> str:
-    from ..models.places import state
+def _availability(model: Model) -> str:
+    from ..models.places import availability
 
     try:
-        return state(model)
+        return availability(model)
     except ModelError:
         return "missing"
 
@@ -311,21 +311,21 @@ def _row(model: Model) -> list[str]:
         f"{model.resolution:g} m",
         ", ".join(c.label for c in model.classes),
         model.licence,
-        _state(model),
+        _availability(model),
     ]
 
 
-def _table(rows: list[list[str]]) -> None:
+def _print_table(rows: list[list[str]]) -> None:
     rows = [["name", "level", "bands", "pixel", "classes", "licence", "weights"], *rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        cells[-1] = click.style(row[-1], fg=COLOURS.get(row[-1]))
+        cells[-1] = click.style(row[-1], fg=_AVAILABILITY_COLOURS.get(row[-1]))
         click.echo("  ".join(cells))
 
 
-def _fields(model: Model, entry: Entry | None) -> list[tuple[str, str]]:
-    """What a person wants to know, in words."""
+def _as_words(model: Model, entry: Entry | None) -> dict[str, str]:
+    """Return what `show` prints, without fields that are empty."""
     fields = {
         "name": model.name,
         "title": model.title,
@@ -337,17 +337,18 @@ def _fields(model: Model, entry: Entry | None) -> list[tuple[str, str]]:
         "classes": ", ".join(c.label for c in model.classes),
         "network": str(model.architecture or ""),
         "weights": model.weights,
-        "state": _state(model),
-        "sha256": _sha256(model) or "not known; recorded when it is fetched first",
+        "state": _availability(model),
+        "sha256": _known_sha256(model) or "not known; recorded when it is first fetched",
         "licence": model.licence,
         "citation": model.citation,
         "origin": entry.origin if entry else "",
         "document": str(entry.path) if entry else "",
     }
-    return [(key, value) for key, value in fields.items() if value]
+    return {key: value for key, value in fields.items() if value}
 
 
 def _as_dict(model: Model, entry: Entry | None) -> dict[str, Any]:
+    """Return what `--json` prints."""
     architecture = model.architecture
     return {
         "name": model.name,
@@ -365,17 +366,17 @@ def _as_dict(model: Model, entry: Entry | None) -> dict[str, Any]:
         and {"name": architecture.name, "encoder": architecture.encoder},
         "members": [each.name for each in model.members],
         "weights": model.weights,
-        "state": _state(model),
-        "sha256": _sha256(model) or None,
+        "state": _availability(model),
+        "sha256": _known_sha256(model) or None,
         "licence": model.licence,
-        "noncommercial": _noncommercial(model),
+        "noncommercial": model.is_noncommercial,
         "citation": model.citation,
         "document": str(entry.path) if entry else None,
         "card": model.card or None,
     }
 
 
-def _sha256(model: Model) -> str:
+def _known_sha256(model: Model) -> str:
     from ..models.weights import known_sha256
 
     try:
@@ -384,7 +385,7 @@ def _sha256(model: Model) -> str:
         return ""
 
 
-def _card(model: Model) -> str:
+def _card_text(model: Model) -> str:
     try:
         return Path(model.card).read_text(encoding="utf-8").strip()
     except OSError as error:

@@ -23,7 +23,8 @@ from ..classes import CloudClass, confidence_attrs, ucl_attrs
 from ..errors import ReflectanceWarning, SceneError
 from ..grids.grid import crs_name
 from ..grids.windows import Window
-from ..models.engines import available_cpus, check_engine
+from ..models.engines import check_engine
+from ..models.inference import available_cpus
 from ..models.model import Model
 from ..models.registry import get_model
 from ..scenes.reflectance import Band

@@ -1,32 +1,35 @@
-"""Models: what a network was trained on, where its weights are, and what its answers mean."""
+"""Models: networks that find clouds, their documents, their weights, and the engines that run them.
+
+``get_model`` looks a model up by name. ``get_engine`` loads its network, which turns reflectance into
+probabilities of classes. Weights are fetched on demand, and used only if they are what they should be.
+"""
 
 from __future__ import annotations
 
 from .documents import write_model
+from .engines import get_engine
 from .ensembles import ensemble
+from .install import import_model, try_model
 from .model import Architecture, Model
-from .networks import read_onnx, read_state_dict, torch_network
-from .registry import Entry, find_models, get_model, list_models, models_folder, read_model
-from .torchscript import allow_torchscript, check_allowed, torchscript_on_trial
-from .weights import sha256_of, weights_path
+from .networks import read_state_dict
+from .registry import find_models, get_model, list_models, read_model
+from .weights import fetch_weights, sha256_of, verify_weights, weights_path
 
 __all__ = [
     "Architecture",
-    "Entry",
     "Model",
-    "allow_torchscript",
-    "check_allowed",
     "ensemble",
+    "fetch_weights",
     "find_models",
+    "get_engine",
     "get_model",
+    "import_model",
     "list_models",
-    "models_folder",
     "read_model",
-    "read_onnx",
     "read_state_dict",
     "sha256_of",
-    "torch_network",
-    "torchscript_on_trial",
+    "try_model",
+    "verify_weights",
     "weights_path",
     "write_model",
 ]

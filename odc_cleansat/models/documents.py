@@ -1,4 +1,4 @@
-"""Model documents: a small YAML file that says of a network all that :class:`Model` needs to know."""
+"""Model documents: YAML files with the fields of :class:`Model`."""
 
 from __future__ import annotations
 
@@ -28,27 +28,28 @@ from .model import Architecture, Model
 from .places import remote_of
 
 LEVELS = ("L2A", "L1C")
+"""Levels of data that a model may be trained on."""
 
-OUTPUTS = ("logits", "probabilities")
+_OUTPUTS = ("logits", "probabilities")
 
 _OPTIONS = re.compile(
     r"decoder_\w+|psp_\w+|encoder_(depth|output_stride|output_indices)|upsampling|activation|(dynamic_)?img_size"
 )
-"""Arguments of smp's networks that a document may set.
+"""Arguments of the networks of segmentation_models_pytorch that a document may set.
 
-What the networks do not know they hand on to timm, and some of that would fetch or open other files.
+The networks pass unknown arguments on to timm, and some of those would fetch or open other files.
 """
 
 
 def read_document(path: Path | str) -> dict[str, Any]:
-    """The checked contents of a model document, as arguments of :class:`Model`.
+    """Return the contents of a model document, validated, as arguments of :class:`Model`.
 
-    The names of an ensemble's members are left as they are.
+    The members of an ensemble stay names.
 
     Raises
     ------
     ModelError
-        If it cannot be read, or a key is unknown, missing or has an unsuitable value.
+        If the document cannot be read, or a key is unknown, missing or wrong.
     """
     path = Path(path)
     try:
@@ -57,35 +58,35 @@ def read_document(path: Path | str) -> dict[str, Any]:
         raise ModelError(str(error)) from error.__cause__
     ensemble = "members" in found
     try:
-        result = validated("", found, CHECKS, _NEEDED_BY_ENSEMBLES if ensemble else _NEEDED)
+        result = validated("", found, VALIDATORS, _NEEDED_BY_ENSEMBLES if ensemble else _NEEDED)
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from None
     if ensemble and (extra := set(found) - _ALLOWED_IN_ENSEMBLES):
         raise ModelError(
             f"{path}: an ensemble takes {', '.join(sorted(extra))} from its members; leave it out."
         )
-    _place(result, path)
+    _resolve_paths(result, path)
     if "members" not in result:
         _check_together(result, path)
     return result
 
 
 def write_model(model: Model, path: Path | str) -> None:
-    """Write the document of a model, so that :func:`~odc_cleansat.models.registry.read_model` gives the model again.
+    """Write the document of a model, which :func:`~odc_cleansat.models.registry.read_model` reads again.
 
-    Weights and card below the document's folder are named relative to it.
+    Paths of weights and card below the document's folder are relative to it.
     """
     path = Path(path)
     path.write_text(document_of(model, path.parent), encoding="utf-8")
 
 
 def document_of(model: Model, folder: Path) -> str:
-    """The document of a model, YAML, to be written into a folder; see :func:`write_model`."""
+    """Return the document of a model as YAML, for a file in this folder; see :func:`write_model`."""
     found: dict[str, Any] = {}
     for each in fields(model):
         value = getattr(model, each.name)
         if each.name in _NEEDED or value != each.default:
-            found[each.name] = _plain(value)
+            found[each.name] = _plain_value(value)
     if model.members:
         found = {key: found[key] for key in found if key in _ALLOWED_IN_ENSEMBLES}
         found["members"] = [member.name for member in model.members]
@@ -99,8 +100,8 @@ def document_of(model: Model, folder: Path) -> str:
     return text
 
 
-def _place(found: dict[str, Any], path: Path) -> None:
-    """Resolve what is relative to the document."""
+def _resolve_paths(found: dict[str, Any], path: Path) -> None:
+    """Replace paths that are relative to the document, in place."""
     folder = path.resolve().parent
     if found.get("weights", "").startswith("file:"):
         found["weights"] = f"file:{folder / found['weights'][5:]}"
@@ -111,7 +112,7 @@ def _place(found: dict[str, Any], path: Path) -> None:
 
 
 def _check_together(found: dict[str, Any], path: Path) -> None:
-    """Refuse values that do not go with each other, and fill in what follows from them."""
+    """Raise if values contradict each other, and add mean and standard deviation if they are missing."""
     bands = found["bands"]
     found.setdefault("mean", (0.0,) * len(bands))
     found.setdefault("std", (1.0,) * len(bands))
@@ -134,7 +135,7 @@ def _check_together(found: dict[str, Any], path: Path) -> None:
         model = Model(**found)
         model_format = model.format
         remote_of(model)
-    except ValueError as error:  # ModelError, or that of an address which is none
+    except ValueError as error:  # a ModelError, or the error of urllib for a malformed address
         raise ModelError(f"{path}: {error}") from None
     if model_format in ("safetensors", "state dict") and "architecture" not in found:
         raise ModelError(
@@ -145,9 +146,6 @@ def _check_together(found: dict[str, Any], path: Path) -> None:
             f"{path}: TorchScript is a program that runs with your rights. If you trust its makers, say "
             "torchscript: true, and allow it by CLEANSAT_ALLOW_TORCHSCRIPT=1."
         )
-
-
-# --- one value of a document each, as in :mod:`~odc_cleansat.storage.validators` ------------------
 
 
 def _name(value: Any) -> str:
@@ -194,7 +192,9 @@ def _architecture(value: Any) -> Architecture:
             "and those that begin with decoder_"
         )
     encoder = text(value["encoder"])
-    if not re.fullmatch(r"[\w.-]+", encoder):  # others are addresses and folders to timm
+    if not re.fullmatch(
+        r"[\w.-]+", encoder
+    ):  # timm takes other characters for addresses and folders
         raise ValueError(
             "should have an encoder that is a name of letters, digits, dots, hyphens and underscores"
         )
@@ -204,7 +204,7 @@ def _architecture(value: Any) -> Architecture:
 
 
 def _option(value: Any) -> Any:
-    """Lists as tuples, so that an architecture can be hashed."""
+    """Return the value with lists as tuples, so that an architecture can be hashed."""
     if isinstance(value, list):
         return tuple(map(_option, value))
     if value is None or isinstance(value, str | bool | int | float):
@@ -231,7 +231,7 @@ def _tiling(value: Any) -> Tiling:
     return Tiling((stride[0], stride[1]), overlap, whole)
 
 
-CHECKS: dict[str, Callable[[Any], Any]] = {
+VALIDATORS: dict[str, Callable[[Any], Any]] = {
     "name": _name,
     "version": text,
     "title": text,
@@ -248,12 +248,12 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "citation": text,
     "card": text,
     "channels": list_of(_band, unique=True),
-    "output": one_of(OUTPUTS),
+    "output": one_of(_OUTPUTS),
     "torchscript": flag,
     "members": list_of(_name, unique=True),
     "tiling": _tiling,
 }
-"""The keys of a document, those of :class:`Model`, and what makes a value of each."""
+"""The validator of each key of a document. The keys are the fields of :class:`Model`."""
 
 _NEEDED = (
     "name",
@@ -270,22 +270,19 @@ _NEEDED_BY_ENSEMBLES = ("name", "version", "title", "members")
 _ALLOWED_IN_ENSEMBLES = {*_NEEDED_BY_ENSEMBLES, "card", "tiling"}
 
 
-# --- and back -------------------------------------------------------------------------
-
-
-def _plain(value: Any) -> Any:
+def _plain_value(value: Any) -> Any:
+    """Return a value of a model as YAML writes it."""
     if isinstance(value, Architecture):
-        return {"name": value.name, "encoder": value.encoder, **_plain(dict(value.options))}
+        return {"name": value.name, "encoder": value.encoder, **_plain_value(dict(value.options))}
     if isinstance(value, CloudClass):
         return value.label
     if isinstance(value, Tiling):
         return {"stride": [*value.stride], "overlap": value.overlap, "whole": value.whole}
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, tuple) else value
+        return {key: _plain_value(each) for key, each in value.items()}
+    return [_plain_value(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _relative(place: str, folder: Path) -> str:
-    where = Path(place)
-    inside = where.is_relative_to(folder.resolve())
-    return where.relative_to(folder.resolve()).as_posix() if inside else str(where)
+    path, folder = Path(place), folder.resolve()
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)

@@ -1,4 +1,4 @@
-"""Downloads over bad lines: resumed where they broke off, bounded in tries, whole or absent."""
+"""Downloads over bad lines: they are resumed, tried a few times, and leave a whole file or none."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ if TYPE_CHECKING:
 
 
 ATTEMPTS = 5
-"""How often a download is tried, each time from where the last one broke off."""
+"""Number of tries. Each one continues where the last one broke off."""
 
 WAIT = 1.0
-"""Seconds before the second try; twice as long before each further one."""
+"""Seconds before the second try. They double before each further try."""
 
 TIMEOUT = 30.0
-"""Seconds without a byte after which a try is given up."""
+"""Seconds without a byte after which a try ends."""
 
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
+_TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
+"""Codes of HTTP after which it is worth to try again."""
 
 
 def is_safe(url: str) -> bool:
-    """Whether nobody can listen, or answer in its place: encrypted, or of this machine."""
+    """Return whether nobody can read or forge the answer: the address is encrypted or of this machine."""
     address = urlsplit(url)
     return address.scheme == "https" or address.hostname in ("127.0.0.1", "::1", "localhost")
 
 
-class _Broken(Exception):
-    """What may go better at the next try."""
+class _Interrupted(Exception):
+    """A failure that the next try may not meet."""
 
 
 def download(
@@ -51,25 +52,25 @@ def download(
     headers: Mapping[str, str] | None = None,
     progress: bool = True,
 ) -> None:
-    """Bring a file here. It appears under its name when it is whole and has passed the check.
+    """Download a file. It appears under its name when it is whole and has passed the check.
 
-    What broke off stays beside it as ``.NAME.part``, and the next call, in this process or another,
-    goes on from there, unless the server says that the file has changed since.
+    An interrupted download is kept as ``.NAME.part``. The next call continues it, in any process, unless the
+    server says that the file has changed.
 
     Parameters
     ----------
     check
-        Called with the sha256 of what came and the one that the server published (Hugging Face does,
-        in ``X-Linked-ETag``), or ``""``; raises to refuse the file, which is deleted then.
+        Called with two sha256: that of the downloaded file, and the published one or ``""``. Hugging Face
+        publishes it in ``X-Linked-ETag``. If the function raises, the file is deleted.
     headers
-        Of the request. ``Authorization`` is not sent on to other hosts.
+        Headers of the request. ``Authorization`` is not sent on to other hosts.
     progress
-        Whether to draw a bar.
+        Whether to draw a progress bar.
 
     Raises
     ------
     ModelError
-        If the file cannot be had or cannot be written, or as `check` does.
+        If the file cannot be downloaded or written, or `check` refuses it.
     """
     part = target.with_name(f".{target.name}.part")
     reason = ""
@@ -86,11 +87,11 @@ def download(
                 _discard(part)
                 if not resumed:
                     raise
-                raise _Broken(str(error)) from error  # its beginning may have been at fault
+                raise _Interrupted(str(error)) from error  # perhaps the part was wrong already
             os.replace(part, target)
             _discard(part)
             return
-        except _Broken as error:
+        except _Interrupted as error:
             reason = str(error)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -103,7 +104,7 @@ def download(
 
 
 def file_sha256(path: Path) -> str:
-    """The file's sha256, hexadecimal."""
+    """Return the sha256 of a file, hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(2**20):
@@ -112,7 +113,7 @@ def file_sha256(path: Path) -> str:
 
 
 def _receive(url: str, part: Path, headers: Mapping[str, str], progress: bool) -> str:
-    """Append to the part what it lacks; returns the sha256 that the server publishes, or ``""``."""
+    """Download the rest of a part. Return the sha256 that the server publishes, or ``""``."""
     import requests
 
     start = part.stat().st_size if part.exists() else 0
@@ -124,37 +125,38 @@ def _receive(url: str, part: Path, headers: Mapping[str, str], progress: bool) -
     }
     try:
         with requests.get(url, headers=ask, stream=True, timeout=TIMEOUT) as response:
-            _judge(url, response, part)
+            _check_response(url, response, part)
             if not start or not _continues(response, part, start):
                 start = 0
-                _stamp(part).write_text(_version(response), encoding="utf-8")
-            _write(response, part, start, progress)
-            return _published(response)
+                _version_file(part).write_text(_version_of(response), encoding="utf-8")
+            _write_part(response, part, start, progress)
+            return _published_sha256(response)
     except requests.RequestException as error:
-        raise _failure(url, error) from error
+        raise _explain_failure(url, error) from error
 
 
-def _failure(url: str, error: requests.RequestException) -> Exception:
+def _explain_failure(url: str, error: requests.RequestException) -> Exception:
+    """Return the error to raise: :class:`_Interrupted` if another try may succeed."""
     from requests.exceptions import InvalidSchema, InvalidURL, SSLError, TooManyRedirects
 
     if isinstance(error, SSLError):
         return ModelError(
-            f"cannot fetch {url}: {_short(error)}. Behind a proxy that opens encrypted traffic, let "
+            f"cannot fetch {url}: {_cause_of(error)}. Behind a proxy that opens encrypted traffic, let "
             "REQUESTS_CA_BUNDLE name its certificate."
         )
     if isinstance(error, InvalidURL | InvalidSchema | TooManyRedirects):
-        return ModelError(f"cannot fetch {url}: {_short(error)}. Look at the address.")
-    return _Broken(_short(error))
+        return ModelError(f"cannot fetch {url}: {_cause_of(error)}. Look at the address.")
+    return _Interrupted(_cause_of(error))
 
 
-def _judge(url: str, response: Response, part: Path) -> None:
-    """Refuse answers that are no weights."""
+def _check_response(url: str, response: Response, part: Path) -> None:
+    """Raise if the answer is not the file, or came over an open line."""
     status = response.status_code
-    if status == 416:  # nothing lies beyond what is here: it belongs to another version
+    if status == 416:  # the server's file is not longer than the part, so it is another version
         _discard(part)
-        raise _Broken("the server has no more of the file than has been fetched")
-    if status in _PASSING:
-        raise _Broken(f"the server answers {status} {response.reason}")
+        raise _Interrupted("the server has no more of the file than has been fetched")
+    if status in _TEMPORARY:
+        raise _Interrupted(f"the server answers {status} {response.reason}")
     if status in (401, 403):
         raise ModelError(
             f"cannot fetch {url}: the server answers {status} {response.reason}. For a repository of "
@@ -176,19 +178,18 @@ def _judge(url: str, response: Response, part: Path) -> None:
 
 
 def _continues(response: Response, part: Path, start: int) -> bool:
-    """Whether the answer is what the part lacks, of the same version of the file."""
+    """Return whether the answer continues the part with the same version of the file."""
     if response.status_code != 206:
         return False
     begins = re.match(rf"bytes {start}-", response.headers.get("Content-Range", ""))
-    version = _version(response)
-    stamp = _stamp(part)
-    if begins and version and stamp.exists() and stamp.read_text("utf-8") == version:
+    version, file = _version_of(response), _version_file(part)
+    if begins and version and file.exists() and file.read_text("utf-8") == version:
         return True
     _discard(part)
-    raise _Broken("the file has changed while it was fetched")
+    raise _Interrupted("the file has changed while it was fetched")
 
 
-def _write(response: Response, part: Path, start: int, progress: bool) -> None:
+def _write_part(response: Response, part: Path, start: int, progress: bool) -> None:
     from tqdm import tqdm
 
     length = response.headers.get("Content-Length", "")
@@ -210,14 +211,14 @@ def _write(response: Response, part: Path, start: int, progress: bool) -> None:
             bar.update(len(block))
         size = file.tell()
     if total is not None and size != total:
-        raise _Broken(f"the line broke after {size} of {total} bytes")
+        raise _Interrupted(f"the line broke after {size} of {total} bytes")
 
 
-def _version(response: Response) -> str:
+def _version_of(response: Response) -> str:
     return response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
 
 
-def _published(response: Response) -> str:
+def _published_sha256(response: Response) -> str:
     for each in (*response.history, response):
         tag = each.headers.get("X-Linked-ETag", "").strip('"')
         if re.fullmatch(r"[0-9a-f]{64}", tag):
@@ -225,19 +226,19 @@ def _published(response: Response) -> str:
     return ""
 
 
-def _stamp(part: Path) -> Path:
-    """Where it says which version of the file the part belongs to."""
+def _version_file(part: Path) -> Path:
+    """Return the file that names the version which the part belongs to."""
     return part.with_suffix(".etag")
 
 
 def _discard(part: Path) -> None:
-    for path in (part, _stamp(part)):
+    for path in (part, _version_file(part)):
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
 
 
-def _short(error: Exception) -> str:
-    """One phrase of what `requests` and `urllib3` wrap into each other."""
+def _cause_of(error: Exception) -> str:
+    """Return one phrase from the nested errors of `requests` and `urllib3`."""
     from requests.exceptions import ChunkedEncodingError
 
     if "timed out" in str(error).lower():

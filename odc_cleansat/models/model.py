@@ -1,11 +1,11 @@
-"""What a model is: what a network was trained on, and what its answers mean."""
+"""The description of a model: what its network was trained on, and what its output means."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,13 +15,13 @@ from ..errors import ModelError
 from ..grids.windows import DEFAULT_TILING, Tiling
 
 BUILTIN = Path(__file__).with_name("builtin")
-"""Folder of the models that ship."""
+"""Folder of the documents of the models that ship with this package."""
 
-STATE_DICTS = (".pt", ".pth", ".ckpt", ".bin")
-"""Suffixes under which PyTorch's state dicts are kept."""
+_STATE_DICTS = (".pt", ".pth", ".ckpt", ".bin")
+"""Suffixes of files that hold a state dict of PyTorch."""
 
-WEIGHTS = (".onnx", ".safetensors", ".torchscript", *STATE_DICTS)
-"""Suffixes of all weights that can be used."""
+WEIGHTS = (".onnx", ".safetensors", ".torchscript", *_STATE_DICTS)
+"""Suffixes of all files of weights that can be used."""
 
 
 @dataclass(frozen=True)
@@ -35,89 +35,89 @@ class Architecture:
     """Name of the encoder."""
 
     options: tuple[tuple[str, Any], ...] = ()
-    """Further arguments by name; lists as tuples, so that an architecture can be hashed."""
+    """Further arguments of the class by name. Lists are tuples here, so that an architecture can be hashed."""
 
     def __str__(self) -> str:
-        """For people and documents, e.g. ``UNet, efficientnet-b4 encoder``."""
+        """Return a description for people, e.g. ``UNet, efficientnet-b4 encoder``."""
         name = "UNet" if self.name == "Unet" else self.name
         return f"{name}, {self.encoder} encoder"
 
 
 @dataclass(frozen=True)
 class Model:
-    """A pretrained network and all that is needed to use it rightly."""
+    """A pretrained network, and everything that is needed to use it correctly."""
 
     name: str
     """Unique in the registry, e.g. ``unet-efficientnetb4-l2a-6b``."""
 
     version: str
-    """Version of the weights, as their makers count."""
+    """Version of the weights, as their makers number them."""
 
     title: str
-    """One line for people."""
+    """Description of one line."""
 
     bands: tuple[str, ...]
-    """Input bands by canonical name, in the order of the channels."""
+    """Canonical names of the input bands, in the order of the channels."""
 
     mean: tuple[float, ...]
-    """Mean reflectance per band, subtracted before the network."""
+    """Mean reflectance of each band (unit 1), which is subtracted before the network runs."""
 
     std: tuple[float, ...]
-    """Standard deviation of reflectance per band, divided by before the network."""
+    """Standard deviation of the reflectance of each band (unit 1). The difference from the mean is divided by it."""
 
     resolution: float
-    """Ground sampling the network was trained at, metres. It runs at this and no other."""
+    """Pixel size that the network was trained at, metres. It runs at this pixel size and at no other."""
 
     classes: tuple[CloudClass, ...]
-    """What each output channel means."""
+    """Class of each output channel."""
 
     level: str
-    """What it was trained on: ``L2A``, surface reflectance, or ``L1C``, top-of-atmosphere reflectance.
-    What it is worth on the other is not known, so a scene that is known to be of it is met with a warning."""
+    """Level of the data that the network was trained on: ``L2A``, surface reflectance, or ``L1C``,
+    top-of-atmosphere reflectance. A scene of the other level causes a warning."""
 
     weights: str
-    """Where the weights are: ``package:NAME/FILE``, ``file:PATH``, ``https://...`` or
-    ``hf:OWNER/REPO/FILE[@REVISION]``. The suffix tells the format. Empty for an ensemble."""
+    """URI of the weights: ``package:NAME/FILE``, ``file:PATH``, ``https://...`` or
+    ``hf:OWNER/REPO/FILE[@REVISION]``. The suffix gives the format. Empty for an ensemble."""
 
     architecture: Architecture | None = None
-    """The network that the weights belong to; None where the file holds the network itself."""
+    """Network that the weights belong to. None if the file holds the network itself."""
 
     sha256: str = ""
-    """Checksum of that file, hexadecimal. Empty where its makers publish none."""
+    """Sha256 of the file of weights, hexadecimal. Empty if its makers publish none."""
 
     licence: str = ""
     """SPDX identifier of the weights' licence."""
 
     citation: str = ""
-    """Who made it, and where it is described."""
+    """Who made the model, and where it is described."""
 
     card: str = field(default="", compare=False)
-    """Path of the model card, Markdown. Empty if there is none."""
+    """Path of the model card, a Markdown file. Empty if there is none."""
 
     channels: tuple[str, ...] = ()
-    """Bands of the network's first layer, where they are more than `bands`. The others stand at
-    their mean, which is 0 after normalisation, so the first layer is cut down to `bands`."""
+    """Bands of the network's first layer, if it takes more than `bands`. The bands that are missing are set to
+    their mean, which is 0 after normalisation."""
 
     output: str = "logits"
-    """What the network gives: ``logits`` or ``probabilities``."""
+    """Output of the network: ``logits`` or ``probabilities``."""
 
     torchscript: bool = False
-    """Whether the weights are a TorchScript program, which is run only where the user allows it."""
+    """Whether the weights are a TorchScript program, which runs only if the user allows it."""
 
     members: tuple[Model, ...] = ()
-    """Of an ensemble, whose answer is the mean of their probabilities."""
+    """Models of an ensemble, which gives the mean of their probabilities. Empty for a single network."""
 
     tiling: Tiling = DEFAULT_TILING
-    """How scenes are cut into windows."""
+    """Size and overlap of the windows that scenes are cut into."""
 
     @property
     def format(self) -> str:
-        """How the weights are stored: ``onnx``, ``safetensors``, ``torchscript`` or ``state dict``.
+        """Format of the weights: ``onnx``, ``safetensors``, ``torchscript`` or ``state dict``.
 
         Raises
         ------
         ModelError
-            If the suffix of the file is that of none.
+            If the file has none of the known suffixes.
         """
         scheme, _, place = self.weights.partition(":")
         if scheme == "hf":
@@ -125,32 +125,50 @@ class Model:
         elif scheme in ("http", "https"):
             place = re.split("[?#]", place)[0]
         suffix = PurePosixPath(place).suffix.lower()
-        if suffix == ".torchscript" or (self.torchscript and suffix in STATE_DICTS):
+        if suffix == ".torchscript" or (self.torchscript and suffix in _STATE_DICTS):
             return "torchscript"
-        if suffix in STATE_DICTS:
+        if suffix in _STATE_DICTS:
             return "state dict"
         if suffix in (".onnx", ".safetensors"):
             return suffix[1:]
         raise ModelError(
-            f"model {self.name}: {self.weights!r} ends in none of the suffixes that are known: {', '.join(WEIGHTS)}."
+            f"model {self.name}: {self.weights!r} has none of the suffixes that are known: {', '.join(WEIGHTS)}."
         )
 
-    def parameters(self) -> dict[str, Any]:
-        """Everything besides the weights that decides a class; part of a mask's identity.
+    @property
+    def is_noncommercial(self) -> bool:
+        """Whether the licence is one of Creative Commons that forbids commercial use."""
+        return "-NC" in self.licence.upper()
 
-        ``document`` stands for what the document says of the network. Those that ship have none: what they say is
-        known, and ids of masks derive from it.
+    def networks(self) -> Iterator[Model]:
+        """Yield the model itself, or each single network of an ensemble."""
+        for member in self.members:
+            yield from member.networks()
+        if not self.members:
+            yield self
+
+    def band_of_channel(self) -> list[int]:
+        """Return for each channel of the first layer the index of its band, ``len(bands)`` if it has none."""
+        channels = self.channels or self.bands
+        return [self.bands.index(c) if c in self.bands else len(self.bands) for c in channels]
+
+    def parameters(self) -> dict[str, Any]:
+        """Return all that decides a class, besides the weights. It is part of a mask's identity.
+
+        ``document`` is a checksum of what the document says about the network. It is absent for models that ship:
+        ids of existing masks derive from these parameters without it.
         """
         tiling = asdict(self.tiling)
         found = {"resolution": self.resolution, **tiling, "stride": [*self.tiling.stride]}
-        return found | ({"document": said} if (said := self._said()) else {})
+        checksum = self._document_checksum()
+        return found | ({"document": checksum} if checksum else {})
 
-    def _said(self) -> str:
-        """Short checksum of what decides how the weights are used; empty for models that ship."""
+    def _document_checksum(self) -> str:
+        """Return a checksum of what decides how the weights are used; empty for models that ship."""
         if (BUILTIN / f"{self.name}.yaml").is_file():
             return ""
         if self.members:
-            of_members = [member._said() for member in self.members]
+            of_members = [member._document_checksum() for member in self.members]
             return _checksum(of_members) if any(of_members) else ""
         classes = [each.label for each in self.classes]
         network = str(self.architecture and astuple(self.architecture))
@@ -158,14 +176,14 @@ class Model:
         return _checksum([*values, network])
 
     def with_parameters(self, parameters: Mapping[str, Any]) -> Model:
-        """The same weights under other :meth:`parameters`, such as those a mask was made with.
+        """Return the model with other :meth:`parameters`, such as those of an existing mask.
 
         Raises
         ------
         ModelError
-            If these are of a document that says something else of the network.
+            If the parameters belong to a document that describes another network.
         """
-        if parameters.get("document", "") != self._said():
+        if parameters.get("document", "") != self._document_checksum():
             raise ModelError(
                 f"the model {self.name} here has other bands, classes, normalisation or architecture."
             )

@@ -1,18 +1,21 @@
-"""Where the weights of models are: a package, a file, an address, a mirror, the user's folders."""
+"""Where the weights of a model are: in a package, in a file, or at an address to fetch them from."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from ..errors import ModelError
 from .download import is_safe
 from .model import Model
+
+AVAILABILITIES = ("packaged", "here", "to fetch", "missing")
+"""Where weights can be, from the best case to the worst."""
 
 _HF_FORM = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[^@]+)(?:@(?P<revision>[^@]+))?")
 
@@ -22,49 +25,57 @@ class Remote:
     """Weights that are fetched on demand."""
 
     url: str
-    """Where from: the maker's address, or that of a mirror."""
+    """Address to fetch from: that of the makers or of a mirror."""
 
-    file: str
-    """Name of the file."""
+    target: Path
+    """File in :func:`weights_folder` that the weights are fetched into."""
+
+    shared: tuple[Path, ...]
+    """Files in the folders of ``CLEANSAT_WEIGHTS_PATH`` that are used if there is no `target`."""
 
     headers: tuple[tuple[str, str], ...] = ()
-    """Of the request; a login."""
+    """Names and values of the request's headers: a login."""
+
+    def find(self) -> Path | None:
+        """Return the first of the files that exists, not verified, or None."""
+        return next((path for path in (self.target, *self.shared) if path.is_file()), None)
 
 
 def find_weights(model: Model) -> Path | None:
-    """Local path of the model's weights, not verified; None where there are none. Never fetches.
+    """Return the local path of a model's weights, not verified, or None. Never fetches.
 
-    Weights that are fetched are looked for in :func:`weights_folder`, then in the folders of
-    ``CLEANSAT_WEIGHTS_PATH``, where they may also lie without a folder of their own.
+    Raises
+    ------
+    ModelError
+        If the model is an ensemble, or its URI is of no known form.
     """
-    remote = remote_of(model)
-    if remote is None:
-        with contextlib.suppress(ModelError):
-            return local_path(model)
-        return None
-    places = [own_path(model, remote)]
-    for folder in filter(None, os.environ.get("CLEANSAT_WEIGHTS_PATH", "").split(os.pathsep)):
-        place = Path(folder).expanduser()
-        places += [place / _folder(model) / remote.file, place / remote.file]
-    return next((place for place in places if place.is_file()), None)
+    if remote := remote_of(model):
+        return remote.find()
+    with contextlib.suppress(ModelError):
+        return local_weights(model)
+    return None
 
 
-def state(model: Model) -> str:
-    """``packaged``, ``here``, ``to fetch`` or ``missing``; of an ensemble, the worst of its members."""
-    order = ("packaged", "here", "to fetch", "missing")
-    return max((_state(each) for each in networks_of(model)), key=order.index)
+def availability(model: Model) -> str:
+    """Return one of :data:`AVAILABILITIES`; for an ensemble, the worst of its members.
+
+    Raises
+    ------
+    ModelError
+        If the URI of the weights is of no known form.
+    """
+    return max(map(_availability, model.networks()), key=AVAILABILITIES.index)
 
 
-def networks_of(model: Model) -> Iterator[Model]:
-    """The model itself, or the members of an ensemble, and theirs."""
-    for member in model.members:
-        yield from networks_of(member)
-    if not model.members:
-        yield model
+def _availability(model: Model) -> str:
+    remote, path = remote_of(model), find_weights(model)
+    if path is None:
+        return "to fetch" if remote else "missing"
+    return "packaged" if model.weights.startswith("package:") else "here"
 
 
 def weights_folder() -> Path:
-    """Where fetched weights are kept: ``CLEANSAT_WEIGHTS``, or a folder of the user's data."""
+    """Return the folder of fetched weights: ``CLEANSAT_WEIGHTS``, or one in the user's data folder."""
     from platformdirs import user_data_path
 
     chosen = os.environ.get("CLEANSAT_WEIGHTS")
@@ -72,7 +83,7 @@ def weights_folder() -> Path:
 
 
 def is_offline() -> bool:
-    """Whether ``CLEANSAT_OFFLINE`` or ``HF_HUB_OFFLINE`` forbids to fetch anything."""
+    """Return whether ``CLEANSAT_OFFLINE`` or ``HF_HUB_OFFLINE`` forbids all downloads."""
     return any(
         os.environ.get(name, "").lower() in ("1", "true", "yes", "on")
         for name in ("CLEANSAT_OFFLINE", "HF_HUB_OFFLINE")
@@ -80,7 +91,13 @@ def is_offline() -> bool:
 
 
 def remote_of(model: Model) -> Remote | None:
-    """What the model's URI asks to be fetched; None for what is on this machine."""
+    """Return the address of a model's weights, or None if they come with a package or stand in a file.
+
+    Raises
+    ------
+    ModelError
+        If the model is an ensemble, or its URI is of no known form or names no file.
+    """
     if model.members:
         raise ModelError(
             f"model {model.name} is an ensemble; its members have weights, it has none."
@@ -94,11 +111,10 @@ def remote_of(model: Model) -> Remote | None:
         revision = quote(form["revision"] or "main", safe="")
         path = f"{form['repo']}/resolve/{revision}/{quote(form['file'])}"
         login = () if mirror else _login(endpoint)
-        return Remote(f"{mirror or endpoint}/{path}", _file(model, form["file"]), login)
+        return _remote(model, f"{mirror or endpoint}/{path}", form["file"], login)
     if scheme in ("https", "http") and is_safe(model.weights):
         path = urlsplit(model.weights).path
-        url = f"{mirror}{path}" if mirror else model.weights
-        return Remote(url, _file(model, unquote(path)))
+        return _remote(model, f"{mirror}{path}" if mirror else model.weights, unquote(path))
     raise ModelError(
         f"model {model.name}: cannot read weights from {model.weights!r}; known are package:NAME/FILE, "
         "file:PATH, https://... and hf:OWNER/REPO/FILE@REVISION."
@@ -106,30 +122,32 @@ def remote_of(model: Model) -> Remote | None:
 
 
 def _login(endpoint: str) -> tuple[tuple[str, str], ...]:
-    """Of Hugging Face, and only where nobody can listen."""
+    """Return the header with the user's token for Hugging Face, if the connection is encrypted."""
     token = os.environ.get("HF_TOKEN")
     return (("Authorization", f"Bearer {token}"),) if token and is_safe(endpoint) else ()
 
 
-def _file(model: Model, path: str) -> str:
-    name = path.rpartition("/")[2]
-    if name in ("", ".", ".."):
+def _remote(model: Model, url: str, path: str, headers: tuple[tuple[str, str], ...] = ()) -> Remote:
+    file = path.rpartition("/")[2]
+    if file in ("", ".", ".."):
         raise ModelError(f"model {model.name}: {model.weights!r} names no file.")
-    return name
+    # Each model has a folder of its own, because several may have files of one name.
+    folder = quote(f"{model.name}-{model.version}", safe=" +")
+    others = os.environ.get("CLEANSAT_WEIGHTS_PATH", "").split(os.pathsep)
+    shared: list[Path] = []
+    for other in (Path(each).expanduser() for each in others if each):
+        shared += [other / folder / file, other / file]
+    return Remote(url, weights_folder() / folder / file, tuple(shared), headers)
 
 
-def _folder(model: Model) -> str:
-    """A folder of the model's own, so that files of the same name do not meet."""
-    return quote(f"{model.name}-{model.version}", safe=" +")
+def local_weights(model: Model) -> Path:
+    """Return the path of weights that come with a package or stand in a file.
 
-
-def own_path(model: Model, remote: Remote) -> Path:
-    """Where the weights are put when they are fetched."""
-    return weights_folder() / _folder(model) / remote.file
-
-
-def local_path(model: Model) -> Path:
-    """Path of weights that come with a package or stand in a file."""
+    Raises
+    ------
+    ModelError
+        If the package is not installed, or the file does not exist.
+    """
     scheme, _, rest = model.weights.partition(":")
     if scheme == "package":
         return _package_file(model, *rest.split("/", 1))
@@ -143,7 +161,6 @@ def local_path(model: Model) -> Path:
 
 
 def _package_file(model: Model, package: str, filename: str = "") -> Path:
-
     if not filename:
         raise ModelError(f"model {model.name}: {model.weights!r} is not package:NAME/FILE.")
     try:
@@ -161,30 +178,19 @@ def _package_file(model: Model, package: str, filename: str = "") -> Path:
     return path
 
 
-def _state(model: Model) -> str:
-    found = find_weights(model)
-    if remote_of(model):
-        return "here" if found else "to fetch"
-    if found is None:
-        return "missing"
-    return "packaged" if model.weights.startswith("package:") else "here"
-
-
 def package_folder(package: str) -> Path:
-    """Folder of an installed package, which is located and never imported.
+    """Return the folder of an installed package. The package is located and never imported.
 
     Raises
     ------
     ModelError
         If it is not installed.
     """
-    # Of a dotted name Python would import the first part, so only that is looked up.
-    from importlib.util import find_spec
-
+    # For a dotted name, find_spec would import the first part, so it is asked for that part only.
     first, *rest = package.split(".")
     spec = find_spec(first) if first else None
     if spec is None or not spec.submodule_search_locations:
         raise ModelError(f"the package {package} is not installed.")
-    # A namespace is spread over several folders.
-    places = [Path(each, *rest) for each in spec.submodule_search_locations]
-    return next((each for each in places if each.is_dir()), places[0])
+    # A namespace package may be spread over several folders.
+    folders = [Path(each, *rest) for each in spec.submodule_search_locations]
+    return next((each for each in folders if each.is_dir()), folders[0])

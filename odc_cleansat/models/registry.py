@@ -1,7 +1,8 @@
-"""The models that there are: those that ship, those of plugins, and the user's own."""
+"""All models that can be chosen by name: those that ship, those of plugins, and the user's own."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import warnings
@@ -18,31 +19,31 @@ from .ensembles import ensemble
 from .model import BUILTIN, Model
 from .places import package_folder
 
-GROUP = "odc_cleansat.models"
-"""Entry points of this group name packages whose folders hold model documents."""
+_GROUP = "odc_cleansat.models"
+"""Group of entry points. Each names a package whose folder holds model documents."""
 
 DEFAULTS = ("unet-efficientnetb4-l2a-6b", "unet-efficientnetb4-l2a-4b")
-"""In order of preference; the first whose bands a scene has is used."""
+"""Default models in order of preference. The first whose bands a scene has is used."""
 
 
 class Entry(NamedTuple):
-    """A model document, or a plugin, where models are looked for."""
+    """A model document, or a plugin without one, that was found."""
 
     name: str
-    """Of the model; of the file or plugin, where that cannot be told."""
+    """Name of the model; that of the file or plugin if the document cannot be read."""
 
     origin: str
     """``built-in``, ``plugin NAME`` or ``user``."""
 
     path: Path | None
-    """The document, if it was found."""
+    """Path of the document, or None."""
 
     problem: str
-    """Why it cannot be used, or ``""``."""
+    """Why the model cannot be used, or ``""``."""
 
 
 def models_folder() -> Path:
-    """Where the user's own model documents are kept: ``CLEANSAT_MODELS``, or the user's data folder."""
+    """Return the folder of the user's own models: ``CLEANSAT_MODELS``, or one in the user's data folder."""
     if folder := os.environ.get("CLEANSAT_MODELS"):
         return Path(folder).expanduser().absolute()
     import platformdirs
@@ -50,20 +51,20 @@ def models_folder() -> Path:
     return platformdirs.user_data_path("odc-cleansat") / "models"
 
 
-def not_written(path: Path, error: OSError) -> ModelError:
-    """What to say where :func:`models_folder` cannot be written."""
+def not_writable(path: Path, error: OSError) -> ModelError:
+    """Return the error for a file in :func:`models_folder` that cannot be written."""
     return ModelError(
         f"cannot write to {path}: {error.strerror or error}. Set CLEANSAT_MODELS to a folder that can be written."
     )
 
 
 def list_models() -> list[str]:
-    """Names of the models that there are: built-in, of plugins, the user's own.
+    """Return the names of all models that can be used: built-in, of plugins, the user's own.
 
     Warns
     -----
     ModelWarning
-        For each model document and plugin that cannot be used; the others can.
+        For each model document and plugin that cannot be used.
     """
     entries = find_models()
     for entry in entries:
@@ -77,7 +78,7 @@ def list_models() -> list[str]:
 
 
 def find_models() -> list[Entry]:
-    """Every model document and plugin, with what is wrong with it. Weights are not looked at."""
+    """Return every model document and plugin, with the problem it has. Weights are not read."""
     found: list[Entry] = []
     taken: dict[str, str] = {}
     for entry in _entries():
@@ -87,27 +88,27 @@ def find_models() -> list[Entry]:
         elif not entry.problem:
             taken[entry.name] = entry.origin
         found.append(entry)
-    return [_checked(entry, found) for entry in found]
+    return [_with_problem_of_members(entry) for entry in found]
 
 
 def get_model(name: str | Model | None = None, bands: Iterable[Hashable] | None = None) -> Model:
-    """Look a model up.
+    """Return a model by its name, or the default for some bands.
 
     Parameters
     ----------
     name
-        A name, of those :func:`list_models` gives; several of them joined by ``+`` for the mean of
-        their probabilities; a :class:`Model` (returned as it is); or None for the default.
+        A name of :func:`list_models`, several of them joined by ``+`` for an ensemble, a :class:`Model`, which
+        is returned as it is, or None for the default.
     bands
-        For the default: the names of the bands at hand. With the short-wave infrared
-        that is the model of six bands, without it the one of four.
+        Names of the bands of a scene. They decide whether the default is the model of six bands, with
+        short-wave infrared, or the one of four.
 
     Raises
     ------
     ModelError
-        If there is no model of that name, its document is at fault, or several do not go together.
+        If there is no model of that name, its document is wrong, or the models make no ensemble.
     SceneError
-        If the bands suffice for no default model.
+        If bands are missing for every default model.
     """
     if isinstance(name, Model):
         return name
@@ -116,86 +117,89 @@ def get_model(name: str | Model | None = None, bands: Iterable[Hashable] | None 
     if bands is None:
         return _named(DEFAULTS[0])
     bands = list(bands)
-    for candidate in map(_named, DEFAULTS):
-        try:
+    *preferred, last = DEFAULTS
+    for candidate in map(_named, preferred):
+        with contextlib.suppress(SceneError):
             find_bands(bands, candidate.bands)
-        except SceneError:
-            if candidate.name == DEFAULTS[-1]:
-                raise
-            continue
-        return candidate
-    raise AssertionError("unreachable: the last default either fits or raises")
+            return candidate
+    model = _named(last)
+    find_bands(bands, model.bands)
+    return model
 
 
 def read_model(path: Path | str) -> Model:
-    """The model that a document describes; the members of an ensemble are looked up by their names.
+    """Return the model that a document describes. The members of an ensemble are looked up by name.
 
-    Paths in the document are relative to it. A card of the same stem beside it belongs to it.
-    Weights are neither looked for nor read.
+    Paths in the document are relative to it. A file of its name with the suffix ``.md`` is its card.
+    Weights are not read.
 
     Raises
     ------
     ModelError
-        If it cannot be read, a key is unknown, missing or has an unsuitable value, or there are no
-        such members, or they do not go together.
+        If the document cannot be read, a key is unknown, missing or wrong, or the members are unknown or make
+        no ensemble.
     """
     return _read(Path(path), ())
 
 
 def _named(name: str, within: tuple[str, ...] = ()) -> Model:
-    """A model by its name, for the ensembles that it is in."""
+    """Return a model by its name. `within` are the ensembles that it is looked up for."""
     if "+" in name:
         return ensemble([_named(each.strip(), within) for each in name.split("+")])
     if name in within:
         raise ModelError(f"the ensemble {name} is a member of itself.")
-    # Built-in documents are named after their models, so that most calls read but one file.
+    # Built-in documents have the names of their models, so most calls read only one file.
     own = BUILTIN / f"{name}.yaml"
     if os.path.basename(name) == name and own.is_file():
         return _read(own, (*within, name))
     entries = list(_entries())
     of_name = [entry for entry in entries if entry.name == name and entry.path]
-    # One that cannot be used, which is called after its file, hides none that can.
-    if entry := min(of_name, key=lambda each: bool(each.problem), default=None):
-        if entry.problem or entry.path is None:
-            raise ModelError(entry.problem)
-        if hidden := [each for each in of_name if each is not entry and not each.problem]:
-            warnings.warn(
-                f"there are several models called {name}: that of {entry.origin} is taken, and not "
-                f"{hidden[0].path}. Import that one under another name.",
-                ModelWarning,
-                stacklevel=3,
-            )
-        return _read(entry.path, (*within, name))
-    names = [entry.name for entry in entries if not entry.problem]
+    # A document that cannot be read is called after its file. It must not hide a good one.
+    entry = min(of_name, key=lambda each: bool(each.problem), default=None)
+    if entry is None or entry.path is None:
+        raise _unknown(name, [each.name for each in entries if not each.problem])
+    if entry.problem:
+        raise ModelError(entry.problem)
+    if hidden := [each for each in of_name if each is not entry and not each.problem]:
+        warnings.warn(
+            f"there are several models called {name}: that of {entry.origin} is taken, and not "
+            f"{hidden[0].path}. Import that one under another name.",
+            ModelWarning,
+            stacklevel=3,
+        )
+    return _read(entry.path, (*within, name))
+
+
+def _unknown(name: str, names: list[str]) -> ModelError:
     near = get_close_matches(name, names, 1, 0.5)
     hint = f"perhaps {near[0]} is meant. All" if near else "those"
-    raise ModelError(f"there is no model {name!r}; {hint} that there are: {', '.join(names)}.")
+    return ModelError(f"there is no model {name!r}; {hint} that there are: {', '.join(names)}.")
 
 
 def _read(path: Path, within: tuple[str, ...]) -> Model:
-    found = dict(_document(path, _state(path)))
-    if "members" not in found:
-        return Model(**found)
-    members = [_named(name, within) for name in found.pop("members")]
-    return ensemble(members, **found)
+    fields = dict(_document(path))
+    if "members" not in fields:
+        return Model(**fields)
+    members = [_named(name, within) for name in fields.pop("members")]
+    return ensemble(members, **fields)
 
 
-def _state(path: Path) -> tuple[int, int] | None:
+def _document(path: Path) -> dict[str, Any]:
+    """Return the contents of a document, which is read again if it changes."""
     try:
-        state = path.stat()
+        status = path.stat()
     except OSError:
-        return None
-    return state.st_mtime_ns, state.st_size
+        return _cached_document(path, None)
+    return _cached_document(path, (status.st_mtime_ns, status.st_size))
 
 
 @lru_cache(maxsize=256)
-def _document(path: Path, state: tuple[int, int] | None) -> dict[str, Any]:
-    # The state is there so that a document that changes is read again.
+def _cached_document(path: Path, version: tuple[int, int] | None) -> dict[str, Any]:
     return read_document(path)
 
 
 def _entries() -> Iterator[Entry]:
-    """The documents in the order in which they count; twins are not yet told apart."""
+    """Yield all documents in order of precedence. Several may have the same name."""
     paths = {path.stem: path for path in sorted(BUILTIN.glob("*.yaml"))}
     for name in dict.fromkeys((*DEFAULTS, *paths)):
         if name in paths:
@@ -207,13 +211,13 @@ def _entries() -> Iterator[Entry]:
 
 def _entry(path: Path, origin: str) -> Entry:
     try:
-        return Entry(str(_document(path, _state(path))["name"]), origin, path, "")
+        return Entry(str(_document(path)["name"]), origin, path, "")
     except ModelError as error:
         return Entry(path.stem, origin, path, str(error))
 
 
 def _plugins() -> Iterator[Entry]:
-    """The documents of installed packages."""
+    """Yield the documents of installed packages."""
     for name, folder, problem in _plugin_folders(tuple(sys.path)):
         origin = f"plugin {name}"
         if folder is None:
@@ -228,12 +232,12 @@ def _plugins() -> Iterator[Entry]:
 
 @lru_cache(maxsize=8)
 def _plugin_folders(path: tuple[str, ...]) -> list[tuple[str, Path | None, str]]:
-    # To look through all that is installed takes tens of milliseconds; the path is there so that it is
-    # done again when that changes.
+    # A search through all installed packages takes tens of milliseconds. The path is the key, so that it is
+    # repeated if that changes.
     from importlib.metadata import entry_points
 
     found: list[tuple[str, Path | None, str]] = []
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+    for point in sorted(entry_points(group=_GROUP), key=lambda point: point.name):
         try:
             found.append((point.name, package_folder(point.module), ""))
         except ModelError as error:
@@ -241,8 +245,8 @@ def _plugin_folders(path: tuple[str, ...]) -> list[tuple[str, Path | None, str]]
     return found
 
 
-def _checked(entry: Entry, found: list[Entry]) -> Entry:
-    """With what is wrong with an ensemble, whose members are known only now."""
+def _with_problem_of_members(entry: Entry) -> Entry:
+    """Return the entry with the problem of its ensemble, whose members are known only now."""
     if entry.problem or entry.path is None:
         return entry
     try:

@@ -1,4 +1,7 @@
-"""What a STAC item says of the model that made it, in the terms of the extension for machine learning (MLM)."""
+"""Fields of a STAC item that describe the model, from the machine learning model extension (MLM).
+
+Source: https://github.com/stac-extensions/mlm
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from .model import Model
-from .places import networks_of
 from .weights import sha256_of
 
 if TYPE_CHECKING:
@@ -19,20 +21,20 @@ _ARTIFACTS = {
     "torchscript": "torch.jit.save",
     "state dict": "torch.save",
 }
-"""How a file of each format was written."""
+"""The function that wrote a file of each format, as MLM names it."""
 
 
 def model_properties(model: Model, classes: list[dict[str, Any]]) -> dict[str, Any]:
-    """Properties of an item.
+    """Return the properties of an item.
 
     Parameters
     ----------
     classes
-        As ``classification:classes``, without nodata.
+        The classes of the mask as in ``classification:classes``, without nodata.
     """
     height, width = (stride + model.tiling.overlap for stride in model.tiling.stride)
     channels, count = len(model.bands), len(model.classes)
-    parts = list(networks_of(model))
+    parts = list(model.networks())
     frameworks = {"ONNX" if part.format == "onnx" else "PyTorch" for part in parts}
     return {
         "mlm:name": model.name,
@@ -73,9 +75,15 @@ def model_properties(model: Model, classes: list[dict[str, Any]]) -> dict[str, A
 
 
 def model_assets(model: Model) -> dict[str, Asset]:
-    """The weights, where their makers publish them: ``model``, or one ``model_NAME`` for each member."""
+    """Return the asset ``model`` for the published weights, or one ``model_NAME`` for each member.
+
+    Raises
+    ------
+    ModelError
+        If the sha256 of the weights is not known, and they cannot be read.
+    """
     if model.members:
-        return {f"model_{each.name}": _asset(each) for each in networks_of(model)}
+        return {f"model_{each.name}": _asset(each) for each in model.networks()}
     return {"model": _asset(model)}
 
 
@@ -104,7 +112,7 @@ def _asset(model: Model) -> Asset:
 
 
 def _published(model: Model, sha256: str) -> tuple[str, str, str]:
-    """Address, media type and title. A file of this machine is named by its hash and not by its path."""
+    """Return address, media type and title. For a local file, the address is its hash and not its path."""
     scheme, _, place = model.weights.partition(":")
     if scheme == "package":
         package, _, file = place.partition("/")
@@ -119,6 +127,6 @@ def _published(model: Model, sha256: str) -> tuple[str, str, str]:
     elif scheme in ("http", "https"):
         url = urlsplit(model.weights)
         place = url.path
-        if scheme == "https":  # without a login, and what may hold a key
+        if scheme == "https":  # without the login and the query, which may hold a key
             address = f"https://{url.netloc.rpartition('@')[2]}{place}"
     return address, "application/octet-stream", place.rpartition("/")[2]

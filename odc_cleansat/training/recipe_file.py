@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import CleansatError
 from ..evaluate.pairing import LAYOUTS
 from ..grids.windows import MULTIPLE
-from ..models.documents import CHECKS as OF_MODELS
+from ..models.documents import VALIDATORS as OF_MODELS
 from ..models.model import Model
 from ..models.registry import get_model
 from ..storage.validators import (

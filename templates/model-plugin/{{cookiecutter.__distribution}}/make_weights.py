@@ -22,10 +22,7 @@ from tempfile import TemporaryDirectory
 import segmentation_models_pytorch as smp
 import torch
 from odc_cleansat.errors import ModelError
-from odc_cleansat.models.install import try_model
-from odc_cleansat.models.model import Model
-from odc_cleansat.models.networks import read_state_dict
-from odc_cleansat.models.registry import read_model
+from odc_cleansat.models import Model, read_model, read_state_dict, try_model
 from safetensors.torch import save_file
 
 FOLDER = Path(__file__).resolve().parent / "{{ cookiecutter.package }}"

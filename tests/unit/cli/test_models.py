@@ -19,7 +19,7 @@ from odc_cleansat import get_model, list_models
 from odc_cleansat.cli.main import main
 from odc_cleansat.errors import ModelError
 from odc_cleansat.models.install import try_model
-from odc_cleansat.models.places import own_path, remote_of
+from odc_cleansat.models.places import remote_of
 from odc_cleansat.models.registry import read_model
 
 BUILTIN = ["cloudsen12-l2a", "cloudsen12-unetmobv2-v1", "cloudsen12-unetmobv2-v2"]
@@ -126,7 +126,7 @@ def mine(files: Path, tmp_path: Path) -> Path:
 def place(name: str, weights: Path) -> None:
     """Put a file where the weights of a model belong."""
     model = get_model(name)
-    target = own_path(model, remote_of(model))
+    target = remote_of(model).target
     target.parent.mkdir(parents=True)
     shutil.copy(weights, target)
 

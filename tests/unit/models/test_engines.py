@@ -20,18 +20,15 @@ from scipy.special import softmax
 from odc_cleansat import CloudClass, get_model
 from odc_cleansat.errors import EngineError, ModelError
 from odc_cleansat.models.documents import write_model
-from odc_cleansat.models.engines import (
-    OpenVINOEngine,
-    TorchEngine,
-    _in_parts,
-    available_cpus,
-    cache_folder,
-    get_engine,
-)
+from odc_cleansat.models.engines import get_engine
 from odc_cleansat.models.ensembles import ensemble
+from odc_cleansat.models.inference import available_cpus, run_in_parts
 from odc_cleansat.models.model import Architecture, Model
-from odc_cleansat.models.networks import read_onnx, torch_network
-from odc_cleansat.models.openvino import openvino_graph
+from odc_cleansat.models.networks import torch_network
+from odc_cleansat.models.onnx_graph import read_onnx
+from odc_cleansat.models.openvino_engine import OpenVINOEngine, cache_folder
+from odc_cleansat.models.openvino_graph import openvino_graph
+from odc_cleansat.models.torch_engine import TorchEngine
 from odc_cleansat.models.weights import weights_path
 
 onnxruntime.set_default_logger_severity(3)
@@ -163,7 +160,7 @@ def test_compiled_networks_are_kept(
     def forbidden(*_: object) -> None:
         raise AssertionError("the cached network must be used")
 
-    monkeypatch.setattr("odc_cleansat.models.openvino.openvino_graph", forbidden)
+    monkeypatch.setattr("odc_cleansat.models.openvino_engine.openvino_graph", forbidden)
     np.testing.assert_array_equal(OpenVINOEngine(get_model())(reflectance), first)
     assert [blob] == list(cache.iterdir())
 
@@ -619,7 +616,7 @@ def test_members_may_have_bands_and_classes_in_another_order(
 # --- memory, processes ----------------------------------------------------------------
 
 
-def test_a_batch_that_is_too_large_is_run_in_parts() -> None:
+def test_a_batch_that_is_too_large_is_runrun_in_parts() -> None:
     sizes = []
 
     def run(batch: np.ndarray) -> np.ndarray:
@@ -629,7 +626,7 @@ def test_a_batch_that_is_too_large_is_run_in_parts() -> None:
         return batch * 2
 
     batch = np.arange(7.0).reshape(7, 1, 1, 1)
-    np.testing.assert_array_equal(_in_parts(run, batch), batch * 2)
+    np.testing.assert_array_equal(run_in_parts(run, batch), batch * 2)
     assert max(sizes[1:]) < 7
 
 
@@ -638,7 +635,7 @@ def test_no_memory_at_all_is_an_error_that_says_so() -> None:
         raise MemoryError
 
     with pytest.raises(EngineError, match="window of 64 x 96"):
-        _in_parts(run, np.zeros((3, 6, 64, 96)))
+        run_in_parts(run, np.zeros((3, 6, 64, 96)))
 
 
 def test_other_errors_pass() -> None:
@@ -646,7 +643,7 @@ def test_other_errors_pass() -> None:
         raise RuntimeError("something else")
 
     with pytest.raises(RuntimeError, match="something else"):
-        _in_parts(run, np.zeros((2, 6, 32, 32)))
+        run_in_parts(run, np.zeros((2, 6, 32, 32)))
 
 
 CODE = """
@@ -736,7 +733,7 @@ def test_torch_splits_a_batch_that_will_not_fit(
     sizes = []
     run = engine._run
     monkeypatch.setattr(engine, "_run", lambda part: sizes.append(len(part)) or run(part))
-    monkeypatch.setattr(engine, "_fitting", lambda _: 2)
+    monkeypatch.setattr(engine, "_windows_that_fit", lambda _: 2)
     np.testing.assert_allclose(engine(batch), expected, atol=1e-4)
     assert sizes == [2, 2, 1]
 
@@ -795,8 +792,8 @@ def test_cuda_sizes_batches_to_its_memory(reflectance: np.ndarray) -> None:
     engine = TorchEngine(get_model())
     engine(np.tile(reflectance[:1], (1, 1, 2, 2)))
     _, total = torch.cuda.mem_get_info()
-    assert 10 < engine._need < 20_000
+    assert 10 < engine._bytes_per_pixel < 20_000
     large = np.broadcast_to(reflectance[:1], (100_000, *reflectance.shape[1:]))
-    fitting = engine._fitting(large)
+    fitting = engine._windows_that_fit(large)
     assert 1 <= fitting < 100_000
-    assert fitting * engine._need * 256 * 256 <= total
+    assert fitting * engine._bytes_per_pixel * 256 * 256 <= total

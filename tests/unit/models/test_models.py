@@ -22,7 +22,8 @@ from odc_cleansat.grids.windows import Tiling
 from odc_cleansat.models.documents import write_model
 from odc_cleansat.models.ensembles import ensemble
 from odc_cleansat.models.model import BUILTIN, Architecture, Model
-from odc_cleansat.models.networks import build_network, read_onnx, torch_network
+from odc_cleansat.models.networks import build_network, torch_network
+from odc_cleansat.models.onnx_graph import read_onnx
 from odc_cleansat.models.places import package_folder
 from odc_cleansat.models.registry import find_models, read_model
 from odc_cleansat.models.stac import model_assets, model_properties

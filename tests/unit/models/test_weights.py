@@ -21,8 +21,8 @@ from odc_cleansat import get_model
 from odc_cleansat.errors import ModelError, SceneError
 from odc_cleansat.models import download
 from odc_cleansat.models.model import Model
-from odc_cleansat.models.places import find_weights, state
-from odc_cleansat.models.weights import fetch, sha256_of, verify, weights_path
+from odc_cleansat.models.places import availability, find_weights
+from odc_cleansat.models.weights import fetch_weights, sha256_of, verify_weights, weights_path
 
 CONTENT = os.urandom(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -139,12 +139,12 @@ def remote(server: Server, sha256: str = SHA256, **changes: object) -> Model:
 
 def test_what_is_fetched_is_kept_and_not_fetched_again(server: Server, folder: Path) -> None:
     model = remote(server)
-    assert state(model) == "to fetch"
-    assert fetch(model, progress=False) == [folder / "net-1" / "net.pt"]
+    assert availability(model) == "to fetch"
+    assert fetch_weights(model, progress=False) == [folder / "net-1" / "net.pt"]
     assert weights_path(model).read_bytes() == CONTENT
-    assert state(model) == "here"
-    assert verify(model) == [weights_path(model)]
-    assert fetch(model, progress=False) == verify(model)
+    assert availability(model) == "here"
+    assert verify_weights(model) == [weights_path(model)]
+    assert fetch_weights(model, progress=False) == verify_weights(model)
     assert len(server.asked) == 1
 
 
@@ -160,10 +160,10 @@ def test_choosing_a_model_fetches_its_weights_and_says_so(
 def test_looking_never_fetches(server: Server) -> None:
     model = remote(server)
     assert find_weights(model) is None
-    assert state(model) == "to fetch"
+    assert availability(model) == "to fetch"
     assert sha256_of(model) == SHA256
     with pytest.raises(ModelError, match="cleansat models fetch net"):
-        verify(model)
+        verify_weights(model)
     assert not server.asked
 
 
@@ -181,12 +181,12 @@ def test_another_process_goes_on_where_one_broke_off(server: Server, folder: Pat
     server.faults["/some/net.pt"] = ["cut"] * download.ATTEMPTS
     model = remote(server)
     with pytest.raises(ModelError, match=r"the line broke .*goes on from where it"):
-        fetch(model, progress=False)
+        fetch_weights(model, progress=False)
     part = folder / "net-1" / ".net.pt.part"
     here = part.stat().st_size
     assert len(CONTENT) / 2 < here < len(CONTENT)
     server.asked.clear()
-    fetch(model, progress=False)
+    fetch_weights(model, progress=False)
     assert [headers["Range"] for _, headers in server.asked] == [f"bytes={here}-"]
     assert weights_path(model).read_bytes() == CONTENT
     assert sorted(p.name for p in part.parent.iterdir() if p.suffix != ".lock") == ["net.pt"]
@@ -194,7 +194,7 @@ def test_another_process_goes_on_where_one_broke_off(server: Server, folder: Pat
 
 def test_a_slow_line_is_no_broken_one(server: Server) -> None:
     server.faults["/some/net.pt"] = ["slow"]
-    fetch(remote(server), progress=False)
+    fetch_weights(remote(server), progress=False)
     assert len(server.asked) == 1
 
 
@@ -202,7 +202,7 @@ def test_silence_is_given_up(server: Server) -> None:
     server.faults["/some/net.pt"] = ["stall"] * download.ATTEMPTS
     before = time.monotonic()
     with pytest.raises(ModelError, match="no answer in time"):
-        fetch(remote(server), progress=False)
+        fetch_weights(remote(server), progress=False)
     assert time.monotonic() - before < 10
 
 
@@ -219,7 +219,7 @@ def test_halves_of_two_versions_are_never_joined(server: Server, sha256: str) ->
     server.files["/some/net.pt"] = old
     server.faults["/some/net.pt"] = ["cut"] * download.ATTEMPTS
     with pytest.raises(ModelError, match="the line broke"):
-        fetch(remote(server, sha256), progress=False)
+        fetch_weights(remote(server, sha256), progress=False)
     server.files["/some/net.pt"] = CONTENT
     assert weights_path(remote(server, sha256)).read_bytes() == CONTENT
 
@@ -244,27 +244,27 @@ def test_passing_troubles_of_the_server_are_waited_out(server: Server) -> None:
 def test_lasting_troubles_are_not(server: Server, status: int, words: str) -> None:
     server.faults["/some/net.pt"] = [status] * 9
     with pytest.raises(ModelError, match=rf"{status}.*{words}"):
-        fetch(remote(server), progress=False)
+        fetch_weights(remote(server), progress=False)
     assert len(server.asked) == 1
 
 
 def test_tries_are_counted(server: Server) -> None:
     server.faults["/some/net.pt"] = [500] * 9
     with pytest.raises(ModelError, match=rf"500 .*\({download.ATTEMPTS} tries\)"):
-        fetch(remote(server), progress=False)
+        fetch_weights(remote(server), progress=False)
     assert len(server.asked) == download.ATTEMPTS
 
 
 def test_a_page_that_asks_to_log_in_is_no_weights(server: Server) -> None:
     server.faults["/some/net.pt"] = ["page"]
     with pytest.raises(ModelError, match="a web page and no weights"):
-        fetch(remote(server, sha256=""), progress=False)
+        fetch_weights(remote(server, sha256=""), progress=False)
 
 
 def test_nobody_listens() -> None:
     model = replace(get_model(), weights="http://127.0.0.1:9/net.pt", name="net")
     with pytest.raises(ModelError, match=r"cannot fetch http://127\.0\.0\.1:9/net\.pt: .*refused"):
-        fetch(model, progress=False)
+        fetch_weights(model, progress=False)
 
 
 def test_messages_show_no_login_and_no_key(server: Server) -> None:
@@ -273,7 +273,7 @@ def test_messages_show_no_login_and_no_key(server: Server) -> None:
     address = f"http://me:hunter2@{place}/some/net.pt?sig=s3cr3t%2Fx&v=2"
     server.faults["/some/net.pt?sig=s3cr3t%2Fx&v=2"] = [404]
     with pytest.raises(ModelError, match="answers 404") as caught:
-        fetch(remote(server, weights=address), progress=False)
+        fetch_weights(remote(server, weights=address), progress=False)
     assert f"http://***@{place}/some/net.pt?***&v=2" in str(caught.value)
     for text in ("s3://b/key=1/a@b.tif", "write to a@b.org", "s3://bucket/x?versionId=3"):
         assert str(ModelError(text)) == text
@@ -293,7 +293,7 @@ def test_redirects_are_followed(server: Server) -> None:
 def test_redirects_in_a_circle_are_not(server: Server) -> None:
     server.redirects["/some/net.pt"] = "/some/net.pt"
     with pytest.raises(ModelError, match="30 redirects"):
-        fetch(remote(server), progress=False)
+        fetch_weights(remote(server), progress=False)
 
 
 @pytest.mark.parametrize(
@@ -312,15 +312,15 @@ def test_no_step_of_a_redirect_may_be_open(way: list[str], tmp_path: Path) -> No
     final = answer(200, last)
     final.history = [answer(302, step) for step in steps]
     with pytest.raises(ModelError, match=r"leads to http://b\.example/n, which is not encrypted"):
-        download._judge(start, final, tmp_path / "part")
+        download._check_response(start, final, tmp_path / "part")
     final.history = [answer(302, start), answer(302, "http://localhost/n")]
     final.url = "https://c.example/n"
-    download._judge(start, final, tmp_path / "part")
+    download._check_response(start, final, tmp_path / "part")
 
 
 def test_the_bar_goes_to_the_end(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
     server.faults["/some/net.pt"] = ["cut", "slow"]
-    fetch(remote(server), progress=True)
+    fetch_weights(remote(server), progress=True)
     out, err = capfd.readouterr()
     assert not out
     assert re.search(r"net\.pt: +\d+%", err)
@@ -328,7 +328,7 @@ def test_the_bar_goes_to_the_end(server: Server, capfd: pytest.CaptureFixture[st
 
 def _fetch_in_a_process(model: Model, started: object) -> None:
     started.wait()
-    fetch(model, progress=False)
+    fetch_weights(model, progress=False)
 
 
 def test_two_processes_at_once_fetch_once(server: Server) -> None:
@@ -352,7 +352,7 @@ def test_two_processes_at_once_fetch_once(server: Server) -> None:
 def test_wrong_weights_are_never_kept(server: Server, folder: Path) -> None:
     server.faults["/some/net.pt"] = ["corrupt"]
     with pytest.raises(ModelError, match=rf"has sha256 \w+, not {SHA256}"):
-        fetch(remote(server), progress=False)
+        fetch_weights(remote(server), progress=False)
     assert not [p for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock"]
 
 
@@ -360,7 +360,7 @@ def test_a_corrupt_beginning_is_fetched_again(server: Server, folder: Path) -> N
     model = remote(server)
     server.faults["/some/net.pt"] = ["cut"] * download.ATTEMPTS
     with pytest.raises(ModelError, match="the line broke"):
-        fetch(model, progress=False)
+        fetch_weights(model, progress=False)
     part = folder / "net-1" / ".net.pt.part"
     part.write_bytes(bytes(part.stat().st_size))
     assert weights_path(model).read_bytes() == CONTENT
@@ -373,8 +373,8 @@ def test_weights_that_change_on_the_disk_are_refused_and_fetched_anew(server: Se
     with pytest.raises(ModelError, match="cleansat models fetch net"):
         weights_path(model)
     with pytest.raises(ModelError, match="cleansat models fetch net"):
-        verify(model)
-    assert fetch(model, progress=False) == [path]
+        verify_weights(model)
+    assert fetch_weights(model, progress=False) == [path]
     assert path.read_bytes() == CONTENT
 
 
@@ -400,7 +400,7 @@ def test_weights_of_unknown_hash_that_change_on_the_disk_are_refused(server: Ser
     weights_path(model).write_bytes(b"poison")
     with pytest.raises(ModelError, match="when it was first used"):
         weights_path(model)
-    fetch(model, progress=False)
+    fetch_weights(model, progress=False)
     assert weights_path(model).read_bytes() == CONTENT
 
 
@@ -495,7 +495,7 @@ def test_offline(
 ) -> None:
     monkeypatch.setenv(variable, "1")
     model = remote(server)
-    for use in (weights_path, fetch):
+    for use in (weights_path, fetch_weights):
         with pytest.raises(ModelError, match="not on this machine") as caught:
             use(model)
         assert str(folder / "net-1" / "net.pt") in str(caught.value)
@@ -526,8 +526,8 @@ def test_a_shared_folder(
     with pytest.raises(ModelError, match="not used"):
         weights_path(remote(server))
     monkeypatch.setenv("CLEANSAT_WEIGHTS", "~/own")
-    assert fetch(remote(server), progress=False)[0].is_relative_to(tmp_path / "own")
-    assert fetch(remote(server), progress=False) == [weights_path(remote(server))]
+    assert fetch_weights(remote(server), progress=False)[0].is_relative_to(tmp_path / "own")
+    assert fetch_weights(remote(server), progress=False) == [weights_path(remote(server))]
     assert weights_path(remote(server)).read_bytes() == CONTENT
 
 
@@ -555,7 +555,7 @@ def test_weights_can_be_used_where_nothing_can_be_written(
     monkeypatch.setenv("CLEANSAT_WEIGHTS", "/proc/nothing/can/be/made/here")
     model = remote(server, sha256="")
     with pytest.raises(ModelError, match=r"cannot write to /proc/.*CLEANSAT_WEIGHTS"):
-        fetch(model, progress=False)
+        fetch_weights(model, progress=False)
     monkeypatch.setenv("CLEANSAT_WEIGHTS_PATH", str(shared.parent))
     assert weights_path(model) == shared
     shared.with_name("net.pt.sha256").write_text(f"{'0' * 64}  net.pt\n")
@@ -568,21 +568,21 @@ def test_a_file_and_a_relative_of_another_name(tmp_path: Path, server: Server) -
     path.write_bytes(CONTENT)
     model = remote(server, weights=f"file:{path}")
     assert weights_path(model) == path
-    assert state(model) == "here"
+    assert availability(model) == "here"
     assert weights_path(replace(model, weights=path.as_uri())) == path
     path.unlink()
-    assert state(model) == "missing"
+    assert availability(model) == "missing"
     with pytest.raises(ModelError, match="should be at"):
-        fetch(model)
+        fetch_weights(model)
 
 
 def test_weights_of_a_package_are_never_fetched(server: Server) -> None:
     model = get_model()
-    assert state(model) == "packaged"
-    assert fetch(model) == [weights_path(model)]
-    assert state(replace(model, weights="package:no_such/x.onnx")) == "missing"
+    assert availability(model) == "packaged"
+    assert fetch_weights(model) == [weights_path(model)]
+    assert availability(replace(model, weights="package:no_such/x.onnx")) == "missing"
     with pytest.raises(ModelError, match="pip install no-such"):
-        verify(replace(model, weights="package:no_such/x.onnx"))
+        verify_weights(replace(model, weights="package:no_such/x.onnx"))
 
 
 def test_locating_a_package_imports_nothing(
@@ -627,9 +627,9 @@ def test_names_lead_to_no_other_folder(server: Server, folder: Path) -> None:
 def test_an_ensemble_is_fetched_member_by_member(server: Server) -> None:
     members = (remote(server, name="a"), remote(server, "", name="b"))
     both = replace(get_model(), name="a+b", weights="", sha256="", members=members)
-    assert state(both) == "to fetch"
-    assert [path.read_bytes() for path in fetch(both, progress=False)] == [CONTENT] * 2
-    assert state(both) == "here"
+    assert availability(both) == "to fetch"
+    assert [path.read_bytes() for path in fetch_weights(both, progress=False)] == [CONTENT] * 2
+    assert availability(both) == "here"
     assert sha256_of(both) == hashlib.sha256((SHA256 * 2).encode()).hexdigest()
     with pytest.raises(ModelError, match="an ensemble"):
         weights_path(both)

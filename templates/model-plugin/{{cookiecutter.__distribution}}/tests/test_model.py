@@ -11,9 +11,7 @@ import pytest
 import xarray as xr
 from odc_cleansat import CloudClass, Model, classify, get_model
 from odc_cleansat.errors import ModelError
-from odc_cleansat.models.install import try_model
-from odc_cleansat.models.registry import find_models
-from odc_cleansat.models.weights import verify
+from odc_cleansat.models import find_models, try_model, verify_weights
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 DISTRIBUTION = "{{ cookiecutter.__distribution }}"
@@ -25,7 +23,7 @@ def model() -> Model:
     """The model, with weights that are what its document says."""
     model = get_model(NAME)
     try:
-        verify(model)
+        verify_weights(model)
     except ModelError as error:
         pytest.fail(f"{error}\nWeights are put into the package by: python make_weights.py")
     return model

@@ -1,37 +1,30 @@
-"""A model as one OpenVINO graph: reflectance in, probabilities out."""
+"""Builds one OpenVINO graph of a model, from reflectance to probabilities."""
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import ModelError, first_line
+from .inference import PROBE
 from .model import Model
-from .networks import read_onnx, torch_network
+from .networks import torch_network
+from .onnx_graph import read_onnx
 
 if TYPE_CHECKING:
     import openvino
     import torch
 
 
-# Importing OpenVINO reports to its makers over the network that it was imported; without this package of
-# theirs it does not. A mask needs no network, and nobody who makes one was asked.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-
-PROBE = (2, 128, 192)
-"""Batch, height and width that every network must be able to take."""
-
-
 def openvino_graph(model: Model, core: openvino.Core) -> openvino.Model:
-    """``(x - mean) / std``, the network, softmax; any batch, height and width.
+    """Return a graph of ``(x - mean) / std``, the network and softmax, for any batch, height and width.
 
     Raises
     ------
     ModelError
-        If the weights cannot be read, or the network does not take such input, or does not give one
+        If the weights cannot be read, the network cannot take such input, or it does not return one
         channel for each class.
     """
     import openvino as ov
@@ -39,12 +32,17 @@ def openvino_graph(model: Model, core: openvino.Core) -> openvino.Model:
 
     network = _network(model, core)
     channels = _channels(model)
-    doubling = _doubling(_fixed(model, network, channels))
+    doubling = _doubling_nodes(_network_of_fixed_size(model, network, channels))
     network.reshape([-1, len(channels), -1, -1])
     _fuse_upsampling(network, doubling)
     reflectance = ops.parameter([-1, len(model.bands), -1, -1], np.float32, name="reflectance")
-    mean, std = (_per_channel(values) for values in (model.mean, model.std))
-    normalised = _spread(ops.divide(ops.subtract(reflectance, mean), std), model.bands, channels)
+    mean, std = (
+        np.asarray(values, dtype="float32").reshape(1, -1, 1, 1)
+        for values in (model.mean, model.std)
+    )
+    normalised = ops.divide(ops.subtract(reflectance, mean), std)
+    if channels != model.bands:
+        normalised = _fill_channels(normalised, model)
     for target in network.inputs[0].get_target_inputs():
         target.replace_source_output(normalised.output(0))
     answer = network.outputs[0].get_node().input_value(0)
@@ -58,22 +56,21 @@ def openvino_graph(model: Model, core: openvino.Core) -> openvino.Model:
 
 
 def _network(model: Model, core: openvino.Core) -> openvino.Model:
-    """The bare network."""
+    """Return the network alone, as its file has it."""
     try:
         if model.format == "onnx":
             return core.read_model(read_onnx(model).SerializeToString(), b"")
         return _from_torch(torch_network(model), len(_channels(model)))
     except ModelError:
         raise
-    except Exception as error:  # OpenVINO's readers raise errors of their own, and of Python
+    except Exception as error:  # OpenVINO's readers raise their own errors and those of Python
         raise ModelError(
             f"model {model.name}: OpenVINO cannot read the network: {first_line(error.__cause__ or error)}."
         ) from error
 
 
 def _from_torch(network: torch.nn.Module, channels: int) -> openvino.Model:
-    # `openvino.convert_model` does the same, but reports to its makers over the network that it was used,
-    # and traces twice.
+    # `openvino.convert_model` does the same, but it traces twice and reports to its makers over the network.
     import torch
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -89,12 +86,14 @@ def _from_torch(network: torch.nn.Module, channels: int) -> openvino.Model:
 
 
 def _channels(model: Model) -> tuple[str, ...]:
-    """What the network that is read takes: networks of torch have been made to take the model's bands."""
+    """Return the channels that the network takes. Networks of torch take the model's bands already."""
     return model.channels if model.format == "onnx" and model.channels else model.bands
 
 
-def _fixed(model: Model, network: openvino.Model, channels: tuple[str, ...]) -> openvino.Model:
-    """A copy for images of one size; refused if it takes or gives something else than images of any."""
+def _network_of_fixed_size(
+    model: Model, network: openvino.Model, channels: tuple[str, ...]
+) -> openvino.Model:
+    """Return a copy for images of one size, and raise if the network cannot take images of any size."""
     import openvino as ov
 
     if len(network.inputs) != 1 or len(network.outputs) != 1:
@@ -130,44 +129,43 @@ def _fixed(model: Model, network: openvino.Model, channels: tuple[str, ...]) -> 
     return tried
 
 
-def _spread(
-    normalised: openvino.Node, bands: tuple[str, ...], channels: tuple[str, ...]
-) -> openvino.Node:
-    """Bands in the places of their channels; those that are not there stand at their mean, 0."""
+def _fill_channels(normalised: openvino.Node, model: Model) -> openvino.Node:
+    """Return the channels of the network. Those without a band are 0, the mean after normalisation."""
     from openvino import opset13 as ops
 
-    if bands == channels:
-        return normalised
     padded = ops.pad(normalised, [0, 0, 0, 0], [0, 1, 0, 0], "constant", np.float32(0))
-    places = [bands.index(each) if each in bands else len(bands) for each in channels]
-    return ops.gather(padded, np.array(places, dtype="int64"), np.int64(1))
+    return ops.gather(padded, np.array(model.band_of_channel(), dtype="int64"), np.int64(1))
 
 
-def _doubling(fixed: openvino.Model) -> set[str]:
-    """Names of the interpolations that repeat each pixel twice in both directions."""
+def _doubling_nodes(fixed: openvino.Model) -> set[str]:
+    """Return the names of the interpolations that repeat each pixel twice in both directions."""
     found = set()
     for node in fixed.get_ordered_ops():
         if node.get_type_name() != "Interpolate":
             continue
-        how = node.get_attributes()
-        kind = how["mode"], how["coordinate_transformation_mode"], how["nearest_mode"]
+        attributes = node.get_attributes()
+        kind = (
+            attributes["mode"],
+            attributes["coordinate_transformation_mode"],
+            attributes["nearest_mode"],
+        )
         before, after = (p.get_partial_shape() for p in (node.input(0), node.output(0)))
         if before.is_dynamic or after.is_dynamic or kind != ("nearest", "asymmetric", "floor"):
             continue
         n, c, h, w = before.to_shape()
         if [*after.to_shape()] == [n, c, 2 * h, 2 * w] and not any(
-            (*how["pads_begin"], *how["pads_end"])
+            (*attributes["pads_begin"], *attributes["pads_end"])
         ):
             found.add(node.get_friendly_name())
     return found
 
 
 def _fuse_upsampling(network: openvino.Model, doubling: set[str]) -> None:
-    """Turn "double the size, append the skip, convolve" into one transposed and one plain convolution.
+    """Replace "double the size, append the skip, convolve" by one transposed and one plain convolution.
 
-    The result is the same but for rounding. A 3 x 3 kernel over pixels that are repeated twice adds
-    up weights that meet the same pixel, so 4 x 4 weights at half the resolution do with 4/9 of the
-    multiplications, and neither the doubled nor the joined tensor is ever written: a tenth less time.
+    The result is the same but for rounding. Under a 3 x 3 kernel over repeated pixels, several weights meet the
+    same pixel. Their sums, 4 x 4 weights at half the resolution, need 4/9 of the multiplications. The doubled
+    and the joined tensor are never written. In all, this saves a tenth of the time.
     """
     from openvino import opset13 as ops
 
@@ -200,14 +198,19 @@ def _fuse_upsampling(network: openvino.Model, doubling: set[str]) -> None:
 
 
 def _plain_kernel(node: openvino.Node) -> np.ndarray | None:
-    """Weights of a convolution of 3 x 3 pixels that keeps the size, float32; else None."""
+    """Return the weights of a 3 x 3 convolution that keeps the size, ``(O, I, 3, 3)`` float32, else None."""
     if node.get_type_name() != "Convolution":
         return None
-    how = node.get_attributes()
+    attributes = node.get_attributes()
     kernel = _uncast(node.input_value(1)).get_node()
-    if kernel.get_type_name() != "Constant" or how["auto_pad"] != "explicit":
+    if kernel.get_type_name() != "Constant" or attributes["auto_pad"] != "explicit":
         return None
-    ones = [*how["strides"], *how["dilations"], *how["pads_begin"], *how["pads_end"]]
+    ones = [
+        *attributes["strides"],
+        *attributes["dilations"],
+        *attributes["pads_begin"],
+        *attributes["pads_end"],
+    ]
     weights = np.asarray(kernel.data, dtype="float32")
     return weights if weights.shape[2:] == (3, 3) and set(ones) == {1} else None
 
@@ -221,11 +224,7 @@ def _joins_two(node: openvino.Node) -> bool:
 
 
 def _uncast(value: openvino.Output) -> openvino.Output:
-    """What a tensor was before casts between precisions, which mean nothing here."""
+    """Return the tensor before casts between precisions, which do not matter here."""
     while value.get_node().get_type_name() == "Convert":
         value = value.get_node().input_value(0)
     return value
-
-
-def _per_channel(values: tuple[float, ...]) -> np.ndarray:
-    return np.asarray(values, dtype="float32").reshape(1, -1, 1, 1)
