@@ -1,4 +1,4 @@
-"""Simulated land: its kinds, their spectra and their pattern."""
+"""Simulate land: kinds of ground, their spectra and their pattern."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .noise import Array, _cells, _fractal, _octaves, _salt, _white, _Window
+from .noise import (
+    Array,
+    PixelWindow,
+    cell_pattern,
+    field_seed,
+    fractal_noise,
+    octave_amplitudes,
+    white_noise,
+)
 
 BANDS: dict[str, int] = {
     "B01": 60,
@@ -24,12 +32,9 @@ BANDS: dict[str, int] = {
     "B11": 20,
     "B12": 20,
 }
-"""The bands of a Sentinel-2 L2A product and the native resolution of each, in metres."""
+"""Band of a Sentinel-2 L2A product to its native resolution, metres."""
 
-# Typical surface reflectance in BANDS order (percent), rounded from published
-# spectral libraries and from clear Sentinel-2 L2A scenes. The kinds up to "meadow" are what a
-# field can bear. "wilt" is added (percent) from the first to the last variant of a kind.
-_SPECTRA: dict[str, tuple[float, ...]] = {
+SPECTRA: dict[str, tuple[float, ...]] = {
     "cereal": (2.5, 3.0, 5.8, 3.2, 9.0, 31, 40, 43, 45, 46, 20, 9.5),
     "maize": (3.0, 3.6, 6.5, 4.2, 10, 26, 33, 36, 38, 39, 22, 11),
     "rape": (4.6, 5.2, 11, 9.5, 15, 29, 35, 39, 41, 42, 22, 12),
@@ -51,23 +56,31 @@ _SPECTRA: dict[str, tuple[float, ...]] = {
     "metal": (32, 36, 38, 39, 40, 40, 40.5, 41, 41, 41, 36, 31),
     "white roof": (62, 68, 72, 74, 74, 74, 74, 74, 73, 72, 62, 52),
 }
-_KINDS = {name: code for code, name in enumerate(_SPECTRA)}
-_VARIANTS = 8  # of each kind, from lush to dry
-_WILTING = ("cereal", "maize", "rape", "meadow", "broadleaf", "garden")
+"""Kind of ground to its typical surface reflectance in each of BANDS, percent.
 
-# How much a kind's brightness varies from pixel to pixel, standard deviation in percent.
+The values are rounded from published spectral libraries and from clear Sentinel-2 L2A scenes. The kinds up to
+``meadow`` are those of fields.
+"""
+
+_KINDS = {name: code for code, name in enumerate(SPECTRA)}
+"""Kind of ground to its code."""
+
+VARIANTS = 8
+"""Number of variants of each kind, from lush to dry."""
+
+_WILTING = ("cereal", "maize", "rape", "meadow", "broadleaf", "garden")
+"""Kinds whose dry variants show some soil."""
+
 _GRAIN = {"conifer": 16, "broadleaf": 13, "tiles": 14, "concrete": 16, "garden": 16}
 _GRAIN |= {"asphalt": 10, "metal": 10, "white roof": 6, "deep water": 5, "shoal": 5}
-
-
-# --- land -----------------------------------------------------------------------------
+"""Kind of ground to how its brightness varies from pixel to pixel: the standard deviation, percent; else 5."""
 
 
 def _palette() -> Array:
-    """Return reflectance (band, kind * variants): each kind in variants, lush to dry."""
-    table = np.array(list(_SPECTRA.values()), np.float64) / 100
-    step = np.linspace(-1, 1, _VARIANTS)
-    palette = np.repeat(table[:, None, :], _VARIANTS, axis=1)
+    """Return the reflectance, dims (band, kind * variants): each kind in variants, lush to dry."""
+    table = np.array(list(SPECTRA.values()), np.float64) / 100
+    step = np.linspace(-1, 1, VARIANTS)
+    palette = np.repeat(table[:, None, :], VARIANTS, axis=1)
     palette *= (1 + 0.10 * step)[None, :, None]
     for name in _WILTING:
         plant, soil = table[_KINDS[name]], table[_KINDS["soil"]]
@@ -78,16 +91,21 @@ def _palette() -> Array:
 
 
 def _grain() -> Array:
+    """Return the amplitude of the texture, dims (kind * variants), a share of the reflectance."""
     # Uniform noise in -1..1 has the standard deviation 1 / sqrt(3).
-    sigma = [_GRAIN.get(name, 5) / 100 * math.sqrt(3) for name in _SPECTRA]
-    return np.repeat(np.array(sigma, np.float32), _VARIANTS)
+    sigma = [_GRAIN.get(name, 5) / 100 * math.sqrt(3) for name in SPECTRA]
+    return np.repeat(np.array(sigma, np.float32), VARIANTS)
 
 
-_PALETTE, _PALETTE_GRAIN = _palette(), _grain()
+PALETTE = _palette()
+"""Reflectance, dims (band, kind * variants), float32."""
+
+_PALETTE_GRAIN = _grain()
+"""Amplitude of the texture of each column of PALETTE."""
 
 
 def _draw(shares: dict[str, int]) -> NDArray[np.uint8]:
-    """Return a table from 8 random bits to a kind, with the shares asked for (of 256)."""
+    """Return a table from 8 random bits to a kind; the shares are of 256."""
     kinds = np.repeat([_KINDS[name] for name in shares], list(shares.values()))
     return kinds.astype(np.uint8)
 
@@ -97,30 +115,36 @@ _CROPS = _draw({"cereal": 62, "maize": 42, "rape": 14, "ripe": 30, "stubble": 24
 _BUILDINGS = _draw({"tiles": 66, "concrete": 72, "asphalt": 40, "garden": 66}
                    | {"metal": 9, "white roof": 3})  # fmt: skip
 
-_RELIEF = _octaves(0.9, 0, 9)
-_WOODS = _octaves(0.75, 0, 7)
-_TOWNS = _octaves(0.6, 1, 7)
-_RIVER = _octaves(1.0, 2, 9)
-_SYSTEM = _octaves(0.8, 2, 8)
-_BEND = _octaves(1.0, 3, 7)
+# Amplitudes of the smooth fields that lay out the land.
+_RELIEF = octave_amplitudes(0.9, 0, 9)
+_WOODS = octave_amplitudes(0.75, 0, 7)
+_TOWNS = octave_amplitudes(0.6, 1, 7)
+_RIVER = octave_amplitudes(1.0, 2, 9)
+_SYSTEM = octave_amplitudes(0.8, 2, 8)
+_BEND = octave_amplitudes(1.0, 3, 7)
 
 
-class _Land(NamedTuple):
-    """What the ground is made of."""
+class Land(NamedTuple):
+    """The ground; both fields have the dims (y, x)."""
 
-    column: NDArray[np.intp]  # of _PALETTE
-    gain: Array  # texture, a factor around 1
+    column: NDArray[np.intp]
+    """Column of PALETTE."""
+
+    gain: Array
+    """Texture, a factor around 1 for the reflectance."""
 
 
-def _farmland(window: _Window, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-    """Return the kind of crop and the random id of each pixel's parcel."""
-    bend = _fractal(window, _salt(seed, "bend"), _BEND) * np.float32(5)
-    turn = _salt(seed, "turn")
+def _farmland(window: PixelWindow, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
+    """Return the kind of crop and a random id of the parcel of each pixel."""
+    bend = fractal_noise(window, field_seed(seed, "bend"), _BEND) * np.float32(5)
+    turn = field_seed(seed, "turn")
     systems = (
-        _cells(window, _salt(seed, "parcels 1"), turn % 90, (15.3, 34.7), bend),
-        _cells(window, _salt(seed, "parcels 2"), (turn // 90) % 90 + 20, (26.1, 41.9), bend),
+        cell_pattern(window, field_seed(seed, "parcels 1"), turn % 90, (15.3, 34.7), bend),
+        cell_pattern(
+            window, field_seed(seed, "parcels 2"), (turn // 90) % 90 + 20, (26.1, 41.9), bend
+        ),
     )
-    first = _fractal(window, _salt(seed, "system"), _SYSTEM) > 0
+    first = fractal_noise(window, field_seed(seed, "system"), _SYSTEM) > 0
     parcel = np.where(first, systems[0].id, systems[1].id)
     kind = _CROPS[parcel & np.uint32(255)]
     margin = np.where(first, systems[0].across < 65536 // 15, systems[1].along < 65536 // 41)
@@ -128,23 +152,31 @@ def _farmland(window: _Window, seed: int) -> tuple[NDArray[np.uint8], NDArray[np
     return kind, parcel
 
 
-def _town(window: _Window, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-    """Return the kind of building, garden or street, and a random id, of each pixel."""
-    turn = _salt(seed, "streets") % 90
-    houses = _cells(window, _salt(seed, "houses"), turn, (2.3, 3.1), None)
-    blocks = _cells(window, _salt(seed, "blocks"), turn, (11.5, 18.6), None)
+def _town(window: PixelWindow, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
+    """Return the kind (building, garden or street) and a random id of the house of each pixel."""
+    turn = field_seed(seed, "streets") % 90
+    houses = cell_pattern(window, field_seed(seed, "houses"), turn, (2.3, 3.1), None)
+    blocks = cell_pattern(window, field_seed(seed, "blocks"), turn, (11.5, 18.6), None)
     kind = _BUILDINGS[houses.id & np.uint32(255)]
     kind[(blocks.across < 65536 // 10) | (blocks.along < 65536 // 14)] = _KINDS["asphalt"]
     return kind, houses.id
 
 
-def _land(window: _Window, seed: int) -> _Land:
-    """Lay out water, woods, towns and fields."""
-    relief = _fractal(window, _salt(seed, "relief"), _RELIEF)
-    woods = _fractal(window, _salt(seed, "woods"), _WOODS)
-    towns = _fractal(window, _salt(seed, "towns"), _TOWNS)
-    course = _fractal(window, _salt(seed, "river"), _RIVER)
-    noise = _white(window, _salt(seed, "grain"))
+def make_land(window: PixelWindow, seed: int) -> Land:
+    """Return the land of a window: water, woods, towns and fields.
+
+    Parameters
+    ----------
+    window
+        Window on the 10 m grid.
+    seed
+        Seed of the scene.
+    """
+    relief = fractal_noise(window, field_seed(seed, "relief"), _RELIEF)
+    woods = fractal_noise(window, field_seed(seed, "woods"), _WOODS)
+    towns = fractal_noise(window, field_seed(seed, "towns"), _TOWNS)
+    course = fractal_noise(window, field_seed(seed, "river"), _RIVER)
+    noise = white_noise(window, field_seed(seed, "grain"))
 
     kind, random_id = _farmland(window, seed)
     wood = woods > 0.7
@@ -158,16 +190,16 @@ def _land(window: _Window, seed: int) -> _Land:
     kind[(relief < -1.2) | (np.abs(course) < 0.025)] = _KINDS["shoal"]
     kind[relief + noise * np.float32(0.15) < -1.4] = _KINDS["deep water"]
 
-    # The variant follows the parcel, its relief and some grain, so fields have gradients.
+    # The variant depends on the parcel, on a smooth field and on noise, so that fields have gradients.
     level = (random_id >> np.uint32(8) & np.uint32(1023)).astype(np.float32)
     level *= np.float32(5 / 1023)
     level += woods * np.float32(0.6)
     level += noise
     level += np.float32(1.5)
-    np.clip(level, 0, _VARIANTS - 1, out=level)
-    column = kind.astype(np.intp) * _VARIANTS + level.astype(np.intp)
-    gain = _white(window, _salt(seed, "texture"))
+    np.clip(level, 0, VARIANTS - 1, out=level)
+    column = kind.astype(np.intp) * VARIANTS + level.astype(np.intp)
+    gain = white_noise(window, field_seed(seed, "texture"))
     gain *= _PALETTE_GRAIN[column]
     gain += np.float32(1)
     gain += towns * np.float32(0.02)
-    return _Land(column, gain)
+    return Land(column, gain)

@@ -1,4 +1,4 @@
-"""Noise for simulated scenes: the same seed and place give the same values, whatever window is asked."""
+"""Noise for simulated scenes: a seed and a place give the same values in every window."""
 
 from __future__ import annotations
 
@@ -9,35 +9,42 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# --- random fields --------------------------------------------------------------------
+Array = NDArray[np.float32]
+"""A plane of values, dims (y, x)."""
 
 
-class _Window(NamedTuple):
+class PixelWindow(NamedTuple):
     """Half-open ranges of absolute pixel indices on one grid."""
 
     y0: int
+    """First row."""
+
     y1: int
+    """Row after the last."""
+
     x0: int
+    """First column."""
+
     x1: int
+    """Column after the last."""
 
-    def grow(self, margin: int) -> _Window:
-        return _Window(self.y0 - margin, self.y1 + margin, self.x0 - margin, self.x1 + margin)
+    def grow(self, margin: int) -> PixelWindow:
+        """Return the window with so many more pixels on each side."""
+        return PixelWindow(self.y0 - margin, self.y1 + margin, self.x0 - margin, self.x1 + margin)
 
-    def shift(self, dy: int, dx: int) -> _Window:
-        return _Window(self.y0 + dy, self.y1 + dy, self.x0 + dx, self.x1 + dx)
+    def shift(self, dy: int, dx: int) -> PixelWindow:
+        """Return the window moved by so many rows and columns."""
+        return PixelWindow(self.y0 + dy, self.y1 + dy, self.x0 + dx, self.x1 + dx)
 
-    def coarser(self) -> _Window:
-        """Return the window of the grid of half the resolution that `_subdivide` needs."""
-        return _Window(
+    def coarser(self) -> PixelWindow:
+        """Return the window of the grid of half the resolution that `subdivide` needs."""
+        return PixelWindow(
             self.y0 // 2 - 1, (self.y1 - 1) // 2 + 3, self.x0 // 2 - 1, (self.x1 - 1) // 2 + 3
         )
 
 
-Array = NDArray[np.float32]
-
-
 def _mix(key: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Scramble 32-bit integers, in place: an integer hash that avalanches."""
+    """Hash 32-bit integers in place, so that each bit of a key changes about half of the result."""
     key ^= key >> np.uint32(16)
     key *= np.uint32(0x7FEB352D)
     key ^= key >> np.uint32(15)
@@ -46,19 +53,20 @@ def _mix(key: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return key
 
 
-def _salt(seed: int, name: str) -> int:
-    """Return a 32-bit seed for one named field."""
+def field_seed(seed: int, name: str) -> int:
+    """Return a 32-bit seed for one named field of a scene."""
     return zlib.crc32(f"{seed}/{name}".encode())
 
 
 def _keys(start: int, stop: int, salt: int) -> NDArray[np.uint32]:
+    """Return a hash for each row or column of a range."""
     key = np.arange(start, stop, dtype=np.int64).astype(np.uint32)
     key ^= np.uint32(salt & 0xFFFFFFFF)
     return _mix(key)
 
 
-def _white(window: _Window, salt: int) -> Array:
-    """Return white noise, uniform in -1..1."""
+def white_noise(window: PixelWindow, salt: int) -> Array:
+    """Return white noise in the shape of the window, float32, uniform in -1..1."""
     rows = _keys(window.y0, window.y1, salt)
     columns = _keys(window.x0, window.x1, ~salt)
     key = rows[:, None] + columns[None, :]
@@ -71,10 +79,20 @@ def _white(window: _Window, salt: int) -> Array:
     return noise
 
 
-def _subdivide(coarse: Array, window: _Window) -> Array:
-    """Refine by two with the cubic B-spline rule, which keeps the field smooth.
+def subdivide(coarse: Array, window: PixelWindow) -> Array:
+    """Refine a field by two with the cubic B-spline rule, which keeps it smooth.
 
-    `coarse` covers `window.coarser()`; its pixel i falls on pixel 2 i of the result.
+    Parameters
+    ----------
+    coarse
+        The field in `window.coarser()`, dims (y, x), float32. Its pixel i is pixel 2 i of the result.
+    window
+        The window of the result.
+
+    Returns
+    -------
+    numpy.ndarray
+        The field in the shape of `window`, float32.
     """
     top, left = window.y0 % 2, window.x0 % 2
     height, width = window.y1 - window.y0, window.x1 - window.x0
@@ -98,28 +116,49 @@ def _subdivide(coarse: Array, window: _Window) -> Array:
     return wide[:, left : left + width]
 
 
-def _fractal(window: _Window, salt: int, octaves: tuple[float, ...]) -> Array:
-    """Return smooth noise; `octaves` are the amplitudes from the window's grid upwards.
+def fractal_noise(window: PixelWindow, salt: int, octaves: tuple[float, ...]) -> Array:
+    """Return smooth noise: the sum of white noise on grids of several resolutions.
 
-    Octave k is white noise on the grid 2**k times coarser. The recursion refines the sum of
-    the coarser octaves, so all octaves together cost little more than the finest.
+    Octave k is white noise on the grid 2**k times coarser. The recursion refines the sum of the coarser octaves.
+    So all octaves together cost little more than the finest.
+
+    Parameters
+    ----------
+    window
+        The window of the result.
+    salt
+        Seed of the field, from `field_seed`.
+    octaves
+        Amplitudes, from the finest octave to the coarsest.
+
+    Returns
+    -------
+    numpy.ndarray
+        In the shape of `window`, float32.
     """
     if len(octaves) == 1:
-        coarsest = _white(window, salt)
+        coarsest = white_noise(window, salt)
         coarsest *= np.float32(octaves[0])
         return coarsest
-    field = _subdivide(_fractal(window.coarser(), salt + 1, octaves[1:]), window)
+    field = subdivide(fractal_noise(window.coarser(), salt + 1, octaves[1:]), window)
     if octaves[0]:
-        field += _white(window, salt) * np.float32(octaves[0])
+        field += white_noise(window, salt) * np.float32(octaves[0])
     return field
 
 
-def _octaves(
+def octave_amplitudes(
     slope: float, first: int, last: int, boost: dict[int, float] | None = None
 ) -> tuple[float, ...]:
-    """Return amplitudes for `_fractal` from octave `first` to `last`, for a unit variance.
+    """Return amplitudes for `fractal_noise` of unit variance.
 
-    They grow by 2**slope per octave; `boost` multiplies single octaves.
+    Parameters
+    ----------
+    slope
+        The amplitudes grow by 2**slope per octave.
+    first, last
+        First and last octave with noise.
+    boost
+        Octave to a factor for its amplitude.
     """
     amplitude = np.array([2.0 ** (slope * k) if k >= first else 0.0 for k in range(last + 1)])
     for octave, factor in (boost or {}).items():
@@ -131,36 +170,56 @@ def _octaves(
     return tuple((amplitude / math.sqrt(variance.sum())).tolist())
 
 
-class _Cells(NamedTuple):
-    """A pattern of rectangles: an id per pixel, and where it lies in its rectangle."""
+class CellPattern(NamedTuple):
+    """A pattern of rectangles; all fields have the dims (y, x)."""
 
     id: NDArray[np.uint32]
-    across: NDArray[np.uint32]  # 0..65535 over the rectangle's width
+    """A random id of each pixel's rectangle."""
+
+    across: NDArray[np.uint32]
+    """Position over the width of the rectangle, 0..65535."""
+
     along: NDArray[np.uint32]
+    """Position over the length of the rectangle, 0..65535."""
 
 
-def _cells(
-    window: _Window, salt: int, angle: float, size: tuple[float, float], bend: Array | None
-) -> _Cells:
-    """Tile the plane with rows of rectangles of `size` pixels, turned by `angle` degrees.
+def cell_pattern(
+    window: PixelWindow, salt: int, angle: float, size: tuple[float, float], bend: Array | None
+) -> CellPattern:
+    """Tile the plane with rows of rectangles.
 
-    16.16 fixed point in wrapping 32-bit integers: exact at any distance from the
-    origin, where float32 would not be, and a wrap falls on a rectangle's border.
+    The positions are 16.16 fixed point in 32-bit integers that wrap. Unlike float32 they are exact at any
+    distance from the origin, and a wrap falls on the border of a rectangle.
+
+    Parameters
+    ----------
+    window
+        The window of the result.
+    salt
+        Seed of the ids, from `field_seed`.
+    angle
+        Rotation of the pattern, degrees.
+    size
+        Width and length of a rectangle, pixels.
+    bend
+        Shift of each pixel across the rows, pixels, in the shape of `window`; None for straight rows.
     """
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-
-    def axis(by_x: float, by_y: float) -> NDArray[np.uint32]:
-        x = np.arange(window.x0, window.x1, dtype=np.int64) * round(65536 * by_x)
-        y = np.arange(window.y0, window.y1, dtype=np.int64) * round(65536 * by_y)
-        steps: NDArray[np.uint32] = y.astype(np.uint32)[:, None] + x.astype(np.uint32)[None, :]
-        return steps
-
-    across, along = axis(cos / size[0], sin / size[0]), axis(-sin / size[1], cos / size[1])
+    across = _steps(window, cos / size[0], sin / size[0])
+    along = _steps(window, -sin / size[1], cos / size[1])
     if bend is not None:
         across += (bend * np.float32(65536 / size[0])).astype(np.int32).view(np.uint32)
     row = across >> np.uint32(16)
-    # Each row of rectangles is shifted along itself, so that no cross roads run through.
+    # Each row of rectangles is shifted along itself, so that cross roads end at the row.
     along += row * np.uint32(0x9E3779B1)
     key = (row << np.uint32(16)) | (along >> np.uint32(16))
     key ^= np.uint32(salt)
-    return _Cells(_mix(key), across & np.uint32(0xFFFF), along & np.uint32(0xFFFF))
+    return CellPattern(_mix(key), across & np.uint32(0xFFFF), along & np.uint32(0xFFFF))
+
+
+def _steps(window: PixelWindow, by_x: float, by_y: float) -> NDArray[np.uint32]:
+    """Return a plane that grows by so much per column and per row, in 16.16 fixed point."""
+    x = np.arange(window.x0, window.x1, dtype=np.int64) * round(65536 * by_x)
+    y = np.arange(window.y0, window.y1, dtype=np.int64) * round(65536 * by_y)
+    steps: NDArray[np.uint32] = y.astype(np.uint32)[:, None] + x.astype(np.uint32)[None, :]
+    return steps

@@ -1,24 +1,18 @@
 """Simulated Sentinel-2 L2A scenes with exact truth.
 
-A simulated scene stands in for a real one where none can be shipped: in the demo,
-the tests and the benchmarks. It has the twelve L2A bands on their native grids, an
-SCL with Sen2Cor's known failings, and the truth that no real scene has.
+A simulated scene replaces a real one where none can be shipped: in the demo, the tests and the benchmarks. It
+has the twelve L2A bands on their native grids, an SCL with Sen2Cor's known failings, and exact truth.
 
-Every random field here is a pure function of the seed and of absolute pixel
-coordinates (CRS metres over ten), made of integer hashes, sums and products alone.
-So a scene comes out the same bit for bit whether it is made whole or strip by strip,
-and two scenes of one seed that share a border continue each other's land. The clouds
-are drawn from the seed and the datetime, so that dates over one place are a time series.
+Every random field is a pure function of the seed and of absolute pixel coordinates (CRS metres over ten). It is
+made of integer hashes, sums and products alone. So a scene is the same bit for bit whether it is made whole or
+strip by strip. Two scenes of one seed that share a border continue each other's land. The clouds depend on the
+seed and the datetime, so that dates over one place are a time series.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import datetime as _datetime
 from datetime import timezone
@@ -27,47 +21,42 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
-from rasterio.windows import Window
 
 from ..errors import SceneError
-from .land import BANDS, _land
-from .noise import Array, _fractal, _salt, _Window
-from .regrid import _regrid
+from .land import BANDS, make_land
+from .noise import Array, PixelWindow, field_seed, fractal_noise
+from .regrid import regrid
 from .sky import (
-    _CLOUD_SOFTNESS,
-    _CLOUDS,
+    CLOUD_OCTAVES,
     CLOUD_OPACITY,
+    CLOUD_SOFTNESS,
     SHADOW_ATTENUATION,
-    _depth_at,
-    _mean,
-    _reflectance,
-    _scl,
-    _sky,
-    _truth,
+    band_reflectance,
+    block_mean,
+    depth_at_opacity,
+    make_sky,
+    simulated_scl,
+    truth_classes,
 )
-
-__all__ = ["BANDS", "CLOUD_OPACITY", "SHADOW_ATTENUATION", "SimulatedScene"]
+from .write import write_layers
 
 _LAYERS: dict[str, int] = {**BANDS, "SCL": 20, "truth": 10}
-_BLOCK_ROWS = 120  # rows made at once: small enough for the processor's cache
-_STRIP_ROWS = 480  # rows written at once: whole TIFF blocks on all three grids
-_TIFF_BLOCK = {10: 240, 20: 240, 60: 80}
+"""Layer to its native resolution, metres."""
 
-
-# --- the scene ------------------------------------------------------------------------
+_BLOCK_ROWS = 120
+"""Rows at 10 m that are made at once: few enough for the processor's cache."""
 
 
 @dataclass(frozen=True)
 class SimulatedScene:
     """A simulated Sentinel-2 L2A scene whose clouds and shadows are known exactly.
 
-    The values are made when they are asked for; the object holds the parameters only.
+    The object holds only the parameters; pixels are made when they are read.
     The same parameters give the same pixels, bit for bit, in strips of any height.
 
     Raises
@@ -89,26 +78,26 @@ class SimulatedScene:
     origin: tuple[float, float] = (399960.0, 5300040.0)
     """Easting and northing of the upper left corner, metres, multiples of 60."""
     seed: int = 0
-    """Chooses land and clouds."""
+    """Seed of the land and of the clouds."""
     cloud_cover: float = 0.25
-    """Approximate share of the ground under cloud, 0..1."""
+    """Approximate share of the ground under clouds, 0..1."""
     sun_azimuth: float = 150.0
-    """Direction of the sun, degrees clockwise from north."""
+    """Direction towards the sun, degrees clockwise from north."""
     sun_elevation: float = 45.0
     """Height of the sun above the horizon, degrees, above 5 and up to 90."""
     cloud_height: float = 1500.0
-    """Height of the clouds above the ground, metres, 0 to 15000."""
+    """Height of the clouds above the ground, 0 to 15000 metres."""
     offset: int = -1000
-    """Added to DN by a reader: reflectance = (DN + offset) / 10000. -1000 or 0."""
+    """Radiometric offset, -1000 or 0: reflectance = (DN + offset) / 10000."""
     swath_edge: bool = False
-    """Whether a slanted part on the east side lies outside the swath (nodata)."""
+    """Whether a slanted part on the east side is outside the swath (nodata)."""
     datetime: str = "2024-06-15T10:10:31Z"
-    """When the scene was taken, ISO 8601. Another one gives other clouds over the same land."""
+    """Acquisition time, ISO 8601. Another one gives other clouds over the same land."""
 
     def __post_init__(self) -> None:
-        _check(self)
-
-    # Sizes on the ground
+        for is_right, name, rule in _rules(self):
+            if not is_right:
+                raise SceneError(f"{name}={getattr(self, name)!r} makes no scene: {rule}.")
 
     def geobox(self, resolution: int = 10) -> GeoBox:
         """Return the scene's grid.
@@ -144,14 +133,14 @@ class SimulatedScene:
         Parameters
         ----------
         rows
-            Rows at 10 m, both ends multiples of 6, step 1. None means all.
+            Rows at 10 m; both ends are multiples of 6, the step is 1. None means all.
 
         Returns
         -------
         dict
             The twelve bands (uint16 DN, nodata 0; reflectance is ``(DN + offset) / 10000``),
             ``SCL`` (uint8, Sen2Cor's classes 0..11, nodata 0) and ``truth`` (uint8 `CloudClass`
-            codes, nodata 0). Shapes are (rows, columns) at 10 m, halved at 20 m, a sixth at 60 m.
+            codes, nodata 0). Dims are (y, x): all rows and columns at 10 m, half of them at 20 m, a sixth at 60 m.
 
         Raises
         ------
@@ -180,9 +169,9 @@ class SimulatedScene:
         Parameters
         ----------
         resolution
-            Pixel size in metres. At 10, coarser layers are repeated (nearest). At 20 and 30,
-            bands are area averages of their valid pixels, rounded to whole DN; ``SCL`` and
-            ``truth`` are the class with the largest area, the lowest code where two are equal.
+            Pixel size, metres. At 10, coarser layers are repeated (nearest). At 20 and 30, bands are area averages
+            of their valid pixels, rounded to whole DN. ``SCL`` and ``truth`` are then the class with the largest
+            area; of equal ones the lowest code.
 
         Returns
         -------
@@ -203,7 +192,7 @@ class SimulatedScene:
                 "or read() for the native grids."
             )
         layers = {
-            name: _regrid(values, _LAYERS[name], resolution, classes=name in ("SCL", "truth"))
+            name: regrid(values, _LAYERS[name], resolution, classes=name in ("SCL", "truth"))
             for name, values in self.read().items()
         }
         moment = _parse(self.datetime).astimezone(timezone.utc).replace(tzinfo=None)
@@ -220,69 +209,50 @@ class SimulatedScene:
     def write(
         self, folder: str | Path, *, progress: Callable[[int, int], None] | None = None
     ) -> Path:
-        """Write the scene as one GeoTIFF a layer on its native grid, and ``scene.json``.
+        """Write the scene as one GeoTIFF per layer on its native grid, and ``scene.json``.
 
-        The files are made strip by strip in a temporary folder beside `folder`, which is then moved
-        into place: nothing half-written is ever seen, and memory stays bounded (some 400 MB for a
-        full tile).
+        The folder appears only when it is complete. Memory stays bounded, at some 400 MB for a full tile.
 
         Parameters
         ----------
         folder
-            Where to; must not exist yet, or be empty.
+            The new folder; it must not exist yet, or be empty.
         progress
-            Called with the rows done and the rows in total, at 10 m, after each strip.
+            Called with the number of rows done and of all rows, at 10 m, after each strip.
 
         Returns
         -------
         Path
-            The folder, holding ``B01.tif`` to ``B12.tif``, ``SCL.tif``, ``truth.tif`` (tiled,
-            deflate, nodata 0) and ``scene.json``, the Dataset's attributes of `to_xarray`.
+            The folder. It holds ``B01.tif`` to ``B12.tif``, ``SCL.tif`` and ``truth.tif`` (tiled, deflate, nodata
+            0), and ``scene.json`` with the Dataset's attributes of `to_xarray`.
 
         Raises
         ------
         SceneError
             If `folder` exists and is not an empty folder.
         """
-        folder = Path(folder)
-        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-            raise SceneError(
-                f"{folder} exists already and is not overwritten: remove it or choose another "
-                "folder."
-            )
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            self._write_layers(partial, progress)
-            document = json.dumps(self._attributes(), indent=2)
-            (partial / "scene.json").write_text(document + "\n", encoding="utf-8")
-            partial.chmod(0o755)  # mkdtemp gives a private folder
-            partial.replace(folder)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-        return folder
-
-    # How it is made
+        grids = {name: self.geobox(metres) for name, metres in _LAYERS.items()}
+        return write_layers(Path(folder), grids, self.read, self._attributes(), progress)
 
     def _block(self, top: int, bottom: int) -> dict[str, NDArray[Any]]:
         """Return every layer of the rows from `top` to `bottom`, on its native grid."""
         window = self._window(top, bottom)
-        land = _land(window, self.seed)
-        sky = _sky(window, self._sky_salt, self._cloud_base, self._sun, self._cloud_shift)
+        land = make_land(window, self.seed)
+        sky = make_sky(window, self._sky_salt, self._cloud_base, self._sun, self._cloud_shift)
         outside = self._outside_swath(top, bottom)
         layers: dict[str, NDArray[Any]] = {}
         for position, (name, metres) in enumerate(BANDS.items()):
-            reflectance = _mean(_reflectance(position, land, sky), metres // 10)
+            reflectance = block_mean(band_reflectance(position, land, sky), metres // 10)
             layers[name] = self._encode(reflectance)
-        layers["SCL"] = _scl(window, self._sky_salt, land, sky)
-        layers["truth"] = _truth(sky)
+        layers["SCL"] = simulated_scl(window, self._sky_salt, land, sky)
+        layers["truth"] = truth_classes(sky)
         for name, values in layers.items():
             repeat = 60 // _LAYERS[name]
             values[np.repeat(np.repeat(outside, repeat, 0), repeat, 1)] = 0
         return layers
 
     def _encode(self, reflectance: Array) -> NDArray[np.uint16]:
+        """Return reflectance as digital numbers."""
         dn = reflectance * np.float32(10000)
         # Rounded before the offset, so that both encodings hold the same reflectance.
         np.rint(dn, out=dn)
@@ -291,11 +261,13 @@ class SimulatedScene:
         encoded: NDArray[np.uint16] = np.clip(dn, 1, 65535).astype(np.uint16)
         return encoded
 
-    def _window(self, top: int, bottom: int) -> _Window:
+    def _window(self, top: int, bottom: int) -> PixelWindow:
+        """Return the window of some rows on the 10 m grid."""
         left, north = (round(metres) // 10 for metres in self.origin)
-        return _Window(top - north, bottom - north, left, left + self.shape[1])
+        return PixelWindow(top - north, bottom - north, left, left + self.shape[1])
 
     def _strip(self, rows: slice | None) -> tuple[int, int]:
+        """Return the first row of a strip and the row after its last."""
         if rows is None:
             return 0, self.shape[0]
         start, stop, step = rows.indices(self.shape[0])
@@ -308,84 +280,47 @@ class SimulatedScene:
 
     @property
     def _sky_salt(self) -> int:
-        return _salt(self.seed, f"clouds {self.datetime}")
+        """The seed of the cloud field."""
+        return field_seed(self.seed, f"clouds {self.datetime}")
 
     @property
     def _sun(self) -> tuple[float, float]:
+        """The unit vector (row, column) towards the sun."""
         azimuth = math.radians(self.sun_azimuth)
         return -math.cos(azimuth), math.sin(azimuth)
 
     @property
     def _cloud_shift(self) -> tuple[int, int]:
+        """Rows and columns, in pixels of 20 m, from a point on the ground to the cloud that shades it."""
         reach = self.cloud_height / math.tan(math.radians(self.sun_elevation)) / 20
         return round(self._sun[0] * reach), round(self._sun[1] * reach)
 
     @cached_property
     def _cloud_base(self) -> float:
-        """The value of the cloud field at which clouds begin, for the cover asked for.
+        """The value of the cloud field at which clouds begin.
 
-        It is a quantile over the whole scene, found on the 80 m grid, where the finer octaves, left
-        out, add next to nothing.
+        It is the quantile of `cloud_cover` over the whole scene, on the 80 m grid. The finer octaves, which are left
+        out, change it hardly.
         """
         level = 3
         window = self._window(0, self.shape[0])
-        coarse = _Window(*(edge // 2**level for edge in window)).grow(1)
-        field = _fractal(coarse, self._sky_salt + level, _CLOUDS[level:])
+        coarse = PixelWindow(*(edge // 2**level for edge in window)).grow(1)
+        field = fractal_noise(coarse, self._sky_salt + level, CLOUD_OCTAVES[level:])
         if self.cloud_cover == 0:
             return float(field.max()) + 10
         if self.cloud_cover == 1:
             return float(field.min()) - 10
         edge = float(np.quantile(field, 1 - self.cloud_cover))
-        return edge - _depth_at(CLOUD_OPACITY) * _CLOUD_SOFTNESS
+        return edge - depth_at_opacity(CLOUD_OPACITY) * CLOUD_SOFTNESS
 
     def _outside_swath(self, top: int, bottom: int) -> NDArray[np.bool_]:
-        """Return what lies beyond the swath, on the 60 m grid so that all layers agree."""
+        """Return which pixels are beyond the swath, on the 60 m grid so that all layers agree."""
         rows = np.arange(top // 6, bottom // 6)[:, None]
         columns = np.arange(self.shape[1] // 6)[None, :]
         if not self.swath_edge:
             return np.zeros((rows.size, columns.size), bool)
         # Sentinel-2 descends towards the south-west: its swath's edge leans by some 14 degrees.
         return columns * 1.0 > self.shape[1] / 6 * 0.9 - rows * 0.25
-
-    def _write_layers(self, folder: Path, progress: Callable[[int, int], None] | None) -> None:
-        total = self.shape[0]
-        with ExitStack() as stack:
-            files = {
-                name: stack.enter_context(
-                    rasterio.open(folder / f"{name}.tif", "w", **self._profile(name))
-                )
-                for name in _LAYERS
-            }
-            for start in range(0, total, _STRIP_ROWS):
-                stop = min(start + _STRIP_ROWS, total)
-                for name, values in self.read(slice(start, stop)).items():
-                    first = start * 10 // _LAYERS[name]
-                    files[name].write(
-                        values, 1, window=Window(0, first, values.shape[1], values.shape[0])
-                    )
-                if progress is not None:
-                    progress(stop, total)
-
-    def _profile(self, name: str) -> dict[str, object]:
-        """Return the GeoTIFF creation options of one layer."""
-        grid = self.geobox(_LAYERS[name])
-        block = _TIFF_BLOCK[_LAYERS[name]]
-        return {
-            "driver": "GTiff",
-            "width": grid.width,
-            "height": grid.height,
-            "count": 1,
-            "dtype": "uint8" if name in ("SCL", "truth") else "uint16",
-            "crs": f"EPSG:{self.epsg}",
-            "transform": grid.affine,
-            "nodata": 0,
-            "tiled": True,
-            "blockxsize": block,
-            "blockysize": block,
-            "compress": "deflate",
-            "zlevel": 1,  # the pixels are noisy: more effort saves little
-            "predictor": 2,
-        }
 
     def _attributes(self) -> dict[str, object]:
         """Return the parameters and what a reader needs to know, as plain values."""
@@ -399,6 +334,7 @@ class SimulatedScene:
 
 
 def _parse(moment: str) -> _datetime:
+    """Return a time with its time zone, UTC by default."""
     # Python 3.10 does not know the Z.
     parsed = _datetime.fromisoformat(moment.replace("Z", "+00:00"))
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
@@ -408,15 +344,8 @@ def _is_pair(value: object) -> bool:
     return isinstance(value, (tuple, list)) and len(value) == 2
 
 
-def _check(scene: SimulatedScene) -> None:
-    """Raise SceneError for the first parameter that is out of its range."""
-    for ok, name, rule in _rules(scene):
-        if not ok:
-            raise SceneError(f"{name}={getattr(scene, name)!r} makes no scene: {rule}.")
-
-
 def _rules(scene: SimulatedScene) -> Iterator[tuple[bool, str, str]]:
-    """Yield for each parameter: whether it is right, its name, the rule."""
+    """Yield for each parameter whether it is in its range, its name and the rule."""
     yield (
         _is_pair(scene.shape) and all(n > 0 and n % 6 == 0 for n in scene.shape),
         "shape",

@@ -11,7 +11,7 @@ import rasterio
 
 from odc_cleansat.classes import CloudClass
 from odc_cleansat.errors import CleansatError, SceneError
-from odc_cleansat.synthetic import scene as synthetic
+from odc_cleansat.synthetic import sky as synthetic
 from odc_cleansat.synthetic.land import BANDS
 from odc_cleansat.synthetic.scene import SimulatedScene
 
