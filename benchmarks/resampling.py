@@ -26,7 +26,8 @@ from odc_cleansat.evaluate.confusion import Confusion
 from odc_cleansat.evaluate.tables import markdown_table
 from odc_cleansat.grids import grid as grids
 from odc_cleansat.models.model import Model
-from odc_cleansat.scenes.reflectance import Band, to_model_grid
+from odc_cleansat.scenes.files import Band
+from odc_cleansat.scenes.reflectance import to_model_grid
 
 ROOT = Path(__file__).parents[1]
 SIX = ("B02", "B03", "B04", "B08", "B11", "B12")

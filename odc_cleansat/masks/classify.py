@@ -27,7 +27,7 @@ from ..models.engines import check_engine
 from ..models.inference import available_cpus
 from ..models.model import Model
 from ..models.registry import get_model
-from ..scenes.reflectance import Band
+from ..scenes.files import Band
 from .dilate import dilate
 from .inputs import (
     arrays_of_scene,

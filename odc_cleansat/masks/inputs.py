@@ -12,7 +12,7 @@ from ..errors import SceneError
 from ..grids.grid import crs_name, ground_resolution
 from ..models.model import Model
 from ..scenes.bands import find_bands
-from ..scenes.reflectance import Band
+from ..scenes.files import Band
 from .options import check_resolution
 
 

@@ -27,8 +27,7 @@ from ..errors import ModelError, ReflectanceWarning, SceneError, tell
 from ..models.model import Model
 from ..models.registry import get_model
 from ..models.weights import sha256_of
-from ..scenes.files import BandFile, SceneFiles, local_path, reading
-from ..scenes.reflectance import Band
+from ..scenes.files import Band, BandFile, SceneFiles, local_path, reading
 from .inputs import finest_grid
 from .options import (
     Options,

@@ -12,7 +12,7 @@ from ..errors import ModelError, SceneError
 from ..grids.grid import ground_resolution
 from ..models.model import Model
 from ..scenes.bands import native_resolution
-from ..scenes.reflectance import Band
+from ..scenes.files import Band
 
 COARSEST = 1.5
 """How many times coarser than the model's resolution, or than the sensor's own, a band may be."""

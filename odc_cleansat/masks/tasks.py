@@ -16,8 +16,9 @@ from ..grids.resample import warp
 from ..grids.windows import Box, Window, blend, prepare_window, windows
 from ..models.engines import get_engine
 from ..models.model import Model
+from ..scenes.files import Band
 from ..scenes.offset import OffsetCheck
-from ..scenes.reflectance import Band, check_scale, has_data, to_model_grid
+from ..scenes.reflectance import check_scale, has_data, to_model_grid
 from .inputs import finest_grid
 from .options import Options
 

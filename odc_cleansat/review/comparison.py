@@ -20,8 +20,9 @@ from ..errors import OutputError, ReflectanceWarning, SceneError
 from ..evaluate.confusion import Question
 from ..evaluate.scores import agreement as agree
 from ..scenes.bands import find_bands
+from ..scenes.files import Band
 from ..scenes.offset import QUANTIFICATION, OffsetCheck, resolve_offset
-from ..scenes.reflectance import Band, check_scale, missing_pixels
+from ..scenes.reflectance import check_scale, missing_pixels
 from ..storage.atomic import write_file
 from .alignment import (
     NAMES,

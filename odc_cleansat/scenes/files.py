@@ -10,19 +10,36 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..errors import ModelWarning, SceneError, tell
+from ..grids.grid import overlap
 from ..storage.failures import store_advice
 from ..storage.settings import credentials, gdal_settings, prepare_gdal
 from .bands import find_bands, is_reflective, names_of
 from .offset import Offset, processing_level, resolve_offset
-from .reflectance import Band
 
 if TYPE_CHECKING:
     import pystac
+    import xarray as xr
     from datacube.model import Dataset
+
+
+class Band(NamedTuple):
+    """One band of a scene on its own grid, or a part of it."""
+
+    data: xr.DataArray
+    """Dims ``(y, x)``, of any dtype, in memory, lazy, or in a file."""
+
+    grid: GeoBox
+    """Grid of the pixels. It is kept apart from the coordinates, which are rounded."""
+
+    def part(self, target: GeoBox) -> Band | None:
+        """Return the part of the band that determines the pixels of another grid, or None."""
+        roi = overlap(self.grid, target)
+        if roi is None:
+            return None
+        return Band(self.data[roi], self.grid[roi])
 
 
 class BandFile(NamedTuple):
@@ -51,6 +68,7 @@ class BandFile(NamedTuple):
             If the file cannot be opened or has no coordinate system.
         """
         import rioxarray
+        import xarray as xr
         from rasterio.errors import RasterioError
 
         try:

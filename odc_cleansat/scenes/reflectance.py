@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..errors import SceneError
-from ..grids.grid import ground_resolution, overlap
+from ..grids.grid import ground_resolution
 from ..grids.resample import (
     AVERAGED,
     KERNEL,
@@ -21,24 +20,11 @@ from ..grids.resample import (
     mean_of_blocks,
     warp,
 )
+from .files import Band
 from .offset import QUANTIFICATION
 
-
-class Band(NamedTuple):
-    """One band of a scene on its own grid, or a part of it."""
-
-    data: xr.DataArray
-    """Dims ``(y, x)``, of any dtype, in memory, lazy, or in a file."""
-
-    grid: GeoBox
-    """Grid of the pixels. It is kept apart from the coordinates, which are rounded."""
-
-    def part(self, target: GeoBox) -> Band | None:
-        """Return the part of the band that determines the pixels of another grid, or None."""
-        roi = overlap(self.grid, target)
-        if roi is None:
-            return None
-        return Band(self.data[roi], self.grid[roi])
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def to_model_grid(

@@ -8,7 +8,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
 from odc_cleansat.grids.grid import box_geobox, model_grid
-from odc_cleansat.scenes.reflectance import Band
+from odc_cleansat.scenes.files import Band
 
 CORNER = (600_000.0, 5_000_000.0)
 

@@ -12,13 +12,8 @@ from odc.geo.xr import wrap_xr
 from odc_cleansat.errors import SceneError
 from odc_cleansat.grids.grid import box_geobox, model_grid
 from odc_cleansat.grids.resample import covers, divide_pixels, divisions, mean_of_blocks, warp
-from odc_cleansat.scenes.reflectance import (
-    Band,
-    check_scale,
-    has_data,
-    missing_pixels,
-    to_model_grid,
-)
+from odc_cleansat.scenes.files import Band
+from odc_cleansat.scenes.reflectance import check_scale, has_data, missing_pixels, to_model_grid
 
 from .helpers import CORNER, band, target
 
