@@ -9,9 +9,10 @@ from __future__ import annotations
 from .identity import mask_id
 from .job import MaskJob
 from .product import MaskProduct
+from .provenance import Provenance
 from .verdict_files import Verdict, accept, flag, reject, verdict, verdicts
 from .verification import Check, Verification, verify
-from .write import Provenance, write_mask
+from .write import write_mask
 
 __all__ = [
     "Check",

@@ -19,7 +19,8 @@ from ..storage.eo3 import native_grids, read_document
 from ..storage.folder import Folder
 from .identity import mask_folder, mask_id
 from .product import MaskProduct
-from .write import Provenance, write_mask
+from .provenance import Provenance
+from .write import write_mask
 
 if TYPE_CHECKING:
     from datacube.model import Dataset
@@ -129,9 +130,15 @@ class MaskJob:
                 progress=progress,
             )
         provenance = Provenance(
-            self.offset, engine.name, engine.precision, self.bands, self.files.scl
+            self.source,
+            self.model,
+            self.offset,
+            engine.name,
+            engine.precision,
+            self.bands,
+            self.files.scl,
         )
-        return write_mask(mask, self.source, self.model, provenance, self.id, self.root)
+        return write_mask(mask, provenance, self.id, self.root)
 
 
 def mask_grid(dataset: Dataset) -> GeoBox:

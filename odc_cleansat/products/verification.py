@@ -23,7 +23,7 @@ from ..scenes.files import BandFile
 from ..storage.eo3 import MASK_PRODUCT, product_definition
 from .identity import derived_id
 from .product import DOCUMENT, SUMS, MaskProduct, MaskProductError, parse_sums
-from .write import software
+from .provenance import software
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

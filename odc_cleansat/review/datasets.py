@@ -138,7 +138,7 @@ def scene_dataset(
     Returns
     -------
     xarray.Dataset
-        See :func:`mask_dataset` for dims and dtypes. It has ``ucl_confidence`` only if the UCL is computed.
+        See :func:`mask_dataset` for dims and dtype. It has ``ucl_confidence`` only if the UCL is computed.
 
     Raises
     ------

@@ -192,13 +192,15 @@ FULL = """
 import resource, sys, warnings
 from pathlib import Path
 import pickle
-source, mask, model, provenance, dataset_id = pickle.load(open(sys.argv[1], "rb"))
+source, mask, model, offset, dataset_id = pickle.load(open(sys.argv[1], "rb"))
 from odc_cleansat.storage.eo3 import read_document
+from odc_cleansat.products.provenance import Provenance
 from odc_cleansat.products.write import write_mask
+provenance = Provenance(read_document(source), model, offset, "x", "f32")
 for limit in sys.argv[3:]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
     try:
-        print("written", write_mask(mask, read_document(source), model, provenance, dataset_id, sys.argv[2]))
+        print("written", write_mask(mask, provenance, dataset_id, sys.argv[2]))
     except Exception as error:
         print(type(error).__name__, error)
 """
@@ -208,15 +210,13 @@ def test_a_full_disk(scene: Dataset, written: Path, tmp_path: Path) -> None:
     """Files that cannot grow beyond a limit stand for a disk without space."""
     import pickle
 
-    from odc_cleansat.products.write import Provenance
-
     job = MaskJob(scene, tmp_path)
     rng = np.random.default_rng(0)
     mask = stored(written)
     mask["ucl_confidence"] = mask.ucl_confidence.copy(
         data=rng.integers(34, 100, mask.ucl.shape, dtype="uint8")
     )
-    parts = (scene.metadata_doc, mask, job.model, Provenance(job.offset, "x", "f32"), job.id)
+    parts = (scene.metadata_doc, mask, job.model, job.offset, job.id)
     (tmp_path / "mask.pickle").write_bytes(pickle.dumps(parts))
     out = tmp_path / "out"
     said = subprocess.run(
@@ -287,10 +287,10 @@ def test_provenance_is_all_there(scene: Dataset, written: Path) -> None:
 
 
 def test_keys_in_the_addresses_of_a_scene_are_not_written_down(written: Path) -> None:
-    from odc_cleansat.products.write import _without_query
+    from odc_cleansat.products.provenance import without_query
 
-    assert _without_query("https://x.org/a/B02.tif?sig=secret#x") == "https://x.org/a/B02.tif"
-    assert _without_query("s3://x/B02.tif") == "s3://x/B02.tif"
+    assert without_query("https://x.org/a/B02.tif?sig=secret#x") == "https://x.org/a/B02.tif"
+    assert without_query("s3://x/B02.tif") == "s3://x/B02.tif"
 
 
 def test_the_stac_item_and_its_extensions(written: Path) -> None:

@@ -1,0 +1,153 @@
+"""The provenance of a mask: what its documents say of how it was made."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import numpy as np
+
+from .._version import __version__
+from ..classes import CLOUDS, CloudClass, class_percent
+from ..grids.grid import ground_resolution
+from ..models.model import Model
+from ..models.weights import sha256_of
+from ..scenes.offset import PRODUCT_NAMES, Offset
+from .identity import ALGORITHM, ALGORITHM_VERSION
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from eodatasets3 import DatasetDoc
+
+    from ..scenes.files import BandFile
+
+_SOFTWARE = ("odc-cleansat", "datacube", "odc-geo", "openvino", "torch", "rasterio", "numpy")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a mask was made, and from what."""
+
+    source: DatasetDoc
+    """The EO3 document of the scene; its id becomes the lineage."""
+
+    model: Model
+    """The model."""
+
+    offset: Offset
+    """The radiometric offset, and what decided it."""
+
+    engine: str
+    """Name of the engine that ran the network."""
+
+    precision: str
+    """Arithmetic in which the network ran, ``f32`` or ``bf16``."""
+
+    bands: Mapping[str, BandFile] = field(default_factory=dict)
+    """The files that were read, by canonical band name."""
+
+    scl: BandFile | None = None
+    """The SCL of the scene. It is not read for the mask, but compared with later."""
+
+
+def software() -> dict[str, str]:
+    """Return the packages that decide a pixel, and their versions here."""
+    return {n: __version__ if n == "odc-cleansat" else metadata.version(n) for n in _SOFTWARE}
+
+
+def mask_properties(mask: xr.Dataset, provenance: Provenance) -> dict[str, Any]:
+    """Return the properties of a mask's EO3 document.
+
+    Parameters
+    ----------
+    mask
+        ``ucl``, dims ``(y, x)``, uint8 :class:`CloudClass` codes, with a geobox.
+    provenance
+        How the mask was made.
+    """
+    source, model = provenance.source, provenance.model
+    codes = mask.ucl.values
+    percent = class_percent(codes, sorted(model.classes))
+    return {
+        "datetime": source.properties["datetime"],
+        "odc:processing_datetime": datetime.now(timezone.utc).replace(microsecond=0),
+        "odc:producer": "odc-cleansat.org",
+        "odc:product_family": "ucl",
+        "odc:file_format": "GeoTIFF",
+        "odc:dataset_version": __version__,
+        "cleansat:scene": str(source.id),
+        "cleansat:model": model.name,
+        "cleansat:model_version": model.version,
+        "cleansat:weights_sha256": sha256_of(model),
+        "cleansat:engine": provenance.engine,
+        "cleansat:precision": provenance.precision,
+        "cleansat:offset": provenance.offset.value,
+        "cleansat:offset_source": provenance.offset.source,
+        "cleansat:data_percent": round(100 * float(np.mean(codes != CloudClass.NODATA)), 2),
+        **{f"cleansat:{c.label}_percent": round(p, 2) for c, p in percent.items()},
+        "eo:cloud_cover": round(sum(percent.get(c, 0.0) for c in CLOUDS), 2),
+        "eo:gsd": round(max(ground_resolution(mask.odc.geobox)), 1),
+        **_inherited(source.properties),
+    }
+
+
+def processing_record(provenance: Provenance, resolution: float) -> dict[str, Any]:
+    """Return all that it takes to make a mask again, and to compute its id again.
+
+    Parameters
+    ----------
+    provenance
+        How the mask was made.
+    resolution
+        Pixel size of the mask, in units of its coordinate system.
+    """
+    source, model, scl = provenance.source, provenance.model, provenance.scl
+    return {
+        "algorithm": {"name": ALGORITHM, "version": ALGORITHM_VERSION, **model.parameters()},
+        "scene": {
+            "id": str(source.id),
+            "product": source.product.name,
+            "label": source.label,
+            "bands": {name: _address(file) for name, file in provenance.bands.items()},
+            **({"scl": _address(scl)} if scl else {}),
+        },
+        "model": {
+            "name": model.name,
+            "version": model.version,
+            "sha256": sha256_of(model),
+            "licence": model.licence,
+            "citation": model.citation,
+            "bands": list(model.bands),
+            "classes": [c.label for c in model.classes],
+        },
+        "engine": {"name": provenance.engine, "precision": provenance.precision},
+        "offset": {"value": provenance.offset.value, "source": provenance.offset.source},
+        "grid": {"resolution": resolution},
+        "python": platform.python_version(),
+    }
+
+
+def _inherited(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Properties of the scene that the mask has too, and that eodatasets3 does not hand on."""
+    return {
+        key: value
+        for key, value in properties.items()
+        if key.startswith("cleansat:")
+        or key.endswith(":processing_baseline")
+        or key in PRODUCT_NAMES
+    }
+
+
+def _address(file: BandFile) -> dict[str, Any]:
+    return {"uri": without_query(file.uri), "band": file.band, "nodata": file.nodata}
+
+
+def without_query(uri: str) -> str:
+    """Return an address without its query and fragment, which may hold a key, as in signed URLs."""
+    parts = urlsplit(uri)
+    return uri if parts.scheme not in ("http", "https") else urlunsplit((*parts[:3], "", ""))
