@@ -1,7 +1,7 @@
 """The reader driver `cleansat`: `ucl` as one more band of a scene, computed as it is loaded.
 
-A computed band has an address of its own that says what it is made of, so that nothing else has to
-travel with it into dask's graphs and to other processes. No other driver can open it.
+The address of a computed band says all that it is made of. So nothing else has to travel with it into dask's
+graphs and to other processes. No other driver can open it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from odc.geo.geobox import GeoBox
 from odc.loader import register_driver
 from odc.loader._rio import RioDriver, RioReader
 from rasterio.errors import RasterioError
+from rasterio.windows import Window
 
 from ..classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, flags_definition, ucl_attrs
 from ..errors import GapWarning, SceneError, tell
-from ..grids.centres import Roi, sample_nearest
+from ..grids.centres import sample_nearest
 from ..masks.on_demand import ADDRESS, COMPUTED, OnDemandMask, compute_layer, on_demand_mask
 from ..models.registry import get_model
 from ..scenes.bands import native_resolution
@@ -33,14 +34,21 @@ if TYPE_CHECKING:
 
 
 NAME = "cleansat"
-"""Of the driver."""
+"""Name of the driver."""
 
 MASK_LAYER = f"{ADDRESS}/indexed-mask"
+"""How addresses of a layer of an indexed mask begin."""
+
 SHIFTED = f"{ADDRESS}/without-offset"
+"""How addresses of a band begin whose radiometric offset is taken off."""
+
 NO_MASK = f"{ADDRESS}/no-mask"
+"""How addresses begin that stand for the mask of a scene without one."""
+
 UNMASKED = 254
-"""Stands in both layers, until scenes are fused, where one without a mask has data. What another scene's mask says there
-is not said of its pixels."""
+"""Value of both layers where a scene without a mask has data, until scenes are fused.
+
+It keeps the masks of other scenes off the pixels of this one."""
 
 T = TypeVar("T")
 
@@ -60,18 +68,17 @@ def with_ucl(
     Parameters
     ----------
     scenes
-        Datasets, from `dc.find_datasets`, or `pystac.Item` objects, or one of them, with hrefs that can be read
+        Datasets, from `dc.find_datasets`, or `pystac.Item` objects, or one of them. The hrefs of items are read
         as they are: sign them first if they have to be signed.
     model
         Name of a model; by default the best whose bands a scene has.
     thresholds
         See :func:`~odc_cleansat.classify`.
     offset
-        Radiometric offset in digital numbers; by default the metadata of each scene decides, see
+        Radiometric offset in digital numbers. By default the metadata of each scene decides, see
         :func:`~odc_cleansat.scenes.offset.resolve_offset`.
     scale
-        Reflectance per digital number, by default 1/10000 for integers and 1 for
-        floating-point numbers.
+        Reflectance per digital number. By default 1/10000 for integers and 1 for floating-point numbers.
 
     Returns
     -------
@@ -81,7 +88,7 @@ def with_ucl(
     Raises
     ------
     SceneError
-        If a scene lacks a band that the model needs.
+        If a scene lacks a band that the model needs, or is neither a dataset nor an item.
     ModelError
         If there is no such model, or a threshold names a class that it does not have.
 
@@ -140,29 +147,33 @@ BANDS: dict[str, dict[str, Any]] = {
 """The bands as measurements of a product."""
 
 
-# --- addresses of files ---------------------------------------------------------------
-
-
 def file_address(kind: str, file: BandFile, offset: float = 0) -> str:
-    """What stands for a file that is to be read in a way of its own, as `kind` says."""
+    """Return the address that stands for a file that is read in a special way.
+
+    Parameters
+    ----------
+    kind
+        The way: :data:`MASK_LAYER`, :data:`SHIFTED` or :data:`NO_MASK`.
+    file
+        The file.
+    offset
+        What is added to the values, digital numbers.
+    """
     return f"{kind}?{quote(file.uri, safe=':/')}&{file.band}&{offset:g}"
 
 
-def _readable(uri: str) -> str:
-    """An address as a person wants to read it."""
-    return _file(uri).uri if uri.startswith((MASK_LAYER, SHIFTED, f"{NO_MASK}?")) else uri
+def _address_for_people(uri: str) -> str:
+    """Return the address of the file itself."""
+    return _file_of(uri).uri if uri.startswith((MASK_LAYER, SHIFTED, f"{NO_MASK}?")) else uri
 
 
-def _file(address: str) -> BandFile:
+def _file_of(address: str) -> BandFile:
     uri, band, _ = address.partition("?")[2].rsplit("&", 2)
     return BandFile(unquote(uri), int(band), None)
 
 
-# --- making the bands known -----------------------------------------------------------
-
-
 def with_measurements(product: Product) -> Product:
-    """A copy of a product that has the measurements `ucl` and `ucl_confidence` too."""
+    """Return a copy of a product that also has the measurements `ucl` and `ucl_confidence`."""
     from datacube.model import Product as ProductClass
 
     definition = copy.deepcopy(product.definition)
@@ -172,7 +183,7 @@ def with_measurements(product: Product) -> Product:
 
 
 def with_paths(dataset: Dataset, product: Product, paths: Mapping[str, str]) -> Dataset:
-    """A copy of a dataset with more measurements."""
+    """Return a copy of a dataset with more measurements, whose paths are given by name."""
     from datacube.model import Dataset as DatasetClass
 
     document = copy.copy(dataset.metadata_doc)
@@ -184,13 +195,13 @@ def with_paths(dataset: Dataset, product: Product, paths: Mapping[str, str]) -> 
 
 
 def _coarsest(mask: OnDemandMask) -> BandFile:
-    """The file of the coarsest of the bands, but for those of 60 m if there are others."""
+    """Return the file of the coarsest band; bands of 60 m only if there are no others."""
     sizes = [native_resolution(band) % 60 for band in get_model(mask.model).bands]
     return mask.files[sizes.index(max(sizes))]
 
 
 def _with_assets(item: pystac.Item, like: str, paths: Mapping[str, str]) -> pystac.Item:
-    """A copy of an item with more assets, on the grid of the one at an address."""
+    """Return a copy of an item with more assets, on the grid of the asset at an address."""
     import pystac
 
     clone = item.clone()
@@ -219,9 +230,6 @@ def _href(asset: pystac.Asset) -> str:
     return str(asset.get_absolute_href() or asset.href)
 
 
-# --- the driver -----------------------------------------------------------------------
-
-
 class CleansatDriver(RioDriver):  # type: ignore[misc]
     """Reads ordinary bands with rasterio, and computes those that :func:`with_ucl` made known.
 
@@ -237,13 +245,13 @@ class CleansatDriver(RioDriver):  # type: ignore[misc]
         self._stac_cfg = stac_cfg or {}
 
     def open(self, src: RasterSource, ctx: Any) -> RioReader:
-        """A reader for one band of one scene."""
+        """Return a reader for one band of one scene."""
         # rasterio takes the percent signs of a file's URL for a part of its name.
         return _Reader(src.patch(uri=local_path(src.uri)), ctx)
 
     @property
     def md_parser(self) -> Any:
-        """For `odc.stac.load`: adds the flags to the attributes of the bands."""
+        """The parser of STAC items that `odc.stac.load` takes: it adds the flags to the attributes of bands."""
         return _parser(self._stac_cfg)
 
 
@@ -265,7 +273,7 @@ def _parser(stac_cfg: dict[str, Any]) -> Any:
 
 
 class _Reader(RioReader):  # type: ignore[misc]
-    """Reads or computes one band of one scene, and speaks up where it cannot."""
+    """Reads or computes one band of one scene, and warns or raises where it cannot."""
 
     def read(
         self,
@@ -275,7 +283,27 @@ class _Reader(RioReader):  # type: ignore[misc]
         dst: np.ndarray | None = None,
         selection: Any = None,
     ) -> tuple[tuple[slice, slice], np.ndarray]:
-        """The pixels of a part of the output grid; classes take no heed of the resampling asked for."""
+        """Return the pixels of a part of the output grid.
+
+        Classes are read at the centres of pixels, whatever resampling is asked for.
+
+        Returns
+        -------
+        tuple of slice
+            The rows and columns of the part that were read.
+        numpy.ndarray
+            Dims ``(y, x)``, of the dtype that `cfg` says.
+
+        Raises
+        ------
+        SceneError
+            If a file cannot be read, and `cfg` says to fail then.
+
+        Warns
+        -----
+        GapWarning
+            If a file cannot be read, and `cfg` says to go on.
+        """
         with credentials():
             return self._read(cfg, dst_geobox, dst, selection)
 
@@ -286,15 +314,15 @@ class _Reader(RioReader):  # type: ignore[misc]
         try:
             if uri.startswith(COMPUTED):
                 layer, mask = OnDemandMask.from_address(uri)
-                return _place(compute_layer(mask, layer, dst_geobox), cfg, dst)
+                return _whole(compute_layer(mask, layer, dst_geobox), cfg, dst)
             if uri.startswith(MASK_LAYER):
-                return _place(_nearest(_file(uri), dst_geobox, cfg.fill_value or 0), cfg, dst)
+                return _whole(_nearest(_file_of(uri), dst_geobox, cfg.fill_value or 0), cfg, dst)
             if uri.startswith(SHIFTED):
                 return self._shifted(cfg, dst_geobox, dst, selection)
             if uri == NO_MASK:
                 return _nothing(cfg)
             if uri.startswith(NO_MASK):
-                return _place(_unmasked(_file(uri), dst_geobox, cfg.fill_value or 0), cfg, dst)
+                return _whole(_unmasked(_file_of(uri), dst_geobox, cfg.fill_value or 0), cfg, dst)
             roi, pixels = super().read(
                 cfg.patch(fail_on_error=True), dst_geobox, dst=dst, selection=selection
             )
@@ -302,7 +330,7 @@ class _Reader(RioReader):  # type: ignore[misc]
         except (SceneError, RasterioError, OSError) as error:
             if not isinstance(error, SceneError):
                 error = SceneError(
-                    f"cannot read {_readable(uri)}: {error}. Is it there, and whole?"
+                    f"cannot read {_address_for_people(uri)}: {error}. Is it there, and whole?"
                 )
             if cfg.fail_on_error:
                 raise error
@@ -312,8 +340,8 @@ class _Reader(RioReader):  # type: ignore[misc]
     def _shifted(
         self, cfg: RasterLoadParams, grid: GeoBox, dst: np.ndarray | None, selection: Any
     ) -> tuple[tuple[slice, slice], np.ndarray]:
-        """Digital numbers with the offset taken off, that none becomes the value for no data."""
-        file, offset = _file(self._src.uri), float(self._src.uri.rsplit("&", 1)[1])
+        """Read digital numbers and take the offset off, so that none becomes the value for no data."""
+        file, offset = _file_of(self._src.uri), float(self._src.uri.rsplit("&", 1)[1])
         plain = RioReader(self._src.patch(uri=local_path(file.uri), band=file.band), self._ctx)
         roi, raw = plain.read(cfg.patch(fail_on_error=True), grid, selection=selection)
         nodata = 0 if cfg.fill_value is None else cfg.fill_value
@@ -329,9 +357,10 @@ class _Reader(RioReader):  # type: ignore[misc]
         return roi, dst[roi]
 
 
-def _place(
+def _whole(
     pixels: np.ndarray, cfg: RasterLoadParams, dst: np.ndarray | None
 ) -> tuple[tuple[slice, slice], np.ndarray]:
+    """Return pixels of the whole output grid as readers of odc-loader do, written to `dst` if it is given."""
     roi = np.s_[0 : pixels.shape[0], 0 : pixels.shape[1]]
     if dst is None:
         return roi, pixels.astype(cfg.dtype, copy=False)
@@ -340,11 +369,12 @@ def _place(
 
 
 def _nothing(cfg: RasterLoadParams) -> tuple[tuple[slice, slice], np.ndarray]:
+    """Return no pixels, as readers of odc-loader do."""
     return np.s_[0:0, 0:0], np.empty((0, 0), dtype=cfg.dtype)
 
 
 def _unmasked(file: BandFile, target: GeoBox, fill: float) -> np.ndarray:
-    """UNMASKED where a band has data."""
+    """Return UNMASKED where a band has data, and `fill` elsewhere, ``target.shape`` uint8."""
     import rasterio
 
     with rasterio.open(local_path(file.uri)) as opened:
@@ -355,19 +385,17 @@ def _unmasked(file: BandFile, target: GeoBox, fill: float) -> np.ndarray:
 
 
 def _nearest(file: BandFile, target: GeoBox, fill: float, dtype: str = "uint8") -> np.ndarray:
-    """Read the values of a file at the centres of the target's pixels, as `recall` takes them."""
+    """Read a file at the centres of the target's pixels, ``target.shape``, as `recall` does."""
     import rasterio
 
     result = np.full(target.shape, fill, dtype=dtype)
     with rasterio.open(local_path(file.uri)) as opened:
-
-        def read(window: Roi) -> np.ndarray:
-            rows, columns = window
-            area = ((rows.start, rows.stop), (columns.start, columns.stop))
-            values: np.ndarray = opened.read(file.band, window=area)
-            return values
-
-        sample_nearest(GeoBox.from_rio(opened), target, read, result)
+        sample_nearest(
+            GeoBox.from_rio(opened),
+            target,
+            lambda window: opened.read(file.band, window=Window.from_slices(*window)),
+            result,
+        )
     return result
 
 

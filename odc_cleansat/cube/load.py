@@ -53,10 +53,10 @@ def load(
 ) -> xr.Dataset:
     """Load Sentinel-2 scenes with the UNet classification layer.
 
-    The same arguments as `dc.load`, and some more. Each scene is masked by itself, before anything is
-    fused or reprojected: from its indexed mask, if there is one by the chosen model, and else by
-    classifying it, from its files, in full context. Files that cannot be read leave a gap, with a
-    warning, unless ``skip_broken_datasets=False``.
+    It takes the arguments of `dc.load`, and some more. Each scene is masked by itself, before anything is
+    fused or reprojected. If the index has its mask by the chosen model, that is taken. Else the scene is
+    classified from its files, in full context. Files that cannot be read leave a gap and a warning, unless
+    ``skip_broken_datasets=False``.
 
     Parameters
     ----------
@@ -71,29 +71,30 @@ def load(
         there is none; ``computed``: never from the index.
     model
         Name of a model; by default the best of the default models whose bands a scene has. Masks by
-        others are not taken, even where there are no others.
+        other models are never taken.
     thresholds
-        See :func:`~odc_cleansat.classify`; indexed masks, which were made without, are then not used.
+        See :func:`~odc_cleansat.classify`. With thresholds no indexed mask is taken, for those were made without.
     offset
         See :func:`~odc_cleansat.with_ucl`; by default the metadata of each scene decides.
     scale
-        The same; indexed masks, which were made with the default, are then not used.
+        See :func:`~odc_cleansat.with_ucl`. With a scale no indexed mask is taken, for those were made with the
+        default.
     preset
-        Make the mask stricter or more lenient: ``balanced``, ``conservative``, ``permissive`` or a
-        :class:`~odc_cleansat.masks.presets.Preset`, applied on the output grid. By default masks are as the network gave them.
+        Make the mask stricter or more lenient on the output grid: ``balanced``, ``conservative``, ``permissive`` or
+        a :class:`~odc_cleansat.masks.presets.Preset`. By default masks are as the network gave them.
     min_clear
-        0 to 1. Load the masks first, and then only the times of which at least this share of the pixels
-        with data is clear in the area. Masks are computed at once, also with `dask_chunks`.
+        Least share of clear pixels among those with data in the area, 0 to 1. Masks are loaded first, and
+        computed at once, also with `dask_chunks`. Then only the times are loaded that are clear enough.
     harmonized
-        Take the radiometric offset off the bands, scene by scene, so that all times are on one scale:
+        Take the radiometric offset off the bands, scene by scene. Then all times are on one scale:
         ``reflectance = DN / 10000``. By default bands are as they are in their files.
     only_accepted
-        Take only the scenes whose mask by the chosen model, in the index, a reviewer has accepted.
+        Take only the scenes whose mask by the chosen model is indexed, and accepted by a reviewer.
     include_rejected
-        Take also those whose mask a reviewer has rejected. By default they are left out, whatever `ucl`
+        Take also the scenes whose mask a reviewer has rejected. By default they are left out, whatever `ucl`
         and `measurements`; see :mod:`odc_cleansat.products.verdicts`.
     datasets
-        Instead of a search.
+        The scenes, instead of a search.
     **query
         As in `dc.load`: search terms, ``output_crs`` and ``resolution`` or ``like`` (or ``geobox``), ``group_by``,
         ``resampling``, ``dask_chunks``, ``patch_url`` and so on.
@@ -101,16 +102,16 @@ def load(
     Returns
     -------
     xarray.Dataset
-        As from `dc.load`, dims ``(time, y, x)``, lazy with `dask_chunks`: ``ucl``, uint8
-        :class:`CloudClass` codes, nodata 0; ``ucl_confidence``, uint8 percent, nodata 255. A
-        coordinate ``offset`` along time has the radiometric offset of the bands, digital numbers,
-        where all scenes of each time have the same.
+        As from `dc.load`, dims ``(time, y, x)``, lazy with `dask_chunks`. ``ucl`` is uint8
+        :class:`CloudClass` codes, nodata 0; ``ucl_confidence`` is uint8 percent, nodata 255. The
+        coordinate ``offset`` along time is the radiometric offset of the bands, digital numbers. It is NaN at
+        times whose scenes have several.
 
     Raises
     ------
     CubeError
-        If nothing matches the query, no time is clear enough, reviewers leave nothing, an option or a
-        measurement is unknown, or no output grid is given.
+        If nothing matches the query, no time is clear enough, or reviewers leave nothing. If an option or a
+        measurement is unknown. If no output grid follows from the query, or the result does not fit into memory.
     SceneError
         If a scene lacks bands that the model needs, or cannot be read.
     ModelError
@@ -119,11 +120,11 @@ def load(
     Warns
     -----
     GapWarning
-        If files cannot be read, ``ucl="indexed"`` and some scenes have no mask, or scenes are left out for
-        what reviewers said. Dask's threads say it in the log ``odc_cleansat``, for they may lose a warning.
+        If files cannot be read, scenes have no mask and ``ucl="indexed"``, or scenes are left out because of
+        verdicts. Dask's threads write it to the log ``odc_cleansat`` instead, for they may lose a warning.
     ModelWarning
-        If scenes have masks, but none by the model that is taken where none is named, or only such as were made with
-        another offset or other weights.
+        If scenes have masks in the index that are not taken: no model is named and they are by others than the
+        default, or they were made with another offset or other weights.
     ReflectanceWarning
         If the scenes have several radiometric offsets and are not harmonized.
 

@@ -52,7 +52,7 @@ def prepare(
     scenes
         The scenes and their masks.
     groups
-        Dims ``(time)``, object: for each time a tuple of the scenes' datasets.
+        Dims ``(time)``, dtype object: for each time a tuple of the scenes' datasets.
     options
         Which masks are taken.
     masked

@@ -55,7 +55,7 @@ class LayerReader:
         Parameters
         ----------
         groups
-            Dims ``(time)``, object: for each time a tuple of datasets.
+            Dims ``(time)``, dtype object: for each time a tuple of datasets.
         names
             The layers.
 
@@ -84,8 +84,10 @@ class LayerReader:
 
         Parameters
         ----------
-        groups, names
-            As for :meth:`read`.
+        groups
+            Dims ``(time)``, dtype object: for each time a tuple of datasets.
+        names
+            The layers.
         least
             Least share of clear pixels among those with data, 0 to 1.
 

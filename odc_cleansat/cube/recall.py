@@ -56,10 +56,10 @@ def recall(
     datasets: Iterable[Dataset] | None = None,
     **query: Any,
 ) -> xr.Dataset:
-    """Indexed masks on any grid.
+    """Return indexed masks on any grid.
 
-    Queries and grids are those of `dc.load`. Unlike `dc.load`, which thins the native pixels
-    out before it resamples them, this looks at every one.
+    Queries and grids are those of `dc.load`. But `dc.load` thins the native pixels out before it resamples
+    them, and this looks at every one.
 
     Parameters
     ----------
@@ -68,35 +68,35 @@ def recall(
     product
         A product of masks; not needed with `datasets`.
     like, geobox
-        The grid of the result, rotated ones included: of a Dataset or DataArray, whose times then
-        limit the search as well, or a GeoBox.
+        The grid of the result, which may be rotated: a GeoBox, or a Dataset or DataArray that has one. The
+        times of `like` limit the search as well.
     output_crs, resolution
-        Instead of a grid: coordinate system, and pixel size in its units. Where they are left out,
-        they are those of the masks, if these share them.
+        Instead of a grid: coordinate system, and pixel size in its units. By default those of the masks, if
+        all have the same.
     how
         ``nearest``: the class at the centre of each pixel.
         ``mode``: the commonest class of the native pixels with data.
         ``any_cloud``: the worst class of them: cloud if one is cloud, else thin cloud, else shadow,
         snow, water, clear.
         ``fraction``: the shares of them that are cloud or thin cloud, and shadow.
-        A native pixel counts for the one pixel that its centre is in. Where none is, because the
-        grid is fine, the native pixel at the pixel's own centre does.
+        A native pixel counts for the one pixel that its centre is in. On a fine grid a pixel may hold no such
+        centre; then the native pixel at its own centre counts.
     model
-        Name or :class:`Model` that made the masks; needed where a scene has masks by several. Of one model's masks those
-        by the weights that it has here are taken, where there are any.
+        Name or :class:`Model` that made the masks; needed where a scene has masks by several. If a scene has
+        masks by several weights of a model, those by its present weights are taken.
     measurements
         ``ucl`` (the default) and ``ucl_confidence``; for fractions ``cloud_fraction`` and
-        ``shadow_fraction`` (both by default). An aggregated confidence is the mean of the
-        native pixels of the class.
+        ``shadow_fraction`` (both by default). The confidence of several native pixels is the mean over those of
+        the class.
     group_by
         As in `dc.load`: ``time``, ``solar_day``, or a `GroupBy`. Within a group the earliest mask that
-        has data at a native pixel wins, and of one scene's masks the one made last.
+        has data at a native pixel decides it, and of one scene's masks the one made last.
     dask_chunks
         As in `dc.load`: with it the result is lazy.
     only_accepted
         Take only masks that a reviewer has accepted.
     include_rejected
-        Take also those that a reviewer has rejected, which by default are left out; see
+        Take also the masks that a reviewer has rejected. By default they are left out; see
         :mod:`odc_cleansat.products.verdicts`.
     datasets
         Instead of a search: these masks, also where none is in the area.
@@ -114,18 +114,17 @@ def recall(
     Raises
     ------
     CubeError
-        If the product, a measurement, the model or an option is unknown, no mask
-        matches the query, reviewers leave none, a scene has masks by several models and none is named,
-        no grid follows from the query, the grid is too large for the memory, or no file can be read.
+        If the product, a measurement, the model or an option is unknown. If no mask matches the query, or
+        reviewers leave none. If a scene has masks by several models and none is named. If no grid follows from the
+        query, or the result does not fit into memory. If no file can be read.
 
     Warns
     -----
     GapWarning
-        If some of the files cannot be read, or masks are left out for what reviewers said; the rest is
-        loaded. Dask's threads say it in the log
-        ``odc_cleansat``, for they may lose a warning.
+        If some of the files cannot be read, or masks are left out because of verdicts; the rest is
+        loaded. Dask's threads write it to the log ``odc_cleansat`` instead, for they may lose a warning.
     ModelWarning
-        If a scene has several masks by one model, made with several offsets or by other weights than it has here.
+        If a scene has several masks by one model, made with several offsets or by weights that it no longer has.
     """
     check_verdict_options(only_accepted=only_accepted, include_rejected=include_rejected)
     prepare_gdal()

@@ -22,14 +22,18 @@ if TYPE_CHECKING:
 
 
 CLASSES = ("ucl", "ucl_confidence")
+"""Layers of a mask, as they are stored."""
+
 FRACTIONS = ("cloud_fraction", "shadow_fraction")
+"""Layers that are counted from the classes."""
+
 VARIABLES = {
     "nearest": CLASSES,
     "mode": CLASSES,
     "any_cloud": CLASSES,
     "fraction": FRACTIONS,
 }
-"""What each `how` can give."""
+"""The layers that each way of resampling, `how`, can give."""
 
 SEVERITY = (
     CloudClass.CLOUD,
@@ -39,18 +43,18 @@ SEVERITY = (
     CloudClass.WATER,
     CloudClass.CLEAR,
 )
-"""Which class stands for several: the first that is there in "any_cloud", the first of equals in "mode"."""
+"""Which class stands for several: in "any_cloud" the first that is there, in "mode" the first of equals."""
 
 
 @dataclass(frozen=True)
 class IndexedMask:
-    """Where a mask is; small, and goes into the graph."""
+    """Where a mask is. It is small, for it goes into dask's graph."""
 
     id: UUID
-    """Of its dataset."""
+    """Id of its dataset."""
 
     label: str
-    """What a person calls it."""
+    """Name for people: time and id."""
 
     grid: GeoBox
     """Its native grid."""
@@ -60,16 +64,14 @@ class IndexedMask:
 
 
 class Losses:
-    """Why masks could not be read, while a result in memory is made.
+    """Notes why masks could not be read while a result in memory is made.
 
-    No dataclass and no dict: dask would copy those into its graph.
+    It is neither a dataclass nor a dict: dask would copy those into its graph.
     """
 
     def __init__(self) -> None:
         self.why: dict[UUID, str] = {}
-
-
-# --- the result -----------------------------------------------------------------------
+        """The reason by the id of the mask."""
 
 
 def layer_dtype(name: str) -> np.dtype[Any]:
@@ -82,25 +84,48 @@ def layer_nodata(name: str) -> float:
     return {"ucl": int(CloudClass.NODATA), "ucl_confidence": CONFIDENCE_NODATA}.get(name, math.nan)
 
 
-# --- the tasks ------------------------------------------------------------------------
-
-
 def sample_block(
     masks: Sequence[IndexedMask],
     target: GeoBox,
     how: str,
     names: Sequence[str],
-    lost: Losses | None,
+    losses: Losses | None,
     options: dict[str, Any],
 ) -> dict[str, np.ndarray]:
-    """The layers of one time and one block of the output, ``(y, x)``."""
+    """Sample masks on one block of the output, at one time.
+
+    Parameters
+    ----------
+    masks
+        The masks. The first that has data at a native pixel decides it.
+    target
+        Grid of the block.
+    how
+        A key of :data:`VARIABLES`.
+    names
+        The layers.
+    losses
+        Where to note why masks could not be read. Without, the user is told at once.
+    options
+        Settings of GDAL.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        Each layer, ``target.shape``: uint8 class codes, nodata 0; uint8 percent, nodata 255; float32 shares
+        of 0 to 1, NaN without data.
+
+    Raises
+    ------
+    CubeError
+        If a file holds values that are no classes.
+    """
     result = {n: np.full(target.shape, layer_nodata(n), dtype=layer_dtype(n)) for n in names}
     with credentials(options), ExitStack() as stack:
-        opened = [_open(mask, stack, lost) for mask in masks]
-        sources = [source for source in opened if source is not None]
+        opened = [one for mask in masks if (one := _open(mask, stack, losses))]
         for row in tiles(target.shape, TILE, TILE):
             for roi in row:
-                near = [source for source in sources if reach(source.grid, target[roi])]
+                near = [each for each in opened if reach(each.indexed.grid, target[roi])]
                 if near:
                     for name, values in _tile(near, target[roi], how, names).items():
                         result[name][roi] = values
@@ -108,18 +133,20 @@ def sample_block(
 
 
 def _tile(
-    sources: Sequence[OpenMask], target: GeoBox, how: str, names: Sequence[str]
+    masks: Sequence[OpenMask], target: GeoBox, how: str, names: Sequence[str]
 ) -> dict[str, np.ndarray]:
+    """Return the layers of one tile of a block, ``target.shape``."""
     bands = 2 if "ucl_confidence" in names else 1
     if how == "nearest":
-        found = dict(zip(CLASSES, _fused(sources, target, bands), strict=False))
+        found = dict(zip(CLASSES, _fused(masks, target, bands), strict=False))
     else:
-        counts, percents = _counts(sources, target, bands)
+        counts, percents = _counts(masks, target, bands)
         found = _fractions(counts) if how == "fraction" else _winners(counts, percents, how)
     return {name: found[name] for name in names}
 
 
 def _fractions(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Turn counts of native pixels, ``(7, y, x)``, into shares, ``(y, x)`` float32."""
     data = counts.sum(axis=0) - counts[CloudClass.NODATA]
     cloud = counts[list(CLOUDS)].sum(axis=0)
     with np.errstate(invalid="ignore"):
@@ -130,6 +157,7 @@ def _fractions(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _winners(counts: np.ndarray, percents: np.ndarray | None, how: str) -> dict[str, np.ndarray]:
+    """Turn counts of native pixels, ``(7, y, x)``, into one class and its mean confidence, ``(y, x)`` uint8."""
     ranked = counts[list(SEVERITY)]
     winner = np.argmax(ranked > 0 if how == "any_cloud" else ranked, axis=0)
     data = ranked.any(axis=0)
@@ -144,57 +172,70 @@ def _winners(counts: np.ndarray, percents: np.ndarray | None, how: str) -> dict[
 
 
 def _counts(
-    sources: Sequence[OpenMask], target: GeoBox, bands: int
+    masks: Sequence[OpenMask], target: GeoBox, bands: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """How many native pixels of each class each pixel has.
+    """Count the native pixels of each class within each pixel.
 
     Returns
     -------
     numpy.ndarray
-        ``(7, y, x)``, int64, by class code.
+        ``(7, y, x)`` int64, by class code.
     numpy.ndarray or None
-        Sum of their confidences, float64, if `bands` is 2.
+        Sums of their confidences, percent, ``(7, y, x)`` float64; None unless `bands` is 2.
     """
-    size = target.shape[0] * target.shape[1]
-    counts = np.zeros(len(CloudClass) * size, dtype="int64")
-    percents = np.zeros(counts.shape, dtype="float64") if bands == 2 else None
-
-    def add(codes: np.ndarray, percent: np.ndarray | None, pixels: np.ndarray) -> None:
-        where = codes.astype("int64") * size + pixels
-        counts[:] += np.bincount(where, minlength=counts.size)
-        if percents is not None:
-            percents[:] += np.bincount(where, weights=percent, minlength=counts.size)
-
-    for i, source in enumerate(sources):
-        for window in source.windows(target):
-            block = source.grid[window]
+    counted = _ClassCounts(target.shape, with_percent=bands == 2)
+    for i, mask in enumerate(masks):
+        for window in mask.windows(target):
+            block = mask.indexed.grid[window]
             inside, row, column = pixel_indices(block, target)
             if not inside.any():
                 continue
             # A later mask counts only where the earlier have no data.
-            own = _fused(sources[:i], block, 1)[0][inside] == CloudClass.NODATA
-            values = [band[inside][own] for band in source.read(window, bands)]
-            add(values[0], values[-1], (row * target.shape[1] + column)[own])
-    empty = np.flatnonzero(counts.reshape(len(CloudClass), size).sum(axis=0) == 0)
+            own = _fused(masks[:i], block, 1)[0][inside] == CloudClass.NODATA
+            values = [band[inside][own] for band in mask.read(window, bands)]
+            counted.add(values[0], values[-1], (row * target.shape[1] + column)[own])
+    empty = np.flatnonzero(counted.counts.sum(axis=0) == 0)
     if empty.size:
-        values = [band.ravel()[empty] for band in _fused(sources, target, bands)]
-        add(values[0], values[-1], empty)
+        values = [band.ravel()[empty] for band in _fused(masks, target, bands)]
+        counted.add(values[0], values[-1], empty)
     shape = (len(CloudClass), *target.shape)
-    return counts.reshape(shape), None if percents is None else percents.reshape(shape)
+    percents = counted.percents
+    return counted.counts.reshape(shape), None if percents is None else percents.reshape(shape)
 
 
-def _fused(sources: Sequence[OpenMask], target: GeoBox, bands: int) -> np.ndarray:
-    """Values at the centres of pixels, ``(bands, y, x)`` uint8; the first with data wins."""
+class _ClassCounts:
+    """Counts native pixels by the class that they have and the pixel that they lie in."""
+
+    def __init__(self, shape: tuple[int, int], *, with_percent: bool) -> None:
+        self._size = shape[0] * shape[1]
+        self.counts = np.zeros((len(CloudClass), self._size), dtype="int64")
+        """Number of native pixels, by class and pixel."""
+
+        self.percents = np.zeros(self.counts.shape) if with_percent else None
+        """Sum of their confidences, by class and pixel, percent."""
+
+    def add(self, codes: np.ndarray, percents: np.ndarray, pixels: np.ndarray) -> None:
+        """Count native pixels: their class codes, their confidence in percent, and where they lie; each 1-d."""
+        where = codes.astype("int64") * self._size + pixels
+        self.counts.ravel()[:] += np.bincount(where, minlength=self.counts.size)
+        if self.percents is not None:
+            summed = np.bincount(where, weights=percents, minlength=self.counts.size)
+            self.percents.ravel()[:] += summed
+
+
+def _fused(masks: Sequence[OpenMask], target: GeoBox, bands: int) -> np.ndarray:
+    """Return the values at the centres of pixels, ``(bands, y, x)`` uint8; the first mask with data wins."""
     result = _blank(bands, target.shape)
-    for source in sources:
+    for mask in masks:
         missing = result[0] == CloudClass.NODATA
         if not missing.any():
             break
-        result = np.where(missing, source.sample(target, bands), result)
+        result = np.where(missing, mask.sample(target, bands), result)
     return result
 
 
 def _blank(bands: int, shape: Sequence[int]) -> np.ndarray:
+    """Return nodata of the first `bands` layers, ``(bands, *shape)`` uint8."""
     result = np.empty((bands, *shape), dtype="uint8")
     for plane, nodata in zip(result, (CloudClass.NODATA, CONFIDENCE_NODATA), strict=False):
         plane[:] = nodata
@@ -205,30 +246,41 @@ def _blank(bands: int, shape: Sequence[int]) -> np.ndarray:
 class OpenMask:
     """An open mask."""
 
-    mask: IndexedMask
-    files: list[DatasetReader]
-    lost: Losses | None
-    broken: bool = field(default=False)
+    indexed: IndexedMask
+    """Where it is."""
 
-    @property
-    def grid(self) -> GeoBox:
-        return self.mask.grid
+    files: list[DatasetReader]
+    """The open file of each of its bands."""
+
+    losses: Losses | None
+    """Where to note why it cannot be read."""
+
+    broken: bool = field(default=False)
+    """Whether reading it has failed before."""
 
     def read(self, window: Roi, bands: int) -> np.ndarray:
-        """Native values, ``(bands, y, x)`` uint8; nodata if they cannot be read."""
+        """Read native values, ``(bands, y, x)`` uint8; nodata if they cannot be read.
+
+        Raises
+        ------
+        CubeError
+            If the file holds values that are no classes.
+        """
         from rasterio.errors import RasterioError
+        from rasterio.windows import Window
 
         rows, columns = window
+        blank = _blank(bands, (rows.stop - rows.start, columns.stop - columns.start))
         if self.broken:
-            return _blank(bands, (rows.stop - rows.start, columns.stop - columns.start))
-        area = ((rows.start, rows.stop), (columns.start, columns.stop))
-        pairs = list(zip(self.files, self.mask.bands, strict=True))[:bands]
+            return blank
+        area = Window.from_slices(rows, columns)
+        pairs = list(zip(self.files, self.indexed.bands, strict=True))[:bands]
         try:
             values = np.stack([file.read(band, window=area) for file, (_, band) in pairs])
         except RasterioError as error:
             self.broken = True
-            _lose(self.mask, error, self.lost)
-            return self.read(window, bands)
+            _note_loss(self.indexed, error, self.losses)
+            return blank
         if values[0].max() > max(CloudClass):
             raise CubeError(
                 f"{self.files[0].name} holds the value {values[0].max()}, which is no class of a UCL; "
@@ -237,15 +289,15 @@ class OpenMask:
         return values
 
     def sample(self, target: GeoBox, bands: int) -> np.ndarray:
-        """Values at the centres of pixels, ``(bands, y, x)`` uint8, nodata outside."""
+        """Return the values at the centres of pixels, ``(bands, y, x)`` uint8, nodata outside."""
         result = _blank(bands, target.shape)
-        sample_nearest(self.grid, target, lambda window: self.read(window, bands), result)
+        sample_nearest(self.indexed.grid, target, lambda window: self.read(window, bands), result)
         return result
 
     def windows(self, target: GeoBox) -> Iterator[Roi]:
-        """The blocks of native pixels whose centres may lie in a grid."""
-        near = reach(self.grid, target)
-        roi = near and reach(target[near], self.grid)
+        """Yield blocks of native pixels, which together hold all whose centres may lie in a grid."""
+        near = reach(self.indexed.grid, target)
+        roi = near and reach(target[near], self.indexed.grid)
         if roi is None:
             return
         rows, columns = roi
@@ -258,7 +310,8 @@ class OpenMask:
                 )
 
 
-def _open(mask: IndexedMask, stack: ExitStack, lost: Losses | None) -> OpenMask | None:
+def _open(mask: IndexedMask, stack: ExitStack, losses: Losses | None) -> OpenMask | None:
+    """Open a mask until the stack is closed; None if it cannot be read."""
     import rasterio
     from rasterio.errors import RasterioError
 
@@ -270,15 +323,15 @@ def _open(mask: IndexedMask, stack: ExitStack, lost: Losses | None) -> OpenMask 
             ):
                 raise RasterioError(f"{file.name} is not on the grid that its document says")
     except RasterioError as error:
-        _lose(mask, error, lost)
+        _note_loss(mask, error, losses)
         return None
-    return OpenMask(mask, files, lost)
+    return OpenMask(mask, files, losses)
 
 
-def _lose(mask: IndexedMask, error: Exception, lost: Losses | None) -> None:
-    """Note that a mask cannot be read; on a worker, tell the user at once."""
-    if lost is not None:
-        lost.why[mask.id] = str(error)
+def _note_loss(mask: IndexedMask, error: Exception, losses: Losses | None) -> None:
+    """Note why a mask cannot be read; without a place for notes, tell the user at once."""
+    if losses is not None:
+        losses.why[mask.id] = str(error)
     else:
         tell(
             f"a mask cannot be read, and there are no data where it would be: {mask.label} ({error}).",

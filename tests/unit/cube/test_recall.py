@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -327,7 +328,6 @@ def test_neither_chunks_nor_extent_matter(archive: Archive, data: st.DataObject,
 
 def test_many_tiles_and_blocks(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     """What only large grids do, on a small one: more than one tile, native block and read."""
-    from odc_cleansat.cube import recall as recalling
     from odc_cleansat.cube import sample
     from odc_cleansat.grids import centres as grid_centres
 
@@ -337,7 +337,8 @@ def test_many_tiles_and_blocks(archive: Archive, monkeypatch: pytest.MonkeyPatch
     for how in ("nearest", "mode", "any_cloud", "fraction"):
         for name, grid in (("coarse", target), ("fine", fine)):
             whole[how, name] = recall(archive.dc, geobox=grid, how=how)
-    monkeypatch.setattr(recalling, "BLOCK", 90)
+    module = importlib.import_module("odc_cleansat.cube.recall")  # the package has the function
+    monkeypatch.setattr(module, "BLOCK", 90)
     monkeypatch.setattr(sample, "TILE", 40)
     monkeypatch.setattr(grid_centres, "TILE", 40)
     monkeypatch.setattr(grid_centres, "LARGEST", 2000)
