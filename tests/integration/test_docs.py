@@ -13,7 +13,12 @@ from odc_cleansat.cli.main import main
 from odc_cleansat.cube.embedded import stop_cube
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
@@ -64,5 +69,8 @@ def test_commands_and_options_exist() -> None:
 
 def test_make_targets_exist() -> None:
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for target in re.findall(r"^make (\w+)$", PAGES[0].read_text(encoding="utf-8"), re.MULTILINE):
-        assert target in targets
+    for page in PAGES:
+        for target in re.findall(
+            r"\bmake ([a-z-]+)[ `]*(?:$|ARGS|#)", page.read_text("utf-8"), re.MULTILINE
+        ):
+            assert target in targets, page.name

@@ -31,6 +31,14 @@ BEING_NAMED = {
 }  # fmt: skip
 """Rooms that have not yet an `__all__` that follows the rules; to be empty."""
 
+BEING_WRITTEN = {"evaluation.md", "measurements.md", "models.md", "training.md"}
+"""Pages whose sentences are still too long; to be empty."""
+
+PAGES = [
+    *(house.ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((house.ROOT / "docs").glob("*.md")),
+]
+
 TESTED_ELSEWHERE = {
     "stats": "needs odc-stats, so tests/integration/test_stats.py runs it in another environment",
     "demo": "tests/integration/test_demo.py runs it as a user does",
@@ -58,6 +66,14 @@ def test_a_module_follows_the_rules(path: Path, request: pytest.FixtureRequest) 
     """Sizes, docstrings, sentences and names; CONTRIBUTING.md says what the limits are."""
     expect_failure(room_of(path), BEING_CLEANED, request)
     offences = [offence for rule in house.RULES for offence in rule(path)]
+    assert not offences, "\n".join(["", *offences])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_has_short_sentences(page: Path, request: pytest.FixtureRequest) -> None:
+    """Pages are in plain English."""
+    expect_failure(page.name, BEING_WRITTEN, request)
+    offences = [*house.wordy(page)]
     assert not offences, "\n".join(["", *offences])
 
 
