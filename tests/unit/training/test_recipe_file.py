@@ -1,0 +1,73 @@
+"""Recipes are read and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from odc_cleansat import get_model
+from odc_cleansat.errors import ModelError
+from odc_cleansat.training.recipe import RecipeError
+from odc_cleansat.training.recipe_file import read_recipe
+from unit.training.helpers import SHIPPED, plan, write
+
+
+def test_the_recipe_of_the_shipped_model_is_in_order() -> None:
+    found = read_recipe(SHIPPED)
+    assert found.few == 4
+    assert set(found.teachers) == {("L2A", 6), ("L2A", 4), ("L1C", 6), ("L1C", 4)}
+    assert found.mean == get_model("unet-efficientnetb4-l2a-6b").mean
+    assert all(source.licence for source in found.data)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bans": ["blue"]}, "no 'bans'; perhaps 'bands' is meant"),
+        ({"licence": None}, "lacks licence"),
+        ({"few": 9}, "few is 9, and there are 6 bands"),
+        ({"bands": ["blue", "pink"]}, "bands should be of coastal, blue"),
+        ({"classes": None}, "no teachers, so it must say its classes"),
+        ({"plan": plan(size=100)}, "plan: size should be a multiple of 32, and is 100"),
+        ({"plan": plan(stepps=3)}, "plan: there is no 'stepps'; perhaps 'steps' is meant"),
+        ({"plan": plan(rate="high")}, "rate should be a number"),
+        ({"plan": plan(teacher=1, truth=0)}, "no teachers, and the plan gives labels no weight"),
+        ({"data": [{"archiv": "a.npz"}]}, "one of archive, labels, scenes, simulated"),
+        ({"data": [{"labels": "a"}]}, "data, labels: it lacks layout"),
+        ({"plan": plan(teacher=0, truth=0)}, "no teachers, and the plan gives labels no weight"),
+        ({"data": [{"labels": "a", "layout": ["cloudsen12"]}]}, "layout should be cloudsen12 or"),
+        ({"data": [{"labels": "a", "layout": "b"}]}, "layout should be cloudsen12 or on-cloud-n"),
+        ({"held_out": {"data": [{"simulated": [1]}]}}, "needs a name for its group"),
+        ({"haze": {"pink": 0.1}}, "haze names pink"),
+        ({"teachers": ["unet-efficientnetb4-l2a-6b"]}, "no teacher is for L2A with 4 bands"),
+        ({"teachers": ["cloudsen12-l2a"], "few": 4}, "neither all of the bands nor the first 4"),
+        (
+            {
+                "teachers": ["unet-efficientnetb4-l2a-6b"],
+                "few": None,
+                "classes": None,
+                "resolution": None,
+                "plan": plan(teacher=0, truth=0),
+            },
+            "gives weight neither to teachers nor to labels",
+        ),
+        ({"mean": [0.1]}, "mean should have a number for each of the 6 bands"),
+    ],
+)
+def test_recipes_that_are_wrong(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
+        read_recipe(write(tmp_path, **changes))
+    assert str(tmp_path / "tiny.yaml") in str(caught.value)
+
+
+def test_recipes_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    for text, message in (("a: [", "not YAML"), ("- a", "no recipe")):
+        path.write_text(text)
+        with pytest.raises(RecipeError, match=message):
+            read_recipe(path)
+    with pytest.raises(RecipeError, match="cannot read"):
+        read_recipe(tmp_path / "b.yaml")
+    with pytest.raises(ModelError, match="there is no model 'unet'"):
+        read_recipe(write(tmp_path, teachers=["unet"]))
