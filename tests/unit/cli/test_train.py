@@ -25,6 +25,14 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLEANSAT_THREADS", "1")
 
 
+@pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Learning curves are not drawn, which takes longer than training."""
+    for module in ("loop", "export"):
+        monkeypatch.setattr(f"odc_cleansat.training.{module}.draw_curves", lambda _: None)
+
+
+@pytest.mark.usefixtures("no_curves")
 def test_the_command_trains_and_goes_on(tmp_path: Path) -> None:
     options = ["--out", str(tmp_path / "run"), "--device", "cpu", "--precision", "f32"]
     arguments = ["train", str(write(tmp_path, plan=plan(steps=4))), *options]

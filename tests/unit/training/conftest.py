@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from odc_cleansat.training import sources
 from odc_cleansat.training.recipe import Recipe
 from odc_cleansat.training.recipe_file import read_recipe
 from unit.training.helpers import run, write
@@ -17,6 +20,21 @@ from unit.training.helpers import run, write
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """These networks are so small that threads would only wait for each other."""
     monkeypatch.setenv("CLEANSAT_THREADS", "1")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def simulated_once() -> Iterator[None]:
+    """Each simulated scene is made once, for all recipes are of the same."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sources, "simulate_patch", cache(sources.simulate_patch))
+        yield
+
+
+@pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Learning curves are not drawn, which takes longer than training."""
+    for module in ("loop", "export"):
+        monkeypatch.setattr(f"odc_cleansat.training.{module}.draw_curves", lambda _: None)
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from odc_cleansat.training.recipe_file import read_recipe
 from odc_cleansat.training.tiles import Tile, TileSampler
 from unit.training.helpers import F32, SIX, after, patch, plan, run, weights, write
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 
 def test_the_loss_falls_on_a_small_fixed_set(tmp_path: Path, recipe: Recipe) -> None:
     import torch

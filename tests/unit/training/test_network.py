@@ -14,16 +14,19 @@ from odc_cleansat.models.networks import torch_network
 from odc_cleansat.models.registry import read_model
 from odc_cleansat.training.export import export_model
 from odc_cleansat.training.network import first_network
-from odc_cleansat.training.recipe import RecipeError
 from odc_cleansat.training.recipe_file import read_recipe
-from unit.training.helpers import SIX, run, write
+from unit.training.helpers import SIX, plan, run, write
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 
 def test_a_recipe_may_start_with_a_model(tmp_path: Path) -> None:
     import torch
 
     left_out = dict.fromkeys(("bands", "classes", "architecture", "few", "resolution"))
-    found = read_recipe(write(tmp_path, start="unet-mobilenetv2-l2a-4b", **left_out))
+    found = read_recipe(
+        write(tmp_path, start="unet-mobilenetv2-l2a-4b", plan=plan(steps=2), **left_out)
+    )
     model = get_model("unet-mobilenetv2-l2a-4b")
     assert (found.bands, found.classes, found.mean) == (model.bands, model.classes, model.mean)
     image = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 4, 64, 64)).astype("float32"))
@@ -34,18 +37,6 @@ def test_a_recipe_may_start_with_a_model(tmp_path: Path) -> None:
     learnt = read_model(export_model(found, tmp_path / "run")[0])
     assert learnt.bands == model.bands
     assert "Begun with the weights of `unet-mobilenetv2-l2a-4b`" in Path(learnt.card).read_text()
-    for changes in ({"classes": ["clear", "cloud"]}, {"bands": list(SIX)}):
-        with pytest.raises(
-            RecipeError, match="should be those of unet-mobilenetv2-l2a-4b, where it starts"
-        ):
-            read_recipe(write(tmp_path, start=model.name, **{**left_out, **changes}))
-    softmax = {"name": "Unet", "encoder": "mobilenet_v2", "activation": "softmax2d"}
-    with pytest.raises(RecipeError, match="no activation"):
-        read_recipe(write(tmp_path, architecture=softmax))
-    with pytest.raises(RecipeError, match="two or more"):
-        read_recipe(write(tmp_path, teachers=None, classes=["cloud"], resolution=30))
-    with pytest.raises(RecipeError, match="start should be one network"):
-        read_recipe(write(tmp_path, start="unet-efficientnetb4-l2a-6b+unet-efficientnetb4-l2a-4b"))
 
 
 def test_an_encoder_may_be_a_trained_one(tmp_path: Path, imagenet: dict[str, Any]) -> None:
@@ -67,8 +58,6 @@ def test_an_encoder_may_be_a_trained_one(tmp_path: Path, imagenet: dict[str, Any
 def test_trained_encoders_that_cannot_be_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(RecipeError, match="leave out encoder_weights, or start"):
-        read_recipe(write(tmp_path, encoder_weights="imagenet", start="unet-mobilenetv2-l2a"))
     with pytest.raises(
         ModelError, match=r"'photos' for the encoder mobilenet_v2.*options are.*imagenet"
     ):

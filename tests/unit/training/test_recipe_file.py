@@ -10,7 +10,7 @@ from odc_cleansat import get_model
 from odc_cleansat.errors import ModelError
 from odc_cleansat.training.recipe import RecipeError
 from odc_cleansat.training.recipe_file import read_recipe
-from unit.training.helpers import SHIPPED, plan, write
+from unit.training.helpers import SHIPPED, SIX, plan, write
 
 
 def test_the_recipe_of_the_shipped_model_is_in_order() -> None:
@@ -71,3 +71,25 @@ def test_recipes_that_cannot_be_read(tmp_path: Path) -> None:
         read_recipe(tmp_path / "b.yaml")
     with pytest.raises(ModelError, match="there is no model 'unet'"):
         read_recipe(write(tmp_path, teachers=["unet"]))
+
+
+def test_what_does_not_go_with_a_start(tmp_path: Path) -> None:
+    start = "unet-mobilenetv2-l2a-4b"
+    left_out = dict.fromkeys(("bands", "classes", "architecture", "few", "resolution"))
+    for changes in ({"classes": ["clear", "cloud"]}, {"bands": list(SIX)}):
+        with pytest.raises(
+            RecipeError, match="should be those of unet-mobilenetv2-l2a-4b, where it starts"
+        ):
+            read_recipe(write(tmp_path, start=start, **{**left_out, **changes}))
+    with pytest.raises(RecipeError, match="start should be one network"):
+        read_recipe(write(tmp_path, start="unet-efficientnetb4-l2a-6b+unet-efficientnetb4-l2a-4b"))
+    with pytest.raises(RecipeError, match="leave out encoder_weights, or start"):
+        read_recipe(write(tmp_path, encoder_weights="imagenet", start="unet-mobilenetv2-l2a"))
+
+
+def test_networks_that_cannot_learn(tmp_path: Path) -> None:
+    softmax = {"name": "Unet", "encoder": "mobilenet_v2", "activation": "softmax2d"}
+    with pytest.raises(RecipeError, match="no activation"):
+        read_recipe(write(tmp_path, architecture=softmax))
+    with pytest.raises(RecipeError, match="two or more"):
+        read_recipe(write(tmp_path, teachers=None, classes=["cloud"], resolution=30))

@@ -24,6 +24,8 @@ from odc_cleansat.training.recipe_file import read_recipe
 from odc_cleansat.training.run import train
 from unit.training.helpers import after, plan, raster, run, weights, write
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 
 def test_a_run_with_a_trained_encoder(tmp_path: Path, imagenet: dict[str, Any]) -> None:
     found = read_recipe(write(tmp_path, encoder_weights="imagenet", plan=plan(steps=2)))
@@ -75,7 +77,8 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(
     program = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from odc_cleansat.training import read_recipe, train\n"
+        "from odc_cleansat.training import loop, read_recipe, train\n"
+        "loop.draw_curves = lambda folder: None\n"
         "steps = iter(range(1, 10))\n"
         "def stop():\n"
         "    if next(steps) == 5: os.kill(os.getpid(), signal.SIGKILL)\n"

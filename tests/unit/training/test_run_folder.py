@@ -13,6 +13,8 @@ from odc_cleansat.training.run_folder import replacing
 from odc_cleansat.training.summary import SUMMARY
 from unit.training.helpers import run
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 
 @pytest.mark.parametrize(
     ("error", "raised"),

@@ -15,6 +15,8 @@ from odc_cleansat.training.recipe_file import read_recipe
 from odc_cleansat.training.summary import SUMMARY, read_summary
 from unit.training.helpers import CLEAR, CLOUD, SIX, run, write
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 
 @pytest.mark.parametrize(
     ("changes", "message"),
