@@ -18,6 +18,7 @@ import rasterio
 import xarray as xr
 from calling import Run
 from click.testing import CliRunner
+from fakes import brightness_engine
 from filelock import FileLock
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
@@ -174,6 +175,13 @@ def cube(
             if name != "west":
                 masks[name] = add_dataset(dc, MaskJob(scenes[name], folder / "products").run())
         yield Cube(dc, folder, scenes, masks)
+
+
+@pytest.fixture
+def fast_network() -> Iterator[None]:
+    """Let all models answer by brightness, for tests of what is around the network."""
+    with brightness_engine():
+        yield
 
 
 @pytest.fixture

@@ -1,264 +1,88 @@
-"""Band names and the radiometric offset."""
+"""Values of bands as reflectance, and where there are none."""
 
 from __future__ import annotations
 
-import re
-import warnings
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
-import rasterio
-import xarray as xr
-import yaml
-from conftest import read_folder
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import wrap_xr
 
-from odc_cleansat import classify
-from odc_cleansat.errors import ReflectanceWarning, SceneError
-from odc_cleansat.scenes.bands import find_bands, names_of
-from odc_cleansat.scenes.files import SceneFiles
-from odc_cleansat.scenes.offset import OffsetCheck, resolve_offset
-
-
-@pytest.mark.parametrize(
-    ("available", "blue", "nir"),
-    [
-        (["B02", "B08"], "B02", "B08"),
-        (["b02", "b08"], "b02", "b08"),
-        (["blue", "nir"], "blue", "nir"),
-        (["nbart_blue", "nbart_nir_1"], "nbart_blue", "nbart_nir_1"),
-        (["band_02", "band_8a"], "band_02", "band_8a"),
-        (["B02", "B8A", "B08"], "B02", "B08"),
-        (["B02", "B8A"], "B02", "B8A"),
-    ],
+from odc_cleansat.errors import SceneError
+from odc_cleansat.scenes.files import Band
+from odc_cleansat.scenes.reflectance import (
+    declared_nodata,
+    has_data,
+    missing_pixels,
+    to_model_grid,
 )
-def test_bands_under_any_name(available: list[str], blue: str, nir: str) -> None:
-    assert find_bands(available, ("blue", "nir")) == {"blue": blue, "nir": nir}
+
+GRID = GeoBox((6, 8), Affine(30, 0, 600_000, 0, -30, 5_000_010), "EPSG:32633")
 
 
-def test_missing_bands_are_named_and_so_is_what_was_found() -> None:
-    with pytest.raises(SceneError, match=r"lacks swir16 \(B11\), swir22 \(B12\).*it has B02, B03"):
-        find_bands(["B02", "B03"], ("blue", "swir16", "swir22"))
+def band(values: np.ndarray, grid: GeoBox = GRID, **attrs: object) -> Band:
+    return Band(wrap_xr(values, grid, **attrs), grid)
 
 
-@pytest.mark.parametrize(
-    ("properties", "explicit", "value"),
-    [
-        ({"s2:processing_baseline": "05.10"}, None, -1000),
-        ({"s2:processing_baseline": "04.00"}, None, -1000),
-        ({"s2:processing_baseline": "03.01"}, None, 0),
-        ({"s2:processing_baseline": "02.12"}, None, 0),
-        ({"s2:processing_baseline": "05.10", "earthsearch:boa_offset_applied": True}, None, 0),
-        ({"s2:processing_baseline": "05.10", "earthsearch:boa_offset_applied": False}, None, -1000),
-        ({"s2:processing_baseline": "05.10"}, 0, 0),
-        ({}, -1000, -1000),
-    ],
-)
-def test_the_first_source_that_answers_wins(
-    properties: dict[str, object], explicit: float | None, value: int
-) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        offset = resolve_offset(properties, explicit)
-    assert offset.value == value
-    assert offset.source
+def test_digital_numbers_become_reflectance_and_reflectance_stays() -> None:
+    numbers = band(np.full((6, 8), 3000, "uint16"), nodata=0)
+    ready = band(np.full((6, 8), 0.2, "float32"))
+    found = to_model_grid([numbers, ready], GRID, None, 0)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found[0], 0.3, rtol=1e-6)
+    np.testing.assert_array_equal(found[1], np.float32(0.2))
+    np.testing.assert_allclose(to_model_grid([numbers], GRID, 1e-4, -1000), 0.2, rtol=1e-6)
 
 
-def test_no_answer_is_a_warning() -> None:
-    with pytest.warns(ReflectanceWarning, match="offset=-1000"):
-        assert resolve_offset({}).value == 0
+def test_nodata_is_nan_and_dark_ground_is_not() -> None:
+    values = np.full((6, 8), 1000, "uint16")
+    values[0, 0], values[0, 1] = 0, 990
+    (found,) = to_model_grid([band(values, nodata=0)], GRID, None, -1000)
+    assert np.isnan(found[0, 0])
+    assert found[0, 1] < 0
+    assert np.isfinite(found).sum() == found.size - 1
 
 
-def test_a_broken_baseline_is_an_error() -> None:
-    with pytest.raises(SceneError, match=r"'five'.*05\.10"):
-        resolve_offset({"s2:processing_baseline": "five"})
+def test_without_nodata_value_a_pixel_is_missing_where_all_bands_are_0() -> None:
+    one, other = np.ones((6, 8), "uint16"), np.ones((6, 8), "uint16")
+    one[:2], other[1:3] = 0, 0
+    for gone in missing_pixels([band(one), band(other)], [one, other]):
+        assert gone[1].all()
+        assert gone.sum() == 8
+    declared = band(other, nodata=0)
+    first, second = missing_pixels([band(one), declared], [one, other])
+    assert (first.sum(), second.sum()) == (16, 16)
 
 
-# --- real documents -------------------------------------------------------------------
-
-APPLIED = "the provider removed the offset and says so"
-BEFORE = "processed before baseline 04.00"
-SINCE = "baseline 04.00 or later, offset still in the numbers"
-NOT_ESA = "another producer's surface reflectance from L1C"
-
-REAL_DOCUMENTS = {
-    # Earth Search v1: raster:bands still says -0.1 although it has been applied.
-    "eodm/S2A_39QTA_20230628_0_L2A.json": (0, APPLIED),
-    "eodm/S2A_39QUA_20230628_0_L2A.json": (0, APPLIED),
-    "eodm/S2B_39QTA_20230623_0_L2A.json": (0, APPLIED),
-    # Earth Search v1 of old products: not applied, because there was none.
-    "odc-tools/S2A_28QCH_20200714_0_L2A.json": (0, BEFORE),
-    "odc-tools/S2B_31QGB_20200831_0_L2A.json": (0, BEFORE),
-    "rio-tiler-pds/S2A_29RKH_20200219_0_L2A.json": (0, BEFORE),
-    # Earth Search v0: the baseline stands in the product's name only, or beside the flag.
-    "odc-stac/S2A_28QCH_20200714_0_L2A.json": (0, BEFORE),
-    "odc-tools/S2A_28QCH_20200714_0_L2A_old.json": (0, BEFORE),
-    "odc-tools/S2A_28QCH_20200714_0_L2A.odc-metadata.json": (0, BEFORE),
-    "odc-tools/S2B_42TUM_20220107_0_L2A.json": (0, BEFORE),
-    "rio-tiler-pds/S2A_31NBJ_20190524_0_L2A.json": (0, BEFORE),
-    "odc-tools/S2A_17SPR_20221106_0_L2A.json": (0, APPLIED),
-    "datacube-core/s2_africa_dataset.yaml": (0, APPLIED),
-    # Collection 1: offset left in, raster:bands right.
-    "odc-tools/S2B_T37MGP_20240710T073012_L2A_C1.json": (-1000, SINCE),
-    "odc-tools/S2B_T37MGP_20240710T073012_L2A_C1_rel_links.json": (-1000, SINCE),
-    "odc-tools/S2B_T37MGP_20240710T073012_L2A_C1-odc-metadata.yaml": (-1000, SINCE),
-    "odc-tools/S2B_T37MGP_20240710T073012_L2A_C1_rel_links-odc-metadata.yaml": (-1000, SINCE),
-    # Planetary Computer: the baseline, no raster scale.
-    "odc-stac/S2B_MSIL2A_20190629T212529_R043_T06VVN_20201006T080531.json": (0, BEFORE),
-    "odc-stac/S2B_MSIL2A_20190629T212529_R043_T06VVN_20201006T080531_raster_ext.json": (0, BEFORE),
-    # stactools from SAFE.
-    "stactools-sentinel2/S2A_MSIL2A_20190212T192651_N0212_R013_T07HFE_20201007T160857.json": (0, BEFORE),
-    "stactools-sentinel2/S2A_MSIL2A_20230625T234621_N0509_R073_T01WCP_20230626T022157.json": (-1000, SINCE),
-    "stactools-sentinel2/S2A_OPER_MSI_L2A_TL_2APS_20240108T121951_A044635_T34VEL.json": (-1000, SINCE),
-    "stactools-sentinel2/S2A_T60CWS_20240109T203651_L2A.json": (-1000, SINCE),
-    "stactools-sentinel2/S2B_MSIL2A_20220413T150759_N0400_R025_T33XWJ_20220414T082126.json": (-1000, SINCE),
-    # Geoscience Australia's ARD, one of them from an L1C of baseline 05.00.
-    "odc-tools/ga_s2am_ard_3-2-1_49JFM_2016-12-14_final.stac-item.json": (0, NOT_ESA),
-    "odc-tools/ga_s2am_ard_3-2-1_49JFM_2016-12-14_final.odc-metadata.yaml": (0, NOT_ESA),
-    "datacube-core/ga_s2am_ard_3_final.yaml": (0, NOT_ESA),
-    "datacube-core/ga_s2am_ard_3_interim.yaml": (0, NOT_ESA),
-}  # fmt: skip
+def test_floating_point_is_missing_where_it_is_not_finite_or_nodata() -> None:
+    values = np.full((6, 8), 0.1, "float32")
+    values[0, :3] = np.nan, np.inf, -9999
+    (gone,) = missing_pixels([band(values, nodata=-9999)], [values])
+    assert gone[0, :3].all()
+    assert gone.sum() == 3
 
 
-def first_raster_band(document: dict[str, Any]) -> dict[str, Any] | None:
-    for name in ("blue", "B02"):
-        if bands := document.get("assets", {}).get(name, {}).get("raster:bands"):
-            return dict(bands[0])
-    return None
+def test_the_nodata_value_may_be_an_attribute_or_an_encoding() -> None:
+    plain = wrap_xr(np.ones((6, 8), "uint16"), GRID)
+    assert declared_nodata(plain) is None
+    assert declared_nodata(plain.assign_attrs(_FillValue=3)) == 3
+    encoded = plain.copy()
+    encoded.encoding["_FillValue"] = 4
+    assert declared_nodata(encoded) == 4
+    assert declared_nodata(plain.assign_attrs(nodata=float("nan"))) is None
+    with pytest.raises(SceneError, match="is no number"):
+        declared_nodata(plain.assign_attrs(nodata="none"))
 
 
-@pytest.mark.parametrize("name", REAL_DOCUMENTS)
-def test_real_documents(shared: Path, name: str) -> None:
-    """The right offset from the properties alone, and from the whole document."""
-    document = yaml.safe_load((shared / "metadata" / name).read_text())
-    expected, why = REAL_DOCUMENTS[name]
-    raster = first_raster_band(document)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for bands in (None, raster):
-            offset = resolve_offset(document["properties"], raster_bands=bands)
-            assert offset.value == expected, (why, offset)
-
-
-def test_no_real_document_is_left_out(shared: Path) -> None:
-    """Every dataset or item there has a row above; the rest are products and a collection."""
-    found = set()
-    for path in (shared / "metadata").rglob("*"):
-        if path.suffix in (".json", ".yaml") and "product" not in path.name:
-            documents = list(yaml.safe_load_all(path.read_text()))
-            if len(documents) == 1 and "properties" in documents[0]:
-                found.add(str(path.relative_to(shared / "metadata")))
-    assert found == set(REAL_DOCUMENTS)
-
-
-def test_many_real_documents_in_one_file(shared: Path) -> None:
-    """Samples of Digital Earth Africa: of 2016 to 2020, all processed before 04.00."""
-    path = shared / "metadata" / "datacube-explorer" / "s2_l2a-sample.yaml"
-    for document in yaml.safe_load_all(path.read_text()):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ReflectanceWarning)  # some name no product
-            assert resolve_offset(document["properties"]).value == 0
-
-
-def test_the_offset_in_a_product_definition(shared: Path) -> None:
-    path = shared / "metadata" / "digitalearthafrica-config" / "s2_l2a_c1.odc-product.yaml"
-    product = yaml.safe_load(path.read_text())
-    (blue,) = (m for m in product["measurements"] if m["name"] == "blue")
-    offset = resolve_offset({}, add_offset=blue["add_offset"])
-    assert (offset.value, "add_offset" in offset.source) == (-1000, True)
-
-
-# --- does the data look right? --------------------------------------------------------
-
-
-def complaint(reflectance: np.ndarray, offset: float) -> str | None:
-    check = OffsetCheck()
-    for piece in np.array_split(reflectance, 3, axis=1):
-        check.add(piece)
-    return check.complaint(offset)
-
-
-def real_visible(shared: Path) -> dict[str, np.ndarray]:
-    """Digital numbers of blue, green and red, the offset not in them, of all real scenes."""
-    scenes = {}
-    folders = [*(shared / "manila").iterdir(), *(shared / "calgary").iterdir(),
-               shared / "oncloudn" / "chip_3"]  # fmt: skip
-    for folder in folders:
-        bands = read_folder(folder, "B02 B03 B04")
-        scenes[str(folder.relative_to(shared))] = np.stack([b.values for b in bands.values()])
-    with rasterio.open(shared / "bataan" / "bataan_12band_scl.tif") as file:
-        scenes["bataan"] = file.read([2, 3, 4])
-    return scenes
-
-
-def test_the_check_on_real_scenes(shared: Path) -> None:
-    for name, dn in real_visible(shared).items():
-        right = np.where((dn == 0).all(axis=0), np.nan, dn) / 10000
-        assert complaint(right, 0) is None, name
-        assert complaint(right, -1000) is None, name
-        assert "pass offset=-1000" in str(complaint(right + 0.1, 0)), name
-        assert "pass offset=0" in str(complaint(right - 0.1, -1000)), name
-
-
-def test_the_check_says_nothing_of_few_pixels() -> None:
-    assert complaint(np.full((3, 90, 90), 0.12), 0) is None
-    assert complaint(np.full((3, 120, 120), np.nan), 0) is None
-    assert complaint(np.full((3, 120, 120), 0.12), 0) is not None
-
-
-def test_classify_warns_of_a_forgotten_offset(simulated: xr.Dataset) -> None:
-    with pytest.warns(ReflectanceWarning, match=r"offset 0 looks wrong.*offset=-1000"):
-        classify(simulated)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        classify(simulated, offset=-1000)
-
-
-def test_add_offset_as_a_fraction_of_reflectance() -> None:
-    assert resolve_offset({}, add_offset=-0.1, scale_factor=0.0001).value == -1000
-    assert resolve_offset({}, add_offset=-0.1).value == -1000
-    assert resolve_offset({}, add_offset=-1000, scale_factor=0.0001).value == -1000
-
-
-def test_floating_point_bands_have_no_offset() -> None:
-    properties = {"s2:processing_baseline": "05.10"}
-    assert resolve_offset(properties, dtype="float32").value == 0
-    assert resolve_offset(properties, dtype="uint16").value == -1000
-
-
-def test_an_offset_above_0_is_a_slip() -> None:
-    with pytest.raises(SceneError, match="pass -1000 or 0"):
-        resolve_offset({}, 1000)
-
-
-@pytest.mark.parametrize("satellite", "abc")
-def test_geoscience_australias_second_swir_band_is_band_11(shared: Path, satellite: str) -> None:
-    """It has the alias swir_2, which elsewhere is band 12."""
-    from datacube.index.abstract import default_metadata_type_docs
-    from datacube.index.eo3 import prep_eo3
-    from datacube.model import Dataset, MetadataType, Product
-
-    from odc_cleansat.batch.survey import measurement_names
-
-    metadata = shared / "metadata"
-    kind = next(each for each in default_metadata_type_docs() if each["name"] == "eo3")
-    path = metadata / "dea-config" / f"ga_s2{satellite}m_ard_3.odc-product.yaml"
-    product = Product(MetadataType(kind), yaml.safe_load(path.read_text()))
-    text = (metadata / "datacube-core/ga_s2am_ard_3_final.yaml").read_text()
-    dataset = Dataset(product, prep_eo3(yaml.safe_load(text)), uri="file:///scene/x.yaml")
-    bands = SceneFiles.of_dataset(dataset).wanted(["blue", "nir", "nir08", "swir16", "swir22"])
-    names = measurement_names(product, dataset.measurements)
-    codes = [re.findall(r"band(\w+)\.tif", file.uri) for file in bands.values()]
-    assert codes == [["02"], ["08"], ["08a"], ["11"], ["12"]]
-    assert names["nbart_swir_2"]
-    assert "swir_2" not in names
-
-
-def test_an_alias_of_another_band_is_left_out() -> None:
-    assert names_of("nbart_swir_2", ["band11", "swir_2", "swir2"]) == ["nbart_swir_2", "band11"]
-    assert names_of("B12", ["swir22", "swir_2"]) == ["B12", "swir22", "swir_2"]
-    assert names_of("oa_fmask", ["fmask"]) == ["oa_fmask", "fmask"]
-    # Without band 12 there is none, rather than band 11 twice.
-    with pytest.raises(SceneError, match="lacks swir22"):
-        find_bands(names_of("nbart_swir_2", ["swir_2"]), ["swir16", "swir22"])
+def test_a_pixel_has_data_where_half_of_it_has_in_all_bands() -> None:
+    fine = GRID.zoom_out(0.5)
+    values = np.ones(fine.shape, "uint16")
+    values[0, 0] = 0  # a quarter of a pixel
+    values[0, 2:4] = 0  # half of one
+    values[0:2, 4:6] = 0  # a whole one
+    other = np.ones((6, 8), "uint16")
+    other[5, 7] = 0
+    found = has_data([band(values, fine, nodata=0), band(other, nodata=0)], GRID)
+    assert found[0, :4].tolist() == [True, True, False, True]
+    assert not found[5, 7]
+    assert found.sum() == found.size - 2

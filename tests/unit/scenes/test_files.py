@@ -1,0 +1,123 @@
+"""Files of bands, as datasets and items name them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pystac
+import pytest
+import rasterio
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from rasterio.errors import RasterioIOError
+
+from odc_cleansat.errors import SceneError
+from odc_cleansat.scenes.files import BandFile, SceneFiles, asset_values, local_path, reading
+
+GRID = GeoBox((6, 8), Affine(10, 0, 399960, 0, -10, 5300040), "EPSG:32633")
+
+
+def band_file(path: Path, crs: str | None = "EPSG:32633", nodata: int | None = None) -> BandFile:
+    with rasterio.open(
+        path, "w", driver="GTiff", height=6, width=8, count=2, dtype="uint16", crs=crs,
+        transform=GRID.affine, nodata=nodata,
+    ) as file:  # fmt: skip
+        file.write(np.arange(96, dtype="uint16").reshape(2, 6, 8))
+    return BandFile(str(path), 2, 7)
+
+
+def test_a_band_has_the_grid_of_its_file_and_pixels_of_its_band(tmp_path: Path) -> None:
+    band = band_file(tmp_path / "x.tif").open()
+    assert band.grid == GRID
+    np.testing.assert_array_equal(band.data.values, np.arange(48, 96).reshape(6, 8))
+
+
+@pytest.mark.parametrize(("declared", "expected"), [(None, 7), (3, 3)])
+def test_the_nodata_value_of_the_file_comes_first(
+    tmp_path: Path, declared: int | None, expected: int
+) -> None:
+    band = band_file(tmp_path / "x.tif", nodata=declared).open()
+    assert band.data.rio.nodata == expected
+
+
+def test_a_part_of_a_band_covers_the_target_or_is_none(tmp_path: Path) -> None:
+    band = band_file(tmp_path / "x.tif").open()
+    part = band.part(GRID[2:4, 3:5])
+    assert part is not None
+    assert part.data.shape == tuple(part.grid.shape)
+    assert part.grid.extent.contains(GRID[2:4, 3:5].extent)
+    assert band.part(GRID.translate_pix(100, 0)) is None
+
+
+def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match=r"cannot read .*missing\.tif.*Is it there, and whole"):
+        BandFile(str(tmp_path / "missing.tif"), 1, 0).open()
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_file_without_coordinate_system(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match="no coordinate system"):
+        band_file(tmp_path / "x.tif", crs=None).open()
+
+
+def test_a_dataset_without_location() -> None:
+    dataset: Any = SimpleNamespace(uri=None, id=UUID(int=1))
+    with pytest.raises(SceneError, match=r"dataset 0+-.* has no location"):
+        SceneFiles.of_dataset(dataset)
+
+
+def item(**assets: dict[str, Any]) -> pystac.Item:
+    found = pystac.Item("scene", None, None, datetime(2024, 6, 15), {"s2:processing_baseline": "05.10"})  # fmt: skip
+    for name, fields in assets.items():
+        found.add_asset(name, pystac.Asset(f"https://x/{name}.tif", extra_fields=fields))
+    return found
+
+
+def test_an_item_names_its_bands_with_and_without_resolution() -> None:
+    files = SceneFiles.of_item(item(B04_10m={"nodata": 5}, SCL_20m={}))
+    assert files.files["B04"] == files.files["B04_10m"] == BandFile("https://x/B04_10m.tif", 1, 5)
+    assert files.wanted(["red"]) == {"red": files.files["B04"]}
+    assert files.scl == BandFile("https://x/SCL_20m.tif", 1, 0)
+    with pytest.raises(SceneError, match=r"item scene: .*lacks blue \(B02\)"):
+        files.wanted(["blue"])
+
+
+def test_the_offset_is_that_of_any_reflective_band() -> None:
+    described = {"raster:bands": [{"offset": -0.1, "scale": 0.0001}]}
+    assert SceneFiles.of_item(item(B02=described, SCL={})).offset().value == -1000
+    assert SceneFiles.of_item(item(B02=described)).offset(0).source == "argument"
+    only_classes = SceneFiles.of_item(item(SCL={}))
+    assert only_classes.scl is not None
+    with pytest.raises(SceneError, match="lacks red"):
+        only_classes.offset()
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, {}),
+        ({"raster:bands": [{"nodata": 0, "scale": 0.1}]}, {"nodata": 0, "scale": 0.1}),
+        ({"bands": [{"raster:offset": -0.1}], "data_type": "uint16"}, {"offset": -0.1, "data_type": "uint16"}),
+        ({"raster:bands": [{"offset": 1}], "bands": [{"offset": 2, "nodata": 3}], "nodata": 4}, {"nodata": 3, "offset": 1}),
+        ({"raster:scale": 2, "bands": []}, {"scale": 2}),
+    ],
+)  # fmt: skip
+def test_what_an_asset_says_of_its_values(fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert asset_values(pystac.Asset("x.tif", extra_fields=fields)) == expected
+
+
+def test_local_paths() -> None:
+    assert local_path("file:///a%20b/c.tif") == "/a b/c.tif"
+    assert local_path("s3://bucket/c.tif") == "s3://bucket/c.tif"
+    assert local_path("/a/c.tif") == "/a/c.tif"
+
+
+@pytest.mark.parametrize("error", [SceneError("gone"), RasterioIOError("gone"), OSError("gone")])
+def test_errors_name_the_scene(error: Exception) -> None:
+    with pytest.raises(SceneError, match=r"scene x: .*gone"), reading("scene x"):
+        raise error
