@@ -1,4 +1,4 @@
-"""What the tests of batch runs share with those of their commands: one archive of scenes and one cluster."""
+"""What the tests of rooms share with those of their commands: scenes in datacubes, and a cluster."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import pytest
 
 from odc_cleansat.batch.cluster import dask_client
 from odc_cleansat.cube.embedded import embedded_cube
-from odc_cleansat.cube.index import add_product
+from odc_cleansat.cube.index import add_dataset, add_product
+from odc_cleansat.products.job import MaskJob
+from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 from .archive import Archive
+from .reviewed import DAYS, Place
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -43,3 +47,31 @@ def scheduler(client: Client) -> str:
     """The address of the cluster."""
     address: str = client.scheduler.address
     return address
+
+
+@pytest.fixture(scope="session")
+def reviewed(
+    tmp_path_factory: pytest.TempPathFactory, initialised: Callable[[Path], Path]
+) -> Iterator[Place]:
+    """Three scenes and their masks, of which only the verdicts change."""
+    folder = initialised(tmp_path_factory.mktemp("verdicts"))
+    with embedded_cube(folder) as dc:
+        for product in ("s2_l2a", MASK_PRODUCT):
+            add_product(dc, product_definition(product))
+        place = Place(dc, folder)
+        for seed, day in enumerate(DAYS):
+            scene = SimulatedScene(shape=(240, 300), seed=seed, datetime=f"{day}T10:10:31Z")
+            document = write_scene_document(
+                open_band_folder(scene.write(folder / day)), folder / "scenes"
+            )
+            place.scenes.append(add_dataset(dc, document))
+            place.jobs.append(MaskJob(place.scenes[-1], place.root))
+            place.jobs[-1].run()
+        yield place
+
+
+@pytest.fixture
+def place(reviewed: Place) -> Iterator[Place]:
+    """Three scenes and their masks, without verdicts and not indexed."""
+    yield reviewed
+    reviewed.clean()

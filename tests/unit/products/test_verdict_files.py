@@ -1,4 +1,4 @@
-"""Verdicts on masks: kept beside them, never changed, and heeded by load, recall, run and export."""
+"""Verdicts on masks: kept beside them, never changed, and heeded by load, recall and runs."""
 
 from __future__ import annotations
 
@@ -12,26 +12,17 @@ import sys
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-import rasterio
-from calling import Run
-from click.testing import CliRunner
 from datacube.utils import read_documents
 
 from odc_cleansat import load, recall, verify
 from odc_cleansat.batch import Request, execute, plan
-from odc_cleansat.cli.main import main
-from odc_cleansat.cube.embedded import CONFIG_NAME, embedded_cube
-from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.errors import CleansatError, CubeError, GapWarning, OutputError
-from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.product import MaskProduct
-from odc_cleansat.products.search import find_indexed_mask
 from odc_cleansat.products.verdict_files import (
     SUFFIX,
     Verdict,
@@ -45,72 +36,9 @@ from odc_cleansat.products.verdict_files import (
     verdict,
     verdicts,
 )
-from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
-from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
+from odc_cleansat.storage.eo3 import MASK_PRODUCT
 from odc_cleansat.storage.folder import Folder
-from odc_cleansat.synthetic.scene import SimulatedScene
-
-if TYPE_CHECKING:
-    from datacube import Datacube
-    from datacube.model import Dataset
-
-GRID = {"output_crs": "EPSG:32633", "resolution": 60}
-DAYS = ("2024-06-01", "2024-06-11", "2024-06-21")
-
-
-class Place:
-    """Three scenes in a datacube and their masks on disk, with no verdicts at the beginning of a test."""
-
-    def __init__(self, dc: Datacube, folder: Path) -> None:
-        self.dc = dc
-        self.folder = folder
-        self.root = folder / "masks"
-        self.scenes: list[Dataset] = []
-        self.jobs: list[MaskJob] = []
-
-    @property
-    def folders(self) -> list[Path]:
-        return [Path(str(job.folder)) for job in self.jobs]
-
-    def index(self, *which: int) -> list[Dataset]:
-        return [add_dataset(self.dc, self.jobs[i].document) for i in which]
-
-    def files(self, i: int) -> list[Path]:
-        return sorted(self.folders[i].glob(f"*{SUFFIX}"))
-
-    def clean(self) -> None:
-        for path in self.root.rglob(f"*{SUFFIX}"):
-            path.unlink()
-        self.dc.index.datasets.archive([job.id for job in self.jobs if self.dc.index.datasets.has(job.id)])  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def made(
-    tmp_path_factory: pytest.TempPathFactory, initialised: Callable[[Path], Path]
-) -> Iterator[Place]:
-    folder = initialised(tmp_path_factory.mktemp("verdicts"))
-    with embedded_cube(folder) as dc:
-        for product in ("s2_l2a", MASK_PRODUCT):
-            add_product(dc, product_definition(product))
-        place = Place(dc, folder)
-        for seed, day in enumerate(DAYS):
-            scene = SimulatedScene(shape=(240, 300), seed=seed, datetime=f"{day}T10:10:31Z")
-            document = write_scene_document(
-                open_band_folder(scene.write(folder / day)), folder / "scenes"
-            )
-            place.scenes.append(add_dataset(dc, document))
-            place.jobs.append(MaskJob(place.scenes[-1], place.root))
-            place.jobs[-1].run()
-        yield place
-
-
-@pytest.fixture
-def place(made: Place) -> Iterator[Place]:
-    yield made
-    made.clean()
-
-
-# --- what is kept ---------------------------------------------------------------------
+from unit.reviewed import DAYS, GRID, Place
 
 
 def test_a_verdict_is_a_file_beside_the_mask(place: Place) -> None:
@@ -217,63 +145,6 @@ def test_json_there_and_back() -> None:
             Verdict.from_json(wrong)
 
 
-# --- which mask -----------------------------------------------------------------------
-
-
-def test_every_name_of_a_mask(place: Place) -> None:
-    (mask,) = place.index(0)
-    label = mask.metadata_doc["label"]
-    document = str(place.jobs[0].document)
-    for name in (mask, mask.uri, document, Path(document), place.folders[0], str(place.folders[0])):
-        assert flag(name, by="me").mask == mask.id
-    for known in (mask.id, str(mask.id), str(mask.id)[:8], str(mask.id)[:4].upper(), label):
-        assert flag(known, by="me", dc=place.dc).mask == mask.id
-    assert len(verdicts(mask)) == 11
-
-
-def test_what_is_no_mask(place: Place, tmp_path: Path) -> None:
-    masks = place.index(0, 1, 2)
-    with pytest.raises(OutputError, match="no mask product"):
-        accept(place.root)
-    with pytest.raises(OutputError, match=r"nothing.odc-metadata.yaml is missing"):
-        accept("nothing.odc-metadata.yaml")
-    with pytest.raises(CubeError, match="give one, or the datacube"):
-        accept(masks[0].id)
-    with pytest.raises(CubeError, match="no mask 'ffffffffffff'"):
-        accept("ffffffffffff", dc=place.dc)
-    with pytest.raises(CubeError, match="no mask 'zebra'"):
-        accept("zebra", dc=place.dc)
-    with pytest.raises(CubeError, match="has no dataset"):
-        accept(uuid.uuid4(), dc=place.dc)
-    with pytest.raises(CubeError, match="is no mask"):
-        accept(place.scenes[0])
-    with pytest.raises(OutputError, match="is no mask"):
-        accept(place.scenes[0].uri)
-    (tmp_path / "broken.odc-metadata.yaml").write_text("{")
-    with pytest.raises(OutputError, match="no EO3 document"):
-        accept(tmp_path)
-    assert not list(place.folder.rglob(f"*{SUFFIX}"))
-
-
-def test_digits_that_several_masks_share(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    masks = place.index(0, 1)
-    monkeypatch.setattr("odc_cleansat.products.search.FEWEST_DIGITS", 0)
-    with pytest.raises(CubeError, match=r"masks: .*give more digits"):
-        find_indexed_mask(place.dc, "")
-    assert find_indexed_mask(place.dc, str(masks[1].id)[:8]).id == masks[1].id
-
-
-def test_a_mask_whose_files_are_gone(place: Place) -> None:
-    (mask,) = place.index(0)
-    moved = place.folders[0].rename(place.folder / "moved")
-    try:
-        with pytest.raises(OutputError, match="is not there"):
-            accept(mask)
-        assert not place.folders[0].exists()
-    finally:
-        moved.rename(place.folders[0])
-
-
 def test_a_full_disk_leaves_nothing_behind(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -304,9 +175,6 @@ def test_masks_in_one_folder_keep_their_verdicts_apart(place: Place, tmp_path: P
         accept(tmp_path / "flat")
 
 
-# --- the product ----------------------------------------------------------------------
-
-
 def test_products_with_verdicts_are_whole_and_keep_them(place: Place) -> None:
     folder = place.folders[0]
     reject(folder, "smoke", "me")
@@ -321,9 +189,6 @@ def test_products_with_verdicts_are_whole_and_keep_them(place: Place) -> None:
     assert layer.read_bytes() == whole
     assert MaskProduct(folder).is_intact()
     assert [each.note for each in verdicts(folder)] == ["smoke"]
-
-
-# --- load and recall ------------------------------------------------------------------
 
 
 def days(data: object) -> list[str]:
@@ -348,7 +213,7 @@ def test_load_leaves_out_what_was_rejected(place: Place) -> None:
             data = load(place.dc, "s2_l2a", measurements=["scl", "ucl"], **GRID, **how)  # type: ignore[arg-type]
         assert days(data) == [DAYS[0], DAYS[2]]
         (said,) = (each for each in caught if each.category is GapWarning)
-        assert Path(said.filename).name == "test_verdicts.py"
+        assert Path(said.filename).name == Path(__file__).name
     with pytest.warns(GapWarning, match=message):
         assert len(load(place.dc, "s2_l2a", measurements="scl", **GRID).time) == 2
     with pytest.warns(GapWarning, match=message):
@@ -419,9 +284,6 @@ def test_a_verdict_that_cannot_be_read_is_said(place: Place) -> None:
         assert len(recall(place.dc).time) == 3
 
 
-# --- run and status -------------------------------------------------------------------
-
-
 def test_a_rejected_mask_that_is_written_is_not_indexed(place: Place) -> None:
     from odc_cleansat.batch.records import FailureLog
     from odc_cleansat.batch.runner import BatchJob
@@ -438,40 +300,6 @@ def test_a_rejected_mask_that_is_written_is_not_indexed(place: Place) -> None:
     assert indexed == {place.jobs[1].id, place.jobs[2].id}
     again = plan(place.dc, Request("s2_l2a", place.root, index=False))
     assert again.masked == 3  # as files, it is there
-
-
-def test_run_only_what_was_accepted(place: Place, run: Run) -> None:
-    config = ("-C", place.folder / CONFIG_NAME)
-    options = (
-        "run",
-        "-o",
-        place.root,
-        "--only-accepted",
-        "--failures",
-        place.folder / "f",
-        *config,
-    )
-    nothing = run(*options)
-    assert nothing.exit_code == 0, nothing.output
-    assert "0 accepted and to index, 0 rejected, 3 not reviewed or not written" in nothing.output
-    accept(place.folders[0], by="me")
-    reject(place.folders[1], by="me")
-    dry = run(*options, "--dry-run")
-    assert f"would index: {DAYS[0]}" in dry.output
-    assert not place.dc.find_datasets(product=MASK_PRODUCT)
-    done = run(*options, "--json")
-    assert done.exit_code == 0, done.output
-    summary = json.loads(done.stdout)
-    assert {k: summary[k] for k in ("to_mask", "masked", "rejected", "unreviewed", "left")} == {
-        "to_mask": 1, "masked": 1, "rejected": 1, "unreviewed": 1, "left": 0,
-    }  # fmt: skip
-    (indexed,) = place.dc.find_datasets(product=MASK_PRODUCT)
-    assert indexed.id == place.jobs[0].id
-    assert "1 indexed already, 0 accepted" in run(*options).output
-    assert run(*options, "--workers", 2).exit_code == 2
-    assert run(*options, "--no-index").exit_code == 2
-    with pytest.raises(CubeError, match="only_accepted is about what is indexed"):
-        plan(place.dc, Request("s2_l2a", place.root, index=False, only_accepted=True))
 
 
 def test_an_accepted_mask_that_is_damaged_is_a_failure(place: Place) -> None:
@@ -494,90 +322,6 @@ def test_a_verdict_between_plan_and_execution_counts(place: Place) -> None:
     reject(place.folders[0], by="you")
     report = execute(place.dc, found)
     assert (report.masked, report.rejected, report.left) == (0, 1, 0)
-
-
-def test_status_counts_verdicts(place: Place, run: Run) -> None:
-    place.index(0, 1)
-    reject(place.folders[0], by="me")
-    status = run("status", "-C", place.folder / CONFIG_NAME, "--failures", place.folder / "none", "--json")  # fmt: skip
-    counts = json.loads(status.stdout)
-    assert {k: counts[k] for k in ("masked", "missing", "accepted", "rejected", "unreviewed")} == {
-        "masked": 2, "missing": 1, "accepted": 0, "rejected": 1, "unreviewed": 1,
-    }  # fmt: skip
-
-
-def test_export_only_what_was_accepted(place: Place, run: Run, tmp_path: Path) -> None:
-    place.index(0, 1, 2)
-    accept(place.folders[1], by="me")
-    reject(place.folders[2], by="me")
-    extent = place.scenes[0].extent.to_crs("EPSG:4326").boundingbox
-    box = ",".join(str(round(each, 4)) for each in extent.bbox)
-    options = ("--product", "s2_l2a", "--bbox", box, "--crs", "EPSG:32633", "--resolution", "60", "--bands", "red")  # fmt: skip
-    for more, expected in (((), 2), (("--only-accepted",), 1)):
-        out = tmp_path / str(expected)
-        done = run("export", *options, *more, "-o", out, "-C", place.folder / CONFIG_NAME)
-        assert done.exit_code == 0, done.output
-        with rasterio.open(out / "observation_count.tif") as file:
-            assert file.read(1).max() == expected
-        assert f"median of {expected} observations" in done.output
-
-
-# --- the commands ---------------------------------------------------------------------
-
-
-def test_commands_by_id_and_by_path(place: Place, run: Run) -> None:
-    place.index(0, 1)
-    config = ("-C", place.folder / CONFIG_NAME)
-    short = str(place.jobs[0].id)[:8]
-    said = run(
-        "review", "reject", short, place.folders[1], "--note", "smoke", "--by", "me", *config
-    )
-    assert said.exit_code == 0, said.output
-    assert said.stdout.splitlines() == [f"{place.jobs[i].id} rejected by me" for i in (0, 1)]
-    shown = run("review", "show", place.folders[0])
-    assert shown.stdout.splitlines()[0].endswith(": rejected")
-    assert "reject by me: smoke" in shown.stdout
-    as_json = run("review", "accept", place.folders[0], "--by", "you", "--json")
-    assert json.loads(as_json.stdout)["verdict"] == "accept"
-    listed = run("review", "show", short, "--json", *config)
-    assert [json.loads(line)["by"] for line in listed.stdout.splitlines()] == ["me", "you"]
-    assert run("review", "flag", place.folders[0], "--note", "?", "--by", "me").exit_code == 0
-    table = run("review", "list", place.root).stdout.splitlines()
-    assert [line.split()[0] for line in table[:3]] == ["accepted", "rejected", "unreviewed"]
-    assert "(1 remark)" in table[0]
-    assert table[3] == "1 accepted, 1 rejected, 1 unreviewed"
-    known = run("review", "list", "--state", "rejected", "--json", *config)
-    (document,) = map(json.loads, known.stdout.splitlines())
-    assert document["id"] == str(place.jobs[1].id)
-    assert document["verdict"]["note"] == "smoke"
-
-
-def test_nothing_is_said_if_one_of_the_masks_is_unknown(place: Place, run: Run) -> None:
-    place.index(0)
-    wrong = run("review", "accept", place.jobs[0].id, "zebra", "-C", place.folder / CONFIG_NAME)
-    assert wrong.exit_code == 1
-    assert "no mask 'zebra'" in wrong.stderr
-    assert verdicts(place.folders[0]) == []
-
-
-def test_wrong_usage(place: Place, run: Run) -> None:
-    assert run("review", "accept").exit_code == 2
-    remark = run("review", "flag", place.folders[0], "--note", " ")
-    assert remark.exit_code == 2
-    assert "say what with --note" in remark.stderr
-    several = run("review", "accept", place.root)
-    assert several.exit_code == 1
-    assert f"such as {place.root}/s2_l2a_ucl/" in several.stderr
-    nowhere = run("review", "accept", "0d52f7c9", "-C", place.root / "no.conf")
-    assert nowhere.exit_code == 1
-    assert "named by its folder too" in nowhere.stderr
-    assert run("review", "list", place.root, "--time", "2024").exit_code == 2
-    nothing = run("review", "list", "--time", "1999", "-C", place.folder / CONFIG_NAME)
-    assert nothing.exit_code == 1
-    assert "no mask of s2_l2a_ucl matches time='1999'" in nothing.stderr
-
-
-# --- a store --------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -640,9 +384,6 @@ def test_verdicts_on_s3(place: Place, bucket: str) -> None:
     assert "cannot be read as a verdict" in unread[ids[5]]
 
 
-# --- speed ----------------------------------------------------------------------------
-
-
 def test_a_thousand_masks_on_disk_are_read_in_a_moment(tmp_path: Path) -> None:
     folders = {}
     for i in range(1000):
@@ -661,9 +402,3 @@ def test_a_thousand_masks_on_disk_are_read_in_a_moment(tmp_path: Path) -> None:
     assert not unread
     assert sum(review_state(each) == "rejected" for each in found.values()) == 100
     assert seconds < 2
-
-
-def test_a_path_that_is_not_there_is_no_question_for_a_datacube(tmp_path: Path) -> None:
-    said = CliRunner().invoke(main, ["review", "accept", str(tmp_path / "nowhere")])
-    assert said.exit_code == 1
-    assert f"no mask product in {tmp_path / 'nowhere'}; give the folder" in said.output

@@ -1,0 +1,56 @@
+"""A job: the mask is made once, and again if it is damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from datacube.model import Dataset
+
+from odc_cleansat.errors import OutputError
+from odc_cleansat.products.job import MaskJob
+from odc_cleansat.products.product import MaskProduct
+from odc_cleansat.storage.eo3 import MASK_PRODUCT
+from unit.products.helpers import content, one, stored
+
+
+def test_a_product_is_made_once(scene: Dataset, written: Path) -> None:
+    before = content(written)
+    job = MaskJob(scene, written.parents[5])
+    assert job.document == one(written, "*.odc-metadata.yaml")
+    assert job.run() == job.document, "another program's is as good"
+    assert content(written) == before
+
+
+def test_every_kind_of_damage_is_seen_and_mended(
+    scene: Dataset, tmp_path: Path, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = MaskJob(scene, tmp_path)
+    monkeypatch.setattr("odc_cleansat.products.job.classify", lambda *_, **__: stored(written))
+    job.run()
+    folder = job.folder.path
+    assert folder is not None
+    for damage in ("*_ucl.tif", "*.sha1", "*.odc-metadata.yaml", "*.stac-item.json"):
+        one(folder, damage).unlink()
+        assert job.document is None
+        job.run()
+        assert job.document is not None
+    path = one(folder, "*_ucl.tif")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert job.document is None
+    job.run()
+    assert MaskProduct(folder).is_intact()
+    assert [p.name for p in tmp_path.iterdir()] == [MASK_PRODUCT], "nothing is left beside"
+
+
+def test_a_folder_without_permission(scene: Dataset, written: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr("odc_cleansat.products.job.classify", lambda *_, **__: stored(written))
+    with pytest.raises(OutputError, match=r"/proc/.*Check the space and the permissions"):
+        MaskJob(scene, Path("/proc/masks")).run()
+
+
+@pytest.mark.parametrize("name", ["a#b", "a?b"])
+def test_names_that_are_cut_are_refused(scene: Dataset, tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match="take another"):
+        MaskJob(scene, tmp_path / name).run()
+    assert not (tmp_path / name).exists()

@@ -1,0 +1,72 @@
+"""What is found of one mask."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from conftest import Cube
+
+from odc_cleansat import CloudClass
+from odc_cleansat.classes import class_percent, scl_to_ucl
+from odc_cleansat.products.product import MaskProduct
+from odc_cleansat.review.inspection import inspect_mask
+from odc_cleansat.review.layers import thin
+from unit.review.helpers import CLOUD, product
+
+
+def test_a_look_at_a_mask(cube: Cube, masks: Path) -> None:
+    (mask,) = MaskProduct.find(product(masks, "06"))
+    found = inspect_mask(mask)
+    assert found.gaps == []
+    assert (
+        found.grid.shape == found.ucl.shape == found.scl.shape == found.rgb.shape[:2] == (300, 360)
+    )
+    with rasterio.open(next(product(masks, "06").glob("*_ucl.tif"))) as file:
+        np.testing.assert_array_equal(found.ucl, file.read(1))  # not thinned: it is small
+    with rasterio.open(cube.folder / "june" / "SCL.tif") as file:
+        np.testing.assert_array_equal(found.scl, scl_to_ucl(file.read(1)))
+    expected = {c.label: p for c, p in class_percent(found.ucl).items()}
+    for name in ("clear", "cloud", "shadow"):
+        assert found.percent[name] == pytest.approx(expected[name], abs=0.01)
+    with rasterio.open(cube.folder / "june" / "B04.tif") as file:
+        red = file.read(1).reshape(300, 2, 360, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(found.rgb[..., 0], (red - 1000) / 10000, atol=2e-4)
+    cloudy = [np.isin(codes, [CLOUD, CloudClass.THIN_CLOUD]) for codes in (found.ucl, found.scl)]
+    both = (found.ucl != 0) & (found.scl != 0)
+    same = 100 * np.mean((cloudy[0] == cloudy[1])[both])
+    assert found.agreement["cloud"] == pytest.approx(same)
+    assert 0 < found.agreement["overall"] < same < 100
+    assert found.flags == []
+
+
+def test_thinned_looks_agree_on_the_same_pixels(
+    masks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (mask,) = MaskProduct.find(product(masks, "06"))
+    whole = inspect_mask(mask)
+    monkeypatch.setattr("odc_cleansat.review.inspection.SIDE", 100)
+    small = inspect_mask(mask)  # every fourth pixel
+    np.testing.assert_array_equal(small.ucl, thin(whole.ucl, 4))
+    np.testing.assert_array_equal(small.scl, thin(whole.scl, 4))
+    assert small.percent == whole.percent
+    assert small.agreement["overall"] == pytest.approx(whole.agreement["overall"], abs=3)
+
+
+def test_what_is_missing_is_a_gap(masks: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(product(masks, "06"), tmp_path / "mask"))
+    record = next(copy.glob("*.proc-info.yaml"))
+    text = record.read_text()
+    record.write_text(text.replace("/june/", "/nowhere/"))
+    (mask,) = MaskProduct.find(copy)
+    found = inspect_mask(mask)
+    assert found.rgb is None
+    assert found.scl is None
+    assert found.agreement == {}
+    assert [gap.split(":")[0] for gap in found.gaps] == ["true colour", "SCL"]
+    record.unlink()
+    next(copy.glob("*_confidence.tif")).write_bytes(b"no raster")
+    assert [gap.split(":")[0] for gap in inspect_mask(MaskProduct(copy)).gaps] == ["processing record", "scene", "confidence"]  # fmt: skip
