@@ -133,6 +133,7 @@ def test_wrong_usage(place: Place, run: Run) -> None:
     assert nowhere.exit_code == 1
     assert "named by its folder too" in nowhere.stderr
     assert run("review", "list", place.root, "--time", "2024").exit_code == 2
+    place.index(0)
     nothing = run("review", "list", "--time", "1999", "-C", place.folder / CONFIG_NAME)
     assert nothing.exit_code == 1
     assert "no mask of s2_l2a_ucl matches time='1999'" in nothing.stderr

@@ -54,17 +54,17 @@ def test_an_indexed_product_is_read_from_its_document(written: Path, scene: Data
 
 
 def test_what_is_no_product_is_told(product: Path, tmp_path: Path) -> None:
-    with pytest.raises(MaskProductError, match="no mask product in .*give the folder"):
+    with pytest.raises(MaskProductError, match=r"no mask product in .*give the folder"):
         _ = MaskProduct(tmp_path / "nowhere").document
     assert not MaskProduct(tmp_path / "nowhere").is_intact()
     assert MaskProduct(tmp_path / "nowhere").intact_document() is None
-    with pytest.raises(MaskProductError, match=f"no mask product .*such as {product}"):
+    with pytest.raises(MaskProductError, match=rf"no mask product .*such as {product}"):
         _ = MaskProduct(tmp_path).name
     one(product, "*.stac-item.json").write_text("[]")
     with pytest.raises(MaskProductError, match="holds no document"):
         _ = MaskProduct(product).stac_item
     one(product, "*.proc-info.yaml").unlink()
-    with pytest.raises(MaskProductError, match="proc-info.yaml is missing"):
+    with pytest.raises(MaskProductError, match=r"proc-info.yaml is missing"):
         _ = MaskProduct(product).record
     shutil.copy(one(product, f"*{DOCUMENT}"), product / f"other{DOCUMENT}")
     with pytest.raises(MaskProductError, match="several mask products"):
