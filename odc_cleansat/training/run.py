@@ -81,14 +81,14 @@ def train(
         network = untrained_network(recipe) if goes_on else first_network(recipe)
         resume(out, recipe.schedule, network=network)
         with reporter.step("Reading data"):
-            found = gather(recipe, data, reporter)
-        if found.unused:
-            reporter.say(f"  {found.unused} of the patches lack bands and are left out")
-        recipe = _with_normalisation(recipe, found)
-        patches = weight_by_variety(found.train, recipe.teachers, recipe.classes, reporter)
+            gathered = gather(recipe, data, reporter)
+        if gathered.unused:
+            reporter.say(f"  {gathered.unused} of the patches lack bands and are left out")
+        recipe = _with_normalisation(recipe, gathered)
+        patches = weight_by_variety(gathered.train, recipe.teachers, recipe.classes, reporter)
         _check_patches(recipe, patches)
-        write_summary(out, recipe, found, patches)
-        return fit(network, _sampler(recipe, patches), out, _task(recipe, found), session)
+        write_summary(out, recipe, gathered, patches)
+        return fit(network, _sampler(recipe, patches), out, _task(recipe, gathered), session)
 
 
 _NOTHING = (
