@@ -1,6 +1,6 @@
-"""Makes the transform `unet_mask` known as soon as `datacube.virtual` is imported, and not before.
+"""Make the transform `unet_mask` known as soon as `datacube.virtual` is imported, and not before.
 
-Virtual products have no entry point for transforms, and importing `datacube.virtual` here would cost
+Virtual products have no entry point for transforms. Importing `datacube.virtual` here would cost
 every program a second and a deprecation warning.
 """
 
@@ -17,7 +17,7 @@ _WATCHED = "datacube.virtual"
 
 
 class _Watcher(MetaPathFinder):
-    """Finds nothing itself; has our module imported right after the watched one."""
+    """Finds no module itself, but imports ours right after the watched one."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -38,7 +38,7 @@ class _Watcher(MetaPathFinder):
 
 
 def install() -> None:
-    """Register now if `datacube.virtual` is there already, else when it comes."""
+    """Register the transform now if `datacube.virtual` is imported already, else when it is."""
     if _WATCHED in sys.modules:
         import_module("odc_cleansat.virtual")
     elif not any(isinstance(finder, _Watcher) for finder in sys.meta_path):

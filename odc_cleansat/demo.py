@@ -1,4 +1,7 @@
-"""The whole way once: a scene into a datacube of its own, its mask made, indexed and recalled."""
+"""The whole way once: a scene is put into a datacube of its own, and its mask made, indexed and recalled.
+
+:func:`run_demo` is what `cleansat demo` does; :func:`example_cube` makes a datacube to try things on.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -41,7 +44,7 @@ class Recalled:
     """Which of the three grids."""
 
     data: xr.Dataset
-    """Bands, ``scl`` where the scene has it, ``ucl`` and ``ucl_confidence``."""
+    """Bands, ``scl`` where the scene has it, ``ucl`` and ``ucl_confidence``; dims ``(y, x)``."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class DemoResult:
     """False if the mask was there already."""
 
     recalled: list[Recalled]
-    """The loads at the three grids."""
+    """The loads on the three grids."""
 
     figure: Path
     """``compare.png``."""
@@ -90,7 +93,7 @@ def run_demo(
     scene
         Folder of band files; by default a simulated scene is made in `out`.
     moment
-        When the scene was acquired, if its folder does not tell.
+        When the scene was acquired, if its metadata do not say so.
     offset
         Radiometric offset in digital numbers; by default the scene's metadata decides.
     model
@@ -101,7 +104,7 @@ def run_demo(
     Raises
     ------
     CleansatError
-        With a message for the person who called.
+        If the scene, the model, the folder or the database cannot be used; the message says what to do.
     """
     if model is not None:
         get_model(model)  # before anything is made
@@ -111,36 +114,47 @@ def run_demo(
     with contextlib.ExitStack() as stack:
         with reporter.step("Starting the embedded datacube"):
             dc = stack.enter_context(embedded_cube(out, keep_running=keep_running))
-        add_product(dc, product_definition("s2_l2a"))
-        add_product(dc, product_definition(MASK_PRODUCT))
         with reporter.step(f"Describing the scene {folder.label}"):
-            add_product(dc, scene_product(folder.bands))
-            before = set((out / "scenes").glob("*.yaml"))
-            document = write_scene_document(folder, out / "scenes")
-            if document not in before:
-                stack.enter_context(_removed_on_failure(document))
-            found = resolve_dataset(dc, document)
-        job = MaskJob(found, out / "products", model, offset)
+            document = stack.enter_context(_scene_document(dc, folder, out / "scenes"))
+        job = MaskJob(resolve_dataset(dc, document), out / "products", model, offset)
         written, computed = _mask(job, dc, reporter)
         indexed, mask = add_dataset(dc, document), add_dataset(dc, written)
         with reporter.step("Loading it back with dc.load at three grids"):
             recalled = _recall(dc, indexed, mask)
+        own = recalled[0].data
         with reporter.step("Drawing the comparison"):
-            figure = _figure(recalled[0].data, folder, job.offset, out / "compare.png")
-    table = _table(recalled[0].data, _truth(folder, recalled[0].data))
+            figure = _draw(own, folder, job.offset, out / "compare.png")
+    table = _table(own, _truth(folder, own))
     return DemoResult(indexed, mask, computed, recalled, figure, table)
+
+
+def describe(recalled: Recalled) -> str:
+    """Return one line on a load: its grid and what the mask says on it."""
+    grid = recalled.data.odc.geobox
+    share = class_percent(recalled.data.ucl.values)
+    size = " x ".join(str(n) for n in grid.shape)
+    unit = "deg" if grid.crs.geographic else "m"
+    cloud = share[CloudClass.CLOUD] + share[CloudClass.THIN_CLOUD]
+    return (
+        f"{recalled.name}: {size} pixels of {abs(grid.resolution.x):g} {unit}, {crs_name(grid.crs)}, "
+        f"cloud {cloud:.1f} %, shadow {share[CloudClass.SHADOW]:.1f} %"
+    )
 
 
 EXAMPLE_DATES = (
     "2024-06-05", "2024-06-15", "2024-06-25", "2024-07-05", "2024-07-15", "2024-07-25", "2024-08-04",
 )  # fmt: skip
+"""Days of the scenes of :func:`example_cube`."""
+
+_EXAMPLE_MASKS = 2
+"""How many of those scenes have an indexed mask."""
 
 
 def example_cube(folder: str | Path, dates: Sequence[str] = EXAMPLE_DATES) -> Datacube:
-    """A datacube to try things on: simulated scenes of one place, the first two with indexed masks.
+    """Make a datacube to try things on: simulated scenes of one place, the first two with indexed masks.
 
-    Called again with the same folder, it finds everything there. The database goes on running, for
-    others to use, until :func:`~odc_cleansat.cube.embedded.stop_cube`.
+    Called again with the same folder, it finds everything there. The database keeps running for
+    other programs, until :func:`~odc_cleansat.cube.embedded.stop_cube`.
 
     Parameters
     ----------
@@ -174,7 +188,7 @@ def example_cube(folder: str | Path, dates: Sequence[str] = EXAMPLE_DATES) -> Da
             dataset = add_dataset(
                 dc, write_scene_document(open_band_folder(scene), folder / "scenes")
             )
-            if i < 2:
+            if i < _EXAMPLE_MASKS:
                 job = MaskJob(dataset, folder / "products")
                 add_dataset(dc, job.document or job.run())
     return DatacubeClass(config=str(folder / CONFIG_NAME), app="odc-cleansat")
@@ -191,21 +205,30 @@ def _simulate(out: Path, reporter: Reporter) -> BandFolder:
 
 
 @contextlib.contextmanager
-def _removed_on_failure(document: Path) -> Iterator[None]:
-    """Remove a scene's document again if its mask cannot be made."""
+def _scene_document(dc: Datacube, folder: BandFolder, documents: Path) -> Iterator[Path]:
+    """Write the document of a scene, and add the products that it and its mask need.
+
+    A document that was not there before is removed again if the block fails.
+    """
+    for product in (product_definition(SCENE_PRODUCT), product_definition(MASK_PRODUCT)):
+        add_product(dc, product)
+    add_product(dc, scene_product(folder.bands))
+    before = set(documents.glob("*.yaml"))
+    document = write_scene_document(folder, documents)
     try:
-        yield
+        yield document
     except BaseException:
-        document.unlink(missing_ok=True)
+        if document not in before:
+            document.unlink(missing_ok=True)
         raise
 
 
 def _mask(job: MaskJob, dc: Datacube, reporter: Reporter) -> tuple[Path | str, bool]:
-    """The document of a scene's mask, and whether it had to be computed."""
+    """Return the document of a scene's mask, and whether it had to be computed."""
     if document := job.document:
         known = find_dataset(dc, job.id)
-        state = "indexed already" if known else "written already, and indexed now"
-        reporter.say(f"The mask is {state} ({job.id}): nothing is computed.")
+        where = "indexed already" if known else "written already, and indexed now"
+        reporter.say(f"The mask is {where} ({job.id}): nothing is computed.")
         return document, False
     if job.folder.exists():
         reporter.say(f"The mask in {job.folder} is damaged: it is made anew.")
@@ -215,34 +238,41 @@ def _mask(job: MaskJob, dc: Datacube, reporter: Reporter) -> tuple[Path | str, b
         return job.run(progress), True
 
 
-def _load(dc: Datacube, dataset: Dataset, **how: Any) -> xr.Dataset:
-    """Plain `dc.load` of one dataset."""
+def _recall(dc: Datacube, scene: Dataset, mask: Dataset) -> list[Recalled]:
+    """Load scene and mask on the scene's own grid, in web Mercator, and in an area at 10 m."""
+    own = mask_grid(scene)
+    grids = {
+        "own grid": own,
+        "EPSG:3857 at 100 m": own.to_crs("EPSG:3857", resolution=100),
+        "area inside at 10 m": _area(own),
+    }
+    colours = [b for b in ("red", "green", "blue", "nir", "scl") if b in scene.measurements]
+    recalled = []
+    for name, grid in grids.items():
+        bands = _load(dc, scene, grid, colours)
+        both = bands.merge(_load(dc, mask, grid), compat="override")
+        recalled.append(Recalled(name, both.isel(time=0)))
+    return recalled
+
+
+def _load(
+    dc: Datacube, dataset: Dataset, grid: GeoBox, measurements: list[str] | None = None
+) -> xr.Dataset:
+    """Load one dataset by plain `dc.load`: classes by the nearest pixel, bands by the average."""
+    nearest = {"scl": "nearest", "ucl": "nearest", "ucl_confidence": "nearest", "*": "average"}
     with reading(f"dataset {dataset.id}"):
-        loaded: xr.Dataset = dc.load(product=dataset.product.name, datasets=[dataset], **how)
+        loaded: xr.Dataset = dc.load(
+            product=dataset.product.name,
+            datasets=[dataset],
+            measurements=measurements,
+            resampling=nearest,
+            like=grid,
+        )
     return loaded
 
 
-def _recall(dc: Datacube, scene: Dataset, mask: Dataset) -> list[Recalled]:
-    """Scene and mask together on the scene's own grid, in web Mercator, and in an area at 10 m."""
-    own = mask_grid(scene)
-    colours = [b for b in ("red", "green", "blue", "nir", "scl") if b in scene.measurements]
-    nearest = {"scl": "nearest", "ucl": "nearest", "ucl_confidence": "nearest", "*": "average"}
-
-    def load(name: str, **grid: Any) -> Recalled:
-        bands = _load(dc, scene, measurements=colours, resampling=nearest, **grid)
-        masked = _load(dc, mask, resampling=nearest, like=bands.odc.geobox)
-        return Recalled(name, bands.merge(masked, compat="override").isel(time=0))
-
-    mercator = own.to_crs("EPSG:3857", resolution=100)
-    return [
-        load("own grid", like=own),
-        load("EPSG:3857 at 100 m", like=mercator),
-        load("area inside at 10 m", like=_area(own)),
-    ]
-
-
 def _area(grid: GeoBox) -> GeoBox:
-    """The middle third of a scene, at 10 m in its UTM zone."""
+    """Return the middle third of a scene, at 10 m in its UTM zone."""
     rows, columns = grid.shape
     middle = grid[
         rows // 3 : max(2 * rows // 3, rows // 3 + 1),
@@ -252,7 +282,8 @@ def _area(grid: GeoBox) -> GeoBox:
     return box_geobox(box, crs, 10.0)
 
 
-def _figure(data: xr.Dataset, folder: BandFolder, offset: Offset, path: Path) -> Path:
+def _draw(data: xr.Dataset, folder: BandFolder, offset: Offset, path: Path) -> Path:
+    """Draw a scene with its SCL and UCL into a file."""
     name = "Simulated scene" if folder.simulated else f"{folder.label} (Sentinel-2 L2A)"
     if folder.moment_source == "placeholder":
         data, name = data.drop_vars("time"), f"{name}, date unknown (placeholder 1970-01-01)"
@@ -261,7 +292,7 @@ def _figure(data: xr.Dataset, folder: BandFolder, offset: Offset, path: Path) ->
 
 
 def _truth(folder: BandFolder, data: xr.Dataset) -> np.ndarray | None:
-    """The truth of a simulated scene on the grid of its mask, by majority."""
+    """Return the truth of a simulated scene on the grid of its mask, by majority; codes, uint8, ``(y, x)``."""
     path = folder.folder / "truth.tif"
     if not (folder.simulated and path.exists()):
         return None
@@ -277,38 +308,29 @@ def _truth(folder: BandFolder, data: xr.Dataset) -> np.ndarray | None:
 
 
 def _table(data: xr.Dataset, truth: np.ndarray | None) -> str:
-    """Percent per class side by side, how far they agree, and how right they are."""
+    """Return percent per class side by side, how far SCL and UCL agree, and how right they are."""
     layers = {"UCL": data.ucl.values}
     if "scl" in data:
         layers = {"SCL": scl_to_ucl(data.scl.values), **layers}
-    if truth is not None:
-        layers["truth"] = truth
-    shares = {name: class_percent(codes) for name, codes in layers.items()}
-    lines = ["percent".ljust(16) + "".join(name.rjust(9) for name in layers)]
-    for c in CloudClass:
-        if c is not CloudClass.NODATA and any(share[c] > 0 for share in shares.values()):
-            lines.append(c.description.ljust(16) + "".join(f"{s[c]:9.2f}" for s in shares.values()))
+    lines = _shares(layers if truth is None else {**layers, "truth": truth})
     if "scl" in data:
         same = agreement(data.ucl.values, data.scl.values)
         lines += ["", "UCL and SCL agree on (percent of pixels)"]
         lines.append("  " + ", ".join(f"{name} {value:.1f}" for name, value in same.items()))
     if truth is not None:
         lines += ["", "against the truth".ljust(25) + "precision   recall       F1"]
-        for name in ("SCL", "UCL"):
-            for what, score in accuracy(layers[name], truth).items() if name in layers else ():
+        for name, codes in layers.items():
+            for what, score in accuracy(codes, truth).items():
                 values = "".join(f"{score[k]:9.3f}" for k in ("precision", "recall", "f1"))
                 lines.append(f"  {name} {what}".ljust(25) + values)
     return "\n".join(lines)
 
 
-def describe(recalled: Recalled) -> str:
-    """One line on a load: its grid and what the mask says on it."""
-    grid = recalled.data.odc.geobox
-    share = class_percent(recalled.data.ucl.values)
-    size = " x ".join(str(n) for n in grid.shape)
-    unit = "deg" if grid.crs.geographic else "m"
-    cloud = share[CloudClass.CLOUD] + share[CloudClass.THIN_CLOUD]
-    return (
-        f"{recalled.name}: {size} pixels of {abs(grid.resolution.x):g} {unit}, {crs_name(grid.crs)}, "
-        f"cloud {cloud:.1f} %, shadow {share[CloudClass.SHADOW]:.1f} %"
-    )
+def _shares(layers: dict[str, np.ndarray]) -> list[str]:
+    """Return a line for each class that occurs in a layer, with its percent of each layer."""
+    shares = {name: class_percent(codes) for name, codes in layers.items()}
+    lines = ["percent".ljust(16) + "".join(name.rjust(9) for name in layers)]
+    for c in CloudClass:
+        if c is not CloudClass.NODATA and any(share[c] > 0 for share in shares.values()):
+            lines.append(c.description.ljust(16) + "".join(f"{s[c]:9.2f}" for s in shares.values()))
+    return lines

@@ -39,20 +39,22 @@ if TYPE_CHECKING:
 COUNT_NODATA = 65535
 """Declared nodata of the counts. It is never written: a pixel that was never seen counts 0."""
 
-_CLEAR, _SHADOW, _CLOUD = 1, 2, 3  # the greatest of a day is what the day counts as; 0 is nodata
-_HIDING = {
-    _SHADOW: (CloudClass.SHADOW,),
-    _CLOUD: CLOUDS,
-}
-_MARGIN = 10  # pixels of the mask around a tile, for the resampling
+_CLEAR, _SHADOW, _CLOUD = 1, 2, 3
+"""Codes of ``seen``, in which 0 is nodata. Of several scenes of a day the greatest counts."""
+
+_HIDING = {_SHADOW: (CloudClass.SHADOW,), _CLOUD: CLOUDS}
+"""Classes that hide the ground."""
+
+_MARGIN = 10
+"""Pixels of the mask around a tile, for the resampling."""
 
 
 class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
     """Days on which each pixel was clear, under cloud and in cloud shadow.
 
-    Where the input product has a measurement ``ucl``, that is counted. Elsewhere each scene is
-    classified on the fly to the pixels that its stored mask would have: from its own files, with its own
-    radiometric offset, on the grid of its SCL, and in full context where the tile holds but a part.
+    Where the input product has a measurement ``ucl``, that is counted. Otherwise each scene is
+    classified on the fly, and gets the pixels that its stored mask would have. They come from its own files, with
+    its own radiometric offset, on the grid of its SCL, and with the surroundings of the tile.
 
     The scenes of one solar day count once. Where they overlap and disagree, cloud wins over shadow,
     and shadow over clear. Snow and water are clear: the ground is seen. Pixels without data do not
@@ -62,24 +64,23 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
     ----------
     model
         Name of the model for scenes without ``ucl``; by default the best for their bands. Of masks,
-        only those that it made are counted; needed where a scene has masks by several.
+        only those by this model are counted. It must be given if a scene has masks by several models.
     offset
-        Their radiometric offset in digital numbers; by default what the metadata of each says.
+        Radiometric offset of scenes without ``ucl``, digital numbers; by default the metadata of each decide.
     dilation
         ``cloud`` and ``shadow`` to metres on the ground, as for :func:`~odc_cleansat.classify`.
     resampling
-        From a mask to the tile: ``nearest``, ``mode``, or ``max``, with which any cloud in a pixel of
+        From a mask to the tile: ``nearest``, ``mode`` or ``max``. With ``max``, any cloud in a pixel of
         the tile makes it cloudy.
     include_rejected
-        Whether masks count that reviewers have rejected. Scenes that are classified on the fly are taken whatever
-        was said of their masks.
+        Whether masks count that reviewers have rejected. It has no effect on scenes that are classified on the fly.
     **kwargs
-        What every plugin of odc-stats takes, for instance ``chunks`` and ``group_by``.
+        Parameters of every plugin of odc-stats, for instance ``chunks`` and ``group_by``.
 
     Raises
     ------
     ModelError
-        If the model is unknown, or the resampling unfit for classes.
+        If the model is unknown, or the resampling would invent classes.
     """
 
     NAME = "s2_l2a_ucl_summary"
@@ -98,7 +99,7 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
     ) -> None:
         super().__init__(resampling=resampling, **kwargs)
         if model is not None:
-            get_model(model)  # an unknown one is better said now than in the middle of a run
+            get_model(model)  # raise now, and not in the middle of a run
         if resampling not in ("nearest", "mode", "max"):
             raise ModelError(
                 f"resampling {resampling!r} would invent classes; choose from nearest, mode and max."
@@ -112,11 +113,11 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
 
     @property
     def measurements(self) -> tuple[str, ...]:
-        """What :meth:`reduce` gives."""
+        """Names of the layers that :meth:`reduce` returns."""
         return ("observation_count", "clear_count", "cloud_count", "shadow_count", "clear_share")
 
     def input_data(self, datasets: Sequence[Dataset], geobox: GeoBox, **kwargs: Any) -> xr.Dataset:
-        """What each day shows of a tile, lazy.
+        """Load what each day shows of a tile, lazily.
 
         Parameters
         ----------
@@ -130,20 +131,20 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         Returns
         -------
         xarray.Dataset
-            ``seen``, dims ``(solar_day, y, x)``, uint8: 1 clear, 2 shadow, 3 cloud, nodata 0.
+            ``seen``, dims ``(solar_day, y, x)``, uint8: 1 clear, 2 shadow, 3 cloud; nodata 0.
 
         Raises
         ------
         SceneError
             If the datasets lack bands, or some have ``ucl`` and others have not.
         CubeError
-            If a scene has masks by several models and none is named, there are none by the one that is, or
-            reviewers have rejected all.
+            If a scene has masks by several models and no model is given, if there are no masks by the given
+            model, or if reviewers have rejected all masks.
 
         Warns
         -----
         GapWarning
-            If some are left out because reviewers have rejected them.
+            If masks are left out because reviewers have rejected them.
         """
         if all("ucl" in dataset.product.measurements for dataset in datasets):
             datasets = of_one_model(datasets, self.model)
@@ -158,15 +159,26 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         # Zone by zone because odc-stats 1.9.7 cannot join Datasets of two coordinate systems.
         parts: list[xr.Dataset] = []
         for zone in zones.values():
-            how = self._prepare(zone)
-            parts.append(load(zone, geobox, **how, **kwargs))
+            settings = self._prepare(zone)
+            parts.append(load(zone, geobox, **settings, **kwargs))
         days = xr.concat(parts, parts[0].seen.dims[0])
         if len(parts) > 1 and self.group_by != "idx":
             days = days.groupby(self.group_by).map(self.fuser)
         return days
 
     def native_transform(self, xx: xr.Dataset) -> xr.Dataset:
-        """Bands or UCL to ``seen``, each dataset by itself on its own grid."""
+        """Turn bands or a UCL into ``seen``, each dataset by itself on its own grid.
+
+        Parameters
+        ----------
+        xx
+            ``ucl``, codes, uint8, nodata 0, or one band that is not read; dims ``(spec, y, x)``.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``seen`` as in :meth:`input_data`, with the dims of the input.
+        """
         ucl = xx.ucl if "ucl" in xx else self._computed(xx)
         if self.dilation:
             ucl = dilate(ucl, self.dilation, ucl.odc.geobox)
@@ -176,12 +188,23 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         return xr.Dataset({"seen": seen.assign_attrs(nodata=0)})
 
     def fuser(self, xx: xr.Dataset) -> xr.Dataset:
-        """The scenes of one day as one."""
+        """Fuse the scenes of one day.
+
+        Parameters
+        ----------
+        xx
+            ``seen`` of several scenes, uint8; dims ``(spec, y, x)``.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``seen``, dims ``(y, x)``: the greatest of each pixel.
+        """
         fused: xr.Dataset = xx.max(xx.seen.dims[0], keep_attrs=True)
         return fused
 
     def reduce(self, xx: xr.Dataset) -> xr.Dataset:
-        """Count over time.
+        """Count days.
 
         Parameters
         ----------
@@ -191,9 +214,9 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         Returns
         -------
         xarray.Dataset
-            Dims ``(y, x)``: ``observation_count``, ``clear_count``, ``cloud_count`` and
-            ``shadow_count``, days, uint16; ``clear_share``, float32, the second over the first,
-            0 to 1, NaN where there was no observation.
+            Dims ``(y, x)``. ``observation_count``, ``clear_count``, ``cloud_count`` and
+            ``shadow_count`` are numbers of days, uint16. ``clear_share`` is the second over the first,
+            float32, 0 to 1, NaN where there was no observation.
         """
         seen = xx.seen
         days = {
@@ -213,7 +236,7 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         return counts
 
     def _prepare(self, datasets: Sequence[Dataset]) -> dict[str, Any]:
-        """Set the band to load for datasets of one zone, and say how far around the tile."""
+        """Set the band to load for datasets of one zone, and return how far around the tile to load it."""
         products = {dataset.product.name: dataset.product for dataset in self._sources.values()}
         has_ucl = {"ucl" in product.measurements for product in products.values()}
         if len(has_ucl) > 1:
@@ -229,7 +252,7 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         return {}
 
     def _computed(self, xx: xr.Dataset) -> xr.DataArray:
-        """The UCL of each dataset, lazy, dims ``(spec, y, x)``, where the tile needs it."""
+        """Classify each dataset where the tile needs it: a UCL, lazy, uint8, dims ``(spec, y, x)``."""
         sources = [self._sources[dataset_id] for dataset_id in xx.uuid.values]
         grid = mask_grid(sources[0])
         margin = (_MARGIN + self._reach(grid)) * abs(grid.resolution.x)
@@ -248,5 +271,5 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         return xr.DataArray(da.stack(masks), dims=dims, coords=coords, attrs=ucl_attrs())
 
     def _reach(self, geobox: GeoBox) -> int:
-        """How many pixels the dilation reaches."""
+        """Return how many pixels the dilation reaches."""
         return math.ceil(max(self.dilation.values(), default=0) / min(ground_resolution(geobox)))

@@ -1,7 +1,7 @@
 """`UNetMask`: the UCL as a transform of datacube's virtual products.
 
-The only module that imports `datacube.virtual`, which datacube 2.0 will no longer have;
-:func:`odc_cleansat.load` and the reader driver outlive it.
+This is the only module that imports `datacube.virtual`, which datacube 2.0 will no longer have. Then
+:func:`odc_cleansat.load` and the reader driver remain.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ TRANSFORM = "unet_mask"
 """The name that recipes may use instead of the dotted path."""
 
 CATALOG = "s2_l2a_ucl.virtual.yaml"
+"""File of the recipes that come with this package."""
 
 
 class UNetMask(Transformation):  # type: ignore[misc]
@@ -53,21 +54,21 @@ class UNetMask(Transformation):  # type: ignore[misc]
     :data:`~odc_cleansat.scenes.bands.S2_BANDS`, on a grid not coarser than 1.5 times the model's
     resolution. The result is that of :func:`~odc_cleansat.classify`, lazy with ``dask_chunks``.
 
-    A transform is given the pixels that were asked for and no others. Near the edge of the loaded
-    extent, within about the overlap of the model's windows, a class can therefore differ from
-    the one in the whole scene; :func:`odc_cleansat.load` has no such edge.
+    Datacube gives a transform only the pixels that were asked for. So near the edge of the loaded
+    extent, within about the overlap of the model's windows, a class can differ from
+    the one in the whole scene. :func:`odc_cleansat.load` has no such edge.
 
     Parameters
     ----------
     model
         Name of a model; by default the best whose bands the input has.
     confidence
-        Also give ``ucl_confidence``.
+        Also add ``ucl_confidence``.
     keep
         The input bands that stay beside ``ucl``: all (true), none (false), or a list of names.
     reflectance
-        Turn the bands that stay, other than SCL, into surface reflectance: float32, NaN
-        without data.
+        Turn the bands that stay, but for SCL, into surface reflectance: float32, NaN where there are no
+        data.
     thresholds
         Class label to probability, see :func:`~odc_cleansat.classify`.
     dilation
@@ -86,7 +87,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
     ------
     ModelError
         If the model or a parameter is unknown, or a value is of the wrong kind. Datacube
-        makes the transform only when it computes, so this appears after the input was read.
+        makes the transform only when it computes, so this is raised after the input was read.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
         self.scale = None if scale is None else _number("scale", scale)
 
     def measurements(self, input_measurements: Mapping[str, Measurement]) -> dict[str, Measurement]:
-        """Describe the output.
+        """Describe the output bands.
 
         Parameters
         ----------
@@ -131,8 +132,8 @@ class UNetMask(Transformation):  # type: ignore[misc]
         Returns
         -------
         dict
-            The bands that stay, and ``ucl``, uint8, nodata 0, with ``flags_definition``, and with
-            `confidence` ``ucl_confidence``, uint8 percent, nodata 255.
+            The bands that stay, and ``ucl``, uint8, nodata 0, with ``flags_definition``. With
+            `confidence` also ``ucl_confidence``, uint8, percent, nodata 255.
 
         Raises
         ------
@@ -163,7 +164,8 @@ class UNetMask(Transformation):  # type: ignore[misc]
         Parameters
         ----------
         data
-            Bands with dims ``(time, y, x)``, from datacube; lazy or not.
+            Bands with dims ``(time, y, x)``, from datacube; lazy or not. Integers are digital numbers,
+            floating-point numbers are reflectance.
 
         Returns
         -------
@@ -173,7 +175,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
         Raises
         ------
         SceneError
-            If bands are missing, the query matched no dataset, the grid is too coarse, or this is
+            If bands are missing, the query matched no dataset, or the grid is too coarse. Also if this is
             the input of ``reproject`` with dask, which datacube cannot do.
         ModelError
             If an option names a class that the model does not have.
@@ -199,7 +201,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
         return found
 
     def _model(self, names: Iterable[Hashable]) -> Model:
-        """The model, for which the bands suffice."""
+        """Return the model, for which the bands suffice."""
         try:
             model = get_model(self.model, bands=names)
             find_bands(names, model.bands)
@@ -211,7 +213,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
         return model
 
     def _kept(self, names: Iterable[Hashable]) -> list[str]:
-        """Names of the input bands that stay."""
+        """Return the names of the input bands that stay."""
         available = [str(name) for name in names]
         kept = list(self.keep or []) if self.keep is not True else available
         if missing := [str(name) for name in kept if name not in available]:
@@ -227,13 +229,13 @@ class UNetMask(Transformation):  # type: ignore[misc]
         return kept
 
     def _reflective(self, names: Iterable[Hashable]) -> list[str]:
-        """Names of the bands that are to become reflectance."""
+        """Return the names of the bands that are to become reflectance."""
         if not self.reflectance:
             return []
         return [str(name) for name in names if is_reflective(name)]
 
     def _offsets(self, bands: xr.Dataset, loading: VirtualDatasetBox | None) -> list[float]:
-        """The radiometric offset of each time step."""
+        """Return the radiometric offset of each time step, digital numbers."""
         steps = bands.sizes["time"]
         if self.offset is not None:
             return [self.offset] * steps
@@ -251,6 +253,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
         return found
 
     def _to_reflectance(self, band: xr.DataArray, offsets: list[float]) -> xr.DataArray:
+        """Turn a band, dims ``(time, y, x)``, into reflectance: float32, nodata NaN."""
         found, nodata = band.astype("float32"), declared_nodata(band)
         if band.dtype.kind != "f":
             offset = xr.DataArray(np.asarray(offsets, dtype="float32"), dims="time")
@@ -265,10 +268,10 @@ class UNetMask(Transformation):  # type: ignore[misc]
         return reflectance
 
     def _classify(self, bands: xr.Dataset, model: Model, offsets: list[float]) -> xr.Dataset:
-        """The UCL, time steps of one offset together."""
+        """Classify time steps of one offset together; dims ``(time, y, x)``, uint8."""
         from .masks.classify import classify
 
-        # Said explicitly, an area without any data is no error: it is nodata.
+        # With an explicit grid, an area without any data is no error: it is nodata.
         geobox = next(iter(bands.data_vars.values())).odc.geobox
         parts = []
         for offset, run in groupby(range(len(offsets)), offsets.__getitem__):
@@ -288,7 +291,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
 
 
 def catalog() -> Catalog:
-    """The recipes that come with this package, made for the product ``s2_l2a``.
+    """Return the recipes that come with this package, made for the product ``s2_l2a``.
 
     Returns
     -------
@@ -306,10 +309,10 @@ def register() -> None:
 
 
 def _loading() -> VirtualDatasetBox | None:
-    """What datacube is loading, if it is datacube that calls.
+    """Return what datacube is loading, if it is datacube that calls.
 
-    A transformation is given pixels; which datasets they are of, and what becomes of the result,
-    only the calling frames know.
+    A transformation is given pixels. Only the frames that call it know which datasets they are of, and what
+    becomes of the result.
     """
     loading = None
     for frame, _ in traceback.walk_stack(sys._getframe()):
@@ -328,7 +331,7 @@ def _loading() -> VirtualDatasetBox | None:
 
 
 def _offset(dataset: Dataset) -> float | None:
-    """The radiometric offset of a dataset, digital numbers; None for what has no bands, such as masks."""
+    """Return the radiometric offset of a dataset, digital numbers; None if it has no bands, such as a mask."""
     found = SceneFiles.of_dataset(dataset)
     try:
         find_bands(found.files, ["red"])
