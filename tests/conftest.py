@@ -119,29 +119,56 @@ class Cube:
     """The masks of ``june`` and ``july``; ``west`` has none."""
 
 
-@pytest.fixture(scope="session")
-def initialised(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
-    """Put a stopped datacube without products into a folder, to start it in one second and not ten.
+Copy = Callable[[Path], Path]
+"""Copies something into a folder, which is made if it is missing, and returns the folder."""
 
-    Processes that share the tests make it once.
-    """
-    from odc_cleansat.cube.embedded import embedded_cube
 
+def copy_of(
+    name: str, make: Callable[[Path], object], tmp_path_factory: pytest.TempPathFactory
+) -> Copy:
+    """Make a folder once for all processes that share the tests, to be copied by each test that needs it."""
     base = tmp_path_factory.getbasetemp()
-    template = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "initialised"
+    template = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     with FileLock(template.with_suffix(".lock")):
-        if not (template / "datacube.conf").exists():
-            with embedded_cube(template):
-                pass
+        if not (template / "complete").exists():
+            make(template)
+            (template / "complete").touch()
 
     def copy(folder: Path) -> Path:
         folder.mkdir(exist_ok=True)
-        # As root, the files belong to another user, which Python's own copies forget.
-        subprocess.run(["cp", "-a", template / "postgres", folder / "postgres"], check=True)
+        for path in template.iterdir():
+            if path.name not in ("complete", ".lock", "datacube.conf"):
+                # As root, Postgres's files belong to another user, which Python's own copies forget.
+                subprocess.run(["cp", "-a", path, folder], check=True)
         (folder / "postgres" / "log").unlink()
         return folder
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def initialised(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """Put a stopped datacube without products into a folder: starting it takes one second and not ten."""
+    from odc_cleansat.cube.embedded import embedded_cube
+
+    def make(folder: Path) -> None:
+        with embedded_cube(folder):
+            pass
+
+    return copy_of("initialised", make, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory, initialised: Copy) -> Copy:
+    """Put the stopped datacube of `example_cube` into a folder, where it has to be called once more."""
+    from odc_cleansat.cube.embedded import stop_cube
+    from odc_cleansat.demo import example_cube
+
+    def make(folder: Path) -> None:
+        example_cube(initialised(folder)).close()
+        stop_cube(folder)
+
+    return copy_of("example", make, tmp_path_factory)
 
 
 SIMULATED = {
@@ -154,9 +181,7 @@ SIMULATED = {
 
 
 @pytest.fixture(scope="session")
-def cube(
-    tmp_path_factory: pytest.TempPathFactory, initialised: Callable[[Path], Path]
-) -> Iterator[Cube]:
+def cube(tmp_path_factory: pytest.TempPathFactory, initialised: Copy) -> Iterator[Cube]:
     """A real Postgres with three simulated scenes and two masks, for tests that only read it."""
     from odc_cleansat.cube.embedded import embedded_cube
     from odc_cleansat.cube.index import add_dataset, add_product

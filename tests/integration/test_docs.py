@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+from conftest import Copy
 
 from odc_cleansat import CloudClass
 from odc_cleansat.cli.main import main
@@ -22,8 +23,17 @@ PAGES = [
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_blocks_run(
+    page: Path,
+    initialised: Copy,
+    example: Copy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(tmp_path)
+    if "example_cube(" in page.read_text("utf-8"):
+        whole = 'example_cube("cleansat-cube")' in page.read_text("utf-8")
+        (example if whole else initialised)(tmp_path / "cleansat-cube")
     names: dict[str, object] = {}
     try:
         for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):

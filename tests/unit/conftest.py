@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import Copy
 
 from odc_cleansat.batch.cluster import dask_client
 from odc_cleansat.cube.embedded import embedded_cube
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def archive(
-    tmp_path_factory: pytest.TempPathFactory, initialised: Callable[[Path], Path]
-) -> Iterator[Archive]:
+def archive(tmp_path_factory: pytest.TempPathFactory, initialised: Copy) -> Iterator[Archive]:
     """A datacube in which each test makes scenes of its own."""
     folder = initialised(tmp_path_factory.mktemp("archive"))
     with embedded_cube(folder) as dc:
