@@ -41,7 +41,7 @@ from odc_cleansat.synthetic.scene import SimulatedScene
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A simulated scene on disk, not square, with a swath edge."""
-    return SimulatedScene(shape=(800, 1000), seed=1, swath_edge=True).write(
+    return SimulatedScene(shape=(840, 1020), seed=1, swath_edge=True).write(
         tmp_path_factory.mktemp("scenes") / "scene"
     )
 
@@ -118,7 +118,7 @@ def test_the_eo3_document(first: DemoResult) -> None:
     document = yaml.safe_load(first.mask.local_path.read_text())
     assert document["id"] == str(first.mask.id)
     assert document["lineage"] == {"level2": [str(first.scene.id)]}
-    assert document["grids"]["default"]["shape"] == [400, 500]
+    assert document["grids"]["default"]["shape"] == [420, 510]
     assert document["grids"]["default"]["transform"][:6] == [20, 0, 399960, 0, -20, 5300040]
     properties = document["properties"]
     assert properties["cleansat:simulated"] is True
@@ -429,13 +429,15 @@ def test_two_runs_in_one_folder(first: DemoResult, out: Path) -> None:
     assert "another run is using" in other.stderr
 
 
-def test_an_interrupted_start_is_repaired(tmp_path: Path) -> None:
+def test_an_interrupted_start_is_repaired(initialised: Copy, tmp_path: Path) -> None:
     """Tables without metadata types are what a kill in the middle of the first start leaves.
 
     In processes of their own: datacube keeps the indexes of one database in mind for the next.
     """
+    initialised(tmp_path)
     interrupted = (
         "server, _ = _start(out); url = server.get_uri(driver='psycopg2');"
+        "server.psql('drop schema agdc cascade');"
         "dc = Datacube(raw_config={'default': {'index_driver': 'postgres', 'db_url': url}},"
         " validate_connection=False); dc.index.init_db(with_default_types=False); server.stop()"
     )
