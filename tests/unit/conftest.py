@@ -48,9 +48,7 @@ def scheduler(client: Client) -> str:
 
 
 @pytest.fixture(scope="session")
-def reviewed(
-    tmp_path_factory: pytest.TempPathFactory, initialised: Callable[[Path], Path]
-) -> Iterator[Place]:
+def reviewed(tmp_path_factory: pytest.TempPathFactory, initialised: Copy) -> Iterator[Place]:
     """Three scenes and their masks, of which only the verdicts change."""
     folder = initialised(tmp_path_factory.mktemp("verdicts"))
     with embedded_cube(folder) as dc:
