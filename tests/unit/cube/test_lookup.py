@@ -1,0 +1,151 @@
+"""Where the mask of a scene comes from: the index, or the network."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.warp
+import xarray as xr
+from affine import Affine
+from conftest import Cube
+from datacube.model import Dataset, Product
+
+from odc_cleansat import CloudClass
+from odc_cleansat.batch.records import Request
+from odc_cleansat.batch.survey import expected_mask_id
+from odc_cleansat.cube.index import add_dataset
+from odc_cleansat.cube.load import load
+from odc_cleansat.cube.lookup import MaskOptions, look_up
+from odc_cleansat.cube.recall import recall
+from odc_cleansat.errors import (
+    CleansatError,
+    ModelError,
+    ModelWarning,
+)
+from odc_cleansat.products.job import MaskJob
+from odc_cleansat.scenes.read import read_scene
+from odc_cleansat.storage.eo3 import native_grids
+from odc_cleansat.synthetic.scene import SimulatedScene
+
+from .helpers import HOME, indexed, of_home
+
+
+@pytest.mark.usefixtures("no_inference")
+def test_masks_come_from_the_index_where_they_are_there(cube: Cube) -> None:
+    found = load(cube.dc, datasets=of_home(cube), measurements=["scl", "ucl", "ucl_confidence"], like=HOME)  # fmt: skip
+    for i, name in enumerate(("june", "july")):
+        np.testing.assert_array_equal(found.ucl[i], indexed(cube, name))
+    assert (found.ucl_confidence != 255).all()
+    plain = cube.dc.load(datasets=of_home(cube), like=HOME, measurements=["scl"])
+    np.testing.assert_array_equal(found.scl, plain.scl)
+    np.testing.assert_array_equal(found.time, plain.time)
+
+
+def test_computed_masks_are_those_of_the_index(cube: Cube) -> None:
+    found = load(cube.dc, datasets=of_home(cube), measurements="ucl", like=HOME, ucl="computed")
+    for i, name in enumerate(("june", "july")):
+        np.testing.assert_array_equal(found.ucl[i], indexed(cube, name))
+
+
+def test_masks_by_another_model_are_not_taken(cube: Cube) -> None:
+    how = {"datasets": of_home(cube)[:1], "measurements": "ucl", "like": HOME}
+    other = load(cube.dc, model="unet-efficientnetb4-l2a-4b", **how).ucl
+    assert np.mean(other[0] != indexed(cube, "june")) > 0.001
+    strict = load(cube.dc, thresholds={"cloud": 0.99}, **how).ucl
+    assert (strict == CloudClass.CLOUD).sum() < (indexed(cube, "june") == CloudClass.CLOUD).sum()
+
+
+def test_masks_of_another_scale_are_computed(cube: Cube) -> None:
+    how: dict[str, Any] = {"datasets": of_home(cube), "like": HOME, "measurements": "ucl"}
+    dark = load(cube.dc, scale=np.float32(2e-5), **how)
+    xr.testing.assert_equal(dark, load(cube.dc, scale=2e-5, ucl="computed", **how))
+    assert (dark.ucl != load(cube.dc, **how).ucl).any()
+    for scale in (0, -1e-4, float("nan")):
+        with pytest.raises(CleansatError, match="not above 0"):
+            load(cube.dc, scale=scale, **how)
+
+
+def test_an_offset_of_the_caller_s(cube: Cube) -> None:
+    how = {"datasets": of_home(cube)[1:], "like": HOME, "measurements": ["red", "ucl"]}
+    raw, shifted = (load(cube.dc, offset=o, harmonized=True, **how) for o in (0, -100))
+    assert raw.offset.item() == 0
+    red = raw.red.values.astype(int)
+    np.testing.assert_array_equal(shifted.red, np.where(red == 0, 0, np.maximum(red - 100, 1)))
+    assert (shifted.ucl != raw.ucl).any(), (
+        "the indexed mask, made with another offset, is not taken"
+    )
+
+
+def test_of_listed_scenes_only_masks_of_their_times_are_searched(
+    cube: Cube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An archive may have a hundred thousand others."""
+    found: list[Dataset] = []
+    search = cube.dc.find_datasets
+
+    def find(**query: object) -> list[Dataset]:
+        found.extend(search(**query))
+        return found
+
+    monkeypatch.setattr(cube.dc, "find_datasets", find)
+    loaded = load(cube.dc, datasets=[cube.scenes["july"]], like=HOME, measurements=["ucl"])
+    assert found == [cube.masks["july"]]
+    np.testing.assert_array_equal(loaded.ucl.values[0], indexed(cube, "july"))
+
+
+def test_masks_as_fine_as_their_scl_are_found(cube: Cube, tmp_path: Path) -> None:
+    scene = SimulatedScene(shape=(300, 300), seed=5).write(tmp_path / "scene")
+    with rasterio.open(scene / "SCL.tif") as file:
+        codes, profile = file.read(1).repeat(2, axis=0).repeat(2, axis=1), file.profile
+    profile |= {"height": 300, "width": 300, "transform": profile["transform"] * Affine.scale(0.5)}
+    (scene / "SCL.tif").unlink()
+    with rasterio.open(scene / "SCL.tif", "w", **profile) as file:
+        file.write(codes, 1)
+    dataset = read_scene(str(scene)).dataset
+    mask = read_scene(str(MaskJob(dataset, tmp_path / "masks").run())).dataset
+    assert native_grids(mask.metadata_doc)["default"].resolution.x == 10
+    (found,) = look_up([dataset], [mask], MaskOptions(), masked=True)
+    assert found.mask is mask
+
+
+def test_masks_made_otherwise_are_told_of(cube: Cube, tmp_path: Path) -> None:
+    june = cube.scenes["june"]
+    how: dict[str, Any] = {"datasets": [june], "like": HOME, "measurements": "ucl"}
+    says = "1 of 1 scenes have masks by .* made with the offset -990 and not -1000; pass offset="
+    other = add_dataset(cube.dc, MaskJob(june, tmp_path, offset=-990).run())
+    try:
+        mine = load(cube.dc, ucl="indexed", offset=-990, **how)
+        assert (mine.ucl > 0).any()
+        twice = [other, cube.masks["june"]]
+        with pytest.warns(ModelWarning, match="several masks by .* the offsets -1000, -990"):
+            found = recall(cube.dc, datasets=twice)
+        np.testing.assert_array_equal(found.ucl, mine.ucl)  # the one made last
+        cube.dc.index.datasets.archive([cube.masks["june"].id])
+        with pytest.warns(ModelWarning, match=says):
+            load(cube.dc, **how)
+    finally:
+        cube.dc.index.datasets.restore([cube.masks["june"].id])
+        cube.dc.index.datasets.purge([other.id], allow_delete_active=True)
+
+
+def test_unknown_model(cube: Cube) -> None:
+    with pytest.raises(ModelError, match="no model 'x'"):
+        load(cube.dc, "s2_l2a", model="x", like=HOME)
+
+
+def test_the_plan_knows_masks_of_floats(cube: Cube, tmp_path: Path) -> None:
+    """Their offset is none, whatever the baseline."""
+    june = cube.scenes["june"]
+    definition = copy.deepcopy(june.product.definition)
+    for each in definition["measurements"]:
+        each |= {"dtype": "float32"}
+    product = Product(june.product.metadata_type, definition)
+    scene = Dataset(product, june.metadata_doc, uri=june.uri)
+    job = MaskJob(scene, tmp_path)
+    assert job.offset.value == 0
+    assert expected_mask_id(scene, Request("s2_l2a", tmp_path)) == job.id

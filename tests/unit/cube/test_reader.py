@@ -1,0 +1,136 @@
+"""Layers read onto the output grid: resampling, presets, clear times, gaps."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from conftest import Cube
+from datacube.model import Dataset
+from odc.geo.geobox import GeoBox
+
+from odc_cleansat import CloudClass
+from odc_cleansat.cube.load import load
+from odc_cleansat.errors import (
+    CleansatError,
+    CubeError,
+    GapWarning,
+)
+
+from .helpers import HOME, indexed, of_home
+
+
+def test_aliases_and_resampling(cube: Cube) -> None:
+    grid = GeoBox.from_bbox(HOME.boundingbox, HOME.crs, resolution=60)
+    how = {"datasets": of_home(cube)[:1], "measurements": ["B04", "SCL", "UCL"], "like": grid}
+    nearest = load(cube.dc, **how)
+    mean = load(cube.dc, resampling={"B04": "average", "*": "nearest"}, **how)
+    assert list(mean.data_vars) == ["B04", "SCL", "UCL"]
+    fine = load(cube.dc, datasets=of_home(cube)[:1], measurements=["red"], resolution=10, output_crs="EPSG:32633").red  # fmt: skip
+    blocks = fine[0].values.astype("float64").reshape(100, 6, 120, 6).mean(axis=(1, 3))
+    np.testing.assert_allclose(mean.B04[0], blocks, atol=0.51)
+    assert (nearest.B04 != mean.B04).mean() > 0.5
+    np.testing.assert_array_equal(nearest.UCL, mean.UCL)
+
+
+def test_only_clear_times(cube: Cube) -> None:
+    share = {n: float(np.mean(indexed(cube, n) == CloudClass.CLEAR)) for n in ("june", "july")}
+    clearer, cloudier = sorted(share, key=share.get, reverse=True)
+    assert share[clearer] - share[cloudier] > 0.01
+    least = (share[clearer] + share[cloudier]) / 2
+    how = {"datasets": of_home(cube), "measurements": ["scl", "ucl"], "like": HOME}
+    for chunks in (None, {"x": 100, "y": 100}):
+        found = load(cube.dc, min_clear=least, dask_chunks=chunks, **how)
+        assert found.sizes["time"] == 1
+        np.testing.assert_array_equal(found.ucl[0], indexed(cube, clearer))
+        assert (found.ucl.chunks is None) == (chunks is None)
+    assert list(load(cube.dc, min_clear=least, **{**how, "measurements": "scl"})) == ["scl"]
+    with pytest.raises(
+        CubeError, match=f"none of the 2 times has 100 %.* {100 * share[clearer]:.0f} %"
+    ):
+        load(cube.dc, min_clear=1, **how)
+
+
+@pytest.mark.parametrize("chunks", [None, {"x": 110, "y": 130}], ids=["eager", "lazy"])
+def test_presets(cube: Cube, chunks: Any) -> None:
+    """On part of a scene as on all of it: what lies outside the part reaches in."""
+    how: dict[str, Any] = {
+        "datasets": of_home(cube), "measurements": ["red", "ucl"], "harmonized": True,
+    }  # fmt: skip
+    plain = load(cube.dc, like=HOME, **how)
+    whole = load(cube.dc, like=HOME, preset="conservative", dask_chunks=chunks, **how)
+    assert (whole.chunks != {}) == (chunks is not None)
+    assert whole.ucl.attrs["preset"] == "conservative"
+    assert "preset" not in plain.ucl.attrs
+    xr.testing.assert_equal(whole.red, plain.red)
+    assert ((plain.ucl == CloudClass.CLEAR) & (whole.ucl == CloudClass.CLOUD)).sum() > 100
+    assert ((plain.ucl == CloudClass.NODATA) == (whole.ucl == CloudClass.NODATA)).all()
+    part = load(cube.dc, like=HOME[40:90, 30:100], preset="conservative", **how)
+    xr.testing.assert_equal(part.ucl, whole.ucl[:, 40:90, 30:100].compute())
+    lenient = load(
+        cube.dc, like=HOME, preset="permissive", min_clear=0.01, **(how | {"measurements": "ucl"})
+    )
+    assert (lenient.ucl == CloudClass.CLEAR).sum() > (plain.ucl == CloudClass.CLEAR).sum()
+    assert set(lenient.data_vars) == {"ucl"}
+    with pytest.raises(CleansatError, match="no preset 'x'; choose from balanced"):
+        load(cube.dc, like=HOME, preset="x", **how)
+
+
+def test_an_alias_of_the_mask_is_the_mask(cube: Cube) -> None:
+    how: dict[str, Any] = {"datasets": of_home(cube), "like": HOME, "preset": "conservative"}
+    found = load(cube.dc, measurements=["UCL", "ucl"], **how)
+    assert list(found.data_vars) == ["UCL", "ucl"]
+    xr.testing.assert_equal(found.UCL, found.ucl.rename("UCL"))
+    assert found.UCL.attrs["preset"] == "conservative"
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
+def test_a_gap_is_said_under_dask_too(
+    cube: Cube, tmp_path: Path, scheduler: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cut off in the middle, so that it opens and then cannot be read."""
+    scene = cube.scenes["july"]
+    document = copy.deepcopy(scene.metadata_doc)
+    whole = (cube.folder / "july" / "B08.tif").read_bytes()
+    (tmp_path / "B08.tif").write_bytes(whole[: len(whole) // 2])
+    document["measurements"]["nir"]["path"] = (tmp_path / "B08.tif").as_uri()
+    broken = Dataset(scene.product, document, uri=scene.uri)
+    for name in ("ucl", "nir"):
+        lazy = load(
+            cube.dc, datasets=[broken], measurements=[name], like=HOME, ucl="computed",
+            dask_chunks={"x": 100, "y": 100},
+        )  # fmt: skip
+        said = r"no data where they would be: .*cannot read .*B08\.tif"
+        if scheduler == "synchronous":
+            with pytest.warns(GapWarning, match=said):
+                lazy.compute(scheduler=scheduler)
+        else:
+            caplog.clear()
+            lazy.compute(scheduler=scheduler)
+            told = [each for each in caplog.records if each.name == "odc_cleansat"]
+            assert told
+            assert all(each.category is GapWarning for each in told)  # type: ignore[attr-defined]
+            assert all(re.match(said, each.getMessage()) for each in told)
+
+
+def test_files_that_are_gone_leave_a_gap(cube: Cube) -> None:
+    scene = cube.scenes["july"]
+    document = copy.deepcopy(scene.metadata_doc)
+    document["measurements"]["red"]["path"] = "file:///nowhere/B04.tif"
+    scenes = [cube.scenes["june"], Dataset(scene.product, document, uri=scene.uri)]
+    how: dict[str, Any] = {
+        "datasets": scenes, "measurements": ["red", "scl", "ucl"], "like": HOME, "ucl": "computed", "harmonized": True,
+    }  # fmt: skip
+    with pytest.warns(GapWarning, match=r"nowhere/B04\.tif"):
+        found = load(cube.dc, **how)
+    np.testing.assert_array_equal(found.ucl[0], indexed(cube, "june"))
+    assert (found.ucl[1] == CloudClass.NODATA).all()
+    assert (found.red[1] == 0).all()
+    assert (found.scl[1] != 0).all()
+    with pytest.raises(Exception, match="nowhere"):
+        load(cube.dc, skip_broken_datasets=False, **how)
