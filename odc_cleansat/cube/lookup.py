@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import CubeError, ModelWarning, SceneError, warn_caller
@@ -129,11 +129,9 @@ def look_up(
     pixels = {abs(native_grids(mask.metadata_doc)["default"].resolution.x) for mask in masks}
     found = []
     for scene in scenes:
-        files = (
-            SceneFiles.of_dataset(scene)
-            if patch is None
-            else _patched(SceneFiles.of_dataset(scene), patch)
-        )
+        files = SceneFiles.of_dataset(scene)
+        if patch is not None:
+            files = files.patched(patch)
         if not (masked or masks):
             found.append(MaskedScene(scene, files))
             continue
@@ -147,14 +145,6 @@ def look_up(
         mask = next((by_id[each] for each in ids if each in by_id), None)
         found.append(MaskedScene(scene, files, on_demand, mask))
     return found
-
-
-def _patched(files: SceneFiles, patch: Callable[[str], str]) -> SceneFiles:
-    # Once for each file, which has several names: a patch may ask a service for a signature.
-    new = {uri: patch(uri) for uri in {file.uri for file in files.files.values()}}
-    return replace(
-        files, files={name: f._replace(uri=new[f.uri]) for name, f in files.files.items()}
-    )
 
 
 def warn_of_other_masks(

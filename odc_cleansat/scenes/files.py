@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -182,6 +182,18 @@ class SceneFiles:
             return self.wanted(["scl"])["scl"]
         except SceneError:
             return None
+
+    def patched(self, patch: Callable[[str], str]) -> SceneFiles:
+        """Return the same files at other addresses.
+
+        Parameters
+        ----------
+        patch
+            Called with each address once; returns the new one, with a signature for instance.
+        """
+        new = {uri: patch(uri) for uri in {file.uri for file in self.files.values()}}
+        files = {name: file._replace(uri=new[file.uri]) for name, file in self.files.items()}
+        return replace(self, files=files)
 
     def offset(self, explicit: float | None = None) -> Offset:
         """Return the radiometric offset; see :func:`~odc_cleansat.scenes.offset.resolve_offset`.

@@ -9,13 +9,11 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
-from odc_cleansat.errors import SceneError
-from odc_cleansat.grids.grid import box_geobox, model_grid
 from odc_cleansat.grids.resample import covers, divide_pixels, divisions, mean_of_blocks, warp
 from odc_cleansat.scenes.files import Band
-from odc_cleansat.scenes.reflectance import check_scale, has_data, missing_pixels, to_model_grid
+from odc_cleansat.scenes.reflectance import to_model_grid
 
-from .helpers import CORNER, band, target
+from .helpers import band, target
 
 
 @pytest.mark.parametrize("shift", [7, 10, 15])
@@ -116,34 +114,3 @@ def test_pixels_are_cut_where_that_makes_them_fit() -> None:
     assert divide_pixels(grid(20), 2).extent.boundingbox == grid(20).extent.boundingbox
     assert covers(thirty, grid(20))
     assert not covers(grid(20), thirty)
-
-
-def test_beside_a_rotated_scene_there_is_no_data() -> None:
-    corner = Affine.translation(*CORNER) * Affine.rotation(45)
-    grid = GeoBox((120, 120), corner * Affine.scale(30, -30), "EPSG:32633")
-    scene = Band(wrap_xr(np.full(grid.shape, 0.2, "float32"), grid, nodata=float("nan")), grid)
-    crs, box = model_grid(grid, 30)
-    around = box_geobox(box, crs, 30)[2:-2, 2:-2]
-    # A square on its corner fills half of one around it.
-    assert 0.4 < has_data([scene], around).mean() < 0.6
-
-
-def test_digital_numbers_are_refused_however_much_is_missing() -> None:
-    pixels = np.full((4, 80, 80), 1500, dtype="float32")
-    pixels[:, :60] = np.nan
-    with pytest.raises(SceneError, match="pass scale=1/10000"):
-        check_scale(pixels)
-    check_scale(np.full((4, 80, 80), np.nan, dtype="float32"))
-
-
-def test_no_integer_is_nan() -> None:
-    """A nodata value of NaN says nothing of integers: then zeros in all bands are no data."""
-    scene = band(30)
-    numbers = np.full(scene.grid.shape, 1200, dtype="uint16")
-    numbers[:10] = 0
-    data = wrap_xr(numbers, scene.grid, nodata=float("nan"))
-    (gone,) = missing_pixels([Band(data, scene.grid)], [numbers])
-    assert gone[:10].all()
-    assert not gone[10:].any()
-    with pytest.raises(SceneError, match="'none' of a band is no number"):
-        missing_pixels([Band(data.assign_attrs(nodata="none"), scene.grid)], [numbers])

@@ -121,3 +121,23 @@ def test_local_paths() -> None:
 def test_errors_name_the_scene(error: Exception) -> None:
     with pytest.raises(SceneError, match=r"scene x: .*gone"), reading("scene x"):
         raise error
+
+
+def test_each_address_is_patched_once() -> None:
+    """A file has several names, and a patch may ask a service for a signature."""
+    red = BandFile("https://store/B04.tif", 1, 0)
+    files = {"red": red, "B04": red, "nir": BandFile("https://store/B08.tif", 1, 0)}
+    asked: list[str] = []
+
+    def sign(uri: str) -> str:
+        asked.append(uri)
+        return f"{uri}?signature"
+
+    found = SceneFiles(files, {}, "scene", {}).patched(sign)
+    assert sorted(asked) == ["https://store/B04.tif", "https://store/B08.tif"]
+    assert {name: file.uri for name, file in found.files.items()} == {
+        "red": "https://store/B04.tif?signature",
+        "B04": "https://store/B04.tif?signature",
+        "nir": "https://store/B08.tif?signature",
+    }
+    assert files["red"] == red
