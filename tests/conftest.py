@@ -22,6 +22,7 @@ from fakes import brightness_engine
 from filelock import FileLock
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
+from s3_server import bucket, forgotten, moto, proxy  # noqa: F401
 
 from odc_cleansat.cli.main import main
 from odc_cleansat.progress import Count

@@ -1,4 +1,4 @@
-"""Folders of work: swept when their process is gone, left alone while it lives."""
+"""Files and folders that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,12 +8,69 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import rasterio
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
-from odc_cleansat.storage.atomic import working_folder
+from odc_cleansat.errors import OutputError
+from odc_cleansat.storage.atomic import locked, sorted_last, working_folder, write_file
 from odc_cleansat.storage.cog import Raster, write_cogs
+
+
+def test_a_file_is_written_with_its_folder_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "x.txt"
+    for content in (b"one", b"two"):
+        write_file(path, content)
+        assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"cannot write .*Check the folder and the space there"):
+        write_file(tmp_path / "file" / "x.txt", b"")
+
+
+def interrupted(parent: Path) -> None:
+    with working_folder(parent) as folder:
+        (folder / "draft").touch()
+        raise KeyboardInterrupt
+
+
+def test_a_working_folder_goes_whatever_happens(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_leftovers_go_and_folders_in_use_stay(tmp_path: Path) -> None:
+    leftover, other = tmp_path / ".cleansat-left", tmp_path / ".other"
+    leftover.mkdir()
+    other.mkdir()
+    with working_folder(tmp_path) as first, working_folder(tmp_path) as second:
+        assert first.exists()
+        assert second.exists()
+        assert not leftover.exists()
+        assert other.exists()
+
+
+def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
+    def is_free() -> bool:
+        try:
+            with locked(tmp_path, wait=False):
+                return True
+        except BlockingIOError:
+            return False
+
+    with locked(tmp_path, wait=True):
+        assert not is_free()
+    assert is_free()
+
+
+def test_some_names_come_last_in_their_own_order() -> None:
+    assert sorted_last(["c", "x", "a", "b"], ["x", "b"]) == ["a", "c", "x", "b"]
+
 
 WRITE = """
 import sys, time

@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
+import pytest
 from conftest import Cube
 
-from odc_cleansat.storage.eo3 import read_document
+from odc_cleansat.storage.eo3 import (
+    SCENE_PRODUCT,
+    acquisition_time,
+    product_definition,
+    read_document,
+    scene_product,
+)
 
 
 def test_the_lineage_that_datacube_nests_is_no_hindrance(cube: Cube) -> None:
     mask = cube.dc.index.datasets.get(cube.masks["june"].id, include_sources=True)
     assert "source_datasets" in mask.metadata_doc["lineage"]
     assert read_document(mask.metadata_doc).id == mask.id
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ({"datetime": "2024-06-15T10:10:31Z"}, datetime(2024, 6, 15, 10, 10, 31)),
+        ({"datetime": "2024-06-15T12:10:31+02:00"}, datetime(2024, 6, 15, 10, 10, 31)),
+        ({"datetime": datetime(2024, 6, 15)}, datetime(2024, 6, 15)),
+        ({"datetime": "1970-01-01", "cleansat:datetime_placeholder": True}, None),
+        ({}, None),
+    ],
+)
+def test_the_acquisition_time(properties: dict[str, Any], expected: datetime | None) -> None:
+    assert acquisition_time(properties) == expected
+
+
+def test_a_scene_without_some_bands_has_a_product_of_its_own() -> None:
+    whole = product_definition(SCENE_PRODUCT)
+    assert scene_product(m["name"] for m in whole["measurements"]) == whole
+    some = scene_product(["scl", "blue"])
+    assert some["name"] == some["metadata"]["product"]["name"] == "s2_l2a_b02_scl"
+    assert [m["name"] for m in some["measurements"]] == ["blue", "scl"]
