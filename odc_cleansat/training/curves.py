@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-TABLE = "progress.csv"
+_TABLE = "progress.csv"
 """File name of the table in the folder of a run."""
 
-PICTURE = "curves.png"
+_PICTURE = "curves.png"
 """File name of the picture in the folder of a run."""
 
 _LOSS_STEPS = 500
@@ -35,8 +35,8 @@ _STYLES = ("-", "--", ":")
 _Points = list[tuple[float, float]]
 
 
-def add_row(folder: Path, history: History, agreement: Mapping[str, float]) -> None:
-    """Add a row to the table. Rows of a session that was killed after its last checkpoint are replaced.
+def add_row(folder: Path, history: History) -> None:
+    """Add a row with the last agreement to the table. Rows of a session that was killed after its last checkpoint are replaced.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def add_row(folder: Path, history: History, agreement: Mapping[str, float]) -> N
             "step": history.step,
             "seconds": round(history.seconds),
             "loss": round(history.mean_loss(_LOSS_STEPS), 5),
-            **{name: round(value, 5) for name, value in agreement.items()},
+            **{name: round(value, 5) for name, value in history.agreement.items()},
         }
     )
     columns = list(dict.fromkeys(name for row in reversed(rows) for name in row))
@@ -57,13 +57,13 @@ def add_row(folder: Path, history: History, agreement: Mapping[str, float]) -> N
     writer = csv.DictWriter(text, columns, restval="")
     writer.writeheader()
     writer.writerows(rows)
-    with replacing(folder / TABLE) as file:
+    with replacing(folder / _TABLE) as file:
         file.write(text.getvalue().encode())
 
 
 def read_rows(folder: Path) -> list[dict[str, float]]:
     """Return the rows of the table: ``step``, ``seconds``, ``loss``, and the agreement on each group, 0 to 1."""
-    path = folder / TABLE
+    path = folder / _TABLE
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -100,7 +100,7 @@ def draw_curves(folder: Path) -> Path | None:
         axes.grid(alpha=0.3)
         axes.locator_params(axis="x", nbins=5, integer=True)
         axes.spines[["top", "right"]].set_visible(False)
-    path = folder / PICTURE
+    path = folder / _PICTURE
     with replacing(path) as file:
         figure.savefig(file, format="png", dpi=110)
     return path

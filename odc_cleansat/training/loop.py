@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 
-SAVE_EVERY = 300.0
+_SAVE_EVERY = 300.0
 """Seconds between two checkpoints. So much work is lost when a run is killed."""
 
 _PACE_AFTER = 10
@@ -110,8 +110,8 @@ def fit(
             evaluated = schedule.evaluates_after(history.step)
             if evaluated:
                 history.agreement = meter.measure(learner.average)
-                add_row(folder, history, history.agreement)
-            if evaluated or time.perf_counter() - saved_at > SAVE_EVERY:
+                add_row(folder, history)
+            if evaluated or time.perf_counter() - saved_at > _SAVE_EVERY:
                 learner.save(folder, history)
                 saved_at, saved_step = time.perf_counter(), history.step
             if evaluated:

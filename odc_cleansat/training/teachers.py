@@ -134,7 +134,8 @@ def weight_by_variety(
     """
     channels = possible_channels(classes)
     weighted = []
-    with reporter.step("Looking at the patches, and how much there is to learn", "patch") as count:
+    title = f"Looking at {len(patches)} patches, and how much there is to learn from each"
+    with reporter.step(title, "patch") as count:
         for i, patch in enumerate(patches):
             count(i + 1, len(patches))
             if teachers:

@@ -24,7 +24,7 @@ from .clouds import TRACE, CloudLayer, draw_clouds, lay_snow, power_law_noise, s
 from .patches import InputKind, Patch
 from .truths import SIMULATED_MAPPING, UNKNOWN, class_bits, truth_of
 
-TURNED_SHARE = 0.25
+_TURNED_SHARE = 0.25
 """Share of the tiles whose patches are turned and mirrored, which makes many patches of few.
 
 It is small because in use north is up, and a network knows where the sun stands. The networks of ukis-csmask give 3 to
@@ -36,18 +36,18 @@ CLOUDED_SHARE = 0.4
 SNOWED_SHARE = 0.2
 """Share of the tiles with simulated snow, which real patches have little of. The teacher says what it is."""
 
-FADED_SHARE = 0.25
+_FADED_SHARE = 0.25
 """Share of the mosaics that pass smoothly into a second one."""
 
-FEWER_BANDS_SHARE = 0.4
+_FEWER_BANDS_SHARE = 0.4
 """Share of the tiles with all bands of which the network sees the first few only."""
 
-SAMPLED_SHARE = 0.3
+_SAMPLED_SHARE = 0.3
 """Share of the tiles whose pixels are the nearest of the patches and not their means.
 
 So scenes look that were loaded at a coarser resolution without a choice of resampling."""
 
-ONE_SITE_SHARE = 0.5
+_ONE_SITE_SHARE = 0.5
 """Share of the mosaics that are of one site.
 
 A network's answer depends on all that it sees around a pixel. The networks of ukis-csmask say the same of nine tenths of
@@ -156,7 +156,7 @@ class TileSampler:
         kind = list(self._sites)[rng.choice(len(self._sites), p=self._chances)]
         level, count = kind
         pixels, truth = self._single(rng, kind) if single else self._mosaic(rng, kind)
-        if not single and rng.random() < FADED_SHARE:
+        if not single and rng.random() < _FADED_SHARE:
             pixels, truth = self._faded(rng, kind, pixels, truth)
         if rng.random() < SNOWED_SHARE:
             pixels, snow = lay_snow(rng, pixels, self.bands[:count])
@@ -166,7 +166,7 @@ class TileSampler:
             pixels = clouds.over(pixels, self.bands[:count])
             truth = _truth_below(clouds, truth)
         pixels = change_light(rng, pixels, self.bands[:count])
-        if count > self.few and rng.random() < FEWER_BANDS_SHARE:
+        if count > self.few and rng.random() < _FEWER_BANDS_SHARE:
             count = self.few
         sharp = np.ascontiguousarray(pixels[:count])
         return Tile(blur(rng, sharp), self.bands[:count], level, sharp, truth)
@@ -175,7 +175,7 @@ class TileSampler:
         """Return pixels and truth of one patch, with its mirror images around it where it is too small."""
         side = self._single_side
         planes = self._planes(self._sites[kind].patch(rng), *self._draw_resolution(rng))
-        if rng.random() < TURNED_SHARE:
+        if rng.random() < _TURNED_SHARE:
             planes = turn(rng, planes)
         planes = crop(rng, planes, side)
         pad = [(0, side - each) for each in planes.shape[1:]]
@@ -184,9 +184,9 @@ class TileSampler:
     def _mosaic(self, rng: np.random.Generator, kind: InputKind) -> tuple[np.ndarray, np.ndarray]:
         """Return pixels and truth of patches side by side, of one site or of several."""
         sites = self._sites[kind]
-        site = sites.draw(rng) if rng.random() < ONE_SITE_SHARE else None
+        site = sites.draw(rng) if rng.random() < _ONE_SITE_SHARE else None
         resolution, sampled = self._draw_resolution(rng)
-        turned = rng.random() < TURNED_SHARE
+        turned = rng.random() < _TURNED_SHARE
         size, count = self.size, kind[1]
         canvas = np.full((count + self._labelled, size, size), np.nan, dtype="float32")
         top = -int(rng.integers(0, 24))
@@ -220,7 +220,7 @@ class TileSampler:
     def _draw_resolution(self, rng: np.random.Generator) -> tuple[float, bool]:
         """Return a random resolution, metres, and whether pixels are the nearest and not averaged."""
         number = rng.integers(len(self._resolutions))
-        return float(self._resolutions[number]), rng.random() < SAMPLED_SHARE
+        return float(self._resolutions[number]), rng.random() < _SAMPLED_SHARE
 
     def _split(self, planes: np.ndarray, kind: InputKind) -> tuple[np.ndarray, np.ndarray]:
         """Return the pixels and the truth of planes, without gaps."""
