@@ -53,7 +53,7 @@ def find_product(mask: Dataset | Path | str | UUID, dc: Datacube | None = None) 
         mask = find_indexed_mask(dc, str(mask))
     product = MaskProduct.of_dataset(mask)
     if not product.has_document():
-        raise OutputError(f"{mask.uri} is not there, so there is nothing to give a verdict on.")
+        raise OutputError(f"{mask.uri} is not there; give a mask whose files are there.")
     return product
 
 

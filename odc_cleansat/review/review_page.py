@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime, timezone
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ from ..errors import OutputError
 from ..storage.atomic import write_file
 from .collection import Collection, collect
 from .page_rows import mask_row, unreadable_row
+from .templates import fill_template
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -98,16 +97,8 @@ def page(
         "rows": rows,
     }
     out = Path(out)
-    write_file(out, _fill_template(title, data).encode("utf-8"))
+    write_file(out, fill_template("page.html", title, data).encode("utf-8"))
     return out
-
-
-def _fill_template(title: str, data: Mapping[str, Any]) -> str:
-    # Without "<" no tag in the data can end the element that holds it.
-    text = json.dumps(data, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c")
-    template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    head, tail = template.replace("__TITLE__", html.escape(title)).split("__DATA__")
-    return head + text + tail
 
 
 def _rows(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import html
-import json
 from collections.abc import Iterator, Mapping
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -14,6 +11,7 @@ from ..grids.grid import crs_name, ground_resolution
 from .figure import percent_text, stretch_limits, true_colour
 from .images import png_uri, webp_uri
 from .layers import Frame, Layer, Panels
+from .templates import fill_template
 
 QUALITY = 82
 """WebP quality of true colour, 0 to 100."""
@@ -39,11 +37,7 @@ def swipe_page(panels: Panels) -> str:
     frames = panels.frames
     if len(frames) == 1 and frames[0].date not in ("", title):
         title += f", {frames[0].date}"
-    # Without "<" no tag in the data can end the element that holds it.
-    data = json.dumps(_data(panels), allow_nan=False).replace("<", "\\u003c")
-    template = resources.files(__package__).joinpath("swipe.html").read_text(encoding="utf-8")
-    head, _, tail = template.partition("__DATA__")
-    return head.replace("__TITLE__", html.escape(title)) + data + tail
+    return fill_template("swipe.html", title, _data(panels))
 
 
 def _data(panels: Panels) -> dict[str, Any]:
