@@ -12,10 +12,16 @@ from conftest import read_folder
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr, xr_reproject
 from scipy import ndimage
+from unit.evaluate.helpers import raster
 
 from odc_cleansat import CloudClass, classify
 from odc_cleansat.classes import class_percent, scl_to_ucl
+from odc_cleansat.evaluate.confusion import Question
+from odc_cleansat.evaluate.mappings import MAPPINGS
+from odc_cleansat.evaluate.rasters import Case, ClassRaster
 from odc_cleansat.evaluate.scores import accuracy
+from odc_cleansat.evaluate.streaming import evaluate_rasters
+from odc_cleansat.masks.composite import METHODS, composite
 
 
 def test_manila_is_the_same_at_10_20_and_30_m(manila: xr.Dataset) -> None:
@@ -115,3 +121,66 @@ def test_the_small_network_is_not_misled_by_blur(manila: xr.Dataset) -> None:
     assert abs(smooth - sharp) < 0.1
     sharp, smooth = cloudy["unet-efficientnetb4-l2a-6b"]
     assert smooth - sharp > 0.15
+
+
+def test_calgary(shared: Path) -> None:
+    """Seven dates over farmland, from snow to summer, clouds on each."""
+    folders = sorted((shared / "calgary").iterdir())
+    dates = [
+        read_folder(f, "B02 B03 B04 B08").assign_coords(time=np.datetime64(f.name, "ns"))
+        for f in folders
+    ]
+    series = xr.concat(dates, "time", join="exact")
+    series = series.isel(latitude=slice(300, 600), longitude=slice(100, 400))
+    masks = classify(series, confidence=True)
+    series = series.assign(
+        masks.assign_coords(latitude=series.latitude, longitude=series.longitude)
+    )
+    for method in METHODS:
+        found = composite(series, method=method, target="2020-06-25" if method == "best" else None)
+        assert found.odc.geobox == series.odc.geobox
+        assert np.mean(found.B04.values == 0) < 0.002
+        # Cloud, and the snow of the first date, are brighter in red than anything else here.
+        bright = series.B04.values > 3000
+        assert bright.mean() > 0.1
+        assert np.mean(found.B04.values > 3000) < 0.1 * bright.mean()
+    assert 0.5 < found.clear_share.values.mean() < 0.9
+
+
+def test_calgary_shadow(shared: Path, tmp_path: Path) -> None:
+    """Files as they are, and the figures that were measured by hand before."""
+    cases = []
+    for date in ("2020-06-15", "2020-07-05"):
+        folder = shared / "calgary" / date
+        scene = read_folder(folder, "B02 B03 B04 B08 SCL", nodata=None)
+        mask = classify(scene).ucl
+        path = tmp_path / f"{date}.tif"
+        mask.odc.write_cog(path, overview_levels=[])
+        cases.append(
+            Case(
+                date,
+                raster(folder / "shadow_label.tif", "shadow-label"),
+                {"UCL": raster(path), "SCL": raster(folder / "SCL.tif", "scl")},
+            )
+        )
+    found = evaluate_rasters(cases, block=300)
+    assert found.questions == (Question.SHADOW,)
+    for date, ucl, scl in (("2020-06-15", 0.63, 0.50), ("2020-07-05", 0.63, 0.18)):
+        for name, expected in (("UCL", ucl), ("SCL", scl)):
+            iou = found.find(name, Question.SHADOW, "iou", "scene", scene=date).value
+            assert iou == pytest.approx(expected, abs=0.03)
+    # The middle of shadows is found more surely than their edges.
+    whole, *without = (
+        found.find("UCL", Question.SHADOW, "recall", ignored=k).value for k in (0, 1, 2, 5)
+    )
+    assert min(without) > whole + 0.02
+
+
+def test_on_cloud_n(shared: Path, tmp_path: Path) -> None:
+    folder = shared / "oncloudn" / "chip_3"
+    mask = classify(read_folder(folder, "B02 B03 B04 B08"), resolution=20).ucl
+    mask.odc.write_cog(tmp_path / "ucl.tif", overview_levels=[])
+    label = ClassRaster(str(folder / "label.tif"), MAPPINGS["on-cloud-n"])
+    found = evaluate_rasters([Case("chip_3", label, {"UCL": raster(tmp_path / "ucl.tif")})])
+    assert found.questions == (Question.CLOUD,)
+    assert found.find("UCL", Question.CLOUD, "f1").value > 0.5

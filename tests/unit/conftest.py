@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import dask
 import pytest
 from conftest import Copy
 
@@ -35,8 +36,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory, initialised: Copy) -> Iter
 
 @pytest.fixture(scope="session")
 def client() -> Iterator[Client]:
-    """A cluster of two workers."""
-    with dask_client(workers=2) as client:
+    """A cluster of two workers, on which nothing is computed but what a test gives it."""
+    # Otherwise it is dask's default from here on, for the other tests of the session too.
+    with dask_client(workers=2) as client, dask.config.set(scheduler="threads"):
         yield client
 
 

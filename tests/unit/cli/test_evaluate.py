@@ -14,7 +14,7 @@ from calling import Run, failure, good
 from odc_cleansat.cli.evaluate import command
 from odc_cleansat.evaluate.mappings import MAPPINGS
 from odc_cleansat.evaluate.pairing import LAYOUTS
-from unit.evaluate.test_evaluate import GRID, blobs, save
+from unit.evaluate.helpers import GRID, blobs, save
 
 
 @pytest.fixture

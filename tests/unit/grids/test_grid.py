@@ -64,3 +64,21 @@ def test_what_decides_the_pixels_of_another_grid() -> None:
         assert start - 10 <= span.start <= start - 3
         assert stop + 3 <= span.stop <= stop + 10
     assert overlap(source, source.translate_pix(1000, 0)) is None
+
+
+def test_model_grid_is_anchored_at_the_origin() -> None:
+    geobox = GeoBox.from_bbox((399_967, 5_200_013, 410_003, 5_210_000), "EPSG:32633", resolution=10)
+    crs, box = model_grid(geobox, 30.0)
+    grid = box_geobox(box, crs, 30.0)
+    assert grid.boundingbox.left % 30 == 0
+    assert grid.boundingbox.top % 30 == 0
+    assert (box.left * 30, -box.top * 30) == (grid.boundingbox.left, grid.boundingbox.top)
+    assert grid.extent.contains(geobox.extent)
+
+
+def test_ground_resolution_counts_metres_on_the_ground() -> None:
+    utm = GeoBox.from_bbox((400_000, 6_650_000, 401_000, 6_651_000), "EPSG:32633", resolution=20)
+    mercator = utm.to_crs("EPSG:3857", resolution=40)
+    assert ground_resolution(utm) == pytest.approx((20, 20), rel=0.001)
+    # At 60 degrees north a metre of web Mercator is half a metre on the ground.
+    assert ground_resolution(mercator) == pytest.approx((20, 20), rel=0.02)

@@ -1,10 +1,8 @@
-"""`composite` against the simulated ground without clouds, and against the same by hand."""
+"""`composite` against the simulated ground without clouds: counts, grids, dask, and what is refused."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from datetime import date, datetime, timezone
 from pathlib import Path
 
 import cloudpickle
@@ -13,79 +11,16 @@ import numpy as np
 import pytest
 import xarray as xr
 from affine import Affine
-from conftest import read_folder
 from odc.algo import enum_to_bool
 from odc.geo.geobox import GeoBox
-from odc.geo.xr import wrap_xr, xr_coords
-from scipy.ndimage import distance_transform_edt
+from odc.geo.xr import wrap_xr
 
-from odc_cleansat import CloudClass, classify
-from odc_cleansat.classes import confidence_attrs, ucl_attrs
+from odc_cleansat import CloudClass
+from odc_cleansat.classes import ucl_attrs
 from odc_cleansat.errors import CleansatError, SceneError
 from odc_cleansat.masks.composite import CLEAR, MARGIN, METHODS, composite
-from odc_cleansat.masks.reduce import REACH
-from odc_cleansat.synthetic.scene import SimulatedScene
 
-BANDS = ["B02", "B04", "B08", "B11"]
-DATES = [f"2024-{month:02d}-{day}T10:10:31Z" for month in (6, 7, 8) for day in (11, 21)]
-
-
-def simulate(date: str, **options: object) -> xr.Dataset:
-    """The same land at 20 m, its east outside the swath, with the truth as its mask."""
-    made = SimulatedScene(shape=(480, 600), seed=1, swath_edge=True, datetime=date, **options)  # type: ignore[arg-type]
-    scene = made.to_xarray(20)
-    return scene[["B02", "B03", "B04", "B08", "B11", "B12", "SCL"]].assign(
-        ucl=scene.truth.assign_attrs(ucl_attrs())
-    )
-
-
-def join(scenes: list[xr.Dataset]) -> xr.Dataset:
-    return xr.concat(scenes, "time", join="exact", combine_attrs="drop_conflicts")
-
-
-@pytest.fixture(scope="module")
-def series() -> xr.Dataset:
-    """Six dates, a quarter of each clouded."""
-    return join([simulate(each) for each in DATES])
-
-
-@pytest.fixture(scope="module")
-def ground() -> xr.Dataset:
-    """What a composite should show."""
-    return simulate(DATES[0], cloud_cover=0).isel(time=0)
-
-
-def error(found: xr.Dataset, ground: xr.Dataset) -> float:
-    """Mean difference from the ground, digital numbers, over the pixels with data."""
-    differences = [
-        np.abs(found[b].values.astype("float64") - ground[b].values)[
-            (found[b].values != 0) & (ground[b].values != 0)
-        ]
-        for b in BANDS
-    ]
-    return float(np.mean(np.concatenate(differences)))
-
-
-def little(
-    codes: list[list[int]],
-    values: list[list[float]],
-    dtype: str = "uint16",
-    nodata: float | None = 0,
-    dates: list[str] | None = None,
-) -> xr.Dataset:
-    """A row of pixels, far apart, for each date: codes and values of one band."""
-    grid = GeoBox((1, len(codes[0])), Affine(20, 0, 399960, 0, -20, 5300040), "EPSG:32633")
-    coords = dict(xr_coords(grid))
-    days = dates or [f"2024-06-{day:02d}" for day in range(1, len(codes) + 1)]
-    coords["time"] = xr.DataArray(np.array(days, dtype="datetime64[ns]"), dims="time")
-    dims = ("time", "y", "x")
-    attrs = {"grid_mapping": "spatial_ref"} | ({} if nodata is None else {"nodata": nodata})
-    band = np.array(values, dtype=dtype)[:, np.newaxis]
-    ucl = np.array(codes, dtype="uint8")[:, np.newaxis]
-    return xr.Dataset({"red": (dims, band, attrs), "ucl": (dims, ucl, ucl_attrs())}, coords=coords)
-
-
-# --- what it is for -------------------------------------------------------------------
+from .series import BANDS, DATES, by_hand, error, little
 
 
 # Measured, in digital numbers: without a mask 247; with the true mask median 4.3, geomedian 4.3 and
@@ -100,27 +35,9 @@ def test_shows_the_ground(series: xr.Dataset, ground: xr.Dataset, method: str) -
     assert np.mean(found.B02.values[in_swath] != 0) > 0.99
 
 
-def test_shows_the_ground_with_masks_of_the_network(series: xr.Dataset, ground: xr.Dataset) -> None:
-    scene = series.assign(classify(series, offset=-1000, confidence=True))
-    for method in METHODS:
-        assert error(composite(scene, method=method), ground) < 7
-
-
 def test_a_margin_helps(series: xr.Dataset, ground: xr.Dataset) -> None:
     with_margin, without = (error(composite(series, dilation=m), ground) for m in (MARGIN, None))
     assert with_margin < 0.6 * without
-
-
-# --- the same by hand -----------------------------------------------------------------
-
-
-def by_hand(scene: xr.Dataset, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Which observations are used and which have data, with numpy and distances in pixels."""
-    ucl = scene.ucl.values
-    observed = (ucl != 0) & np.all([scene[b].values != 0 for b in scene if b[0] == "B"], axis=0)
-    hidden = np.isin(ucl, (2, 3, 6))
-    near = np.array([distance_transform_edt(~each) <= radius for each in hidden])
-    return observed & ~near, observed
 
 
 @pytest.mark.parametrize(
@@ -140,83 +57,6 @@ def test_counts(series: xr.Dataset, dilation: dict[str, float] | None, radius: f
         share = used.sum(axis=0) / observed.sum(axis=0)
     np.testing.assert_allclose(found.clear_share, share, rtol=1e-6)
     assert np.isnan(found.clear_share.values).any()
-
-
-def test_median(series: xr.Dataset) -> None:
-    found = composite(series)
-    used, _ = by_hand(series, 3)
-    for band in BANDS:
-        masked = np.ma.masked_array(series[band].values, ~used)
-        expected = np.rint(np.ma.median(masked, axis=0)).filled(0)
-        assert found[band].dtype == np.uint16
-        np.testing.assert_array_equal(found[band], expected)
-
-
-def test_geomedian_is_nearest_to_all(series: xr.Dataset) -> None:
-    """The sum of distances to the observations grows in whichever direction one leaves it."""
-    scene = series[[*BANDS, "ucl"]].isel(y=slice(0, 40), x=slice(0, 50))
-    found = composite(scene, method="geomedian")
-    used, _ = by_hand(scene, 3)
-    values = np.stack([scene[b].values.astype("float64") for b in BANDS])
-    centre = np.stack([found[b].values.astype("float64") for b in BANDS])
-
-    def total(point: np.ndarray) -> np.ndarray:
-        distance = np.sqrt(((values - point[:, np.newaxis]) ** 2).sum(axis=0))
-        return np.where(used, distance, 0).sum(axis=0)
-
-    several = found.clear_count.values > 2
-    assert several.mean() > 0.5
-    for band in range(len(BANDS)):
-        for step in (-20, 20):
-            moved = centre.copy()
-            moved[band] += step
-            assert (total(moved)[several] > total(centre)[several]).all()
-
-
-@pytest.mark.parametrize("scale", [1, 1e-4, 1e4])
-def test_geomedian_is_as_precise_at_any_scale(series: xr.Dataset, scale: float) -> None:
-    scene = series[[*BANDS, "ucl"]].isel(y=slice(0, 40), x=slice(0, 50))
-    reference = composite(scene, method="geomedian")
-    scaled = scene.copy()
-    for band in BANDS:
-        scaled[band] = scene[band].where(scene[band] != 0) * np.float32(scale)
-    found = composite(scaled, method="geomedian")
-    for band in BANDS:
-        expected = reference[band].where(reference[band] != 0).values
-        difference = np.abs(found[band].values / scale - expected)
-        np.testing.assert_array_equal(np.isnan(difference), np.isnan(expected))
-        # Not all: where observations lie on one line, every point between the middle two will do.
-        assert np.nanmean(difference < 0.52) > 0.99
-
-
-def test_best_is_one_date(series: xr.Dataset) -> None:
-    found = composite(series, method="best")
-    used, _ = by_hand(series, 3)
-    nowhere = np.isnat(found.best_time.values)
-    np.testing.assert_array_equal(nowhere, ~used.any(axis=0))
-    index = np.searchsorted(series.time.values, found.best_time.values)
-    index[nowhere] = 0
-    assert len(np.unique(index)) > 3
-    assert np.take_along_axis(used, index[np.newaxis], axis=0)[0][~nowhere].all()
-    for band in BANDS:
-        chosen = np.take_along_axis(series[band].values, index[np.newaxis], axis=0)[0]
-        np.testing.assert_array_equal(found[band], np.where(nowhere, 0, chosen))
-
-
-def test_best_is_farthest_from_cloud(series: xr.Dataset) -> None:
-    found = composite(series, method="best", dilation=None)
-    used, _ = by_hand(series, 0)
-    hidden = np.isin(series.ucl.values, (2, 3, 6))
-    far = np.array([np.minimum(20 * distance_transform_edt(~each), REACH) for each in hidden])
-    far[~used] = -1
-    index = np.searchsorted(series.time.values, found.best_time.values)
-    clear = used.any(axis=0)
-    chosen = np.take_along_axis(far, np.where(clear, index, 0)[np.newaxis], axis=0)[0]
-    # The ground's metre is not quite the map's.
-    np.testing.assert_allclose(chosen[clear], far.max(axis=0)[clear], rtol=1e-3)
-
-
-# --- one pixel at a time --------------------------------------------------------------
 
 
 def test_never_clear_is_nodata() -> None:
@@ -240,59 +80,6 @@ def test_no_data_is_not_an_observation() -> None:
         assert (found.clear_count.values == 0).all()
         assert (found.observation_count.values == 0).all()
         assert np.isnan(found.clear_share.values).all()
-
-
-def test_nodata_values() -> None:
-    codes = [[1, 1, 2], [1, 1, 2], [2, 1, 2]]
-    values: list[list[float]] = [[-999, -5, 3], [7, 0, 4], [8, -999, 5]]
-    found = composite(little(codes, values, "int16", -999), dilation=None)
-    # -2.5 is rounded to even.
-    assert found.red.values.tolist() == [[7, -2, -999]]
-    assert found.red.dtype == np.int16
-    assert found.red.attrs["nodata"] == -999
-    found = composite(little(codes, values, "float32", -999), dilation=None)
-    np.testing.assert_array_equal(found.red, [[7, -2.5, np.nan]])
-    assert np.isnan(found.red.attrs["nodata"])
-    nan = [[np.nan if v == -999 else v / 100 for v in row] for row in values]
-    found = composite(little(codes, nan, "float64", None), dilation=None)
-    np.testing.assert_allclose(found.red, [[0.07, -0.025, np.nan]])
-    assert found.red.dtype == np.float64
-    assert "nodata" not in found.red.attrs
-    found = composite(little(codes, [[0, 1, 2], [3, 4, 5], [6, 7, 8]], nodata=None), dilation=None)
-    assert found.red.values.tolist() == [[3, 4, 0]]
-    assert found.red.attrs["nodata"] == 0
-
-
-def test_best_prefers_confidence() -> None:
-    scene = little([[1, 1], [1, 1], [1, 1]], [[10, 20], [11, 21], [12, 22]])
-    percent = np.array([[[80, 90]], [[99, 90]], [[70, 255]]], dtype="uint8")
-    scene["ucl_confidence"] = (("time", "y", "x"), percent, confidence_attrs())
-    assert composite(scene, method="best").red.values.tolist() == [[11, 21]]
-    assert composite(scene.drop_vars("ucl_confidence"), method="best").red.values.tolist() == [
-        [12, 22]
-    ]
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "2024-06-15",
-        "2024-06-15T01:00:00Z",
-        "2024-06-15T23:00:00+10:00",
-        date(2024, 6, 15),
-        datetime(2024, 6, 15, tzinfo=timezone.utc),
-        np.datetime64("2024-06-15"),
-    ],
-)
-def test_best_prefers_the_target_date(target: str | date | np.datetime64) -> None:
-    dates = ["2024-04-01", "2024-06-10", "2024-06-25", "2024-09-01"]
-    scene = little([[1, 1], [1, 2], [1, 2], [1, 2]], [[10, 20], [11, 21], [12, 22], [13, 23]])
-    scene = scene.assign_coords(time=np.array(dates, dtype="datetime64[ns]"))
-    found = composite(scene, method="best", dilation=None, target=target)
-    assert found.red.values.tolist() == [[11, 20]]
-    assert found.best_time.values.astype("datetime64[D]").astype(str).tolist() == [
-        ["2024-06-10", "2024-04-01"]
-    ]
 
 
 def test_what_counts_as_clear() -> None:
@@ -338,9 +125,6 @@ def test_the_order_of_dates_does_not_matter(series: xr.Dataset, method: str) -> 
         composite(series, method=method),
         composite(series.isel(time=[3, 0, 5, 1, 4, 2]), method=method),
     )
-
-
-# --- reflectance, names, grids --------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -478,27 +262,6 @@ def test_margin_is_in_metres(resolution: int) -> None:
     assert width(cloud=60) == 40
 
 
-# --- dask -----------------------------------------------------------------------------
-
-CHUNKS = [
-    {"time": 1, "y": 50, "x": 70},
-    {"time": 4, "y": 31, "x": 160},
-    {"time": -1, "y": 120, "x": 40},
-]
-
-
-@pytest.mark.parametrize("chunks", CHUNKS)
-@pytest.mark.parametrize("method", METHODS)
-def test_lazy_gives_the_same(series: xr.Dataset, method: str, chunks: dict[str, int]) -> None:
-    scene = series[[*BANDS, "ucl"]]
-    scene = scene.assign(
-        ucl_confidence=(90 + series.SCL % 3).astype("uint8").assign_attrs(confidence_attrs())
-    ).isel(y=slice(120), x=slice(80, 240))
-    lazy = composite(scene.chunk(chunks), method=method)
-    assert all(dask.is_dask_collection(layer.data) for layer in lazy.data_vars.values())
-    xr.testing.assert_identical(lazy.compute(), composite(scene, method=method))
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_a_chunk_needs_no_more_than_its_surroundings(series: xr.Dataset, method: str) -> None:
     seen: list[tuple[int, ...]] = []
@@ -523,8 +286,6 @@ def test_can_be_sent_to_workers(series: xr.Dataset) -> None:
         lazy = composite(scene, method=method)
         xr.testing.assert_identical(cloudpickle.loads(cloudpickle.dumps(lazy)), lazy)
 
-
-# --- what it refuses ------------------------------------------------------------------
 
 Change = Callable[[xr.Dataset], object]
 
@@ -610,25 +371,11 @@ def test_options_it_refuses(series: xr.Dataset, options: dict[str, object], mess
         composite(series, **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("lazy", [False, True])
-def test_geomedian_without_its_library(
-    series: xr.Dataset, lazy: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "geomad", None)
-    scene = series.chunk() if lazy else series
-    with pytest.raises(CleansatError, match="`pip install geomad`, or use method='median'"):
-        composite(scene, method="geomedian")
-    composite(scene, method="median")
-
-
 def test_offsets_do_not_matter_to_reflectance(series: xr.Dataset) -> None:
     scene = series[["B02", "ucl"]].assign(B02=series.B02.where(series.B02 != 0) / 10000)
     scene = scene.assign_coords(offset=("time", [0, 0, -1000, 0, 0, 0]))
     assert "offset" not in composite(scene).coords
     composite(series.assign_coords(offset=("time", [-1000] * 6)))
-
-
-# --- the mask under the ecosystem's own tools -----------------------------------------
 
 
 def concat(ucl: xr.DataArray, folder: Path) -> xr.DataArray:
@@ -699,30 +446,3 @@ def test_a_composite_can_be_saved(series: xr.Dataset, method: str, tmp_path: Pat
     assert back.odc.geobox == series.odc.geobox
     for name in found:
         np.testing.assert_array_equal(back[name], found[name])
-
-
-# --- real scenes ----------------------------------------------------------------------
-
-
-def test_calgary(shared: Path) -> None:
-    """Seven dates over farmland, from snow to summer, clouds on each."""
-    folders = sorted((shared / "calgary").iterdir())
-    dates = [
-        read_folder(f, "B02 B03 B04 B08").assign_coords(time=np.datetime64(f.name, "ns"))
-        for f in folders
-    ]
-    series = xr.concat(dates, "time", join="exact")
-    series = series.isel(latitude=slice(300, 600), longitude=slice(100, 400))
-    masks = classify(series, confidence=True)
-    series = series.assign(
-        masks.assign_coords(latitude=series.latitude, longitude=series.longitude)
-    )
-    for method in METHODS:
-        found = composite(series, method=method, target="2020-06-25" if method == "best" else None)
-        assert found.odc.geobox == series.odc.geobox
-        assert np.mean(found.B04.values == 0) < 0.002
-        # Cloud, and the snow of the first date, are brighter in red than anything else here.
-        bright = series.B04.values > 3000
-        assert bright.mean() > 0.1
-        assert np.mean(found.B04.values > 3000) < 0.1 * bright.mean()
-    assert 0.5 < found.clear_share.values.mean() < 0.9

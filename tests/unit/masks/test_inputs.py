@@ -1,0 +1,95 @@
+"""The bands of a scene: what is refused, and what is understood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import wrap_xr
+
+from odc_cleansat import classify
+from odc_cleansat.errors import SceneError
+
+from .helpers import SIX, refused
+
+pytestmark = pytest.mark.usefixtures("fake_engine")
+
+
+def test_missing_bands(simulated: xr.Dataset) -> None:
+    refused(simulated[SIX].drop_vars("B04"), r"lacks red \(B04\).*it has B02")
+
+
+def test_bands_for_the_chosen_model(simulated: xr.Dataset) -> None:
+    refused(simulated[SIX[:4]], r"swir16 \(B11\)", model="unet-efficientnetb4-l2a-6b")
+
+
+def test_no_coordinate_system(simulated: xr.Dataset) -> None:
+    bare = xr.Dataset({b: (("y", "x"), simulated[b].values) for b in SIX})
+    refused(bare, "no coordinate system")
+
+
+def test_wrong_type(simulated: xr.Dataset) -> None:
+    wrong = simulated[SIX].astype("float32").assign(B02=simulated.B02 > 3)
+    refused(wrong, "B02 has dtype bool")
+
+
+def test_wrong_shape(simulated: xr.Dataset) -> None:
+    refused(simulated.expand_dims("sensor"), r"dims \('sensor', 'y', 'x'\)")
+
+
+def test_bands_of_different_shape(simulated: xr.Dataset) -> None:
+    half = simulated.B11.isel(y=slice(None, None, 2), x=slice(None, None, 2))
+    odd = simulated[SIX[:4]].assign(
+        B11=(("y2", "x2"), half.values), B12=(("y2", "x2"), half.values)
+    )
+    refused(odd, "differ in shape")
+
+
+def test_empty(simulated: xr.Dataset) -> None:
+    refused(simulated.isel(y=slice(0, 0)), "empty")
+
+
+def test_not_a_dataset(simulated: xr.Dataset) -> None:
+    refused(simulated.B02, r"array has the dims \('y', 'x'\)")
+    refused([simulated.B02], "not list")
+    refused({"B02": simulated.B02.values}, "not dict")
+
+
+def test_a_band_with_a_time_axis_only() -> None:
+    grid = GeoBox.from_bbox((0, 0, 600, 600), "EPSG:32633", resolution=20)
+    line = wrap_xr(np.ones(grid.shape, "uint16"), grid)[0]
+    refused(xr.Dataset(dict.fromkeys(SIX, line)), "dims")
+
+
+def test_bands_of_different_times(simulated: xr.Dataset) -> None:
+    scene = xr.concat([simulated[["B02", "B03", "B04", "B08"]]] * 2, "time")
+    dates = np.array(["2024-06-05", "2024-06-10"], dtype="datetime64[ns]")
+    bands = {str(name): band.assign_coords(time=dates) for name, band in scene.data_vars.items()}
+    bands["B03"] = bands["B03"].isel(time=[1, 0])
+    with pytest.raises(SceneError, match="different times"):
+        classify(bands, offset=-1000)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"resolution": 0}, "not above 0"),
+        ({"resolution": float("nan")}, "not above 0"),
+        ({"geobox": GeoBox((0, 5), Affine(30, 0, 0, 0, -30, 0), "EPSG:32633")}, "and pixels"),
+        ({"geobox": GeoBox((5, 5), Affine(30, 0, 0, 0, -30, 0), None)}, "coordinate system"),
+        ({"geobox": "EPSG:32633"}, "must be a GeoBox"),
+    ],
+)
+def test_grids_it_refuses(simulated: xr.Dataset, how: dict[str, Any], message: str) -> None:
+    with pytest.raises(SceneError, match=message):
+        classify(simulated, offset=-1000, **how)
+
+
+def test_a_grid_by_a_dataset_that_has_it(simulated: xr.Dataset) -> None:
+    part = simulated.isel(x=slice(0, 60), y=slice(0, 60))
+    found = classify(simulated, offset=-1000, geobox=part)
+    assert found.odc.geobox == part.odc.geobox
