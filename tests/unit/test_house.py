@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 from pathlib import Path
@@ -104,6 +105,24 @@ def test_a_room_promises_names_that_exist(room: str, request: pytest.FixtureRequ
     assert not missing, f"{room} promises {missing}, which cannot be imported from it"
     silent = [n for n, where in house.surface()[room].items() if not house.docstring(*where)]
     assert not silent, f"{silent} of {room} have no docstring"
+
+
+SCRIPTS = sorted(
+    path
+    for folder in ("benchmarks", "docs", "training", "product_definitions")
+    for path in (house.ROOT / folder).rglob("*.py")
+)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.relative_to(house.ROOT).as_posix())
+def test_a_script_imports_names_that_exist(path: Path) -> None:
+    """Scripts beside the package run seldom, so a name that has moved would be noticed late."""
+    for node in ast.walk(house.parsed(path)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("odc_cleansat"):
+            module = importlib.import_module(str(node.module))
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
 
 
 def test_the_surface_is_small() -> None:
