@@ -14,9 +14,9 @@ from .search import search
 from .stac import item_scene
 
 __all__ = [
-    "S2_BANDS",
     "BandFile",
     "Offset",
+    "S2_BANDS",
     "Scene",
     "SceneFiles",
     "find_bands",

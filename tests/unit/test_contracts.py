@@ -95,14 +95,14 @@ CONTRACTS = [
         "datacube.api.core:output_geobox",
         "like, load_hints, grid_spec, datasets, output_crs, resolution, align, geopolygon, x, y, crs",
     ),
+    Contract("datacube.api.core:get_bounds", "2"),
     Contract("datacube.api.core:select_datasets_inside_polygon", "2"),
     Contract("datacube.api.query:Query", "1, product, time", r"api\.query import .*\bQuery\b"),
+    Contract("datacube.api.query:GroupBy", None, r"api\.query import .*\bGroupBy\b"),
     Contract("datacube.api.query:query_group_by", "group_by"),
     Contract("datacube.api.query:solar_day", "1", r"\bsolar_day\("),
     Contract("datacube.api.query:solar_offset", "2"),
     Contract("datacube.index:extract_geom_from_query", "x, y, crs, geopolygon"),
-    Contract("datacube.index:strip_all_spatial_fields_from_query", "1"),
-    Contract("datacube.testutils.io:native_geobox", "1, basis"),
     # The index
     Contract("datacube.index.abstract:default_metadata_type_docs", "0"),
     Contract("datacube.index.abstract:AbstractProductResource.from_doc", "2", r"products\.from_doc"),
@@ -144,7 +144,6 @@ CONTRACTS = [
     Contract("datacube.utils.changes:allow_any"),
     Contract("datacube.utils.dates:normalise_dt", "1"),
     Contract("datacube.utils.documents:parse_yaml", "1"),
-    Contract("datacube.utils.uris:uri_to_local_path", "1"),
     Contract("datacube.utils.rio._rio:_CFG.aws", None, r"_rio\._CFG"),
     Contract("datacube.utils.rio._rio:_CFG.kwargs", None, r"_rio\._CFG"),
     # Virtual products
@@ -299,13 +298,6 @@ def test_a_dataset_has_the_attributes_that_we_read(dataset: Any) -> None:
         "uri",
     ):
         assert hasattr(dataset, name), promise.broken(f"has no attribute {name}")
-
-
-def test_the_native_grid_of_a_dataset_is_that_of_its_document(dataset: Any) -> None:
-    """`native_geobox` stands among datacube's helpers for tests."""
-    promise = contract("datacube.testutils.io:native_geobox")
-    grid = promise.object()(dataset, basis="red")
-    assert grid == GeoBox((20, 30), grid.affine, "EPSG:32633"), promise.broken("gives another grid")
 
 
 def test_the_folder_in_which_a_product_is_assembled_is_known(tmp_path: Path) -> None:
