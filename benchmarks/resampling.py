@@ -24,8 +24,9 @@ from students import codes, on_label, read_bands, shadow_scores
 from odc_cleansat import CloudClass, classify, get_model
 from odc_cleansat.evaluate.confusion import Confusion
 from odc_cleansat.evaluate.tables import markdown_table
-from odc_cleansat.grids import grid as grids
+from odc_cleansat.grids.grid import box_geobox, model_grid
 from odc_cleansat.models.model import Model
+from odc_cleansat.scenes import reflectance
 from odc_cleansat.scenes.files import Band
 from odc_cleansat.scenes.reflectance import to_model_grid
 
@@ -64,19 +65,19 @@ def cases(data: Path) -> Iterator[tuple[str, dict[str, xr.DataArray], Model]]:
 
 def model_geobox(scene: dict[str, xr.DataArray]) -> GeoBox:
     """Pixels of the model grid well inside a scene."""
-    crs, box = grids.model_grid(scene["B02"].odc.geobox, 30)
-    return grids.box_geobox(box, crs, 30)[3:-3, 3:-3]
+    crs, box = model_grid(scene["B02"].odc.geobox, 30)
+    return box_geobox(box, crs, 30)[3:-3, 3:-3]
 
 
 @contextmanager
 def kernel(name: str) -> Iterator[None]:
     """Another kernel in place of the package's own choice."""
-    before = grids.AVERAGED, grids.KERNEL
-    grids.AVERAGED, grids.KERNEL = (9.0 if name == "average" else 0.0), name
+    before = reflectance.AVERAGED, reflectance.KERNEL
+    reflectance.AVERAGED, reflectance.KERNEL = (9.0 if name == "average" else 0.0), name
     try:
         yield
     finally:
-        grids.AVERAGED, grids.KERNEL = before
+        reflectance.AVERAGED, reflectance.KERNEL = before
 
 
 def mask(scene: dict[str, xr.DataArray], model: Model, target: GeoBox) -> np.ndarray:

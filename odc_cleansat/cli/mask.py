@@ -152,14 +152,10 @@ def _check_usage(scene: str | None, search: dict[str, Any], moment: str | None) 
 @contextlib.contextmanager
 def _mask_index(config: Sequence[str], env: str | None) -> Iterator[Datacube]:
     """Connect to a datacube that has the product of masks."""
-    from ..errors import CubeError
-    from ..storage.eo3 import MASK_PRODUCT
+    from ..cube.query import check_mask_product
 
     with connected(config, env) as dc:
-        if dc.index.products.get_by_name(MASK_PRODUCT) is None:
-            raise CubeError(
-                f"the datacube has no product {MASK_PRODUCT}; add it with `cleansat product add`."
-            )
+        check_mask_product(dc)
         yield dc
 
 

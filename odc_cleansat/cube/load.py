@@ -166,7 +166,7 @@ def load(
     grid = request.output_grid(scenes)
     groups = dc.group_datasets(scenes, grouping(request.query.group_by))
     if "dask_chunks" not in request.reading:
-        check_memory(grid, groups.size, pixel_bytes=len(layers))
+        check_memory(grid, groups.size, pixel_bytes=len(layers))  # a byte for each, at least
     prepared = prepare(found, groups, options, masked=masked, harmonized=harmonized)
 
     reader = request.reader(dc, prepared, grid, chosen)

@@ -95,21 +95,16 @@ class Query:
         return Query(product, area, others, times, group_by, datasets)
 
     @property
-    def by_days_of_like(self) -> bool:
-        """Whether datasets of the solar days of `like` are asked for."""
-        return self.like is not None and self.group_by == "solar_day"
-
-    @property
     def search_terms(self) -> dict[str, Any]:
         """Search terms but for the area.
 
-        If the solar days of `like` are asked for, the time is a day too long at both ends: the time of a
-        day is that of its first scene.
+        For solar days the times of `like` are a day too long at both ends: the time of a day is that of its
+        first scene.
         """
         if self.like is None:
             return dict(self.terms)
         times = self.like.time.values.astype("datetime64[us]")
-        spare = datetime.timedelta(days=1 if self.by_days_of_like else 0)
+        spare = datetime.timedelta(days=1 if self.group_by == "solar_day" else 0)
         return {**self.terms, "time": (times.min().item() - spare, times.max().item() + spare)}
 
 
@@ -217,7 +212,9 @@ def search(dc: Datacube, query: Query, *, wide: bool = False) -> list[Dataset]:
     if query.area is not None:
         where = wide_terms(query.area) if wide else {"geopolygon": query.area}
     found = _search(dc, query.product, {**query.search_terms, **where})
-    return _on_days_of(query.like, found) if query.by_days_of_like else found
+    if query.like is None or query.group_by != "solar_day":
+        return found
+    return _on_days_of(query.like, found)
 
 
 def find_ids(
@@ -336,13 +333,10 @@ def _has_times(like: Any) -> bool:
     )
 
 
-def _on_days_of(
-    like: xr.Dataset | xr.DataArray | None, datasets: Sequence[Dataset]
-) -> list[Dataset]:
+def _on_days_of(like: xr.Dataset | xr.DataArray, datasets: Sequence[Dataset]) -> list[Dataset]:
     """Keep the datasets of the solar days of some data."""
     from datacube.api.query import solar_day, solar_offset
 
-    assert like is not None
     times = np.atleast_1d(like.time.values).astype("datetime64[s]")
 
     def is_asked_for(dataset: Dataset) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from conftest import Cube
+from datacube.model import Dataset, Product
 from odc.geo.geom import Geometry, box
 
 from odc_cleansat.batch import Plan, Request, plan
@@ -38,6 +42,19 @@ def test_a_plan_knows_the_ids_that_jobs_give(archive: Archive) -> None:
             (read,) = read_scenes(archive.dc, [scene.id])
             wanted = Request(scene.product.name, "", model, offset)
             assert expected_mask_id(read, wanted) == job.id
+
+
+def test_the_plan_knows_masks_of_floats(cube: Cube, tmp_path: Path) -> None:
+    """Their offset is none, whatever the baseline."""
+    june = cube.scenes["june"]
+    definition = copy.deepcopy(june.product.definition)
+    for each in definition["measurements"]:
+        each |= {"dtype": "float32"}
+    product = Product(june.product.metadata_type, definition)
+    scene = Dataset(product, june.metadata_doc, uri=june.uri)
+    job = MaskJob(scene, tmp_path)
+    assert job.offset.value == 0
+    assert expected_mask_id(scene, Request("s2_l2a", tmp_path)) == job.id
 
 
 def test_what_is_planned(archive: Archive) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,9 @@ import rasterio.warp
 import xarray as xr
 from affine import Affine
 from conftest import Cube
-from datacube.model import Dataset, Product
+from datacube.model import Dataset
 
 from odc_cleansat import CloudClass
-from odc_cleansat.batch.records import Request
-from odc_cleansat.batch.survey import expected_mask_id
 from odc_cleansat.cube.index import add_dataset
 from odc_cleansat.cube.load import load
 from odc_cleansat.cube.lookup import MaskOptions, look_up
@@ -136,16 +133,3 @@ def test_masks_made_otherwise_are_told_of(cube: Cube, tmp_path: Path) -> None:
 def test_unknown_model(cube: Cube) -> None:
     with pytest.raises(ModelError, match="no model 'x'"):
         load(cube.dc, "s2_l2a", model="x", like=HOME)
-
-
-def test_the_plan_knows_masks_of_floats(cube: Cube, tmp_path: Path) -> None:
-    """Their offset is none, whatever the baseline."""
-    june = cube.scenes["june"]
-    definition = copy.deepcopy(june.product.definition)
-    for each in definition["measurements"]:
-        each |= {"dtype": "float32"}
-    product = Product(june.product.metadata_type, definition)
-    scene = Dataset(product, june.metadata_doc, uri=june.uri)
-    job = MaskJob(scene, tmp_path)
-    assert job.offset.value == 0
-    assert expected_mask_id(scene, Request("s2_l2a", tmp_path)) == job.id
