@@ -156,7 +156,7 @@ def on_demand_mask(
     check_thresholds(thresholds, chosen)
     check_scale_and_offset(scale, offset or 0)
     bands = scene.wanted(chosen.bands)
-    scene.check_level(chosen.name, chosen.level)
+    scene.warn_of_level(chosen.name, chosen.level)
     return OnDemandMask(
         chosen.name,
         tuple(bands.values()),

@@ -66,7 +66,7 @@ class MaskJob:
         self.files: SceneFiles = SceneFiles.of_dataset(dataset)
         self.model: Model = get_model(model, bands=self.files.files)
         self.bands = self.files.wanted(self.model.bands)
-        self.files.check_level(self.model.name, self.model.level)
+        self.files.warn_of_level(self.model.name, self.model.level)
         self.offset: Offset = self.files.offset(offset)
         self.source = read_document(dataset.metadata_doc)
         self.grid: GeoBox = mask_grid(dataset)

@@ -24,7 +24,6 @@ from .scene import Scene, eo3_scene
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
-    from rasterio.crs import CRS
 
 
 _NAMESPACE = UUID("0c1ea25a-7000-5000-8000-0dc000000001")
@@ -312,7 +311,10 @@ def _grid(band: str, path: Path) -> GeoBox:
 
     try:
         with rasterio.open(path) as file:
-            _check_crs(path, file.crs)
+            if not file.crs:
+                raise SceneError(
+                    f"{path} has no coordinate system; set it, e.g. with `rio edit-info --crs EPSG:32633 {path}`."
+                )
             grid, dtypes = GeoBox.from_rio(file), file.dtypes
     except RasterioError as error:
         raise SceneError(f"cannot read {path}: {error}. Is the file whole?") from error
@@ -345,14 +347,6 @@ def _check_extents(scene: BandFolder, grids: dict[str, GeoBox]) -> None:
                 f"{scene.bands[band].name} covers another extent than "
                 f"{scene.bands[reference].name}; cut or pad the files to one."
             )
-
-
-def _check_crs(path: Path, crs: CRS | None) -> None:
-    """Raise if a file has no coordinate system."""
-    if not crs:
-        raise SceneError(
-            f"{path} has no coordinate system; set it, e.g. with `rio edit-info --crs EPSG:32633 {path}`."
-        )
 
 
 def _properties(scene: BandFolder, region: str) -> dict[str, Any]:

@@ -218,7 +218,7 @@ class SceneFiles:
             name = others[0]
         return resolve_offset(self.properties, explicit, **self.hints[name])
 
-    def check_level(self, model: str, trained_on: str) -> None:
+    def warn_of_level(self, model: str, trained_on: str) -> None:
         """Warn if a model was trained on another processing level than the scene's.
 
         Parameters

@@ -116,6 +116,7 @@ def resolve_offset(
 
 
 def _from_argument(explicit: float | None) -> Offset | None:
+    """Return the offset of the caller's argument, if there is one; raise if it is invalid."""
     if explicit is None:
         return None
     if not np.isfinite(explicit) or explicit != round(explicit):
@@ -131,12 +132,14 @@ def _from_argument(explicit: float | None) -> Offset | None:
 
 
 def _from_dtype(dtype: str | None) -> Offset | None:
+    """Return the offset of floating-point bands: none."""
     if dtype and np.dtype(dtype).kind == "f":
         return Offset(0, f"the values are reflectance ({dtype})")
     return None
 
 
 def _from_removal(properties: Mapping[str, Any]) -> Offset | None:
+    """Return the offset of a provider who says that it has been removed: none."""
     for key in ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied"):
         # False does not mean that there is an offset, only that none was removed.
         if properties.get(key) is True:
@@ -145,6 +148,7 @@ def _from_removal(properties: Mapping[str, Any]) -> Offset | None:
 
 
 def _from_product(add_offset: float | None, scale_factor: float | None) -> Offset | None:
+    """Return the offset of a product definition, in DN."""
     if add_offset is None:
         return None
     in_reflectance = 0 < abs(add_offset) < 1
@@ -153,6 +157,7 @@ def _from_product(add_offset: float | None, scale_factor: float | None) -> Offse
 
 
 def _from_raster_bands(raster_bands: Mapping[str, Any] | None) -> Offset | None:
+    """Return the offset of STAC's ``raster:bands``, in DN."""
     if not raster_bands or raster_bands.get("offset") is None:
         return None
     scale = raster_bands.get("scale") or 1 / QUANTIFICATION
@@ -161,6 +166,7 @@ def _from_raster_bands(raster_bands: Mapping[str, Any] | None) -> Offset | None:
 
 
 def _from_level_1c(properties: Mapping[str, Any]) -> Offset | None:
+    """Return the offset of surface reflectance that another producer made from L1C: none."""
     key, name = _product_name(properties)
     if name.startswith("S2") and "_MSIL1C_" in name:
         # Another producer's surface reflectance: the baseline of the L1C says nothing about it.
@@ -169,6 +175,7 @@ def _from_level_1c(properties: Mapping[str, Any]) -> Offset | None:
 
 
 def _from_baseline(properties: Mapping[str, Any]) -> Offset | None:
+    """Return the offset of ESA's processing baseline."""
     for key in ("s2:processing_baseline", "sentinel:processing_baseline"):
         if (baseline := properties.get(key)) is not None:
             return Offset(_offset_since(_baseline(baseline)), f"{key} is {baseline}")
@@ -209,10 +216,12 @@ def processing_level(properties: Mapping[str, Any]) -> str:
 
 
 def _offset_since(baseline: tuple[int, int]) -> int:
+    """Return the offset of a processing baseline, DN."""
     return OFFSET_SINCE_0400 if baseline >= BASELINE_WITH_OFFSET else 0
 
 
 def _baseline(text: object) -> tuple[int, int]:
+    """Return a processing baseline as two numbers."""
     major, _, minor = str(text).partition(".")
     try:
         return int(major), int(minor or 0)

@@ -748,9 +748,9 @@ def test_a_scene_of_another_level_is_met_with_a_warning() -> None:
     from odc_cleansat.scenes.files import SceneFiles
 
     scene = SceneFiles({}, {"processing:level": "L2A"}, "scene", {})
-    scene.check_level(CSMASK[0], get_model(CSMASK[0]).level)
+    scene.warn_of_level(CSMASK[0], get_model(CSMASK[0]).level)
     with pytest.warns(ModelWarning, match="trained on L1C, and this scene is L2A"):
-        scene.check_level(CSMASK[2], get_model(CSMASK[2]).level)
+        scene.warn_of_level(CSMASK[2], get_model(CSMASK[2]).level)
 
 
 def test_importing_the_package_is_quick_and_loads_nothing_heavy() -> None:

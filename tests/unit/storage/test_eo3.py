@@ -11,6 +11,7 @@ from conftest import Cube
 from odc_cleansat.storage.eo3 import (
     SCENE_PRODUCT,
     acquisition_time,
+    native_grid,
     product_definition,
     read_document,
     scene_product,
@@ -43,3 +44,23 @@ def test_a_scene_without_some_bands_has_a_product_of_its_own() -> None:
     some = scene_product(["scl", "blue"])
     assert some["name"] == some["metadata"]["product"]["name"] == "s2_l2a_b02_scl"
     assert [m["name"] for m in some["measurements"]] == ["blue", "scl"]
+
+
+def test_the_grid_of_a_measurement_is_the_one_that_it_names() -> None:
+    fine, coarse = (
+        (rows, 8, [side, 0, 399960, 0, -side, 5300040, 0, 0, 1])
+        for rows, side in ((6, 10), (3, 20))
+    )
+    document = {
+        "crs": "EPSG:32633",
+        "grids": {
+            name: {"shape": [rows, columns], "transform": transform}
+            for name, (rows, columns, transform) in (("default", fine), ("g20m", coarse))
+        },
+        "measurements": {"red": {"path": "B04.tif"}, "scl": {"path": "SCL.tif", "grid": "g20m"}},
+    }
+    assert native_grid(document, "red").shape == (6, 8)
+    assert native_grid(document, "red").crs.epsg == 32633
+    assert native_grid(document, "scl").resolution.x == 20
+    with pytest.raises(KeyError):
+        native_grid(document, "blue")
