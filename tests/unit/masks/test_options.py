@@ -14,7 +14,7 @@ from odc.geo.xr import wrap_xr
 from odc_cleansat import CloudClass, classify, get_model
 from odc_cleansat.errors import ModelError, SceneError
 from odc_cleansat.masks.options import Options, check_resolution, check_scale_and_offset
-from odc_cleansat.scenes.reflectance import Band
+from odc_cleansat.scenes.files import Band
 
 from .helpers import SIX, coarsened, refused
 

@@ -24,7 +24,7 @@ from odc_cleansat.masks.tasks import (
     window_probabilities,
     windows_of_block,
 )
-from odc_cleansat.scenes.reflectance import Band
+from odc_cleansat.scenes.files import Band
 
 from .helpers import SIX, FakeEngine
 
