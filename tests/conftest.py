@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -218,3 +219,21 @@ def run() -> Iterator[Run]:
         yield lambda *arguments: CliRunner().invoke(main, [str(each) for each in arguments])
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
+
+
+Fresh = Callable[[str], str]
+"""Runs Python code in a process of its own and returns what it prints."""
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Fresh:
+    """A process in which nothing is imported yet; its code must succeed."""
+
+    def call(code: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return call

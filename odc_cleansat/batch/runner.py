@@ -286,7 +286,7 @@ def _explained(error: BaseException) -> BaseException:
 
     if isinstance(error, KilledWorker):
         return ClusterError(
-            f"{error.allowed_failures + 1} workers died at it, most likely for want of memory: a whole "
-            "tile takes 3 GB. Use fewer workers on a machine, or give them more memory."
+            f"{error.allowed_failures + 1} workers died while they made this mask, most likely because memory "
+            "ran out: a whole tile takes 3 GB. Use fewer workers on a machine, or give them more memory."
         )
     return error

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +31,7 @@ from datacube.virtual import (  # isort: skip
 from datacube.virtual.impl import VirtualProductException  # isort: skip
 
 if TYPE_CHECKING:
-    from conftest import Cube
+    from conftest import Cube, Fresh
     from datacube.model import Product
 
 SIX = ["blue", "green", "red", "nir", "swir16", "swir22"]
@@ -591,21 +589,7 @@ def test_recipes(cube: Cube, grid: dict[str, Any], lazy: dict[str, Any]) -> None
     np.testing.assert_allclose(median.blue[0], clear.blue.median("time"))
 
 
-@pytest.fixture
-def fresh(tmp_path: Path) -> Any:
-    """Runs Python code in a process of its own and returns what it prints."""
-
-    def run(code: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
-
-
-def test_a_recipe_in_a_fresh_process(cube: Cube, fresh: Any, expected: xr.Dataset) -> None:
+def test_a_recipe_in_a_fresh_process(cube: Cube, fresh: Fresh, expected: xr.Dataset) -> None:
     """As a user of datacube would: nothing of ours is imported, the path in the recipe suffices."""
     code = f"""
 import json
@@ -619,37 +603,7 @@ print(json.dumps(found.ucl.values.tolist()))
     np.testing.assert_array_equal(json.loads(fresh(code)), expected.ucl)
 
 
-NAMED = (
-    "r = v.construct(transform='unet_mask', input={'product': 'x'}); assert 'UNetMask' in repr(r)"
-)
-
-
-@pytest.mark.parametrize(
-    "imports",
-    [
-        "import odc_cleansat; import datacube.virtual as v",
-        "import datacube.virtual as v; import odc_cleansat",
-        "import odc_cleansat, datacube; from datacube import virtual as v",
-        "import odc_cleansat.virtual; import datacube.virtual as v",
-    ],
-)
-def test_the_bare_name(fresh: Any, imports: str) -> None:
-    fresh(f"{imports}; {NAMED}")
-
-
-def test_the_path_of_the_package(fresh: Any) -> None:
-    code = "import datacube.virtual as v; " + NAMED.replace("unet_mask", "odc_cleansat.UNetMask", 1)
-    fresh(code)
-
-
-def test_importing_the_package_imports_nothing_heavy(fresh: Any) -> None:
-    code = (
-        "import odc_cleansat, sys; print([m for m in sys.modules if m.split('.')[0] == 'datacube'])"
-    )
-    assert fresh(code).strip() == "[]"
-
-
-def test_ours_does_not_warn(fresh: Any) -> None:
+def test_ours_does_not_warn(fresh: Fresh) -> None:
     fresh("import warnings; warnings.simplefilter('error'); import odc_cleansat.virtual")
 
 
