@@ -39,7 +39,7 @@ TESTS = {
     "grids.grid": [f"{UNIT}/grids/test_grid.py"],
     "scenes.offset": [f"{UNIT}/scenes/test_offset.py"],
     "products.identity": [f"{UNIT}/products/test_identity.py"],
-    "products.verdicts": [f"{UNIT}/products/test_verdicts.py"],
+    "products.verdict_files": [f"{UNIT}/products/test_verdict_files.py"],
     "masks.classify": [f"{UNIT}/masks/test_classify.py"],
     "masks.tasks": [f"{UNIT}/masks/test_tasks.py", f"{UNIT}/masks/test_classify.py"],
     "masks.composite": [f"{UNIT}/masks/test_composite.py"],
