@@ -12,7 +12,7 @@ from ..masks.classify import classify
 from ..models.engines import get_engine
 from ..models.model import Model
 from ..models.registry import get_model
-from ..scenes.files import SceneFiles, reading
+from ..scenes.files import SceneFiles, open_bands, reading
 from ..scenes.offset import Offset
 from ..scenes.scene import Scene
 from ..storage.eo3 import native_grids, read_document
@@ -122,7 +122,7 @@ class MaskJob:
         engine = get_engine(self.model)
         with reading(self.files.label):
             mask = classify(
-                {name: file.open().data for name, file in self.bands.items()},
+                open_bands(self.bands),
                 model=self.model,
                 geobox=self.grid,
                 confidence=True,
@@ -130,13 +130,13 @@ class MaskJob:
                 progress=progress,
             )
         provenance = Provenance(
-            self.source,
-            self.model,
-            self.offset,
-            engine.name,
-            engine.precision,
-            self.bands,
-            self.files.scl,
+            source=self.source,
+            model=self.model,
+            offset=self.offset,
+            engine=engine.name,
+            precision=engine.precision,
+            bands=self.bands,
+            scl=self.files.scl,
         )
         return write_mask(mask, provenance, self.id, self.root)
 

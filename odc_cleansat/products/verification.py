@@ -19,7 +19,7 @@ from ..models.engines import Engine, get_engine
 from ..models.model import Model
 from ..models.registry import get_model
 from ..models.weights import sha256_of
-from ..scenes.files import BandFile
+from ..scenes.files import BandFile, open_bands
 from ..storage.eo3 import MASK_PRODUCT, product_definition
 from .identity import derived_id
 from .product import DOCUMENT, SUMS, MaskProduct, MaskProductError, parse_sums
@@ -315,7 +315,7 @@ def _make_again(product: MaskProduct) -> tuple[np.ndarray, dict[str, str]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the offset, which is the product's own
             mask = classify(
-                {name: file.open().data for name, file in files.items()},
+                open_bands(files),
                 model=model,
                 geobox=product.grid,
                 offset=record["offset"]["value"],

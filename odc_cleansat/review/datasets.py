@@ -22,7 +22,7 @@ from ..masks.classify import classify
 from ..models.registry import get_model
 from ..products.job import mask_grid
 from ..products.product import DOCUMENT, MaskProduct
-from ..scenes.files import BandFile, reading
+from ..scenes.files import BandFile, open_bands, reading
 from ..scenes.read import read_metadata, read_scene
 from ..scenes.scene import Scene
 from ..storage.eo3 import acquisition_time
@@ -167,7 +167,7 @@ def scene_dataset(
         data.attrs["model"] = chosen.name
         with reading(scene.files.label):
             mask = classify(
-                {name: file.open().data for name, file in scene.files.wanted(chosen.bands).items()},
+                open_bands(scene.files.wanted(chosen.bands)),
                 model=chosen,
                 geobox=_part(own, bbox),
                 confidence=True,

@@ -269,6 +269,27 @@ def asset_values(asset: pystac.Asset) -> dict[str, Any]:
     return values
 
 
+def open_bands(files: Mapping[str, BandFile]) -> dict[str, xr.DataArray]:
+    """Open the files of bands, each on its own grid; pixels are read when they are used.
+
+    Parameters
+    ----------
+    files
+        The files by the name of the band.
+
+    Returns
+    -------
+    dict
+        Name to the band, dims ``(y, x)``, in the dtype of its file.
+
+    Raises
+    ------
+    SceneError
+        If a file cannot be opened or has no coordinate system.
+    """
+    return {name: file.open().data for name, file in files.items()}
+
+
 def local_path(uri: str) -> str:
     """Return a ``file://`` URL as a path, and anything else as it is."""
     parts = urlparse(uri)
