@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from odc.geo.xr import wrap_xr
 from unit.masks.helpers import SIX, at_30m, coarsened
-from unit.masks.series import error
+from unit.masks.series import DATES, error, join, simulate
 
 from odc_cleansat import CloudClass, classify, get_model
 from odc_cleansat.errors import SceneError
@@ -77,7 +77,9 @@ def test_presets_do_on_a_scene_what_they_promise(simulated: xr.Dataset) -> None:
     assert found["balanced"]["precision"] > before["precision"] - 0.01
 
 
-def test_shows_the_ground_with_masks_of_the_network(series: xr.Dataset, ground: xr.Dataset) -> None:
+def test_shows_the_ground_with_masks_of_the_network() -> None:
+    series = join([simulate(each) for each in DATES])
+    ground = simulate(DATES[0], cloud_cover=0).isel(time=0)
     scene = series.assign(classify(series, offset=-1000, confidence=True))
     for method in METHODS:
         assert error(composite(scene, method=method), ground) < 7

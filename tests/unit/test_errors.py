@@ -1,0 +1,60 @@
+"""Messages: without secrets, in one line, and heard from every thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+
+import pytest
+
+from odc_cleansat.errors import (
+    CleansatError,
+    GapWarning,
+    SceneError,
+    first_line,
+    tell,
+    without_secrets,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("s3://me:word@host/a.tif", "s3://***@host/a.tif"),
+        ("https://host/a.tif?sig=abc%2F&x=1", "https://host/a.tif?***&x=1"),
+        ("https://host/a?x=1&api_key=abc", "https://host/a?x=1&***"),
+        ("https://host/a?X-Amz-Signature=abc", "https://host/a?***"),
+        ("me@host is no address, nor is key=1", "me@host is no address, nor is key=1"),
+    ],
+)
+def test_logins_and_keys_are_taken_out(text: str, expected: str) -> None:
+    assert without_secrets(text) == expected
+    assert str(CleansatError(text)) == expected
+
+
+def test_the_first_line_of_an_error() -> None:
+    assert first_line(ValueError("it broke.\nat line 3.")) == "it broke"
+    assert first_line(ValueError()) == "ValueError"
+    assert first_line(OSError("https://a:b@host is gone.")) == "https://***@host is gone"
+    assert len(first_line(ValueError("x" * 999))) == 300
+
+
+def test_errors_of_the_package_are_of_one_kind() -> None:
+    assert issubclass(SceneError, CleansatError)
+    assert issubclass(CleansatError, ValueError)
+
+
+def test_a_warning_is_heard_from_every_thread(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.warns(GapWarning, match=r"https://\*\*\*@host is gone"):
+        tell("https://a:b@host is gone", GapWarning)
+    caplog.set_level(logging.WARNING, "odc_cleansat")
+    logging.getLogger("odc_cleansat").propagate = True
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        thread = threading.Thread(target=tell, args=("a file is gone", GapWarning))
+        thread.start()
+        thread.join()
+    (record,) = caplog.records
+    assert record.getMessage() == "a file is gone"
+    assert record.category is GapWarning
