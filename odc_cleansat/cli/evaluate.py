@@ -46,7 +46,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 @click.option(
     "--label",
     metavar="PATH",
-    help="A raster; a folder of them; or a pattern with {scene}, and *, ? or **.",
+    help="Labels: a raster, a folder of rasters, or a pattern with {scene}, and *, ? or **.",
 )
 @click.option(
     "--layout",
@@ -56,13 +56,17 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 @click.option(
     "--label-mapping",
     metavar="MAPPING",
-    help="What the codes of labels or points mean. Default: ucl, or that of the layout.",
+    help="Mapping of the codes of labels or points. Default: ucl, or that of the layout.",
 )
 @click.option(
-    "--points", type=click.Path(path_type=Path), help="CSV of classified pixels, instead."
+    "--points",
+    type=click.Path(path_type=Path),
+    help="CSV of classified pixels, instead of --label.",
 )
 @click.option(
-    "--points-crs", metavar="EPSG:CODE", help="Of x and y in the points. Default: EPSG:4326."
+    "--points-crs",
+    metavar="EPSG:CODE",
+    help="Coordinate system of x and y in the points. Default: EPSG:4326.",
 )
 @click.option(
     "--pred",
@@ -70,21 +74,21 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     metavar="NAME=PATH[:MAPPING]",
     multiple=True,
     required=True,
-    help="What is judged; give it again for others. PATH as for --label; one file a scene.",
+    help="A prediction; repeat the option for others. PATH as for --label, one file a scene.",
 )
 @click.option(
     "--mapping",
     default="ucl",
     show_default=True,
     metavar="MAPPING",
-    help="Of predictions that name none.",
+    help="Mapping of predictions that name none.",
 )
 @click.option(
     "--ignore",
     default="0,1,2,5",
     show_default=True,
     metavar="PX,...",
-    help="Also count without the pixels this near to edges of the label.",
+    help="Distances: count also without the pixels this near to edges of the label.",
 )
 @click.option(
     "--boundary",
@@ -100,7 +104,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     default=0,
     show_default=True,
     metavar="PX",
-    help="Widen cloud and shadow of both sides first.",
+    help="Widen cloud and shadow in labels and predictions first.",
 )
 @click.option(
     "--common", is_flag=True, help="Count only pixels for which all predictions have data."
@@ -110,9 +114,9 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     type=click.IntRange(100, 100_000),
     default=1000,
     show_default=True,
-    help="Samples of the bootstrap.",
+    help="Draws of the bootstrap.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of its random numbers.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option(
     "-o",
     "--out",
@@ -139,10 +143,10 @@ def command(
 ) -> None:
     """Measure masks against labels.
 
-    Asked is where cloud is, where shadow, where either (contaminated), and where it is clear; a label that
-    knows only one of these answers only that. Printed are the scores over all pixels with 95 %
-    intervals (bootstrap over scenes), the median of the scenes, and how they fare at edges.
-    Predictions on another grid are brought to the label's, by nearest neighbour.
+    The questions are where cloud is, where shadow is, where either is (contaminated), and where it is clear. A
+    label that knows only cloud or only shadow answers only that. The tables show the scores over all pixels with
+    95 % intervals (bootstrap over scenes), the median of the scenes, and the scores at edges. Predictions on
+    another grid are brought to the grid of the label by nearest neighbour.
     """
     from ..evaluate.counting import Protocol
     from ..evaluate.mappings import get_mapping
@@ -155,15 +159,15 @@ def command(
         raise click.UsageError("--layout and --dilate are for --label.")
     if points_crs is not None and points is None:
         raise click.UsageError("--points-crs is for --points.")
-    what = _predictions(predictions, mapping)
+    named = _named_predictions(predictions, mapping)
     known = LAYOUTS[layout].mapping if layout and label_mapping is None else None
     truth = known or get_mapping(label_mapping or "ucl")
     if points is not None:
-        found = _by_points(points, points_crs, truth, what, common, as_json)
+        found = _by_points(points, points_crs, truth, named, common, as_json)
     else:
         assert label is not None
         protocol = Protocol(_distances(ignore), boundary, dilate)
-        found = _by_rasters(label, layout, truth, what, protocol, common, as_json)
+        found = _by_rasters(label, layout, truth, named, protocol, common, as_json)
     if label is not None and label_mapping is None and layout is None:
         totals = [found.confusion(name).matrix for name in found.predictors]
         check_label({c for c in CloudClass if any(matrix[c].any() for matrix in totals)})
@@ -216,8 +220,8 @@ def _by_points(
         return evaluate_points(points, rasters, mapping=mapping, common=common, progress=progress)
 
 
-def _predictions(texts: tuple[str, ...], default: str) -> Predictions:
-    """Path and mapping by name."""
+def _named_predictions(texts: tuple[str, ...], default: str) -> Predictions:
+    """Return path and mapping by name, from ``NAME=PATH[:MAPPING]``."""
     from ..evaluate.mappings import get_mapping, is_mapping
 
     found: Predictions = {}
@@ -241,6 +245,7 @@ def _predictions(texts: tuple[str, ...], default: str) -> Predictions:
 
 
 def _distances(text: str) -> tuple[int, ...]:
+    """Return the pixels of a text like ``0,1,2,5``."""
     try:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:

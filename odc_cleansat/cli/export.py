@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from dask.callbacks import Callback
 
-from ..masks.presets import PRESETS
 from .console import Console
 from .options import connected, datacube_options, grid_options, grid_query
 
@@ -51,25 +50,25 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     "--min-clear",
     type=click.FloatRange(0, 1),
     metavar="SHARE",
-    help="Use only the times of which at least this share of the area is clear, 0 to 1.",
+    help="Use only the times at which at least this share of the area is clear, 0 to 1.",
 )
 @click.option(
     "--ucl",
     type=click.Choice(["auto", "indexed", "computed"]),
     default="auto",
     show_default=True,
-    help="Where masks come from: auto takes those in the index and computes the others.",
+    help="Source of the masks: auto takes those in the index and computes the others.",
 )
 @click.option("--model", metavar="NAME", help="Which model's masks.")
 @click.option(
     "--preset",
-    type=click.Choice(list(PRESETS)),
+    type=click.Choice(["balanced", "conservative", "permissive"]),
     help="Make masks stricter or more lenient. Default: as the network gave them.",
 )
 @click.option(
     "--only-accepted",
     is_flag=True,
-    help="Use only the scenes whose mask a reviewer has accepted. Those rejected are never used.",
+    help="Use only scenes whose mask a reviewer has accepted. Rejected masks are never used.",
 )
 @click.option(
     "--group-by",
@@ -82,7 +81,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     "--resampling",
     default="bilinear",
     show_default=True,
-    help="Of reflectance, as in dc.load; classes are always nearest.",
+    help="Resampling of reflectance, as in dc.load; classes are always resampled by nearest.",
 )
 @click.option(
     "-o",
@@ -110,8 +109,8 @@ def command(
 ) -> None:
     """Write an unclouded composite to GeoTIFF.
 
-    Scenes are loaded with their masks and combined without cloud and shadow. Digital numbers are
-    without radiometric offset: reflectance is DN / 10000. Memory stays bounded however large the area is.
+    Scenes are loaded with their masks and combined without cloud and shadow. The radiometric offset is taken
+    off the digital numbers: reflectance is DN / 10000. Memory stays bounded however large the area is.
     """
     from ..cube.load import load
     from ..masks.composite import composite
@@ -122,11 +121,11 @@ def command(
     with connected(config, env) as dc:
         names = _bands(dc, product, bands)
         layers = [*(names or []), "ucl", *(["ucl_confidence"] if method == "best" else [])]
-        side = _side(dc, product, query, len(layers))
+        side = _block_side(dc, product, query, len(layers))
         what = "Looking up scenes and masks"
         if min_clear is not None:
             what += f", and which times are {100 * min_clear:g} % clear"
-        with console.step(what) as progress, _Tasks(progress):
+        with console.step(what) as progress, _TaskCounter(progress):
             scenes = load(
                 dc,
                 product,
@@ -144,15 +143,15 @@ def command(
             )
             clean = composite(scenes, method=method, bands=names)
         number = scenes.sizes["time"]
-        files = _files(clean, out, number)
+        files = _rasters_by_path(clean, out, number)
         rows, columns = clean.odc.geobox.shape
         what = f"Writing a {method} of {number} observations, {rows} x {columns} pixels, to {out}"
         with console.step(what) as progress:
             write_cogs(files, progress=progress)
 
 
-class _Tasks(Callback):  # type: ignore[misc]
-    """Counts dask's tasks while masks are computed."""
+class _TaskCounter(Callback):  # type: ignore[misc]
+    """Counts the tasks of dask while masks are computed."""
 
     def __init__(self, progress: Callable[[int, int], None]) -> None:
         super().__init__()
@@ -164,7 +163,7 @@ class _Tasks(Callback):  # type: ignore[misc]
 
 
 def _bands(dc: Datacube, product: str, bands: str | None) -> list[str] | None:
-    """The names to load; None leaves it to `load` to refuse the product."""
+    """Return the names to load; None if there is no such product, which `load` then refuses."""
     from ..cube.driver import BANDS
     from ..scenes.bands import is_reflective
 
@@ -182,8 +181,8 @@ def _bands(dc: Datacube, product: str, bands: str | None) -> list[str] | None:
     return list(filter(is_reflective, definition.measurements)) if definition else None
 
 
-def _side(dc: Datacube, product: str, query: dict[str, Any], layers: int) -> int:
-    """Side of the blocks in pixels, so that all observations of one fit into :data:`MEMORY`."""
+def _block_side(dc: Datacube, product: str, query: dict[str, Any], layers: int) -> int:
+    """Return the side of the blocks, pixels, at which all observations of a block fit into :data:`MEMORY`."""
     terms = {k: v for k, v in query.items() if k in ("time", "like", "longitude", "latitude")}
     if dc.index.products.get_by_name(product) is None:
         return 512
@@ -196,8 +195,8 @@ def _side(dc: Datacube, product: str, query: dict[str, Any], layers: int) -> int
     return int(min(max(2 ** math.floor(math.log2(side)), 128), 1024))
 
 
-def _files(clean: xr.Dataset, out: Path, number: int) -> dict[Path, Raster]:
-    """What goes into which file."""
+def _rasters_by_path(clean: xr.Dataset, out: Path, number: int) -> dict[Path, Raster]:
+    """Return the content of each file by its path."""
     from ..storage.cog import Raster
 
     period = [clean.attrs[f"time_coverage_{end}"][:19] for end in ("start", "end")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import numpy as np
 import rasterio
 from calling import Run, failure, good
@@ -11,6 +12,9 @@ from conftest import SIMULATED, Cube
 from odc.geo.geobox import GeoBox
 
 import odc_cleansat
+from odc_cleansat.cli.export import command
+from odc_cleansat.masks.composite import METHODS
+from odc_cleansat.masks.presets import PRESETS
 from unit.cli.helpers import check_cog, read
 
 AREA = ["--crs", "EPSG:32633", "--resolution", 60, "--bbox", "13.66,47.8,13.72,47.84"]
@@ -71,3 +75,9 @@ def test_export_errors(run: Run, cube: Cube, tmp_path: Path) -> None:
     assert "--min-clear" in failure(run(*product, "--min-clear", "2", *AREA), 2)
     assert "larger than 0" in failure(run(*product, "--crs", "EPSG:3857", "--resolution", "0"), 2)
     assert not list(tmp_path.iterdir())
+
+
+def test_help_names_all_presets_and_methods() -> None:
+    choices = {p.name: p.type.choices for p in command.params if isinstance(p.type, click.Choice)}
+    assert tuple(choices["preset"]) == tuple(PRESETS)
+    assert tuple(choices["method"]) == METHODS
