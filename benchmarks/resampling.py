@@ -1,7 +1,8 @@
 """What resampling and blur do to the answers: `python benchmarks/resampling.py --docs docs/measurements.md`.
 
-Scenes of 10 m are averaged to coarser grids that do not fit the model's, and brought to the model's by several kernels;
-compared is the answer for the scene as it was. The real scenes are not part of the project (../shared/data).
+Scenes of 10 m are averaged to coarser grids that do not fit the model grid. Several kernels then bring them to the model
+grid. The answers are compared with the answer for the scene as it was. The real scenes are not part of the project
+(../shared/data).
 """
 
 from __future__ import annotations

@@ -43,9 +43,9 @@ TESTS = {
     "masks.classify": [f"{UNIT}/masks/test_classify.py"],
     "masks.tasks": [f"{UNIT}/masks/test_tasks.py", f"{UNIT}/masks/test_classify.py"],
     "masks.composite": [f"{UNIT}/masks/test_composite.py"],
-    "masks.reduce": [f"{UNIT}/masks/test_reduce.py", f"{UNIT}/masks/test_composite.py"],
+    "masks.reduce": [f"{UNIT}/masks/test_reduce.py"],
     "cube.recall": [f"{UNIT}/cube/test_recall.py", f"{UNIT}/cube/test_output_grid.py"],
-    "cube.sample": [f"{UNIT}/cube/test_sample.py", f"{UNIT}/cube/test_recall.py"],
+    "cube.sample": [f"{UNIT}/cube/test_sample.py"],
 }
 """The modules, and the tests that should notice when one is changed; the quickest first."""
 
