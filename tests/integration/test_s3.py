@@ -16,6 +16,7 @@ from datacube.model import Dataset
 from fakes import brightness_engine
 from s3_server import Proxy, client, keys
 
+import odc_cleansat.storage.settings
 from odc_cleansat import load, recall
 from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.errors import CubeError, OutputError, SceneError
@@ -102,6 +103,13 @@ def test_scenes_are_read_from_s3_and_https(
     assert band.grid == local.bands["blue"].open().grid
     public = BandFile(f"{proxy.url}/{bucket}/scene/B02.tif", 1, 0).open()
     np.testing.assert_array_equal(public.data.values, expected)
+
+
+@pytest.fixture
+def patience(fault: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait less for a store that stalls; a busy machine may take a second for any answer."""
+    if fault == "stall":
+        monkeypatch.setattr(odc_cleansat.storage.settings, "READ_TIMEOUT", 0.7)
 
 
 @pytest.mark.parametrize("fault", ["500", "cut", "stall"])
