@@ -45,16 +45,30 @@ def test_errors_of_the_package_are_of_one_kind() -> None:
     assert issubclass(CleansatError, ValueError)
 
 
-def test_a_warning_is_heard_from_every_thread(caplog: pytest.LogCaptureFixture) -> None:
+class Records(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.kept.append(record)
+
+
+def test_a_warning_is_heard_from_every_thread() -> None:
     with pytest.warns(GapWarning, match=r"https://\*\*\*@host is gone"):
         tell("https://a:b@host is gone", GapWarning)
-    caplog.set_level(logging.WARNING, "odc_cleansat")
-    logging.getLogger("odc_cleansat").propagate = True
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        thread = threading.Thread(target=tell, args=("a file is gone", GapWarning))
-        thread.start()
-        thread.join()
-    (record,) = caplog.records
+    records = Records()
+    logging.getLogger("odc_cleansat").addHandler(records)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            thread = threading.Thread(target=tell, args=("a file is gone", GapWarning))
+            thread.start()
+            thread.join()
+    finally:
+        logging.getLogger("odc_cleansat").removeHandler(records)
+    (record,) = records.kept
     assert record.getMessage() == "a file is gone"
     assert record.category is GapWarning

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import xarray as xr
 
@@ -23,11 +21,12 @@ def fake_engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
 
 
 @pytest.fixture(scope="session")
-def fake_mask(simulated: xr.Dataset) -> Iterator[xr.Dataset]:
+def fake_mask(simulated: xr.Dataset) -> xr.Dataset:
     """The mask of the simulated scene by that engine, with its confidence."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tasks, "get_engine", lambda *_: FakeEngine())
-        yield classify(simulated[SIX], offset=-1000, confidence=True)
+        found: xr.Dataset = classify(simulated[SIX], offset=-1000, confidence=True)
+    return found  # outside, or the engine would stay for all tests that follow
 
 
 @pytest.fixture(scope="session")
