@@ -13,6 +13,7 @@ from odc_cleansat.grids.grid import (
     ground_resolution,
     model_grid,
     overlap,
+    pixel_ratios,
 )
 
 
@@ -48,6 +49,40 @@ def test_a_scene_in_its_zone_keeps_it() -> None:
     assert crs_name(crs) == "EPSG:32633"
 
 
+@pytest.mark.parametrize(
+    ("code", "left"),
+    [(32601, 899_970), (32633, 99_990), (32660, 99_990), (32701, 899_970), (32733, 99_990), (32760, 99_990)],
+)  # fmt: skip
+def test_a_scene_beyond_the_edge_of_its_zone_keeps_it(code: int, left: int) -> None:
+    """The tiles of a zone reach into its neighbours, first and last zones of both hemispheres too."""
+    top = 999_990 if code < 32700 else 9_000_000
+    grid = GeoBox((100, 100), Affine(30, 0, left, 0, -30, top), f"EPSG:{code}")
+    crs, box = model_grid(grid, 30)
+    assert crs_name(crs) == f"EPSG:{code}"
+    row, column = -top // 30, left // 30
+    assert box == (row, row + 100, column, column + 100)
+
+
+@pytest.mark.parametrize("code", [32661, 3857, 4326, 2154])
+def test_a_scene_in_no_zone_goes_through_that_of_its_centre(code: int) -> None:
+    """The first is the polar projection whose code follows those of the zones."""
+    zone = GeoBox((40, 40), Affine(30, 0, 500_000, 0, -30, 7_000_000), "EPSG:32631")
+    crs, _ = model_grid(zone.to_crs(f"EPSG:{code}"), 30)
+    assert crs_name(crs) == "EPSG:32631"
+
+
+@pytest.mark.parametrize(
+    ("transform", "turned"),
+    [(Affine(1, 0, 10, 0, -1, 62), False), (Affine(0, 1, 10, -1, 0, 63), True)],
+)
+def test_size_of_the_central_pixel_counts(transform: Affine, turned: bool) -> None:
+    """A degree of longitude is 55.80 km at 60 degrees north, by tables of the ellipsoid."""
+    along_y, along_x = ground_resolution(GeoBox((5, 7), transform, "EPSG:4326"))
+    across, along = (along_y, along_x) if turned else (along_x, along_y)
+    assert across == pytest.approx(55_800, abs=5)
+    assert along == pytest.approx(111_410, abs=30)
+
+
 def test_size_of_pixels_on_the_ground() -> None:
     grid = GeoBox((10, 10), Affine(0.0001, 0, 20, 0, -0.0001, 60), "EPSG:4326")
     along_y, along_x = ground_resolution(grid)
@@ -64,6 +99,30 @@ def test_what_decides_the_pixels_of_another_grid() -> None:
         assert start - 10 <= span.start <= start - 3
         assert stop + 3 <= span.stop <= stop + 10
     assert overlap(source, source.translate_pix(1000, 0)) is None
+    assert overlap(source, source[0:3, 390:400]) == (slice(0, 9), slice(384, 400))
+
+
+@pytest.mark.parametrize(("size", "kernel"), [(10, 3), (20, 3), (40, 6), (50, 8)])
+def test_margin_for_the_kernel(size: int, kernel: int) -> None:
+    """A pixel where the grids meet, the kernel's reach, and two to spare.
+
+    The kernel reaches three pixels of the coarser grid, here 3, 3, 6 and 7.5 pixels of 20 m.
+    """
+    source = GeoBox((300, 400), Affine(20, 0, 600_000, 0, -20, 5_000_000), "EPSG:32633")
+    there = GeoBox.from_bbox(
+        (604_000, 4_997_000, 605_000, 4_998_000), "EPSG:32633", resolution=size
+    )
+    assert overlap(source, there) == (
+        slice(100 - 3 - kernel, 150 + 3 + kernel),
+        slice(200 - 3 - kernel, 250 + 3 + kernel),
+    )
+
+
+def test_ratio_of_pixel_sizes() -> None:
+    """Of pixels of 45 m along y and 60 m along x, to others of 30 m and 20 m."""
+    target = GeoBox((4, 4), Affine(60, 0, 600_000, 0, -45, 5_000_000), "EPSG:32633")
+    grid = GeoBox((4, 4), Affine(20, 0, 600_000, 0, -30, 5_000_000), "EPSG:32633")
+    assert pixel_ratios(grid, target) == pytest.approx((1.5, 3), rel=1e-4)
 
 
 def test_model_grid_is_anchored_at_the_origin() -> None:

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from odc_cleansat.grids.windows import (
     DEFAULT_TILING,
     Box,
+    Span,
     Tiling,
+    Window,
     blend,
     pixels_covering,
     prepare_window,
@@ -22,6 +24,38 @@ from odc_cleansat.grids.windows import (
 )
 
 STRIDE, OVERLAP = 64, 16
+
+NO = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "expected"),
+    [
+        (0, 160, [(0, 72), (56, 136), (120, 160)]),
+        (0, 159, [(0, 72), (56, 159)]),  # the cut at 128 is 31 pixels from the end
+        (32, 128, [(32, 72), (56, 128)]),
+        (33, 128, [(33, 128)]),  # the cut at 64 is 31 pixels from the start
+        (-64, 32, [(-64, 8), (-8, 32)]),
+    ],
+)
+def test_cuts_are_half_a_stride_from_the_edges_or_more(
+    start: int, stop: int, expected: list[tuple[int, int]]
+) -> None:
+    assert [(s.start, s.stop) for s in spans(start, stop, STRIDE, OVERLAP)] == expected
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [
+        (Span(10, 17, 2, 4), [1 / 4, 3 / 4, 1, 7 / 8, 5 / 8, 3 / 8, 1 / 8]),
+        (Span(0, 3, 1, 1), [1 / 2, 1, 1 / 2]),
+        (Span(0, 2, 0, 0), [1, 1]),
+    ],
+)
+def test_weights_rise_and_fall_in_even_steps(span: Span, expected: list[float]) -> None:
+    weights = span.weights()
+    assert weights.dtype == np.float32
+    np.testing.assert_array_equal(weights, np.array(expected, dtype="float32"))
 
 
 @given(start=st.integers(-10_000, 10_000), length=st.integers(1, 500))
@@ -85,6 +119,32 @@ def test_a_small_scene_is_one_window() -> None:
     small, large = Box(-20, 130, 30, 130), Box(-20, 131, 30, 130)
     assert [w.box for w in windows(small, Box(0, 1, 50, 51), tiling)] == [small]
     assert len(windows(large, large, tiling)) == 4
+    assert tiling.spans(small) == ([Span(-20, 130, 0, 0)], [Span(30, 130, 0, 0)])
+    smaller = Box(-20, 129, 30, 130)
+    assert tiling.spans(smaller) == ([Span(-20, 129, 0, 0)], [Span(30, 130, 0, 0)])
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "seen"), [(0, 56, [0]), (55, 57, [0, 1]), (71, 73, [0, 1]), (72, 128, [1])]
+)
+def test_only_windows_that_touch_the_area(first: int, last: int, seen: list[int]) -> None:
+    """Along each axis the windows are the pixels 0 to 71 and 56 to 127."""
+    scene, tiling = Box(0, 128, 0, 128), Tiling((STRIDE, STRIDE), OVERLAP, whole=0)
+    starts = [(0, 56)[i] for i in seen]
+    assert [w.box.top for w in windows(scene, Box(first, last, 0, 1), tiling)] == starts
+    assert [w.box.left for w in windows(scene, Box(0, 1, first, last), tiling)] == starts
+
+
+def test_a_window_without_data_leaves_the_answer_of_its_neighbour() -> None:
+    """Also where its share would have been the greater; beyond the neighbour there is nothing."""
+    column = Span(0, 5, 0, 0)
+    with_data = Window(Span(64, 128, 16, 0), column)
+    answer = np.random.default_rng(3).random((2, 64, 5), dtype="float32")
+    answers = [(Window(Span(0, 80, 0, 16), column), None), (with_data, answer)]
+    blended = blend(Box(0, 128, 1, 4), answers, 2)
+    assert np.isnan(blended[:, :64]).all()
+    np.testing.assert_allclose(blended[:, 64:], answer[:, :, 1:4], rtol=1e-6)
+    assert np.isnan(blend(Box(0, 70, 0, 2), [], 3)).all()
 
 
 def pointwise(batch: np.ndarray) -> np.ndarray:
@@ -168,19 +228,54 @@ def test_missing_pixels_are_filled_by_reflection() -> None:
     np.testing.assert_array_equal(filled[0, 0, 10, 40:], np.arange(38, 14, -1))
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("values", "filled"),
+    [
+        ([1, 2, 3, NO, NO], [1, 2, 3, 2, 1]),
+        ([NO, NO, 3, 4, 5], [5, 4, 3, 4, 5]),
+        ([1, 2, NO, NO, NO], [1, 2, 1, 1, 1]),  # what would be behind the first is the first
+        ([NO, NO, NO, 4, 5], [5, 5, 5, 4, 5]),
+        ([NO, 2, NO, NO, 5], [2, 2, 2, 5, 5]),  # what is behind has no data: the edge itself
+    ],
+)
+def test_what_a_missing_pixel_is_filled_with(
+    values: list[float], filled: list[float], turned: bool
+) -> None:
+    """Along both axes, in all bands where one has no data, and padded by reflection."""
+    window = np.array([[values], [np.arange(5)]], dtype="float32")
+    prepared = prepare_window(window.swapaxes(1, 2) if turned else window)
+    assert prepared is not None
+    row = prepared[0, :, :, 0] if turned else prepared[0, :, 0, :]
+    assert row[0, :10].tolist() == [*filled, *filled[::-1]]
+    known = [values.index(each) for each in filled]
+    assert row[1, :5].tolist() == known
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (31, 33), (64, 90)])
 def test_windows_are_padded_to_multiples_of_32(shape: tuple[int, int]) -> None:
     window = np.random.default_rng(0).random((3, *shape), dtype="float32")
     padded = prepare_window(window)
     assert padded is not None
     assert padded.shape[2] % 32 == padded.shape[3] % 32 == 0
+    assert padded.shape[:2] == (1, 3)
+    assert all(
+        0 <= after - before < 32 for after, before in zip(padded.shape[2:], shape, strict=True)
+    )
     assert np.isfinite(padded).all()
     np.testing.assert_array_equal(padded[0, :, : shape[0], : shape[1]], window)
 
 
 @pytest.mark.parametrize(
     ("start", "stop", "expected"),
-    [(0, 90, (0, 3)), (95, 240, (3, 8)), (-100, -10, (-4, 0)), (29.999, 60.001, (1, 2))],
+    [
+        (0, 90, (0, 3)),
+        (95, 240, (3, 8)),
+        (-100, -10, (-4, 0)),
+        (29.999, 60.001, (1, 2)),
+        (29.71, 60.29, (1, 2)),  # less than a hundredth of a pixel, which is 0.3
+        (29.69, 60.31, (0, 3)),
+    ],
 )
 def test_pixels_of_a_grid_anchored_at_zero(
     start: float, stop: float, expected: tuple[int, int]

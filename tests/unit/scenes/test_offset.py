@@ -16,7 +16,7 @@ from conftest import read_folder
 
 from odc_cleansat import classify
 from odc_cleansat.errors import ReflectanceWarning, SceneError
-from odc_cleansat.scenes.offset import OffsetCheck, resolve_offset
+from odc_cleansat.scenes.offset import Offset, OffsetCheck, processing_level, resolve_offset
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,9 @@ def test_the_first_source_that_answers_wins(
 
 
 def test_no_answer_is_a_warning() -> None:
-    with pytest.warns(ReflectanceWarning, match="offset=-1000"):
-        assert resolve_offset({}).value == 0
+    with pytest.warns(ReflectanceWarning, match="offset=-1000") as caught:
+        assert resolve_offset({}) == Offset(0, "assumed: the metadata does not tell")
+    assert [warning.filename for warning in caught] == [__file__]  # the caller's line
 
 
 def test_a_broken_baseline_is_an_error() -> None:
@@ -67,6 +68,63 @@ def test_floating_point_bands_have_no_offset() -> None:
 def test_an_offset_above_0_is_a_slip() -> None:
     with pytest.raises(SceneError, match="pass -1000 or 0"):
         resolve_offset({}, 1000)
+
+
+@pytest.mark.parametrize("offset", [-999.5, float("nan"), float("-inf")])
+def test_an_offset_is_a_whole_number(offset: float) -> None:
+    with pytest.raises(SceneError, match="is not a whole number of digital numbers"):
+        resolve_offset({}, offset)
+
+
+L1C, L2A = "S2A_MSIL1C_20240101_N0510_R1", "S2A_MSIL2A_20240101T000000_N0301_R1"
+
+
+@pytest.mark.parametrize(
+    ("properties", "others", "value", "source"),
+    [
+        ({}, {"explicit": -1000.0}, -1000, "argument"),
+        ({}, {"dtype": "float64", "add_offset": -1000}, 0, "the values are reflectance (float64)"),
+        ({"sentinel:boa_offset_applied": True}, {"dtype": "int16", "add_offset": -1000}, 0,
+         "sentinel:boa_offset_applied is true"),
+        ({}, {"add_offset": -1000, "raster_bands": {"offset": 0}}, -1000, "add_offset of the product is -1000"),
+        ({}, {"add_offset": 0, "raster_bands": {"offset": -0.1}}, 0, "add_offset of the product is 0"),
+        ({}, {"add_offset": -0.75}, -7500, "add_offset of the product is -0.75"),
+        ({}, {"add_offset": -0.1, "scale_factor": 0.0002}, -500, "add_offset of the product is -0.1"),
+        ({}, {"add_offset": -1}, -1, "add_offset of the product is -1"),
+        ({"s2:product_uri": L1C}, {"raster_bands": {"offset": -0.75}}, -7500, "raster:bands offset is -0.75"),
+        ({}, {"raster_bands": {"offset": -0.1, "scale": 0.0002}}, -500, "raster:bands offset is -0.1"),
+        ({"s2:product_uri": L1C, "s2:processing_baseline": "05.10"}, {"raster_bands": {"scale": 0.0001}}, 0,
+         "s2:product_uri is L1C, so this is not ESA's L2A"),
+        ({"sentinel:processing_baseline": "04.00", "sentinel:product_id": L2A}, {}, -1000,
+         "sentinel:processing_baseline is 04.00"),
+        ({"s2:processing_baseline": "03.99"}, {}, 0, "s2:processing_baseline is 03.99"),
+        ({"s2:processing_baseline": "4"}, {}, -1000, "s2:processing_baseline is 4"),
+        ({"sentinel:product_id": L2A}, {}, 0, "baseline 03.01 in sentinel:product_id"),
+        ({"sentinel:product_name": L2A.replace("0301", "0400")}, {}, -1000, "baseline 04.00 in sentinel:product_name"),
+    ],
+)  # fmt: skip
+def test_each_source_in_its_turn(
+    properties: dict[str, object], others: dict[str, Any], value: int, source: str
+) -> None:
+    """In digital numbers, rounded; the sources that come later would give another offset."""
+    assert resolve_offset(properties, **others) == Offset(value, source)
+
+
+@pytest.mark.parametrize(
+    ("properties", "level"),
+    [
+        ({}, ""),
+        ({"s2:product_type": "S2MSI2A"}, "L2A"),
+        ({"s2:product_type": "S2MSI1C"}, "L1C"),
+        ({"processing:level": "L2A"}, "L2A"),
+        ({"processing:level": "L1C", "s2:product_uri": L2A}, "L1C"),
+        ({"sentinel:product_name": L2A}, "L2A"),
+        ({"s2:product_uri": L1C}, ""),  # other surface reflectance may name its source
+        ({"processing:level": "L3"}, ""),
+    ],
+)
+def test_processing_level(properties: dict[str, str], level: str) -> None:
+    assert processing_level(properties) == level
 
 
 # --- real documents -------------------------------------------------------------------
@@ -209,6 +267,54 @@ def test_the_check_says_nothing_of_few_pixels() -> None:
     assert complaint(np.full((3, 90, 90), 0.12), 0) is None
     assert complaint(np.full((3, 120, 120), np.nan), 0) is None
     assert complaint(np.full((3, 120, 120), 0.12), 0) is not None
+
+
+def test_the_check_counts_every_second_pixel_and_wants_2500() -> None:
+    scene = np.full((3, 99, 100), 0.12)
+    check = OffsetCheck()
+    check.add(scene)  # 50 x 50 pixels
+    assert check.complaint(0) is not None
+    scene[1, 98, 98] = np.nan
+    check = OffsetCheck()
+    check.add(scene)
+    assert check.complaint(0) is None
+
+
+@pytest.mark.parametrize(
+    ("lowest", "offset", "wrong"),
+    [
+        (0.0799, 0, False),
+        (0.0801, 0, True),
+        (0.1599, 0, True),
+        (0.1601, 0, False),
+        (0.12, -1000, False),
+        (-0.0499, -1000, False),
+        (-0.0501, -1000, True),
+        (-0.0501, -1, True),
+        (-0.0501, 0, False),
+        (-3.0, -1000, True),
+        (3.0, 0, False),
+    ],
+)
+def test_where_the_check_begins_to_complain(lowest: float, offset: float, wrong: bool) -> None:
+    """The dark end is rounded up to the next 0.005: from 0.085 to 0.16, or to -0.05, it is suspicious."""
+    scene = np.full((3, 100, 100), 4.0)
+    scene[2] = lowest
+    check = OffsetCheck()
+    check.add(scene)
+    assert (check.complaint(offset) is not None) is wrong
+
+
+def test_the_check_takes_a_thousandth_for_the_dark_end() -> None:
+    scene = np.full((3, 200, 200), 0.118)
+    scene[1, 0, :18:2] = 0.01  # 9 of 10,000 pixels
+    check = OffsetCheck()
+    check.add(scene)
+    assert "darker than a reflectance of 0.12, as if" in str(check.complaint(0))
+    scene[1, 0, 18] = 0.01
+    check = OffsetCheck()
+    check.add(scene)
+    assert check.complaint(0) is None
 
 
 def test_classify_warns_of_a_forgotten_offset(simulated: xr.Dataset, fast_network: None) -> None:
