@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 
 from odc_cleansat.errors import SceneError
 from odc_cleansat.grids.grid import (
@@ -67,8 +68,18 @@ def test_a_scene_beyond_the_edge_of_its_zone_keeps_it(code: int, left: int) -> N
 def test_a_scene_in_no_zone_goes_through_that_of_its_centre(code: int) -> None:
     """The first is the polar projection whose code follows those of the zones."""
     zone = GeoBox((40, 40), Affine(30, 0, 500_000, 0, -30, 7_000_000), "EPSG:32631")
-    crs, _ = model_grid(zone.to_crs(f"EPSG:{code}"), 30)
+    scene = zone.to_crs(f"EPSG:{code}")
+    crs, box = model_grid(scene, 30)
     assert crs_name(crs) == "EPSG:32631"
+    # The scene is so small that its edges are straight in the zone too.
+    height, width = scene.shape
+    corners = [
+        scene.affine * corner for corner in ((0, 0), (width, 0), (0, height), (width, height))
+    ]
+    there = Transformer.from_crs(code, 32631, always_xy=True)
+    x, y = zip(*(there.transform(*corner) for corner in corners), strict=True)
+    covered = [-max(y) / 30, -min(y) / 30, min(x) / 30, max(x) / 30]
+    assert box == pytest.approx(covered, abs=1.02)
 
 
 @pytest.mark.parametrize(
