@@ -204,6 +204,18 @@ def cube(tmp_path_factory: pytest.TempPathFactory, initialised: Copy) -> Iterato
         yield Cube(dc, folder, scenes, masks)
 
 
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Take away what a test adds to the root logger: datacube's commands write there for all tests that follow."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    for handler in list(root.handlers):
+        if handler not in handlers and not type(handler).__module__.startswith("_pytest"):
+            root.removeHandler(handler)
+    root.setLevel(level)
+
+
 @pytest.fixture
 def fast_network() -> Iterator[None]:
     """Let all models answer by brightness, for tests of what is around the network."""
