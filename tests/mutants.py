@@ -1,7 +1,7 @@
 """Do the tests bite? Change the code a little, run its tests, and count how often they notice.
 
 ``python tests/mutants.py [--minutes 20] [MODULE ...]`` takes a random sample of mutants for each module of
-`TESTS`, always the same one for a seed, and writes ``tests/mutants.md``. The changes are those of cosmic-ray.
+`TESTS`, always the same one for a seed, and writes their rows in ``tests/mutants.md``. The changes are those of cosmic-ray.
 Its own runner starts pytest anew for each of them, which here takes ten seconds before the first test. So this
 one loads the libraries once, and forks a process for each mutant, in which only the package is imported.
 Nothing is written into the source: the process imports the changed module from memory.
@@ -309,9 +309,42 @@ def known_reasons() -> dict[tuple[str, str, str], str]:
     return {(module, before, after): reason for module, before, after, reason in rows}
 
 
-def report(results: dict[Mutant, bool], seed: int) -> tuple[str, bool]:
-    """Return the page, and whether enough was noticed and every survivor has a reason."""
+@dataclass
+class Row:
+    """What the tests of one module noticed."""
+
+    noticed: int
+    of: int
+    survivors: dict[tuple[str, str], str]
+    """The reason of each change that stayed unnoticed, by the code before and after."""
+
+
+def known_rows() -> dict[str, Row]:
+    """Return what the page says of each module."""
+    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    counts = re.findall(r"^\| ([\w]+\.[\w.]+) \| (\d+) \| (\d+) \|", text, re.MULTILINE)
+    rows = {module: Row(int(noticed), int(of), {}) for module, noticed, of in counts}
+    for (module, before, after), reason in known_reasons().items():
+        if module in rows:
+            rows[module].survivors[before, after] = reason
+    return rows
+
+
+def new_rows(results: dict[Mutant, bool]) -> dict[str, Row]:
+    """Return what a run found of each module; reasons are taken from the page."""
     reasons = known_reasons()
+    rows: dict[str, Row] = {}
+    for mutant, noticed in results.items():
+        row = rows.setdefault(mutant.module, Row(0, 0, {}))
+        row.of += 1
+        row.noticed += noticed
+        if not noticed:
+            row.survivors[mutant.before, mutant.after] = reasons.get(mutant.key, NO_REASON)
+    return rows
+
+
+def report(rows: dict[str, Row], seed: int) -> tuple[str, bool]:
+    """Return the page, and whether enough was noticed and every survivor has a reason."""
     lines = [
         "# Mutants",
         "",
@@ -322,20 +355,20 @@ def report(results: dict[Mutant, bool], seed: int) -> tuple[str, bool]:
         "| module | noticed | of | percent |",
         "|---|---:|---:|---:|",
     ]
+    rows = {module: rows[module] for module in TESTS if module in rows}
+    everything = Row(
+        sum(row.noticed for row in rows.values()), sum(r.of for r in rows.values()), {}
+    )
     good = True
-    for module in [*dict.fromkeys(mutant.module for mutant in results), None]:
-        those = [noticed for mutant, noticed in results.items() if module in (mutant.module, None)]
-        percent = 100 * sum(those) / max(len(those), 1)
+    for module, row in [*rows.items(), ("all", everything)]:
+        percent = 100 * row.noticed / max(row.of, 1)
         good = good and percent >= LEAST
-        lines.append(f"| {module or 'all'} | {sum(those)} | {len(those)} | {percent:.0f} |")
+        lines.append(f"| {module} | {row.noticed} | {row.of} | {percent:.0f} |")
     lines += ["", "## Survivors", ""]
-    for mutant in sorted((m for m, noticed in results.items() if not noticed), key=lambda m: m.key):
-        reason = reasons.get(mutant.key, NO_REASON)
-        good = good and reason != NO_REASON
-        lines += [
-            f"- `{mutant.module}`: `` {mutant.before} `` became `` {mutant.after} ``",
-            f"  {reason}",
-        ]
+    for module, row in rows.items():
+        for (before, after), reason in sorted(row.survivors.items()):
+            good = good and reason != NO_REASON
+            lines += [f"- `{module}`: `` {before} `` became `` {after} ``", f"  {reason}"]
     return "\n".join(lines) + "\n", good
 
 
@@ -369,10 +402,10 @@ def main() -> None:
             importlib.import_module(library)
         limits = time_limits(modules, folder)
         results = run_all(queue, limits, folder, options.jobs, began + 60 * options.minutes)
-    page, good = report(results, options.seed)
+    # Modules that were not asked for keep their rows.
+    page, good = report(known_rows() | new_rows(results), options.seed)
     print(page)
-    if not options.modules:
-        PAGE.write_text(page, encoding="utf-8")
+    PAGE.write_text(page, encoding="utf-8")
     raise SystemExit(0 if good else 1)
 
 
