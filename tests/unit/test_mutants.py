@@ -57,15 +57,30 @@ def test_the_report_keeps_the_reasons(tmp_path: Path, monkeypatch: pytest.Monkey
     survivor = Mutant("grids.grid", 10, "x // 2", "x >> 2", "")
     results = {**dict.fromkeys(noticed, True), survivor: False}
 
-    text, good = mutants.report(results, seed=1)
+    text, good = mutants.report(mutants.new_rows(results), seed=1)
     assert "| grids.grid | 9 | 10 | 90 |" in text
     assert not good, "the survivor has no reason yet"
 
     page.write_text(text.replace(NO_REASON, "Both are the same for 0."), encoding="utf-8")
-    text, good = mutants.report(results, seed=1)
+    text, good = mutants.report(mutants.new_rows(results), seed=1)
     assert "Both are the same for 0." in text
     assert good
 
-    text, good = mutants.report({**results, noticed[0]: False}, seed=1)
+    text, good = mutants.report(mutants.new_rows({**results, noticed[0]: False}), seed=1)
     assert "| all | 8 | 10 | 80 |" in text
     assert not good, "too few are noticed"
+
+
+def test_a_run_of_one_module_keeps_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page is the same when its rows are read and written again."""
+    monkeypatch.setattr(mutants, "PAGE", tmp_path / "mutants.md")
+    rows = {
+        "grids.windows": mutants.Row(40, 40, {}),
+        "grids.grid": mutants.Row(9, 10, {("x // 2", "x >> 2"): "Both are the same for 0."}),
+    }
+    page, good = mutants.report(rows, seed=1)
+    assert good
+    mutants.PAGE.write_text(page, encoding="utf-8")
+    assert mutants.known_rows() == rows
