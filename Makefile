@@ -7,6 +7,9 @@ OUT ?= cleansat-demo
 NEWEST_PYTHON ?= python3.13
 NEWEST := .venv-newest
 
+# The tests of the whole come first: a slow file at the end would keep one process busy alone.
+PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 .PHONY: demo test test-programs test-newest newest coverage mutants lint bench clean help
 
 help:
@@ -44,10 +47,10 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/cleansat demo --out $(OUT) $(ARGS)
 
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations=25 $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --durations=25 $(ARGS)
 
 coverage: $(VENV)/test.stamp
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term-missing:skip-covered $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 mutants: $(VENV)/test.stamp
 	$(BIN)/python -W ignore tests/mutants.py $(ARGS)
@@ -68,7 +71,7 @@ $(NEWEST)/stamp: setup.cfg
 
 newest: $(NEWEST)/stamp
 	$(NEWEST)/bin/python -m pip list 2>/dev/null | grep -E '^(datacube|odc-[a-z]+|numpy|xarray|torch) '
-	$(NEWEST)/bin/python -m pytest --numprocesses 2 --dist loadfile --durations=25 $(ARGS)
+	$(NEWEST)/bin/python -m pytest $(PARALLEL) --durations=25 $(ARGS)
 
 test-programs: $(BIN)/python
 	apt-get update --quiet --quiet

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from datacube import Datacube
     from datacube.model import Dataset as DatacubeDataset
 
+# Two processes share the processors, so threads of a network that wait must not spin. Read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
