@@ -32,9 +32,9 @@ from odc_cleansat import classify, get_model
 from odc_cleansat.grids.grid import model_grid
 from odc_cleansat.grids.windows import windows
 from odc_cleansat.models.engines import get_engine
-from odc_cleansat.models.inference import available_cpus
 from odc_cleansat.models.model import Model
 from odc_cleansat.synthetic.scene import SimulatedScene
+from odc_cleansat.threads import available_cpus
 
 BANDS = ["B02", "B03", "B04", "B08", "B11", "B12"]
 ORIGIN = (399960.0, 5300040.0)

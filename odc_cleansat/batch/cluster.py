@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from dask.utils import key_split
 
 from ..errors import CleansatError
-from ..models.inference import available_cpus
+from ..threads import available_cpus
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 
 THREADS_VARIABLE = "CLEANSAT_THREADS"
-"""Environment variable: the processors that one process may use; see :func:`~odc_cleansat.models.inference.available_cpus`."""
+"""Environment variable: the processors that one process may use; see :func:`~odc_cleansat.threads.available_cpus`."""
 
 SCENE_MEMORY = 3_500_000_000
 """Bytes for each worker: a whole Sentinel-2 tile takes 2.9 GB of it."""

@@ -23,6 +23,7 @@ from ..products.verdict_files import filter_by_verdict
 from ..scenes.files import local_path
 from ..storage.eo3 import MASK_PRODUCT, native_grid
 from ..storage.settings import prepare_gdal
+from ..threads import compute
 from .choose import check_verdict_options, in_order, made_by, of_one_model
 from .graph import Recalled, chunk_sizes
 from .output_grid import GridOptions, check_memory, lay_grid, native_hints, product_hints
@@ -156,7 +157,7 @@ def recall(
         return result.lazy(chunk_sizes(groups, grid, dask_chunks))
     check_memory(grid, len(times), sum(layer_dtype(name).itemsize for name in names))
     losses = Losses()
-    whole: xr.Dataset = result.lazy((len(times), BLOCK, BLOCK), losses).compute(scheduler="threads")
+    whole: xr.Dataset = compute(result.lazy((len(times), BLOCK, BLOCK), losses))
     labels = {mask.label: losses.why[id_] for id_, mask in masks.items() if id_ in losses.why}
     _warn_of_unreadable(labels, len(masks))
     return whole

@@ -24,10 +24,10 @@ from ..errors import ReflectanceWarning, SceneError
 from ..grids.grid import crs_name
 from ..grids.windows import Window
 from ..models.engines import check_engine
-from ..models.inference import available_cpus
 from ..models.model import Model
 from ..models.registry import get_model
 from ..scenes.files import Band
+from ..threads import compute
 from .dilate import dilate
 from .inputs import (
     arrays_of_scene,
@@ -171,7 +171,7 @@ def classify(
         result["ucl"] = dilate(result["ucl"], dilation, output)
     if monitor is None:
         return result
-    result = result.compute(scheduler="threads", num_workers=available_cpus())
+    result = compute(result)
     if geobox is None:
         _check_some_data(result, chosen)
     if complaint := monitor.check.complaint(offset):

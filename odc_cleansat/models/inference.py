@@ -1,11 +1,9 @@
-"""What all engines share: their processors, batches that fit into memory, and a trial run on noise."""
+"""What all engines share: batches that fit into memory, and a trial run on noise."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
@@ -18,21 +16,6 @@ PROBE = (2, 128, 192)
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|bad[ _]alloc|can't allocate|failed to allocate", re.IGNORECASE
 )
-
-
-def available_cpus() -> int:
-    """Return the number of processors for this process: those of its affinity mask and cgroup.
-
-    ``CLEANSAT_THREADS`` overrides it, e.g. in each of several processes that share a machine.
-    """
-    if (asked := os.environ.get("CLEANSAT_THREADS", "")).isdigit():
-        return max(1, int(asked))
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return cpus
-    return cpus if quota == "max" else max(1, min(cpus, round(int(quota) / int(period))))
 
 
 def run_in_parts(run: Callable[[np.ndarray], np.ndarray], batch: np.ndarray) -> np.ndarray:

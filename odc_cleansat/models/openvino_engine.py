@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ModelError
-from .inference import available_cpus, check_answers, run_in_parts
+from ..threads import available_cpus
+from .inference import check_answers, run_in_parts
 from .model import Model
 from .openvino_graph import openvino_graph
 from .torchscript import check_allowed

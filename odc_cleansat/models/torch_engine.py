@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ModelError
-from .inference import available_cpus, check_answers, noise_for, run_in_parts
+from ..threads import available_cpus
+from .inference import check_answers, noise_for, run_in_parts
 from .model import Model
 from .networks import torch_network
 

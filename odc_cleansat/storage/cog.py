@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import OutputError
 from ..grids.centres import Roi, tiles
+from ..threads import compute
 from .atomic import working_folder
 
 if TYPE_CHECKING:
@@ -136,7 +137,6 @@ def _write_drafts(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Write plain GeoTIFFs, whose blocks may come in any order."""
-    import dask
     import rasterio
 
     blocks = _blocks(next(iter(files.values())))
@@ -153,7 +153,7 @@ def _write_drafts(
                 [[band.data[roi] for band in raster.bands.values()] for _, raster in opened]
                 for roi in part
             ]
-            computed = dask.compute(lazy, scheduler="threads")[0]
+            computed = compute(lazy)
             for roi, of_files in zip(part, computed, strict=True):
                 window = tuple((axis.start, axis.stop) for axis in roi)
                 for (file, _), values in zip(opened, of_files, strict=True):

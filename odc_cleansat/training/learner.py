@@ -12,7 +12,7 @@ import numpy as np
 
 from ..classes import CloudClass
 from ..errors import ModelError
-from ..models.inference import available_cpus
+from ..threads import available_cpus
 from .checkpoints import resume, save_checkpoint
 from .devices import best_precision, find_device
 from .history import History

@@ -156,6 +156,10 @@ CONTRACTS = [
     Contract("datacube.virtual.impl:Reproject.fetch", None, r"Reproject\.fetch"),
     Contract("datacube.virtual.impl:Transform.fetch", None, r"Transform\.fetch"),
     Contract("datacube.virtual.impl:VirtualDatasetBox.input_datasets", "1"),
+    # Threads
+    Contract("dask.threaded:default_pool"),
+    Contract("dask.threaded:pools.clear", None, r"threaded\.pools\.clear"),
+    Contract("dask.threaded:pools_lock"),
     # The driver
     Contract("odc.loader:register_driver", "2"),
     Contract("odc.loader:RioDriver.capture_env", "1"),

@@ -118,7 +118,7 @@ def test_what_has_begun_is_finished_when_it_stops(client: Client, tmp_path: Path
 
 
 def test_workers_share_the_processors(client: Client) -> None:
-    from odc_cleansat.models.inference import available_cpus
+    from odc_cleansat.threads import available_cpus
 
     share = max(1, available_cpus() // 2)
     assert set(client.run(available_cpus).values()) == {share}

@@ -1,19 +1,12 @@
-"""Processors, and batches that do not fit into memory."""
+"""Batches that do not fit into memory."""
 
 from __future__ import annotations
-
-import os
 
 import numpy as np
 import pytest
 
 from odc_cleansat.errors import EngineError
-from odc_cleansat.models.inference import available_cpus, run_in_parts
-
-
-def test_processors_that_may_be_used() -> None:
-
-    assert 1 <= available_cpus() <= len(os.sched_getaffinity(0))
+from odc_cleansat.models.inference import run_in_parts
 
 
 def test_a_batch_that_is_too_large_is_run_in_parts() -> None:

@@ -1,0 +1,59 @@
+"""Threads: how many a process may use, and pools that a forked process can use too."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+Lazy = TypeVar("Lazy")
+
+
+def available_cpus() -> int:
+    """Return the number of processors for this process: those of its affinity mask and cgroup.
+
+    ``CLEANSAT_THREADS`` overrides it, e.g. in each of several processes that share a machine.
+    """
+    if (asked := os.environ.get("CLEANSAT_THREADS", "")).isdigit():
+        return max(1, int(asked))
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return cpus
+    return cpus if quota == "max" else max(1, min(cpus, round(int(quota) / int(period))))
+
+
+def compute(lazy: Lazy) -> Lazy:
+    """Compute with dask, in threads that end with the call.
+
+    Dask's own pool of threads stays for the life of the process, and a forked process inherits it without the
+    threads. Whatever is given to such a pool waits for ever.
+
+    Parameters
+    ----------
+    lazy
+        A collection of dask, or lists, tuples and dictionaries with such collections: any shape and dtype.
+    """
+    import dask
+
+    with ThreadPoolExecutor(available_cpus(), "cleansat") as pool:
+        (computed,) = dask.compute(lazy, scheduler="threads", pool=pool)
+    result: Lazy = computed
+    return result
+
+
+def _forget_pools() -> None:
+    """Have dask make its pools anew, for lazy masks that a forked process computes."""
+    threaded: Any = sys.modules.get("dask.threaded")
+    if threaded is not None:
+        threaded.default_pool = None
+        threaded.pools.clear()
+        threaded.pools_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pools)

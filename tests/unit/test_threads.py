@@ -1,0 +1,60 @@
+"""Processors that may be used, and processes that are forked after threads have computed something."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from odc_cleansat.threads import available_cpus
+
+FORK = """
+import sys
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+from fakes import brightness_engine
+from odc_cleansat import classify
+from odc_cleansat.synthetic.scene import SimulatedScene
+
+warnings.simplefilter("ignore")
+SCENE = SimulatedScene(shape=(120, 120)).to_xarray(20).isel(time=0)
+
+
+def at_once(_):
+    return int(classify(SCENE, offset=0).ucl.sum())
+
+
+def lazily(_):
+    return int(classify(SCENE.chunk(), offset=0).ucl.sum().compute())
+
+
+with brightness_engine():
+    for ask in (at_once, lazily):
+        here = ask(0)
+        with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
+            assert list(pool.map(ask, range(3), timeout=60)) == [here] * 3
+        with get_context("fork").Pool(2) as pool:
+            assert pool.map_async(ask, range(3)).get(timeout=60) == [here] * 3
+"""
+
+
+def test_processors_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLEANSAT_THREADS", raising=False)
+    assert 1 <= available_cpus() <= len(os.sched_getaffinity(0))
+    monkeypatch.setenv("CLEANSAT_THREADS", "3")
+    assert available_cpus() == 3
+
+
+def test_a_forked_process_classifies_as_its_parent_did() -> None:
+    """Linux's default up to Python 3.13. The child has none of the threads that its parent had."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORK],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True, text=True, check=False, timeout=150,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
