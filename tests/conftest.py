@@ -19,6 +19,7 @@ import rasterio
 import xarray as xr
 from calling import Run
 from click.testing import CliRunner
+from environments import logging_kept
 from fakes import brightness_engine
 from filelock import FileLock
 from odc.geo.geobox import GeoBox
@@ -210,13 +211,8 @@ def cube(tmp_path_factory: pytest.TempPathFactory, initialised: Copy) -> Iterato
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
     """Take away what a test adds to the root logger: datacube's commands write there for all tests that follow."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    for handler in list(root.handlers):
-        if handler not in handlers and not type(handler).__module__.startswith("_pytest"):
-            root.removeHandler(handler)
-    root.setLevel(level)
+    with logging_kept():
+        yield
 
 
 @pytest.fixture

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
 if TYPE_CHECKING:
     from conftest import Cube
@@ -56,6 +60,29 @@ def run(
     )
     assert (result.returncode != 0) is fails, result.stdout
     return result.stdout
+
+
+@contextlib.contextmanager
+def logging_kept() -> Iterator[None]:
+    """Leave the root logger and datacube's as they were."""
+    root, loggers = logging.getLogger(), [logging.getLogger(name) for name in ("", "datacube")]
+    handlers, levels = list(root.handlers), [logger.level for logger in loggers]
+    yield
+    for handler in list(root.handlers):
+        if handler not in handlers and not type(handler).__module__.startswith("_pytest"):
+            root.removeHandler(handler)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
+def datacube(config: Path, *arguments: object) -> str:
+    """What a command of datacube's writes, called in this process because its program is slow to start."""
+    from datacube.scripts.cli_app import cli
+
+    with logging_kept():
+        said = CliRunner().invoke(cli, ["-C", str(config), *map(str, arguments)])
+    assert said.exit_code == 0, said.output
+    return said.output
 
 
 def database(cube: Cube, name: str, folder: Path, template: str = "template0") -> Path:

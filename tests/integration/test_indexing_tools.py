@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Cube
-from environments import DEFINITIONS, database, program, run
+from environments import DEFINITIONS, database, datacube, program, run
 
 PRODUCTS = sorted(DEFINITIONS.glob("*.odc-product.yaml"))
 DOCUMENTS = "**/*.odc-metadata.yaml"
@@ -17,8 +17,8 @@ DOCUMENTS = "**/*.odc-metadata.yaml"
 def products(cube: Cube, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A datacube without datasets, with the products that `datacube product add` gave it."""
     config = database(cube, "products", tmp_path_factory.mktemp("products"))
-    run(program("datacube"), "system", "init", config=config)
-    said = run(program("datacube"), "product", "add", *PRODUCTS, config=config)
+    datacube(config, "system", "init")
+    said = datacube(config, "product", "add", *PRODUCTS)
     assert said.count("DONE") == len(PRODUCTS) >= 3
     return config
 
@@ -31,7 +31,7 @@ def config(cube: Cube, products: Path, tmp_path: Path, request: pytest.FixtureRe
 
 def masks(config: Path) -> set[str]:
     """The ids of the masks that a datacube has."""
-    found = run(program("datacube"), "dataset", "search", "product=s2_l2a_ucl", config=config)
+    found = datacube(config, "dataset", "search", "product=s2_l2a_ucl")
     return set(re.findall(r"^id: (\S+)", found, re.MULTILINE))
 
 
@@ -42,17 +42,17 @@ def ids(cube: Cube) -> set[str]:
 def test_dataset_add_with_lineage(cube: Cube, config: Path) -> None:
     scenes = sorted((cube.folder / "scenes").glob(DOCUMENTS))
     documents = sorted((cube.folder / "products").glob(DOCUMENTS))
-    datacube = program("datacube")
     # A mask names its scene, so that one has to be there.
-    refused = run(datacube, "dataset", "add", documents[0], config=config)
+    refused = datacube(config, "dataset", "add", documents[0])
     assert f"No matching Product found for dataset {cube.scenes['june'].id}" in refused
-    run(datacube, "dataset", "add", *scenes, *documents, config=config)
+    datacube(config, "dataset", "add", *scenes, *documents)
     mask = cube.masks["june"].id
-    sources = run(datacube, "dataset", "info", "--show-sources", mask, config=config)
+    sources = datacube(config, "dataset", "info", "--show-sources", mask)
     assert str(cube.scenes["june"].id) in sources.partition("sources:")[2]
 
 
 def test_dataset_add_without_scenes(cube: Cube, config: Path) -> None:
+    """By the program, as users start it."""
     documents = sorted((cube.folder / "products").glob(DOCUMENTS))
     run(program("datacube"), "dataset", "add", "--ignore-lineage", *documents, config=config)
     assert masks(config) == ids(cube)
