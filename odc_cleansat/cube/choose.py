@@ -145,7 +145,7 @@ def _sha256(name: str) -> str | None:
 def _scene(mask: Dataset) -> Hashable:
     """Return what the masks of one scene have in common; a search gives no lineage."""
     region = mask.metadata_doc.get("properties", {}).get("odc:region_code")
-    return mask.center_time, region or str(mask.extent)
+    return mask.center_time, region or mask_property(mask, "scene") or str(mask.extent)
 
 
 def _made_at(mask: Dataset) -> datetime.datetime:

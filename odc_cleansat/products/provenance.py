@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -27,6 +28,17 @@ if TYPE_CHECKING:
     from ..scenes.files import BandFile
 
 _SOFTWARE = ("odc-cleansat", "datacube", "odc-geo", "openvino", "torch", "rasterio", "numpy")
+
+INHERITED = re.compile(
+    r"dtr:(start|end)_datetime|eo:(constellation|instrument|platform|sun_azimuth|sun_elevation)|mission"
+    r"|odc:region_code|sat:(absolute_orbit|anx_datetime|orbit_state|platform_international_designator"
+    r"|relative_orbit)|(s2|sentinel\d?):(datastrip_id|datatake_start_datetime|grid_square|latitude_band"
+    r"|sentinel_tile_id|utm_zone)|.*:processing_baseline|cleansat:(datetime_placeholder|simulated|source)|"
+    + "|".join(PRODUCT_NAMES)
+)
+"""The properties of a scene that its mask has too. They tell when, where and how the scene was acquired.
+
+What a scene says of its clouds, or of another mask, is not true of this one."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,8 @@ def software() -> dict[str, str]:
 def mask_properties(mask: xr.Dataset, provenance: Provenance) -> dict[str, Any]:
     """Return the properties of a mask's EO3 document.
 
+    What a scene says of itself never stands in place of what the mask says of itself.
+
     Parameters
     ----------
     mask
@@ -74,6 +88,7 @@ def mask_properties(mask: xr.Dataset, provenance: Provenance) -> dict[str, Any]:
     codes = mask.ucl.values
     percent = class_percent(codes, sorted(model.classes))
     return {
+        **inherited(source.properties),
         "datetime": source.properties["datetime"],
         "odc:processing_datetime": datetime.now(timezone.utc).replace(microsecond=0),
         "odc:producer": "odc-cleansat.org",
@@ -92,7 +107,6 @@ def mask_properties(mask: xr.Dataset, provenance: Provenance) -> dict[str, Any]:
         **{f"cleansat:{c.label}_percent": round(p, 2) for c, p in percent.items()},
         "eo:cloud_cover": round(sum(percent.get(c, 0.0) for c in CLOUDS), 2),
         "eo:gsd": round(max(ground_resolution(mask.odc.geobox)), 1),
-        **_inherited(source.properties),
     }
 
 
@@ -132,15 +146,9 @@ def processing_record(provenance: Provenance, resolution: float) -> dict[str, An
     }
 
 
-def _inherited(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Properties of the scene that the mask has too, and that eodatasets3 does not hand on."""
-    return {
-        key: value
-        for key, value in properties.items()
-        if key.startswith("cleansat:")
-        or key.endswith(":processing_baseline")
-        or key in PRODUCT_NAMES
-    }
+def inherited(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the properties of a scene that its mask has too: those of :data:`INHERITED`."""
+    return {key: value for key, value in properties.items() if INHERITED.fullmatch(key)}
 
 
 def _address(file: BandFile) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..classes import CloudClass
 from ..errors import OutputError, SceneError
+from ..grids.footprint import data_footprint
 from ..storage.atomic import working_folder
 from ..storage.cog import Raster, write_cog
 from ..storage.eo3 import MASK_PRODUCT, allow_own_properties
@@ -81,7 +82,7 @@ def write_mask(
         beside.mkdir(parents=True, exist_ok=True)
         with working_folder(beside) as work:
             written = _assemble(mask, provenance, dataset_id, work)
-            write_stac_item(written, mask, provenance.model)
+            write_stac_item(written, mask.odc.geobox, provenance.model)
             sums = _write_sums(written)
             written.parent.chmod(0o777 & ~_umask())
             if not MaskProduct(target).is_intact():
@@ -122,12 +123,9 @@ def _assemble(mask: xr.Dataset, provenance: Provenance, dataset_id: UUID, folder
         package.add_source_dataset(
             source,
             classifier="level2",
-            auto_inherit_properties=True,
-            inherit_geometry=True,
-            inherit_skip_properties=["eo:cloud_cover", "eo:gsd"],  # a mask has its own
+            auto_inherit_properties=False,  # the mask takes its own choice; see `mask_properties`
         )
-        if package.geometry is None or geobox.crs != source.crs:
-            package.geometry = geobox.extent.geom
+        package.geometry = data_footprint(mask.ucl.values != CloudClass.NODATA, geobox).geom
         _add_layers(package, mask)
         for name, version in software().items():
             package.note_software_version(name, _HOMEPAGE.format(name), version)

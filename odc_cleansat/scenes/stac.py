@@ -204,18 +204,15 @@ def _grid_of_files(files: SceneFiles, item: pystac.Item) -> dict[str, Any]:
     """Return coordinate system, grid, measurements and footprint for an EO3 document.
 
     They are read from one file, whatever the item says. A mask takes the grid of the SCL, or the extent of the
-    finest band.
+    finest band. The footprint is that of the grid: items at the antimeridian often have a wrong one.
     """
-    from odc.geo.geom import Geometry
-
     preferred = (name for name in ("scl", "blue", "green", "red") if name in files.files)
     file = files.files[next(preferred, None) or next(iter(files.files))]
     with reading(files.label):
         grid = file.open().grid
-    footprint = Geometry(item.geometry, "EPSG:4326").to_crs(grid.crs)
     return {
         "crs": f"epsg:{grid.crs.epsg}" if grid.crs.epsg else grid.crs.to_wkt(),
         "grids": {"default": {"shape": list(grid.shape), "transform": list(grid.affine)}},
         "measurements": {band: {"path": each.uri} for band, each in files.files.items()},
-        "geometry": footprint.json,
+        "geometry": grid.extent.json,
     }

@@ -6,9 +6,15 @@ import json
 from pathlib import Path
 
 import pystac
+import pytest
+from fakes import brightness_engine
+from shapely.geometry import shape
 
+from odc_cleansat.products.job import MaskJob
+from odc_cleansat.scenes.read import read_scene
 from odc_cleansat.storage.eo3 import MASK_PRODUCT
-from unit.products.helpers import one
+from odc_cleansat.synthetic.scene import SimulatedScene
+from unit.products.helpers import one, read_yaml
 
 
 def test_the_stac_item_and_its_extensions(written: Path) -> None:
@@ -37,3 +43,21 @@ def test_the_stac_item_and_its_extensions(written: Path) -> None:
     assert item.properties["odc:product"] == MASK_PRODUCT
     for asset in item.assets.values():
         assert asset.href.startswith("https://") or (written / asset.href).is_file()
+
+
+def test_across_the_antimeridian_the_footprint_is_cut(tmp_path: Path) -> None:
+    simulated = SimulatedScene(shape=(300, 360), seed=1, epsg=32601, origin=(361020.0, 7300020.0))
+    scene = read_scene(str(simulated.write(tmp_path / "scene")))
+    with brightness_engine():
+        made = Path(MaskJob.of_scene(scene, tmp_path / "masks").run())
+    item = json.loads(one(made.parent, "*.stac-item.json").read_text())
+    west, south, east, north = item["bbox"]
+    assert 179.9 < west < 180
+    assert -180 < east < -179.9
+    assert item["geometry"]["type"] == "MultiPolygon"
+    footprint = shape(item["geometry"])
+    assert footprint.area == pytest.approx((east - west + 360) * (north - south), rel=0.15)
+    assert footprint.bounds == (-180, south, 180, north)
+    assert pystac.Item.from_dict(item).geometry == item["geometry"]
+    document = read_yaml(made)
+    assert shape(document["geometry"]).bounds == (361020, 7297020, 364620, 7300020)

@@ -7,14 +7,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
 from datacube.model import Dataset
+from fakes import brightness_engine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
+from rasterio.features import geometry_mask
 from rio_cogeo import cog_validate
+from shapely.geometry import shape
 
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.write import write_layer
@@ -136,8 +140,44 @@ def test_overviews_are_by_mode(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", ["epsg:32633", "EPSG:32633"])
-def test_the_footprint_is_the_scene_s(scene: Dataset, tmp_path: Path, code: str) -> None:
-    """However its document writes the coordinate system."""
-    document = {**scene.metadata_doc, "crs": code}
-    made = MaskJob(Dataset(scene.product, document, uri=scene.uri), tmp_path).run()
-    assert read_yaml(made)["geometry"]["coordinates"] == document["geometry"]["coordinates"]
+def test_the_footprint_is_that_of_the_pixels(scene: Dataset, tmp_path: Path, code: str) -> None:
+    """However the scene's document writes the coordinate system, and whatever footprint it tells."""
+    elsewhere = {"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 0]]]}
+    document = {**scene.metadata_doc, "crs": code, "geometry": elsewhere}
+    with brightness_engine():
+        made = MaskJob(Dataset(scene.product, document, uri=scene.uri), tmp_path).run()
+    mask = stored(Path(made).parent).ucl
+    found = shape(read_yaml(made)["geometry"])
+    with rasterio.open(one(Path(made).parent, "*_ucl.tif")) as file:
+        inside = geometry_mask([found], file.shape, file.transform, invert=True)
+    assert inside[mask.values > 0].all()
+    assert inside[mask.values == 0].mean() < 0.1  # the edge of the swath is straight
+    assert found.area < mask.odc.geobox.extent.area
+
+
+def test_a_scene_never_speaks_for_its_mask(scene: Dataset, tmp_path: Path) -> None:
+    of_the_mask = {
+        "cleansat:model": "another", "cleansat:offset": 5, "cleansat:cloud_percent": 99, "cleansat:engine": "none",
+        "cleansat:data_percent": 1, "cleansat:scene": "another", "cleansat:new": 1, "eo:cloud_cover": 99,
+        "eo:gsd": 1, "odc:producer": "another", "fmask:cloud": 99, "odc:dataset_version": "9",
+        "odc:product_family": "level2", "s2cloudless:cloud": 99,
+    }  # fmt: skip
+    of_the_scene = {
+        "cleansat:simulated": True, "cleansat:source": "https://x.org/item", "eo:sun_elevation": 40.0,
+        "s2:product_uri": "S2A.SAFE", "s2:processing_baseline": "05.10", "odc:region_code": "33UWP",
+    }  # fmt: skip
+
+    def properties(folder: Path, more: dict[str, Any]) -> dict[str, Any]:
+        document = {**scene.metadata_doc}
+        document["properties"] = {**document["properties"], **of_the_scene, **more}
+        with brightness_engine():
+            made = MaskJob(
+                Dataset(scene.product, document, uri=scene.uri), folder, offset=-1000
+            ).run()
+        found = read_yaml(made)["properties"]
+        del found["odc:processing_datetime"]
+        return found
+
+    plain = properties(tmp_path / "plain", {})
+    assert of_the_scene.items() <= plain.items()
+    assert properties(tmp_path / "more", of_the_mask) == plain

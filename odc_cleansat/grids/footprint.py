@@ -1,0 +1,106 @@
+"""Footprints: which part of the Earth has data, in a grid's own system and in longitudes and latitudes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry, point
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_PIECES = 32
+"""Pieces of the longer side of a footprint. So the edges of a tile of 110 km are true to about a metre."""
+
+_NEAR_POLE = 1e-5
+"""Distance from a pole that counts as none, as a share of the longer side: a metre in a tile of 110 km."""
+
+
+def data_footprint(data: NDArray[np.bool_], geobox: GeoBox) -> Geometry:
+    """Return the convex hull of the pixels that have data.
+
+    It follows from the pixels alone, whatever a scene says of itself.
+
+    Parameters
+    ----------
+    data
+        Whether a pixel has data, dims ``(y, x)``. One has, at least.
+    geobox
+        The grid.
+
+    Returns
+    -------
+    odc.geo.geom.Geometry
+        A polygon along the edges of pixels, in the grid's coordinate system.
+    """
+    from shapely import MultiPoint
+    from shapely.affinity import affine_transform
+
+    rows = np.flatnonzero(data.any(axis=1))
+    first = data[rows].argmax(axis=1)
+    last = data.shape[1] - data[rows, ::-1].argmax(axis=1)
+    columns = np.concatenate([first, first, last, last])
+    lines = np.concatenate([rows, rows + 1, rows, rows + 1])
+    hull = MultiPoint(np.column_stack([columns, lines])).convex_hull
+    return Geometry(affine_transform(hull, geobox.affine.to_shapely()), geobox.crs)
+
+
+def lonlat_footprint(footprint: Geometry) -> Geometry:
+    """Return a footprint in longitudes and latitudes as GeoJSON wants it (RFC 7946, section 3.1.9).
+
+    What lies across the antimeridian is cut there, into a MultiPolygon. What holds a pole reaches up to
+    it at all longitudes.
+
+    Parameters
+    ----------
+    footprint
+        A polygon or MultiPolygon in any coordinate system. It may have longitudes beyond 180 degrees.
+
+    Returns
+    -------
+    odc.geo.geom.Geometry
+        In EPSG:4326, all longitudes from -180 to 180 degrees, outer rings counterclockwise.
+    """
+    from antimeridian import fix_multi_polygon, fix_polygon
+    from shapely import orient_polygons
+
+    bounds = footprint.boundingbox
+    longer = max(bounds.span_x, bounds.span_y)
+    poles = {}
+    for name, latitude in (("north", 90), ("south", -90)):
+        pole = None if footprint.crs.geographic else _pole(footprint.crs, latitude)
+        if pole is not None and pole.geom.distance(footprint.geom) <= longer * _NEAR_POLE:
+            poles[f"force_{name}_pole"] = True
+            # On an edge or a corner it would have any longitude.
+            footprint = footprint | pole.buffer(longer * _NEAR_POLE)
+    oriented = Geometry(orient_polygons(footprint.geom), footprint.crs)
+    lonlat = oriented.segmented(longer / _PIECES).to_crs("EPSG:4326").geom
+    fix = fix_polygon if lonlat.geom_type == "Polygon" else fix_multi_polygon
+    return Geometry(fix(lonlat, fix_winding=False, great_circle=False, **poles), "EPSG:4326")
+
+
+def _pole(crs: CRS, latitude: float) -> Geometry | None:
+    """A pole in a projected system; None where it has no place."""
+    x, y = CRS("EPSG:4326").transformer_to_crs(crs)(0.0, latitude)
+    return point(x, y, crs) if np.isfinite([x, y]).all() else None
+
+
+def geojson_bbox(lonlat: Geometry) -> list[float]:
+    """Return the bounding box of a footprint as GeoJSON wants it (RFC 7946, section 5.2).
+
+    Parameters
+    ----------
+    lonlat
+        From :func:`lonlat_footprint`.
+
+    Returns
+    -------
+    list of float
+        West, south, east and north, degrees. Across the antimeridian west is larger than east.
+    """
+    from antimeridian import bbox
+
+    return list(bbox(lonlat.geom))
