@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """Compute lazy arrays in threads of this process, also while the cluster of another room runs."""
+    with dask.config.set(scheduler="threads"):
+        yield
+
+
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory, initialised: Copy) -> Iterator[Archive]:
     """A datacube in which each test makes scenes of its own."""
@@ -37,8 +44,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory, initialised: Copy) -> Iter
 @pytest.fixture(scope="session")
 def client() -> Iterator[Client]:
     """A cluster of two workers, on which nothing is computed but what a test gives it."""
-    # Otherwise it is dask's default from here on, for the other tests of the session too.
-    with dask_client(workers=2) as client, dask.config.set(scheduler="threads"):
+    with dask_client(workers=2) as client:
         yield client
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import dask
 import pytest
 
 from odc_cleansat.cube.embedded import embedded_cube
@@ -15,13 +14,6 @@ from odc_cleansat.masks import on_demand
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 
 from .mask_archive import MaskArchive
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    """Compute in threads of this process, also while another room's cluster runs."""
-    with dask.config.set(scheduler="threads"):
-        yield
 
 
 @pytest.fixture(scope="session")
