@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,41 +22,69 @@ from odc_cleansat.scenes.offset import resolve_offset
 from odc_cleansat.storage.eo3 import product_definition
 
 CONFIG = DEFINITIONS / "s2_l2a_ucl_summary.stats.yaml"
-GRID = "epsg:32633;20;1600"
-TILE = GeoBox.from_bbox((384000, 5280000, 416000, 5312000), "epsg:32633", resolution=20)
+GRID = "epsg:32633;20;680"
+TILE = GeoBox.from_bbox((394400, 5290400, 408000, 5304000), "epsg:32633", resolution=20)
 """The one tile of that grid which holds all the scenes."""
 
 LAYERS = ("observation_count", "clear_count", "cloud_count", "shadow_count", "clear_share")
 CLEAR, SHADOW, CLOUD = 1, 2, 3
 
 
-def summary(cube: Cube, folder: Path, product: str) -> Path:
-    """The EO3 document of the summary of 2024 from scenes or from masks."""
+COMMANDS = """
+import json
+import sys
+from odc.stats.cli import main
+
+for arguments in json.loads(sys.argv[1]):
+    try:
+        main(arguments)
+    except SystemExit as end:
+        assert not end.code, arguments
+"""
+
+PRODUCTS = ("s2_l2a_ucl", "s2_l2a")
+
+
+def in_python(cube: Cube, code: str, *arguments: object) -> str:
+    """What Python prints where odc-stats is."""
     # The region, or odc-stats would ask Amazon's machines for it.
-    settings = {"config": cube.folder / "datacube.conf", "AWS_DEFAULT_REGION": "us-west-2"}
-    tasks = folder / "tasks.db"
-    run(
-        program("odc-stats"), "save-tasks", "--config", CONFIG, "--input-products", product,
-        "--grid", GRID, "--year", 2024, tasks, **settings,
+    return run(
+        program("odc-stats").with_name("python"), "-W", "ignore", "-c", code, *arguments,
+        config=cube.folder / "datacube.conf", AWS_DEFAULT_REGION="us-west-2",
     )  # fmt: skip
-    run(
-        program("odc-stats"), "run", "--config", CONFIG, "--location", folder.as_uri(),
-        "--threads", 2, tasks, **settings,
-    )  # fmt: skip
-    (document,) = folder.glob("**/*.odc-metadata.yaml")
-    return document
 
 
 @pytest.fixture(scope="module")
-def of_masks(cube: Cube, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def summaries(cube: Cube, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The EO3 documents of the summaries of 2024, by product: masks and scenes.
+
+    One process runs all the commands of odc-stats, because its program is slow to start.
+    """
+    folders = {product: tmp_path_factory.mktemp(product) for product in PRODUCTS}
+    commands = []
+    for product, folder in folders.items():
+        common, tasks = ["--config", str(CONFIG)], str(folder / "tasks.db")
+        commands += [
+            ["save-tasks", *common, "--input-products", product, "--grid", GRID, "--year", "2024", tasks],
+            ["run", *common, "--location", folder.as_uri(), "--threads", "2", tasks],
+        ]  # fmt: skip
+    in_python(cube, COMMANDS, json.dumps(commands))
+    found = {}
+    for product, folder in folders.items():
+        (found[product],) = folder.glob("**/*.odc-metadata.yaml")
+    return found
+
+
+@pytest.fixture(scope="module")
+def of_masks(summaries: dict[str, Path]) -> Path:
     """The summary of the two indexed masks."""
-    return summary(cube, tmp_path_factory.mktemp("masks"), "s2_l2a_ucl")
+    return summaries["s2_l2a_ucl"]
 
 
 @pytest.fixture(scope="module")
-def of_scenes(cube: Cube, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def of_scenes(summaries: dict[str, Path]) -> Path:
     """The summary of the three scenes, two of which are of one day, classified on the fly."""
-    return summary(cube, tmp_path_factory.mktemp("scenes"), "s2_l2a")
+    return summaries["s2_l2a"]
 
 
 def layers(document: Path) -> dict[str, np.ndarray]:
@@ -178,87 +208,78 @@ def test_a_datacube_loads_the_summary(of_masks: Path) -> None:
         np.testing.assert_equal(loaded[name].nodata, float(declared["nodata"]))
 
 
-PYTHON = """
+CHECKS = """
+import json
 import sys
 from odc.stats.model import OutputProduct
 from odc.stats.plugins import resolve
 from odc.stats.tasks import TaskReader
+from odc_cleansat.products.verdict_files import reject
 
 def task(path):
     reader = TaskReader(path, OutputProduct.dummy())
     return reader.load_task(reader.all_tiles[0])
 
-plugin = resolve("odc_cleansat.stats.StatsUCL")
-masks, scenes = map(task, sys.argv[1:])
-"""
-
-MISTAKES = """
-def refused(call):
+def refusal(call):
     try:
         call()
     except ValueError as error:
-        print(type(error).__name__, error)
+        return str(error)
 
-refused(lambda: plugin(model="unet-of-tomorrow"))
-refused(lambda: plugin(resampling="bilinear"))
-refused(lambda: plugin(dilation={"snow": 20}).input_data(masks.datasets, masks.geobox))
-refused(lambda: plugin().input_data(masks.datasets + scenes.datasets, masks.geobox))
-"""
-
-DILATION = """
-def cloudy(datasets, **how):
+def counted(datasets, **how):
     asked = plugin(**how)
-    return asked.reduce(asked.input_data(datasets, masks.geobox)).cloud_count.compute()
+    return asked.reduce(asked.input_data(datasets, masks.geobox)).compute()
+
+plugin = resolve("odc_cleansat.stats.StatsUCL")
+masks, scenes = map(task, sys.argv[1:3])
+found = {
+    "model": refusal(lambda: plugin(model="unet-of-tomorrow")),
+    "resampling": refusal(lambda: plugin(resampling="bilinear")),
+    "dilation": refusal(lambda: plugin(dilation={"snow": 20}).input_data(masks.datasets, masks.geobox)),
+    "mixed": refusal(lambda: plugin().input_data(masks.datasets + scenes.datasets, masks.geobox)),
+}
 
 zone = [d for d in scenes.datasets if d.crs == masks.datasets[0].crs]
 wide = {"dilation": {"cloud": 100}}
-before, after = cloudy(masks.datasets), cloudy(masks.datasets, **wide)
-print(bool((after >= before).all()), int(after.sum()) > int(before.sum()))
-print(bool((after == cloudy(zone, **wide)).all()))
+before, after = counted(masks.datasets).cloud_count, counted(masks.datasets, **wide).cloud_count
+found["grows"] = bool((after >= before).all()) and int(after.sum()) > int(before.sum())
+found["same"] = bool((after == counted(zone, **wide).cloud_count).all())
+
+reject(next(d for d in masks.datasets if str(d.id) == sys.argv[3]), "haze is called cloud", "A. Reviewer")
+found["seen"] = [
+    int(counted(masks.datasets, include_rejected=each).observation_count.max()) for each in (False, True)
+]
+print(json.dumps(found))
 """
 
 
-def in_python(cube: Cube, code: str, *summaries: Path) -> list[str]:
-    """The lines that Python prints where odc-stats is; `masks` and `scenes` are tasks of the summaries."""
-    databases = [next(document.parents[3].glob("*.db")) for document in summaries]
-    said = run(
-        program("odc-stats").with_name("python"), "-W", "ignore", "-c", PYTHON + code, *databases,
-        config=cube.folder / "datacube.conf", AWS_DEFAULT_REGION="us-west-2",
-    )  # fmt: skip
-    return said.splitlines()
-
-
-def test_mistakes_are_said(cube: Cube, of_masks: Path, of_scenes: Path) -> None:
-    said = in_python(cube, MISTAKES, of_masks, of_scenes)
-    model, resampling, dilation, mixed = [line for line in said if "Error " in line]
-    assert "unet-of-tomorrow" in model
-    assert "choose from nearest" in resampling
-    assert "cannot dilate snow" in dilation
-    assert "s2_l2a, s2_l2a_ucl" in mixed
-    assert "count twice" in mixed
-
-
-def test_dilation(cube: Cube, of_masks: Path, of_scenes: Path) -> None:
-    """Clouds only grow, and the same from stored masks as from scenes."""
-    assert in_python(cube, DILATION, of_masks, of_scenes)[-2:] == ["True True", "True"]
-
-
-REJECTED = """
-def seen(**how):
-    asked = plugin(**how)
-    return asked.reduce(asked.input_data(masks.datasets, masks.geobox)).observation_count.max().compute().item()
-
-print(seen(), seen(include_rejected=True))
-"""
-
-
-def test_masks_that_reviewers_have_rejected_do_not_count(
-    cube: Cube, of_masks: Path, of_scenes: Path
-) -> None:
+@pytest.fixture(scope="module")
+def found(cube: Cube, summaries: dict[str, Path]) -> dict[str, Any]:
+    """What the plugin says and counts of the tasks of both summaries; a mask is rejected at the end."""
+    tasks = [document.parents[3] / "tasks.db" for document in summaries.values()]
     mask = cube.masks["june"]
     try:
-        reject(mask, "haze is called cloud", "A. Reviewer")
-        assert in_python(cube, REJECTED, of_masks, of_scenes)[-1] == "1 2"
+        said = in_python(cube, CHECKS, *tasks, mask.id)
     finally:
         for path in Path(mask.local_path).parent.glob("*.verdict.json"):
             path.unlink()
+    answers: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return answers
+
+
+def test_mistakes_are_said(found: dict[str, Any]) -> None:
+    assert "unet-of-tomorrow" in found["model"]
+    assert "choose from nearest" in found["resampling"]
+    assert "cannot dilate snow" in found["dilation"]
+    assert "s2_l2a, s2_l2a_ucl" in found["mixed"]
+    assert "count twice" in found["mixed"]
+
+
+def test_dilation(found: dict[str, Any]) -> None:
+    """Clouds only grow, and the same from stored masks as from scenes."""
+    assert found["grows"]
+    assert found["same"]
+
+
+def test_masks_that_reviewers_have_rejected_do_not_count(found: dict[str, Any]) -> None:
+    assert found["seen"] == [1, 2]
