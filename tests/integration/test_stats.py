@@ -17,7 +17,6 @@ from odc.geo.geobox import GeoBox
 from rasterio.warp import Resampling, reproject
 
 from odc_cleansat import classify
-from odc_cleansat.products.verdict_files import reject
 from odc_cleansat.scenes.offset import resolve_offset
 from odc_cleansat.storage.eo3 import product_definition
 
