@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ LAYER = {
 }
 
 
-def configuration(folder: Path, **layer: object) -> str:
+def configuration(path: Path, **layer: object) -> Path:
     web_mercator = {"geographic": False, "horizontal_coord": "x", "vertical_coord": "y"}
     document = {
         "global": {
@@ -38,37 +39,24 @@ def configuration(folder: Path, **layer: object) -> str:
         },
         "layers": [{**LAYER, **layer}],
     }
-    path = folder / "ows.json"
     path.write_text(json.dumps(document), encoding="utf-8")
-    return str(path)
+    return path
 
 
-def test_the_check_of_datacube_ows(cube: Cube, tmp_path: Path) -> None:
-    """Against the index too: product and bands are those of the product definition."""
-    said = run(
-        program("datacube-ows-cfg"), "check", "--styles", configuration(tmp_path),
-        config=cube.folder / "datacube.conf",
-    )  # fmt: skip
-    assert "Could not parse" not in said
-    assert "s2_l2a_ucl [s2_l2a_ucl]" in said
-    assert ". ucl\n" in said
-    assert ". ucl_confidence\n" in said
-
-
-def test_that_the_check_sees_mistakes(cube: Cube, tmp_path: Path) -> None:
-    said = run(
-        program("datacube-ows-cfg"), "check", configuration(tmp_path, bands={"ucl_confidence": []}),
-        config=cube.folder / "datacube.conf",
-    )  # fmt: skip
-    assert "Could not parse layer (s2_l2a_ucl): Unknown band name/alias: ucl" in said
-
-
-RENDER = """
+CHECK_AND_RENDER = """
 import json
+import sys
 import numpy as np
 import xarray as xr
+from click.testing import CliRunner
+from datacube_ows.cfg_parser_impl import main
 from datacube_ows.styles.api import StandaloneStyle, apply_ows_style
 from odc_cleansat.product_definitions import ows_ucl_style as styles
+
+def check(path):
+    result = CliRunner().invoke(main, ["check", "--styles", path])
+    assert result.exit_code == 0, result.output
+    return result.output
 
 codes = np.arange(7, dtype="uint8").reshape(1, 1, 7)
 dims = ("time", "y", "x")
@@ -81,23 +69,59 @@ scene = xr.Dataset(
         ),
     }
 )
-for style in (styles.ucl, styles.ucl_confidence):
+
+def render(style):
     image = apply_ows_style(StandaloneStyle(style), scene)
-    print(json.dumps([image[c].values.ravel().tolist() for c in ("red", "green", "blue", "alpha")]))
+    return [image[c].values.ravel().tolist() for c in ("red", "green", "blue", "alpha")]
+
+checks = [check(path) for path in sys.argv[1:]]
+print(json.dumps([checks, [render(style) for style in (styles.ucl, styles.ucl_confidence)]]))
 """
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What datacube-ows says and draws, all in one process because it is slow to start."""
+
+    check: str
+    """Of the command ``datacube-ows-cfg check``, on a configuration with the style."""
+
+    mistake: str
+    """The same where a band is missing."""
+
+    images: list[list[tuple[int, ...]]]
+    """RGBA of the codes 0 to 6, and of confidences from 0 to 100."""
+
+
 @pytest.fixture(scope="module")
-def images(cube: Cube) -> list[list[tuple[int, ...]]]:
-    """What datacube-ows draws: RGBA of the codes 0 to 6, and of confidences from 0 to 100."""
+def answers(cube: Cube, tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    folder = tmp_path_factory.mktemp("ows")
+    paths = (
+        configuration(folder / "right.json"),
+        configuration(folder / "wrong.json", bands={"ucl_confidence": []}),
+    )
     python = program("datacube-ows-cfg").with_name("python")
-    said = run(python, "-W", "ignore", "-c", RENDER, config=cube.folder / "datacube.conf")
-    lines = [line for line in said.splitlines() if line.startswith("[[")]
-    return [list(zip(*json.loads(line), strict=True)) for line in lines]
+    config = cube.folder / "datacube.conf"
+    said = run(python, "-W", "ignore", "-c", CHECK_AND_RENDER, *paths, config=config)
+    (check, mistake), images = json.loads(said.splitlines()[-1])
+    return Answers(check, mistake, [list(zip(*image, strict=True)) for image in images])
 
 
-def test_the_colours(images: list[list[tuple[int, ...]]]) -> None:
-    drawn = images[0]
+def test_the_check_of_datacube_ows(answers: Answers) -> None:
+    """Against the index too: product and bands are those of the product definition."""
+    assert "Could not parse" not in answers.check
+    assert "s2_l2a_ucl [s2_l2a_ucl]" in answers.check
+    assert ". ucl\n" in answers.check
+    assert ". ucl_confidence\n" in answers.check
+
+
+def test_that_the_check_sees_mistakes(answers: Answers) -> None:
+    says = "Could not parse layer (s2_l2a_ucl): Unknown band name/alias: ucl"
+    assert says in answers.mistake
+
+
+def test_the_colours(answers: Answers) -> None:
+    drawn = answers.images[0]
     for c in CloudClass:
         red, green, blue, alpha = drawn[c]
         if c is CloudClass.NODATA:
@@ -107,7 +131,7 @@ def test_the_colours(images: list[list[tuple[int, ...]]]) -> None:
             assert alpha == 255
 
 
-def test_confidence_grows_brighter(images: list[list[tuple[int, ...]]]) -> None:
-    brightness = [sum(pixel[:3]) for pixel in images[1]]
+def test_confidence_grows_brighter(answers: Answers) -> None:
+    brightness = [sum(pixel[:3]) for pixel in answers.images[1]]
     assert brightness == sorted(brightness)
     assert brightness[0] < brightness[-1]
