@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,8 +16,9 @@ import pytest
 import rasterio
 import yaml
 from click.testing import CliRunner
-from conftest import Copy, Recorder
-from datacube.scripts.cli_app import cli as datacube
+from conftest import Copy, Fresh, Recorder
+from datacube import Datacube
+from environments import datacube
 from eodatasets3.validate import run as eo3_validate
 from odc.algo import enum_to_bool
 from odc.geo.geobox import GeoBox
@@ -29,7 +29,7 @@ from rio_cogeo import cog_validate
 from scipy import ndimage
 
 from odc_cleansat import CloudClass
-from odc_cleansat.cube.embedded import embedded_cube, stop_cube
+from odc_cleansat.cube.embedded import _start, embedded_cube, stop_cube
 from odc_cleansat.cube.index import add_dataset, add_product, find_dataset
 from odc_cleansat.demo import DemoResult, run_demo
 from odc_cleansat.errors import CubeError, SceneError
@@ -61,6 +61,12 @@ def told() -> Recorder:
 @pytest.fixture(scope="module")
 def first(scene: Path, out: Path, told: Recorder) -> DemoResult:
     return run_demo(out, told, scene=scene, keep_running=True)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no figure, which takes longer than all else and is looked at after the first run."""
+    monkeypatch.setattr("odc_cleansat.demo._draw", lambda data, folder, offset, path: path)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -266,6 +272,7 @@ def test_the_second_run_computes_nothing(
     assert second.table == first.table
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_after_a_restart_everything_is_there(
     first: DemoResult, scene: Path, out: Path, recorder: Recorder
 ) -> None:
@@ -275,6 +282,7 @@ def test_after_a_restart_everything_is_there(
     assert not run_demo(out, recorder, scene=scene, keep_running=True).computed
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_lost_index_is_filled_from_the_files(
     first: DemoResult,
     scene: Path,
@@ -290,6 +298,7 @@ def test_a_lost_index_is_filled_from_the_files(
     assert result.mask.id == first.mask.id
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_scene_that_moved_is_the_same_dataset(
     first: DemoResult, scene: Path, out: Path, tmp_path: Path, recorder: Recorder
 ) -> None:
@@ -300,6 +309,7 @@ def test_a_scene_that_moved_is_the_same_dataset(
     assert "elsewhere" in result.scene.metadata_doc["measurements"]["blue"]["path"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_other_parameters_make_another_mask(
     first: DemoResult, scene: Path, out: Path, recorder: Recorder
 ) -> None:
@@ -329,18 +339,9 @@ def test_a_real_scene_with_four_bands(
 
 
 def test_datacube_commands_see_it(first: DemoResult, out: Path) -> None:
-    """Products in the same process, datasets by the program as users start it."""
-    config = str(out / "datacube.conf")
-    listed = CliRunner().invoke(datacube, ["-C", config, "product", "list"])
-    assert listed.exit_code == 0, listed.output
-    assert "s2_l2a_ucl" in listed.stdout
-    result = subprocess.run(
-        [Path(sys.executable).parent / "datacube", "dataset", "search", "product=s2_l2a_ucl"],
-        env={**os.environ, "DATACUBE_CONFIG_PATH": config},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    assert str(first.mask.id) in result.stdout
+    config = out / "datacube.conf"
+    assert "s2_l2a_ucl" in datacube(config, "product", "list")
+    assert str(first.mask.id) in datacube(config, "dataset", "search", "product=s2_l2a_ucl")
 
 
 # --- the index ------------------------------------------------------------------------
@@ -429,29 +430,27 @@ def test_two_runs_in_one_folder(first: DemoResult, out: Path) -> None:
     assert "another run is using" in other.stderr
 
 
-def test_an_interrupted_start_is_repaired(initialised: Copy, tmp_path: Path) -> None:
+def test_an_interrupted_start_is_repaired(initialised: Copy, tmp_path: Path, fresh: Fresh) -> None:
     """Tables without metadata types are what a kill in the middle of the first start leaves.
 
-    In processes of their own: datacube keeps the indexes of one database in mind for the next.
+    Repaired in another process: datacube keeps the indexes of one database in mind for the next.
     """
-    initialised(tmp_path)
-    interrupted = (
-        "server, _ = _start(out); url = server.get_uri(driver='psycopg2');"
-        "server.psql('drop schema agdc cascade');"
-        "dc = Datacube(raw_config={'default': {'index_driver': 'postgres', 'db_url': url}},"
-        " validate_connection=False); dc.index.init_db(with_default_types=False); server.stop()"
-    )
-    again = (
-        "with embedded_cube(out) as dc: assert add_product(dc, scene_product(['blue', 'green']))"
-    )
-    for code in (interrupted, again):
-        head = (
-            "import sys; from pathlib import Path; from datacube import Datacube;"
-            "from odc_cleansat.cube.embedded import _start, embedded_cube;"
-            "from odc_cleansat.cube.index import add_product;"
-            "from odc_cleansat.storage.eo3 import scene_product; out = Path(sys.argv[1])\n"
-        )
-        subprocess.run([sys.executable, "-W", "ignore", "-c", head + code, tmp_path], check=True)
+    server, _ = _start(initialised(tmp_path / "out"))
+    server.psql("drop schema agdc cascade")
+    url = server.get_uri(driver="psycopg2")
+    settings = {"default": {"index_driver": "postgres", "db_url": url}}
+    with Datacube(raw_config=settings, validate_connection=False) as dc:
+        dc.index.init_db(with_default_types=False)
+    server.stop()
+    fresh("""
+from pathlib import Path
+from odc_cleansat.cube.embedded import embedded_cube
+from odc_cleansat.cube.index import add_product
+from odc_cleansat.storage.eo3 import scene_product
+
+with embedded_cube(Path("out")) as dc:
+    assert add_product(dc, scene_product(["blue", "green"]))
+""")
 
 
 def test_a_database_is_not_left_running_after_a_failure(initialised: Copy, tmp_path: Path) -> None:
@@ -464,6 +463,7 @@ def test_a_database_is_not_left_running_after_a_failure(initialised: Copy, tmp_p
     assert not (tmp_path / "out" / "postgres" / "postmaster.pid").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_corrected_metadata_makes_a_corrected_mask(
     first: DemoResult, scene: Path, out: Path, tmp_path: Path, recorder: Recorder
 ) -> None:
@@ -479,6 +479,7 @@ def test_corrected_metadata_makes_a_corrected_mask(
     assert (again.mask.id, again.computed) == (first.mask.id, False)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_damaged_mask_is_made_anew(
     first: DemoResult, scene: Path, out: Path, recorder: Recorder
 ) -> None:
