@@ -6,7 +6,8 @@ STAC classes, colours and legends are computed from it, so they cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
 from typing import Any
 
@@ -129,6 +130,60 @@ def flags_definition(classes: Iterable[CloudClass] = CloudClass) -> dict[str, An
     }
 
 
+class FlagsDefinition(np.str_, Mapping):  # type: ignore[type-arg, misc]
+    """A ``flags_definition`` that netCDF and Zarr can store: a mapping, and its own JSON text.
+
+    NetCDF stores no nested attributes, so it stores the text. Zarr stores what :meth:`item` returns, the
+    mapping. The tools of the Open Data Cube read it as a mapping. Wrap the text that comes back from a netCDF file:
+    ``ucl.attrs["flags_definition"] = FlagsDefinition(ucl.flags_definition)``.
+
+    Parameters
+    ----------
+    definition
+        The mapping, or its JSON text.
+
+    Raises
+    ------
+    ValueError
+        If the text is no JSON object.
+    """
+
+    _flags: dict[str, Any]
+
+    def __new__(cls, definition: Mapping[str, Any] | str) -> FlagsDefinition:
+        flags = dict(definition) if isinstance(definition, Mapping) else json.loads(definition)
+        if not isinstance(flags, dict):
+            raise ValueError(f"flags_definition is a {type(flags).__name__} and no JSON object.")
+        # From text to text, for keys of JSON are text always.
+        made: FlagsDefinition = super().__new__(cls, json.dumps(flags))
+        made._flags = json.loads(json.dumps(flags))
+        return made
+
+    def __getitem__(self, flag: Any) -> Any:
+        return self._flags[flag]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._flags)
+
+    def __len__(self) -> int:
+        return len(self._flags)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FlagsDefinition, (self._flags,)
+
+    # NumPy takes it for a string only if that is its first base, whose methods would be found first.
+    __contains__, __eq__, get = Mapping.__contains__, Mapping.__eq__, Mapping.get
+    keys, items, values = Mapping.keys, Mapping.items, Mapping.values
+    __hash__ = np.str_.__hash__
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def item(self, *_: Any) -> Any:
+        """Return the mapping, a dictionary: what xarray writes into Zarr."""
+        return dict(self._flags)
+
+
 def ucl_attrs(classes: Iterable[CloudClass] = CloudClass) -> dict[str, Any]:
     """Return the attributes of a ``ucl`` DataArray: nodata, units, ODC flags and CF flags."""
     classes = list(classes)
@@ -136,7 +191,7 @@ def ucl_attrs(classes: Iterable[CloudClass] = CloudClass) -> dict[str, Any]:
         "units": "1",
         "nodata": int(CloudClass.NODATA),
         "long_name": "UNet classification layer",
-        "flags_definition": flags_definition(classes),
+        "flags_definition": FlagsDefinition(flags_definition(classes)),
         "flag_values": [int(c) for c in classes],
         "flag_meanings": " ".join(c.label for c in classes),
     }

@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox
 from ..errors import CubeError, ReflectanceWarning, warn_caller
 from ..masks.on_demand import ADDRESS
 from ..masks.presets import Preset, get_preset
+from ..masks.storable import storable
 from ..products.verdict_files import filter_by_verdict
 from .choose import check_verdict_options
 from .driver import BANDS
@@ -177,7 +178,7 @@ def load(
         groups, result = reader.read_clear(groups, layers, min_clear)
     result = _with_offset(result, groups, {} if harmonized else prepared.offsets)
     named: xr.Dataset = result.assign({n: result[_ALIASES.get(n, n)] for n in asked})[asked]
-    return named
+    return storable(named)
 
 
 @dataclass(frozen=True)

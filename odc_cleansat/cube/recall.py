@@ -18,6 +18,7 @@ from odc.geo.geom import bbox_union, box
 
 from ..errors import CubeError, GapWarning, warn_caller
 from ..grids.centres import reach
+from ..masks.storable import storable
 from ..models.model import Model
 from ..products.verdict_files import filter_by_verdict
 from ..scenes.files import local_path
@@ -154,13 +155,13 @@ def recall(
     ]
     result = Recalled(groups, times, grid, how, names)
     if dask_chunks is not None:
-        return result.lazy(chunk_sizes(groups, grid, dask_chunks))
+        return storable(result.lazy(chunk_sizes(groups, grid, dask_chunks)))
     check_memory(grid, len(times), sum(layer_dtype(name).itemsize for name in names))
     losses = Losses()
     whole: xr.Dataset = compute(result.lazy((len(times), BLOCK, BLOCK), losses))
     labels = {mask.label: losses.why[id_] for id_, mask in masks.items() if id_ in losses.why}
     _warn_of_unreadable(labels, len(masks))
-    return whole
+    return storable(whole)
 
 
 def _layer_names(how: str, measurements: str | Sequence[str] | None) -> list[str]:

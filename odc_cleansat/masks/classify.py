@@ -38,6 +38,7 @@ from .inputs import (
     times_of_bands,
 )
 from .options import Options, check_reflectance_has_no_offset
+from .storable import storable
 from .tasks import (
     Monitor,
     Progress,
@@ -261,7 +262,7 @@ def _dataset(
         variables[name] = xr.DataArray(
             data, dims=dims, attrs={**attrs[name], "grid_mapping": reference}
         )
-    return xr.Dataset(variables, coords=coords, attrs={"crs": crs_name(output.crs)})
+    return storable(xr.Dataset(variables, coords=coords, attrs={"crs": crs_name(output.crs)}))
 
 
 def _coordinates(output: GeoBox, bands: list[Band]) -> tuple[tuple[Any, ...], str, dict[Any, Any]]:

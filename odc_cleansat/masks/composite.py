@@ -28,6 +28,7 @@ from .reduce import (
     output_nodata,
     score_observations,
 )
+from .storable import storable
 
 METHODS = ("median", "geomedian", "best")
 
@@ -361,4 +362,4 @@ def _dataset(
     if "time" in scene.coords:
         first, last = scene.time.values[[0, -1]]
         attrs |= {"time_coverage_start": str(first), "time_coverage_end": str(last)}
-    return xr.Dataset(variables, coords=coords, attrs=attrs)
+    return storable(xr.Dataset(variables, coords=coords, attrs=attrs))

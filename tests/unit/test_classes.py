@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -11,6 +14,7 @@ from odc.algo import enum_to_bool, mask_cleanup
 from odc_cleansat import CloudClass
 from odc_cleansat.classes import (
     SCL_TO_UCL,
+    FlagsDefinition,
     class_percent,
     flags_definition,
     scl_to_ucl,
@@ -87,3 +91,24 @@ def test_percent_leaves_nodata_out() -> None:
 
 def test_percent_of_nothing_is_nan() -> None:
     assert np.isnan(list(class_percent(np.zeros(4, "uint8")).values())).all()
+
+
+def test_flags_are_a_mapping_and_their_own_text() -> None:
+    """NetCDF takes the text, Zarr what `item` returns, and the tools of datacube the mapping."""
+    made = FlagsDefinition(flags_definition())
+    assert isinstance(made, str)
+    assert made == flags_definition()
+    assert not (made != flags_definition())  # noqa: SIM202 - that is another method
+    assert made != flags_definition([CloudClass.CLEAR])
+    assert made.item() == {**made} == flags_definition()
+    assert len(made) == 1
+    for again in (
+        FlagsDefinition(str(made)),
+        pickle.loads(pickle.dumps(made)),
+        copy.deepcopy(made),
+    ):
+        assert again == made
+        assert hash(again) == hash(made)
+    assert np.array(made).dtype.kind == "U", "netCDF4 writes no other kind of text"
+    with pytest.raises(ValueError, match="no JSON object"):
+        FlagsDefinition("[1]")
