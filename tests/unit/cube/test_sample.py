@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -16,13 +17,129 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
 from odc_cleansat import CloudClass
+from odc_cleansat.cube import sample
 from odc_cleansat.cube.recall import recall
-from odc_cleansat.errors import (
-    CubeError,
-)
+from odc_cleansat.cube.sample import FRACTIONS, VARIABLES, IndexedMask, Losses, sample_block
+from odc_cleansat.errors import CubeError, GapWarning
 
 from .independent import ANY, expected_counts, expected_nearest, grids, share, winner
 from .mask_archive import GRIDS, MaskArchive
+
+Pixels = tuple[np.ndarray, np.ndarray]
+"""Class codes and confidences in percent, both uint8, dims ``(y, x)``."""
+
+
+def drawn(rows: int, columns: int) -> Pixels:
+    """A class for each pixel, drawn by chance."""
+    draw = np.random.default_rng(rows)
+    codes = draw.integers(0, 7, (rows, columns), "uint8")
+    return codes, np.where(codes == 0, 255, draw.integers(34, 101, codes.shape)).astype("uint8")
+
+
+def indexed(folder: Path, codes: np.ndarray, percents: np.ndarray | None = None) -> IndexedMask:
+    """A mask of pixels of 20 m on disk, with or without its confidences."""
+    grid = GeoBox(codes.shape, Affine(20, 0, 399960, 0, -20, 5300040), "EPSG:32633")
+    id_, bands = uuid4(), []
+    for name, values in (("ucl", codes), ("ucl_confidence", percents)):
+        if values is not None:
+            path = folder / f"{id_}_{name}.tif"
+            with rasterio.open(
+                path, "w", driver="GTiff", dtype="uint8", count=1, crs=str(grid.crs),
+                height=codes.shape[0], width=codes.shape[1], transform=grid.affine,
+                tiled=True, blockxsize=16, blockysize=16,
+            ) as file:  # fmt: skip
+                file.write(values, 1)
+            bands.append((str(path), 1))
+    return IndexedMask(id_, "a mask", grid, tuple(bands))
+
+
+def sampled(
+    masks: list[IndexedMask], target: GeoBox, how: str, losses: Losses | None = None
+) -> dict[str, np.ndarray]:
+    """All layers of a grid that the masks can give."""
+    names = VARIABLES[how][: len(masks[0].bands)] if how != "fraction" else FRACTIONS
+    return sample_block(masks, target, how, names, losses, {})
+
+
+def test_four_native_pixels_make_one(tmp_path: Path) -> None:
+    """The commonest class, the worst, and the shares; confidence is the mean of those of the class."""
+    codes = np.array([[1, 1, 2, 3], [1, 6, 2, 3], [0, 0, 0, 5], [0, 0, 4, 4]], "uint8")
+    percents = np.array(
+        [[50, 61, 70, 80], [63, 90, 71, 83], [255, 255, 255, 60], [255, 255, 51, 54]], "uint8"
+    )
+    mask = indexed(tmp_path, codes, percents)
+    target = mask.grid.zoom_out(2)
+    mode = sampled([mask], target, "mode")
+    assert mode["ucl"].tolist() == [[1, 2], [0, 4]]
+    assert mode["ucl_confidence"].tolist() == [[58, 70], [255, 52]]
+    worst = sampled([mask], target, "any_cloud")
+    assert worst["ucl"].tolist() == [[6, 2], [0, 4]]
+    assert worst["ucl_confidence"].tolist() == [[90, 70], [255, 52]]
+    shares = sampled([mask], target, "fraction")
+    np.testing.assert_array_equal(shares["cloud_fraction"], [[0.25, 0.5], [np.nan, 0]])
+    np.testing.assert_array_equal(shares["shadow_fraction"], [[0, 0.5], [np.nan, 0]])
+    centre = sampled([mask], target, "nearest")
+    assert centre["ucl"].tolist() == [[6, 3], [0, 4]]
+    assert centre["ucl_confidence"].tolist() == [[90, 83], [255, 54]]
+
+
+def test_a_later_mask_counts_where_the_earlier_have_no_data(tmp_path: Path) -> None:
+    first = indexed(tmp_path, np.array([[0, 1], [0, 0]], "uint8"))
+    second = indexed(tmp_path, np.array([[2, 2], [2, 0]], "uint8"))
+    for masks, cloud in (([first, second], 2 / 3), ([second, first], 1)):
+        found = sampled(masks, first.grid.zoom_out(2), "fraction")
+        np.testing.assert_allclose(found["cloud_fraction"], cloud)
+    assert sampled([first, second], first.grid, "nearest")["ucl"].tolist() == [[2, 1], [2, 0]]
+
+
+AREAS = {
+    "within": ((4, 4), Affine.translation(19, 21) * Affine.scale(6)),
+    "from corner to corner": (
+        (2, 8),
+        Affine.translation(5, 38) * Affine.rotation(-40) * Affine.scale(5.03),
+    ),
+    "of fine pixels": ((30, 30), Affine.translation(21.1, 13.1) * Affine.scale(0.23)),
+}
+"""Shape, and place within a mask in its pixels."""
+
+
+@pytest.mark.parametrize("area", AREAS)
+@pytest.mark.parametrize("how", ["mode", "any_cloud"])
+def test_a_large_mask_is_counted_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, area: str, how: str
+) -> None:
+    monkeypatch.setattr(sample, "TILE", 8)
+    pixels = drawn(45, 48)
+    mask = indexed(tmp_path, *pixels)
+    shape, place = AREAS[area]
+    target = GeoBox(shape, mask.grid.affine * place, mask.grid.crs)
+    counts, percents, unsure = expected_counts([(mask.grid, *pixels)], target)
+    expected = [winner(*each, how) for each in zip(counts, percents, strict=True)]
+    codes, confidences = np.array(expected).T.reshape(2, *shape)
+    found = sampled([mask], target, how)
+    assert unsure.mean() < 0.2
+    assert (unsure | (found["ucl"] == codes)).all()
+    assert (unsure | (found["ucl_confidence"] == confidences)).all()
+
+
+def test_a_file_that_breaks_leaves_a_gap_and_is_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "TILE", 8)
+    mask = indexed(tmp_path, drawn(45, 48)[0])
+    path = Path(mask.bands[0][0])
+    path.write_bytes(path.read_bytes()[:600])
+    for how in ("nearest", "mode"):
+        with pytest.warns(GapWarning, match=r"a mask cannot be read.* a mask \(") as said:
+            found = sampled([mask], mask.grid[20:40, 20:40], how)
+        assert len(said) == 1
+        assert not found["ucl"].any()
+        losses = Losses()
+        assert not sampled([mask], mask.grid, how, losses)["ucl"].any()
+        assert list(losses.why) == [mask.id]
+
+
+# --- from a datacube ------------------------------------------------------------------
 
 
 @ANY
