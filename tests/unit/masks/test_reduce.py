@@ -12,11 +12,119 @@ import xarray as xr
 from scipy.ndimage import distance_transform_edt
 
 from odc_cleansat.classes import confidence_attrs
-from odc_cleansat.errors import CleansatError
+from odc_cleansat.errors import CleansatError, SceneError
 from odc_cleansat.masks.composite import METHODS, composite
-from odc_cleansat.masks.reduce import REACH
+from odc_cleansat.masks.reduce import REACH, score_observations
 
 from .series import BANDS, by_hand, little
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_median_of_a_few_dates(lazy: bool) -> None:
+    """One date to six, in any order; of an even number the mean of the middle two."""
+    values = [[900, 100, 40, 700, 10, 3], [100, 600, 20, 100, 11, 6], [500, 300, 90, 300, 0, 2]]
+    values += [[0, 0, 0, 500, 0, 5], [0, 0, 0, 0, 40, 1], [0, 0, 0, 0, 0, 4]]
+    scene = little([[1] * 6] * 6, values, "float32")
+    found = composite(scene.chunk(time=2, x=4) if lazy else scene).red
+    np.testing.assert_array_equal(found.values, [[500, 300, 40, 400, 11, 3.5]])
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_the_score_of_an_observation(lazy: bool) -> None:
+    """Distance, 1 at 500 m; confidence, 1 at 100 percent; nearness, 2 on the day and 1 after 30 days."""
+    codes = [[2, *[1] * 30], [1] * 31]
+    scene = little(codes, codes, dates=["2024-06-15", "2024-07-15"])
+    grid = scene.odc.geobox
+    hidden = (scene.ucl == 2).chunk(time=1, x=10) if lazy else scene.ucl == 2
+    away = score_observations(scene, hidden, None, grid)
+    assert away.dtype == np.float32
+    # The ground's metre is not quite the map's.
+    distance = np.minimum(np.arange(31) * 20 / 500, 1)
+    np.testing.assert_allclose(away[:, 0], [distance, np.ones(31)], rtol=1e-3)
+
+    percent = np.array([[[80] * 31], [[255] * 31]], dtype="uint8")
+    scene["ucl_confidence"] = (("time", "y", "x"), percent, confidence_attrs())
+    sure = score_observations(scene, hidden, None, grid)
+    np.testing.assert_allclose((sure - away).values[:, 0, 0], [0.8, 0], atol=1e-6)
+
+    near = score_observations(scene, hidden, "2024-06-15", grid)
+    assert near.dtype == np.float32
+    np.testing.assert_allclose((near - sure).values[:, 0, 0], [2, 1], atol=1e-6)
+    near = score_observations(scene, hidden, "2024-05-16", grid)
+    np.testing.assert_allclose((near - sure).values[:, 0, 0], [1, 2 / 3], atol=1e-6)
+
+
+@pytest.mark.parametrize("target", ["midsummer", 5, np.datetime64("NaT")])
+def test_a_target_that_is_no_date(target: object) -> None:
+    with pytest.raises(CleansatError, match="is not a date"):
+        composite(little([[1]], [[7]]), method="best", target=target)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("times", [None, [1, 2]])
+def test_the_best_pixel_needs_dates(times: list[int] | None) -> None:
+    scene = little([[1], [1]], [[7], [8]]).drop_vars("time")
+    if times:
+        scene = scene.assign_coords(time=times)
+    with pytest.raises(SceneError, match="needs dates"):
+        composite(scene, method="best")
+
+
+def test_the_geomedian_of_black_is_black() -> None:
+    scene = little([[1, 1]] * 3, [[0, 0]] * 3, "float32", None)
+    assert composite(scene, method="geomedian").red.values.tolist() == [[0, 0]]
+
+
+def test_nodata_values() -> None:
+    codes = [[1, 1, 2], [1, 1, 2], [2, 1, 2]]
+    values: list[list[float]] = [[-999, -5, 3], [7, 0, 4], [8, -999, 5]]
+    found = composite(little(codes, values, "int16", -999), dilation=None)
+    # -2.5 is rounded to even.
+    assert found.red.values.tolist() == [[7, -2, -999]]
+    assert found.red.dtype == np.int16
+    assert found.red.attrs["nodata"] == -999
+    found = composite(little(codes, values, "float32", -999), dilation=None)
+    np.testing.assert_array_equal(found.red, [[7, -2.5, np.nan]])
+    assert np.isnan(found.red.attrs["nodata"])
+    nan = [[np.nan if v == -999 else v / 100 for v in row] for row in values]
+    found = composite(little(codes, nan, "float64", None), dilation=None)
+    np.testing.assert_allclose(found.red, [[0.07, -0.025, np.nan]])
+    assert found.red.dtype == np.float64
+    assert "nodata" not in found.red.attrs
+    found = composite(little(codes, [[0, 1, 2], [3, 4, 5], [6, 7, 8]], nodata=None), dilation=None)
+    assert found.red.values.tolist() == [[3, 4, 0]]
+    assert found.red.attrs["nodata"] == 0
+
+
+def test_best_prefers_confidence() -> None:
+    scene = little([[1, 1], [1, 1], [1, 1]], [[10, 20], [11, 21], [12, 22]])
+    percent = np.array([[[80, 90]], [[99, 90]], [[70, 255]]], dtype="uint8")
+    scene["ucl_confidence"] = (("time", "y", "x"), percent, confidence_attrs())
+    assert composite(scene, method="best").red.values.tolist() == [[11, 21]]
+    assert composite(scene.drop_vars("ucl_confidence"), method="best").red.values.tolist() == [
+        [12, 22]
+    ]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "2024-06-15",
+        "2024-06-15T01:00:00Z",
+        "2024-06-15T23:00:00+10:00",
+        date(2024, 6, 15),
+        datetime(2024, 6, 15, tzinfo=timezone.utc),
+        np.datetime64("2024-06-15"),
+    ],
+)
+def test_best_prefers_the_target_date(target: str | date | np.datetime64) -> None:
+    dates = ["2024-04-01", "2024-06-10", "2024-06-25", "2024-09-01"]
+    scene = little([[1, 1], [1, 2], [1, 2], [1, 2]], [[10, 20], [11, 21], [12, 22], [13, 23]])
+    scene = scene.assign_coords(time=np.array(dates, dtype="datetime64[ns]"))
+    found = composite(scene, method="best", dilation=None, target=target)
+    assert found.red.values.tolist() == [[11, 20]]
+    assert found.best_time.values.astype("datetime64[D]").astype(str).tolist() == [
+        ["2024-06-10", "2024-04-01"]
+    ]
 
 
 def test_median(series: xr.Dataset) -> None:
@@ -91,59 +199,6 @@ def test_best_is_farthest_from_cloud(series: xr.Dataset) -> None:
     chosen = np.take_along_axis(far, np.where(clear, index, 0)[np.newaxis], axis=0)[0]
     # The ground's metre is not quite the map's.
     np.testing.assert_allclose(chosen[clear], far.max(axis=0)[clear], rtol=1e-3)
-
-
-def test_nodata_values() -> None:
-    codes = [[1, 1, 2], [1, 1, 2], [2, 1, 2]]
-    values: list[list[float]] = [[-999, -5, 3], [7, 0, 4], [8, -999, 5]]
-    found = composite(little(codes, values, "int16", -999), dilation=None)
-    # -2.5 is rounded to even.
-    assert found.red.values.tolist() == [[7, -2, -999]]
-    assert found.red.dtype == np.int16
-    assert found.red.attrs["nodata"] == -999
-    found = composite(little(codes, values, "float32", -999), dilation=None)
-    np.testing.assert_array_equal(found.red, [[7, -2.5, np.nan]])
-    assert np.isnan(found.red.attrs["nodata"])
-    nan = [[np.nan if v == -999 else v / 100 for v in row] for row in values]
-    found = composite(little(codes, nan, "float64", None), dilation=None)
-    np.testing.assert_allclose(found.red, [[0.07, -0.025, np.nan]])
-    assert found.red.dtype == np.float64
-    assert "nodata" not in found.red.attrs
-    found = composite(little(codes, [[0, 1, 2], [3, 4, 5], [6, 7, 8]], nodata=None), dilation=None)
-    assert found.red.values.tolist() == [[3, 4, 0]]
-    assert found.red.attrs["nodata"] == 0
-
-
-def test_best_prefers_confidence() -> None:
-    scene = little([[1, 1], [1, 1], [1, 1]], [[10, 20], [11, 21], [12, 22]])
-    percent = np.array([[[80, 90]], [[99, 90]], [[70, 255]]], dtype="uint8")
-    scene["ucl_confidence"] = (("time", "y", "x"), percent, confidence_attrs())
-    assert composite(scene, method="best").red.values.tolist() == [[11, 21]]
-    assert composite(scene.drop_vars("ucl_confidence"), method="best").red.values.tolist() == [
-        [12, 22]
-    ]
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "2024-06-15",
-        "2024-06-15T01:00:00Z",
-        "2024-06-15T23:00:00+10:00",
-        date(2024, 6, 15),
-        datetime(2024, 6, 15, tzinfo=timezone.utc),
-        np.datetime64("2024-06-15"),
-    ],
-)
-def test_best_prefers_the_target_date(target: str | date | np.datetime64) -> None:
-    dates = ["2024-04-01", "2024-06-10", "2024-06-25", "2024-09-01"]
-    scene = little([[1, 1], [1, 2], [1, 2], [1, 2]], [[10, 20], [11, 21], [12, 22], [13, 23]])
-    scene = scene.assign_coords(time=np.array(dates, dtype="datetime64[ns]"))
-    found = composite(scene, method="best", dilation=None, target=target)
-    assert found.red.values.tolist() == [[11, 20]]
-    assert found.best_time.values.astype("datetime64[D]").astype(str).tolist() == [
-        ["2024-06-10", "2024-04-01"]
-    ]
 
 
 @pytest.mark.parametrize("lazy", [False, True])
