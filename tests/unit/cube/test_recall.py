@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 from click.testing import CliRunner
 from conftest import Cube
+from datacube.model import Dataset
 from datacube.utils.masking import describe_variable_flags, make_mask
 from odc.algo import enum_to_bool
 from odc.geo.geobox import GeoBox
@@ -18,27 +22,11 @@ from odc_cleansat.cli.main import main
 from odc_cleansat.cube.embedded import CONFIG_NAME
 from odc_cleansat.cube.index import add_product
 from odc_cleansat.cube.recall import recall
-from odc_cleansat.errors import (
-    CubeError,
-    GapWarning,
-)
+from odc_cleansat.errors import CubeError, GapWarning
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 
 from .independent import expected_nearest
 from .mask_archive import GRIDS, MaskArchive, codes_of
-
-
-def test_as_dc_load_on_the_native_grid(cube: Cube) -> None:
-    """Real masks; there, dc.load reads every pixel as well."""
-    found = recall(cube.dc, measurements=["ucl", "ucl_confidence"])
-    grid = GeoBox.from_bbox((399960, 5294040, 407160, 5300040), "EPSG:32633", resolution=20)
-    loaded = cube.dc.load(MASK_PRODUCT, like=grid)
-    xr.testing.assert_equal(found, loaded)
-    assert found.time.size == 2
-    assert found.ucl.attrs["flags_definition"] == loaded.ucl.attrs["flags_definition"]
-    assert (found.ucl.dtype, found.ucl.attrs["nodata"]) == ("uint8", 0)
-    assert (found.ucl_confidence.dtype, found.ucl_confidence.attrs["nodata"]) == ("uint8", 255)
-    assert found.attrs == loaded.attrs
 
 
 def test_masks_of_one_second_get_files_of_their_own(archive: MaskArchive, tmp_path: Path) -> None:
@@ -158,3 +146,88 @@ def test_files_that_are_gone_leave_a_gap(
 def test_all_files_gone(archive: MaskArchive, time: str) -> None:
     with pytest.raises(CubeError, match=r"none of the 1 masks can be read"):
         recall(archive.dc, "gaps_ucl", time=time)
+
+
+# --- masks that are in no index -------------------------------------------------------
+
+
+def like_east(archive: MaskArchive, minute: int = 0, **measurements: dict[str, Any]) -> Dataset:
+    """A mask on the grid of `east` with an id, a time and measurements of its own."""
+    east = archive.masks["east"]
+    document = copy.deepcopy(east.metadata_doc)
+    document["id"] = str(uuid4())
+    document["properties"]["datetime"] = f"2024-06-15T{minute // 60:02}:{minute % 60:02}:00Z"
+    document["measurements"] = measurements
+    return Dataset(east.product, document, uri=east.uri)
+
+
+@pytest.mark.parametrize(
+    ("number", "more"), [(5, r"\)\. Bring"), (6, " and 1 more"), (300, " and 295 more")]
+)
+def test_of_many_files_that_are_gone_five_are_named(
+    archive: MaskArchive, number: int, more: str
+) -> None:
+    masks = [like_east(archive, i, ucl={"path": f"gone{i}.tif"}) for i in range(number)]
+    with pytest.raises(CubeError, match=f"none of the {number} masks can be read.*{more}") as said:
+        recall(archive.dc, datasets=masks)
+    assert str(said.value).count("does not exist") == 5
+
+
+def test_files_that_are_not_asked_for_may_be_gone(archive: MaskArchive) -> None:
+    files = {"ucl": {"path": "east_ucl.tif"}, "ucl_confidence": {"path": "gone.tif"}}
+    mask = like_east(archive, **files)
+    found = recall(archive.dc, datasets=[mask])
+    np.testing.assert_array_equal(found.ucl[0], codes_of(archive, "east"))
+    with pytest.raises(CubeError, match=r"gone.tif does not exist"):
+        recall(archive.dc, datasets=[mask], measurements=["ucl", "ucl_confidence"])
+
+
+def test_a_mask_may_be_any_band_of_a_file(archive: MaskArchive, tmp_path: Path) -> None:
+    grid, codes, percents = archive.truth("east")
+    path = tmp_path / "both.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", dtype="uint8", count=2, crs=str(grid.crs),
+        height=grid.shape[0], width=grid.shape[1], transform=grid.affine,
+    ) as file:  # fmt: skip
+        file.write(np.stack([percents, codes]))
+    files = {
+        "ucl": {"path": str(path), "band": 2},
+        "ucl_confidence": {"path": str(path), "band": 1},
+    }
+    found = recall(
+        archive.dc, datasets=[like_east(archive, **files)], measurements=["ucl", "ucl_confidence"]
+    )
+    np.testing.assert_array_equal(found.ucl[0], codes)
+    np.testing.assert_array_equal(found.ucl_confidence[0], percents)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"measurements": {}},
+        {"grids": {}},
+        {"grids": {"default": {"shape": [3], "transform": [1] * 6}}},
+    ],
+    ids=str,
+)
+def test_datasets_that_are_no_masks(archive: MaskArchive, part: dict[str, Any]) -> None:
+    scene = like_east(archive, ucl={"path": "east_ucl.tif"})
+    scene.metadata_doc.update(part)
+    with pytest.raises(CubeError, match=f"{scene.id} .* has no band ucl with a grid; pass masks"):
+        recall(archive.dc, datasets=[scene])
+
+
+# --- real masks -----------------------------------------------------------------------
+
+
+def test_as_dc_load_on_the_native_grid(cube: Cube) -> None:
+    """Real masks; there, dc.load reads every pixel as well."""
+    found = recall(cube.dc, measurements=["ucl", "ucl_confidence"])
+    grid = GeoBox.from_bbox((399960, 5294040, 407160, 5300040), "EPSG:32633", resolution=20)
+    loaded = cube.dc.load(MASK_PRODUCT, like=grid)
+    xr.testing.assert_equal(found, loaded)
+    assert found.time.size == 2
+    assert found.ucl.attrs["flags_definition"] == loaded.ucl.attrs["flags_definition"]
+    assert (found.ucl.dtype, found.ucl.attrs["nodata"]) == ("uint8", 0)
+    assert (found.ucl_confidence.dtype, found.ucl_confidence.attrs["nodata"]) == ("uint8", 255)
+    assert found.attrs == loaded.attrs
