@@ -160,8 +160,7 @@ def search_terms(
     """Return ``--time`` and ``--bbox`` as search terms of a datacube; what is None is left out."""
     query: dict[str, Any] = {}
     if time is not None:
-        parts = tuple(time.split("/"))
-        query["time"] = parts if len(parts) == 2 else time
+        query["time"] = time
     if bbox is not None:
         west, south, east, north = bbox
         query |= {"longitude": (west, east), "latitude": (south, north)}

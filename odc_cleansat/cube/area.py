@@ -38,14 +38,25 @@ def parse_crs(name: Any) -> CRS:
 def parse_area(terms: Mapping[str, Any]) -> Geometry | None:
     """Return the area of some search terms, as datacube understands it; None if they do not say where.
 
+    Parameters
+    ----------
+    terms
+        Names of :data:`PLACE`. A ``geopolygon`` may be a geometry of odc-geo, shapely, geopandas or GeoJSON.
+        Its coordinates are degrees, unless it or ``crs`` has another coordinate system.
+
     Raises
     ------
     CubeError
-        If it cannot be understood, has no width or no height, or lies across the antimeridian.
+        If it cannot be understood, has no width or no height, lies across the antimeridian, or has metres where
+        degrees are meant.
     """
     from datacube.index import extract_geom_from_query
 
+    if terms.get("geopolygon") is not None:
+        polygon = _polygon(terms["geopolygon"], terms.get("crs"))
+        terms = {**{k: v for k, v in terms.items() if k != "crs"}, "geopolygon": polygon}
     _check_longitudes(terms)
+    _check_degrees(terms)
     try:
         area: Geometry | None = extract_geom_from_query(**terms)
     except Exception as error:  # also assertions, and pyproj's own for an unknown crs
@@ -56,6 +67,51 @@ def parse_area(terms: Mapping[str, Any]) -> Geometry | None:
             "the area of the query has no width or no height; pass (from, to) for both."
         )
     return area
+
+
+def _polygon(value: Any, crs: Any) -> Geometry:
+    """Return the geometry of odc-geo, shapely, geopandas or GeoJSON."""
+    import shapely
+
+    if isinstance(value, Geometry):
+        return value
+    try:
+        shapes = getattr(value, "__geo_interface__", value)
+        if shapes["type"] == "FeatureCollection":
+            parts = [shapely.geometry.shape(each["geometry"]) for each in shapes["features"]]
+            shape = shapely.union_all(parts)
+        else:
+            shape = shapely.geometry.shape(shapes.get("geometry", shapes))
+    except Exception as error:  # of shapely, and of whatever the value is
+        raise CubeError(
+            f"the area of the query cannot be understood: geopolygon= is a {type(value).__name__}. Pass a polygon of "
+            "odc-geo, shapely or geopandas, or a GeoJSON geometry or feature."
+        ) from error
+    system = parse_crs(getattr(value, "crs", None) or crs or "EPSG:4326")
+    found = Geometry(shapely.force_2d(shape), system)
+    bounds = found.boundingbox
+    if system.geographic and max(map(abs, bounds)) > 360:
+        raise CubeError(
+            f"the area from {bounds.left:g} to {bounds.right:g} is not in degrees; pass its coordinate system too, "
+            "e.g. crs='EPSG:32633'."
+        )
+    return found
+
+
+def _check_degrees(terms: Mapping[str, Any]) -> None:
+    """Raise if x or y cannot be degrees and no coordinate system is given."""
+    if "crs" in terms:
+        return
+    for name in ("x", "y"):
+        values = terms.get(name)
+        try:
+            largest = np.abs(np.asarray(values, dtype=float)).max(initial=0)
+        except (TypeError, ValueError):  # none, or what datacube refuses by itself
+            continue
+        if largest > 360:
+            raise CubeError(
+                f"{name}={values!r} is not in degrees; pass the coordinate system too, e.g. crs='EPSG:32633'."
+            )
 
 
 def _check_longitudes(terms: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from ..classes import confidence_attrs, ucl_attrs
 from ..errors import CubeError
 from ..grids.centres import Roi, reach, tiles
 from ..storage.settings import rio_options
+from .output_grid import BLOCK
 from .sample import FRACTIONS, IndexedMask, Losses, layer_dtype, layer_nodata, sample_block
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class _BlockTask:
 
 
 def chunk_sizes(
-    groups: xr.DataArray, grid: GeoBox, chunks: Mapping[str, Any]
+    groups: xr.DataArray, grid: GeoBox, chunks: Mapping[str, Any] | str
 ) -> tuple[int, int, int]:
     """Return the sizes of chunks along time, y and x, as `dc.load` understands them.
 
@@ -134,7 +135,7 @@ def chunk_sizes(
     grid
         The output grid.
     chunks
-        Pixels by dim. What is not named is a single time, or the whole extent.
+        Pixels by dim. What is not named is a single time, or the whole extent. ``auto``: blocks of 2048 pixels.
 
     Raises
     ------
@@ -142,9 +143,11 @@ def chunk_sizes(
         If `chunks` is no mapping, or has unknown dims or sizes.
     """
     dims = ("time", *grid.dimensions)
+    if isinstance(chunks, str) and chunks == "auto":
+        chunks = dict.fromkeys(grid.dimensions, BLOCK)
     if not isinstance(chunks, Mapping):
         raise CubeError(
-            f"dask_chunks is {chunks!r}; pass a size for each dim, such as {{'x': 2048, 'y': 2048}}."
+            f"dask_chunks is {chunks!r}; pass 'auto', or a size for each dim, such as {{'x': 2048, 'y': 2048}}."
         )
     aliases = dict(zip(("time", "y", "x"), dims, strict=True))
     asked = {aliases.get(name, name): size for name, size in chunks.items()}

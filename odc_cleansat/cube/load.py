@@ -18,7 +18,7 @@ from ..products.verdict_files import filter_by_verdict
 from .choose import check_verdict_options
 from .driver import BANDS
 from .lookup import MaskOptions, look_up, search_masks_of, warn_of_other_masks
-from .output_grid import GridOptions, check_memory, lay_grid, product_hints
+from .output_grid import BLOCK, GridOptions, check_memory, lay_grid, product_hints
 from .prepare import PreparedScenes, prepare
 from .query import Query, find_scenes, grouping
 from .reader import LayerReader
@@ -36,7 +36,7 @@ _ALIASES = {alias: name for name, band in BANDS.items() for alias in band["alias
 
 def load(
     dc: Datacube,
-    product: str | None = None,
+    product: str | Sequence[str] | None = None,
     *,
     measurements: str | Sequence[str] | None = None,
     ucl: str = "auto",
@@ -49,7 +49,7 @@ def load(
     harmonized: bool = False,
     only_accepted: bool = False,
     include_rejected: bool = False,
-    datasets: Iterable[Dataset] | None = None,
+    datasets: Dataset | Iterable[Dataset] | None = None,
     **query: Any,
 ) -> xr.Dataset:
     """Load Sentinel-2 scenes with the UNet classification layer.
@@ -64,7 +64,7 @@ def load(
     dc
         The datacube.
     product
-        A product of Sentinel-2 L2A scenes; not needed with `datasets`.
+        A product of Sentinel-2 L2A scenes, or several; not needed with `datasets`.
     measurements
         As in `dc.load`, and ``ucl`` and ``ucl_confidence``; by default all of the product and ``ucl``.
     ucl
@@ -95,9 +95,10 @@ def load(
         Take also the scenes whose mask a reviewer has rejected. By default they are left out, whatever `ucl`
         and `measurements`; see :mod:`odc_cleansat.products.verdicts`.
     datasets
-        The scenes, instead of a search.
+        The scenes, or one of them, instead of a search.
     **query
-        As in `dc.load`: search terms, ``output_crs`` and ``resolution`` or ``like`` (or ``geobox``), ``group_by``,
+        As in `dc.load`: search terms (``time="2024-06-01/2024-06-30"`` is a range, ``geopolygon`` a geometry of
+        odc-geo, shapely, geopandas or GeoJSON), ``output_crs`` and ``resolution`` or ``like`` (or ``geobox``), ``group_by``,
         ``resampling``, ``dask_chunks``, ``patch_url`` and so on.
 
     Returns
@@ -202,7 +203,9 @@ class _Request:
 
     @staticmethod
     def of(
-        product: str | None, datasets: Iterable[Dataset] | None, arguments: Mapping[str, Any]
+        product: str | Sequence[str] | None,
+        datasets: Dataset | Iterable[Dataset] | None,
+        arguments: Mapping[str, Any],
     ) -> _Request:
         """Sort the arguments by what they are about."""
         terms = {key: value for key, value in arguments.items() if value is not None}
@@ -236,6 +239,8 @@ class _Request:
     ) -> LayerReader:
         """Return what reads the scenes."""
         reading = dict(self.reading)
+        if reading.get("dask_chunks") == "auto":
+            reading["dask_chunks"] = dict.fromkeys(grid.dimensions, BLOCK)
         if "patch_url" in reading:
             reading["patch_url"] = _patch_of_files(reading["patch_url"])
         return LayerReader(dc, scenes.product, grid, preset, self.resampling, reading, scenes.fused)

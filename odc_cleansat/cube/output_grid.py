@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,16 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
-from ..errors import CubeError
+from ..errors import CubeError, first_line
 from ..grids.grid import crs_name
 from .area import INSTEAD, check_area, parse_area, parse_crs
 
 if TYPE_CHECKING:
     from datacube.model import Product
 
+
+BLOCK = 2048
+"""Pixels along a side of a block, where no chunks are asked for or their size is left to us."""
 
 LONGEST = 10_000_000
 """Pixels along a side of the output beyond which the resolution cannot be meant."""
@@ -31,7 +35,7 @@ class GridOptions:
     """What a caller says of the output grid, as `dc.load` takes it."""
 
     like: Any = None
-    """A GeoBox, or data that have one."""
+    """A GeoBox, data that have one, or the path of a raster file."""
 
     geobox: Any = None
     """The same by another name."""
@@ -81,10 +85,12 @@ class GridOptions:
                 f"{', '.join(clash)} cannot go with {name}, which says it all; leave one of them out."
             )
         grid = given.odc.geobox if isinstance(given, (xr.Dataset, xr.DataArray)) else given
+        if isinstance(given, str | os.PathLike):
+            grid = _grid_of_file(name, os.fspath(given))
         if not isinstance(grid, GeoBox) or grid.crs is None:
             raise CubeError(
-                f"{name} has no grid with a coordinate system; pass a GeoBox, or data that have one "
-                "in .odc.geobox."
+                f"{name} has no grid with a coordinate system; pass a GeoBox, data that have one "
+                "in .odc.geobox, or the path of a raster file."
             )
         _check_grid(grid)
         return grid
@@ -205,6 +211,17 @@ def check_memory(grid: GeoBox, times: int, pixel_bytes: int) -> None:
             f"{needed / 1e9:,.0f} GB of memory, and {free / 1e9:,.1f} GB are free. Check the resolution, "
             f"given in units of {crs_name(grid.crs)}, or pass dask_chunks={{{y!r}: 2048, {x!r}: 2048}}."
         )
+
+
+def _grid_of_file(name: str, path: str) -> GeoBox:
+    """Return the grid of a raster file."""
+    import rasterio
+
+    try:
+        with rasterio.open(path) as file:
+            return GeoBox.from_rio(file)
+    except rasterio.errors.RasterioError as error:
+        raise CubeError(f"{name}={path!r} is no raster file: {first_line(error)}.") from error
 
 
 def _check_grid(grid: GeoBox) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
-from ..errors import CubeError
+from ..errors import CubeError, first_line
 from ..storage.eo3 import MASK_PRODUCT
 from .area import PLACE, parse_area, wide_terms
 
@@ -46,22 +47,25 @@ class Query:
     datasets: tuple[Dataset, ...] | None = None
     """The datasets themselves, given instead of a search."""
 
+    more_products: tuple[str, ...] = ()
+    """Names of further products, in which datasets are searched for too."""
+
     @staticmethod
     def of(
-        product: str | None,
+        product: str | Sequence[str] | None,
         terms: Mapping[str, Any],
         *,
         grid: GeoBox | None = None,
         like: Any = None,
         group_by: Any = "time",
-        datasets: Iterable[Dataset] | None = None,
+        datasets: Dataset | Iterable[Dataset] | None = None,
     ) -> Query:
         """Understand a query as `dc.load` takes it.
 
         Parameters
         ----------
         product
-            Name of the product.
+            Name of the product, or names of several.
         terms
             Search terms, those of the place included. Terms that are None do not count.
         grid
@@ -80,10 +84,15 @@ class Query:
         terms = {key: value for key, value in terms.items() if value is not None}
         place = {key: value for key, value in terms.items() if key in PLACE}
         others = {key: value for key, value in terms.items() if key not in PLACE}
+        if isinstance(time := others.get("time"), str) and "/" in time:
+            # As in STAC and on the command line; two dots stand for an open end.
+            others["time"] = tuple(
+                each if each not in ("", "..") else None for each in time.split("/")
+            )
         area = parse_area(place) if grid is None else grid.extent
         grouping(group_by)
         if datasets is not None:
-            datasets = tuple(datasets)
+            datasets = (datasets,) if hasattr(datasets, "metadata_doc") else tuple(datasets)
             if others:
                 raise CubeError(
                     f"{', '.join(sorted(others))} cannot go with datasets=, which leaves nothing to search; "
@@ -92,7 +101,13 @@ class Query:
             if not datasets:
                 raise CubeError("datasets= is empty; pass at least one, or a query instead.")
         times = like if _has_times(like) and "time" not in others and datasets is None else None
-        return Query(product, area, others, times, group_by, datasets)
+        if isinstance(product, str) or product is None:
+            first, more = product, tuple[str, ...]()
+        elif product:
+            first, more = product[0], tuple(product[1:])
+        else:
+            raise CubeError("product= names no product; pass the name of one at least.")
+        return Query(first, area, others, times, group_by, datasets, more)
 
     @property
     def search_terms(self) -> dict[str, Any]:
@@ -162,6 +177,8 @@ def find_scenes(dc: Datacube, query: Query) -> list[Dataset]:
     """
     if query.datasets is not None:
         return list(query.datasets)
+    if query.more_products:
+        return _of_several(dc, query, check_product, find_scenes)
     check_product(dc, query.product)
     found = search(dc, query)
     if not found:
@@ -194,10 +211,33 @@ def find_masks(dc: Datacube, query: Query, *, wide: bool = False) -> list[Datase
     """
     if query.datasets is not None:
         return list(query.datasets)
+    if query.more_products:
+        return _of_several(dc, query, check_mask_product, partial(find_masks, wide=wide))
     check_mask_product(dc, query.product)
     if found := search(dc, query, wide=wide):
         return found
     raise _nothing_found(dc, query, "mask")
+
+
+def _of_several(
+    dc: Datacube,
+    query: Query,
+    check: Callable[[Datacube, str | None], None],
+    find: Callable[[Datacube, Query], list[Dataset]],
+) -> list[Dataset]:
+    """Find datasets of several products, of which some may have none."""
+    products = (query.product, *query.more_products)
+    for name in products:
+        check(dc, name)
+    found, why = [], []
+    for name in products:
+        try:
+            found += find(dc, replace(query, product=name, more_products=()))
+        except CubeError as error:
+            why.append(error)
+    if not found:
+        raise why[0]
+    return found
 
 
 def search(dc: Datacube, query: Query, *, wide: bool = False) -> list[Dataset]:
@@ -317,11 +357,20 @@ def _search(dc: Datacube, product: str | None, terms: Mapping[str, Any]) -> list
 
 @contextlib.contextmanager
 def _understanding() -> Iterator[None]:
-    """Turn datacube's errors about search terms into ours."""
+    """Turn errors of datacube and of its database about search terms into ours."""
+    from sqlalchemy.exc import DBAPIError, OperationalError
+
     try:
         yield
-    except (LookupError, TypeError, ValueError) as error:
-        detail = " ".join(str(each) for each in error.args)
+    except OperationalError as error:
+        raise CubeError(
+            f"the database of the datacube does not answer: {first_line(error.orig)}. Check that it runs, and "
+            "the configuration of datacube (datacube system check)."
+        ) from error
+    except DBAPIError as error:
+        raise CubeError(f"the query cannot be understood: {first_line(error.orig)}.") from error
+    except (LookupError, TypeError, ValueError, AssertionError) as error:
+        detail = " ".join(str(each) for each in error.args) or type(error).__name__
         raise CubeError(f"the query cannot be understood: {detail}") from error
 
 

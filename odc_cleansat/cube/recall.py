@@ -27,7 +27,7 @@ from ..storage.settings import prepare_gdal
 from ..threads import compute
 from .choose import check_verdict_options, in_order, made_by, of_one_model
 from .graph import Recalled, chunk_sizes
-from .output_grid import GridOptions, check_memory, lay_grid, native_hints, product_hints
+from .output_grid import BLOCK, GridOptions, check_memory, lay_grid, native_hints, product_hints
 from .query import Query, find_masks, grouping, nothing_in_area
 from .sample import CLASSES, FRACTIONS, VARIABLES, IndexedMask, Losses, layer_dtype
 
@@ -36,15 +36,11 @@ if TYPE_CHECKING:
     from datacube.model import Dataset
 
 
-BLOCK = 2048
-"""Side of the blocks in which the result is made where no chunks are asked for."""
-
-
 def recall(
     dc: Datacube,
-    product: str | None = MASK_PRODUCT,
+    product: str | Sequence[str] | None = MASK_PRODUCT,
     *,
-    like: GeoBox | xr.Dataset | xr.DataArray | None = None,
+    like: GeoBox | xr.Dataset | xr.DataArray | str | Path | None = None,
     geobox: GeoBox | None = None,
     output_crs: Any = None,
     resolution: Any = None,
@@ -52,10 +48,10 @@ def recall(
     model: str | Model | None = None,
     measurements: str | Sequence[str] | None = None,
     group_by: Any = "time",
-    dask_chunks: Mapping[str, Any] | None = None,
+    dask_chunks: Mapping[str, Any] | str | None = None,
     only_accepted: bool = False,
     include_rejected: bool = False,
-    datasets: Iterable[Dataset] | None = None,
+    datasets: Dataset | Iterable[Dataset] | None = None,
     **query: Any,
 ) -> xr.Dataset:
     """Return indexed masks on any grid.
@@ -68,10 +64,10 @@ def recall(
     dc
         The datacube.
     product
-        A product of masks; not needed with `datasets`.
+        A product of masks, or several; not needed with `datasets`.
     like, geobox
-        The grid of the result, which may be rotated: a GeoBox, or a Dataset or DataArray that has one. The
-        times of `like` limit the search as well.
+        The grid of the result, which may be rotated: a GeoBox, a Dataset or DataArray that has one, or the path of
+        a raster file. The times of `like` limit the search as well.
     output_crs, resolution
         Instead of a grid: coordinate system, and pixel size in its units. By default those of the masks, if
         all have the same.
@@ -101,10 +97,10 @@ def recall(
         Take also the masks that a reviewer has rejected. By default they are left out; see
         :mod:`odc_cleansat.products.verdicts`.
     datasets
-        Instead of a search: these masks, also where none is in the area.
+        Instead of a search: these masks, or this one, also where none is in the area.
     **query
         As in `dc.load`: `x`, `y` and `crs`, or `longitude` and `latitude`, or `geopolygon`; `time`;
-        `align`; other search terms.
+        `align`; other search terms. They may have the forms that :func:`~odc_cleansat.load` takes.
 
     Returns
     -------

@@ -18,6 +18,9 @@ from ..errors import SceneError
 from .centres import Roi, reach
 from .windows import Box, pixels_covering
 
+FINEST = 0.1
+"""Metres below which the size of a pixel cannot be meant."""
+
 
 def crs_name(crs: CRS) -> str:
     """Return the name of a coordinate system: ``EPSG:32633`` where there is a code, else WKT."""
@@ -31,6 +34,11 @@ def ground_resolution(geobox: GeoBox) -> tuple[float, float]:
     -------
     tuple of float
         Along y and along x, metres, on the WGS 84 ellipsoid.
+
+    Raises
+    ------
+    SceneError
+        If the coordinates cannot be of the coordinate system, such as metres with degrees.
     """
     from pyproj import Geod
 
@@ -42,7 +50,23 @@ def ground_resolution(geobox: GeoBox) -> tuple[float, float]:
     geod = Geod(ellps="WGS84")
     _, _, along_x = geod.inv(lon[0], lat[0], lon[1], lat[1])
     _, _, along_y = geod.inv(lon[0], lat[0], lon[2], lat[2])
+    if not (FINEST <= along_y < math.inf and FINEST <= along_x < math.inf):
+        raise _no_ground(geobox)
     return along_y, along_x
+
+
+def _no_ground(geobox: GeoBox) -> SceneError:
+    """Return the error for a grid that is nowhere on the Earth, or whose pixels are too small to be meant."""
+    rows, columns = geobox.shape
+    (left, top), (right, bottom) = geobox.affine * (0, 0), geobox.affine * (columns, rows)
+    unit = "degrees" if geobox.crs.geographic else "metres"
+    other = "metres of a UTM zone" if geobox.crs.geographic else "degrees"
+    instead = "'EPSG:32633') for zone 33 north" if geobox.crs.geographic else "'EPSG:4326')"
+    return SceneError(
+        f"x from {left:g} to {right:g} and y from {bottom:g} to {top:g} cannot be {unit} of {crs_name(geobox.crs)}. "
+        f"If they are {other}, the coordinate system was written on them by mistake. Give them their own, e.g. "
+        f"scene.drop_vars('spatial_ref').rio.write_crs({instead}."
+    )
 
 
 @lru_cache(maxsize=256)

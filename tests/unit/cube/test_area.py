@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import shapely
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import box
 
@@ -104,3 +105,52 @@ def test_only_a_grid_of_its_own_system_may_cross() -> None:
     check_area(fiji.extent, fiji.crs)
     with pytest.raises(CubeError, match="across the antimeridian"):
         check_area(fiji.extent, parse_crs("EPSG:4326"))
+
+
+SQUARE = box(402000, 5290000, 405000, 5294000, "EPSG:32633")
+
+
+class Frame:
+    """What geopandas has: a coordinate system, and features."""
+
+    crs = "EPSG:32633"
+    __geo_interface__: ClassVar = {
+        "type": "FeatureCollection",
+        "features": [{"type": "Feature", "geometry": SQUARE.json, "properties": {}}],
+    }
+
+
+LONLAT = SQUARE.to_crs("EPSG:4326")
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"geopolygon": SQUARE},
+        {"geopolygon": SQUARE.geom, "crs": "EPSG:32633"},
+        {"geopolygon": Frame()},
+        {"geopolygon": LONLAT.geom},
+        {"geopolygon": LONLAT.json},
+        {"geopolygon": {"type": "Feature", "geometry": LONLAT.json, "properties": {}}},
+        {"geopolygon": shapely.force_3d(LONLAT.geom, 200)},
+    ],
+    ids=["odc-geo", "shapely", "geopandas", "lonlat", "geojson", "feature", "heights"],
+)
+def test_geometries_of_several_libraries(terms: dict[str, Any]) -> None:
+    area = parse_area(terms)
+    assert area is not None
+    assert area.to_crs("EPSG:32633").geom.symmetric_difference(SQUARE.geom).area < 1
+
+
+@pytest.mark.parametrize(
+    ("terms", "says"),
+    [
+        ({"geopolygon": SQUARE.geom}, r"not in degrees.*crs='EPSG:32633'"),
+        ({"x": (402000, 405000), "y": (5290000, 5294000)}, r"not in degrees.*crs='EPSG:32633'"),
+        ({"geopolygon": 5}, "geopolygon= is a int.*GeoJSON"),
+        ({"geopolygon": {"type": "Feature", "geometry": None}}, "geopolygon= is a dict"),
+    ],
+)
+def test_metres_are_no_degrees_and_numbers_no_geometries(terms: dict[str, Any], says: str) -> None:
+    with pytest.raises(CubeError, match=says):
+        parse_area(terms)

@@ -16,6 +16,7 @@ from odc.geo.geobox import GeoBox
 
 from odc_cleansat.cube import sample
 from odc_cleansat.cube.recall import recall
+from odc_cleansat.errors import CubeError
 from odc_cleansat.grids import centres as grid_centres
 
 from .independent import ANY, grids
@@ -88,3 +89,15 @@ def test_graphs_hold_no_pixels_and_travel(archive: MaskArchive) -> None:
         Client(local),
     ):
         xr.testing.assert_identical(lazy.compute(), eager)
+
+
+def test_sizes_of_chunks() -> None:
+    groups = xr.DataArray(np.zeros(7), dims="time")
+    grid = GRIDS["east"]
+    rows, columns = grid.shape
+    sizes = importlib.import_module("odc_cleansat.cube.graph").chunk_sizes
+    assert sizes(groups, grid, {}) == (1, rows, columns)
+    assert sizes(groups, grid, {"time": 3, "x": 50}) == (3, rows, 50)
+    assert sizes(groups, grid, "auto") == (1, 2048, 2048)
+    with pytest.raises(CubeError, match="pass 'auto', or a size"):
+        sizes(groups, grid, "large")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 import xarray as xr
 from conftest import Cube
 from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_zeros
 
 from odc_cleansat import CloudClass
 from odc_cleansat.cube.load import load
+from odc_cleansat.cube.output_grid import GridOptions
 from odc_cleansat.cube.recall import recall
 from odc_cleansat.errors import (
     CubeError,
@@ -100,3 +103,14 @@ def test_grids_of_the_world_and_more(
     assert (found.ucl.max(target.dimensions) == CloudClass.CLOUD).all()
     nearest = recall(archive.dc, geobox=target, group_by="solar_day")
     assert (nearest.ucl.values != 0).sum() <= (found.ucl.values != 0).sum()
+
+
+def test_a_grid_by_the_path_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "like.tif"
+    xr_zeros(HOME, "uint8").odc.write_cog(path)
+    for given in (path, str(path)):
+        assert GridOptions(like=given).given({}) == HOME
+    (tmp_path / "text.tif").write_text("no raster")
+    for wrong in (tmp_path / "none.tif", tmp_path / "text.tif"):
+        with pytest.raises(CubeError, match=f"{wrong.name}' is no raster file"):
+            GridOptions(like=wrong).given({})

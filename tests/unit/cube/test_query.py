@@ -82,8 +82,8 @@ def test_what_goes_with_datasets(archive: MaskArchive) -> None:
     for more in ({"time": "2024-07"}, {"resolutoin": 5}):
         with pytest.raises(CubeError, match="cannot go with datasets="):
             recall(archive.dc, datasets=[archive.masks["east"]], **more)
-    with pytest.raises(CubeError, match="pass a size for each dim"):
-        recall(archive.dc, datasets=[archive.masks["east"]], dask_chunks="auto")
+    with pytest.raises(CubeError, match="or a size for each dim"):
+        recall(archive.dc, datasets=[archive.masks["east"]], dask_chunks="large")
 
 
 def test_ids_come_in_the_order_of_time(cube: Cube) -> None:
@@ -140,3 +140,46 @@ def test_scenes_without_a_place_are_not_found(cube: Cube, monkeypatch: pytest.Mo
     monkeypatch.setattr(cube.dc, "find_datasets", lambda **_: [homeless])
     with pytest.raises(CubeError, match=r"none of the 1 datasets of s2_l2a .* has a location"):
         find_scenes(cube.dc, Query.of("s2_l2a", {}))
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("2024-06-01/2024-06-30", ("2024-06-01", "2024-06-30")),
+        ("2024-06-01/..", ("2024-06-01", None)),
+        ("2024-06", "2024-06"),
+    ],
+)
+def test_times_as_stac_writes_them(given: str, meant: object) -> None:
+    assert Query.of("s2_l2a", {"time": given}).terms["time"] == meant
+
+
+def test_times_that_are_none_are_said(archive: MaskArchive) -> None:
+    """Of datacube, or of its database."""
+    for time in ("2024-13", "2024-06-10/2024-06-01", "1/2/3", "noon"):
+        with pytest.raises(CubeError, match=r"cannot be understood: \S|matches time"):
+            recall(archive.dc, time=time)
+
+
+def test_one_dataset_stands_for_a_list(archive: MaskArchive) -> None:
+    (mask,) = archive.dc.find_datasets(product="s2_l2a_ucl", time="2024-07")
+    assert find_masks(archive.dc, Query.of(None, {}, datasets=mask)) == [mask]
+
+
+def test_several_products(archive: MaskArchive) -> None:
+    both = Query.of(["s2_l2a_ucl", "gaps_ucl"], {"time": "2024-07"})
+    assert {each.product.name for each in find_masks(archive.dc, both)} == {
+        "s2_l2a_ucl",
+        "gaps_ucl",
+    }
+    # One of them may have nothing, but not all, and all must be there.
+    one = Query.of(["s2_l2a_ucl", "empty_ucl"], {"time": "2024-07"})
+    assert len(find_masks(archive.dc, one)) == 1
+    for products, says in (
+        (["s2_l2a_ucl", "no_ucl"], "no product 'no_ucl'"),
+        (["empty_ucl", "s2_l2a_ucl"], "no datasets yet"),
+    ):
+        with pytest.raises(CubeError, match=says):
+            find_masks(archive.dc, Query.of(products, {"time": "1999"}))
+    with pytest.raises(CubeError, match="names no product"):
+        Query.of([], {})

@@ -152,3 +152,21 @@ def test_ground_resolution_counts_metres_on_the_ground() -> None:
     assert ground_resolution(utm) == pytest.approx((20, 20), rel=0.001)
     # At 60 degrees north a metre of web Mercator is half a metre on the ground.
     assert ground_resolution(mercator) == pytest.approx((20, 20), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "crs", "says"),
+    [
+        (
+            (278400, 1615200, 280800, 1617600),
+            "EPSG:4326",
+            r"cannot be degrees.*metres of a UTM zone",
+        ),
+        ((13.7, 47.7, 13.8, 47.8), "EPSG:32633", r"cannot be metres.*degrees.*'EPSG:4326'"),
+    ],
+)
+def test_a_coordinate_system_written_by_mistake(
+    bounds: tuple[float, ...], crs: str, says: str
+) -> None:
+    with pytest.raises(SceneError, match=says):
+        ground_resolution(GeoBox.from_bbox(bounds, crs, shape=(240, 240)))
