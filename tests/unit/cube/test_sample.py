@@ -95,8 +95,8 @@ def test_a_later_mask_counts_where_the_earlier_have_no_data(tmp_path: Path) -> N
 AREAS = {
     "within": ((4, 4), Affine.translation(19, 21) * Affine.scale(6)),
     "from corner to corner": (
-        (2, 8),
-        Affine.translation(5, 38) * Affine.rotation(-40) * Affine.scale(5.03),
+        (1, 8),
+        Affine.translation(3, 44) * Affine.rotation(-42) * Affine.scale(6.03),
     ),
     "of fine pixels": ((30, 30), Affine.translation(21.1, 13.1) * Affine.scale(0.23)),
 }
