@@ -22,7 +22,7 @@ from odc_cleansat.masks import tasks
 from odc_cleansat.models.engines import Engine, get_engine
 from odc_cleansat.models.model import Model
 from odc_cleansat.models.torch_engine import TorchEngine
-from odc_cleansat.products.verification import SURE
+from odc_cleansat.products.check_pixels import SURE
 
 ROOT = Path(__file__).parents[1]
 SIX = ("B02", "B03", "B04", "B08", "B11", "B12")

@@ -99,7 +99,14 @@ def plan(dc: Datacube, request: Request, *, verdicts: bool = False) -> Plan:
 
 def preview(dc: Datacube, plan: Plan, count: int) -> list[str]:
     """Return the names of the first scenes whose masks will be made."""
-    return [dataset_label(scene) for scene in read_scenes(dc, plan.missing[:count])]
+    return [label for _, label in labels(dc, plan.missing[:count])]
+
+
+def labels(dc: Datacube, ids: Sequence[UUID]) -> Iterator[tuple[UUID, str]]:
+    """Yield ids and names of scenes, in the order of `ids`; a page of scenes is read at a time."""
+    for start in range(0, len(ids), _PAGE):
+        for scene in read_scenes(dc, ids[start : start + _PAGE]):
+            yield dataset_id(scene), dataset_label(scene)
 
 
 @dataclass

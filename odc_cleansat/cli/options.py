@@ -104,10 +104,15 @@ source_options = option_group(
 )
 """How a scene is read that comes without a datacube."""
 
-scene_options = option_group(
-    click.option("--product", default="s2_l2a", show_default=True, help="Product of scenes."),
+query_options = option_group(
     _time,
     _bbox("Area: west, south, east and north in degrees. Default: all."),
+)
+"""Which datasets of a product; see :func:`search_terms`."""
+
+scene_options = option_group(
+    click.option("--product", default="s2_l2a", show_default=True, help="Product of scenes."),
+    query_options,
     click.option("--model", metavar="NAME", help="Default: the best model for each scene's bands."),
     click.option(
         "--offset",

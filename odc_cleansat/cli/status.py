@@ -18,6 +18,7 @@ Examples:
   cleansat status
   cleansat status --product s2_l2a --time 2024-06 --bbox 13.6,47.7,13.8,47.9
   cleansat status --time 2024 --json
+  cleansat status --time 2024 --missing --quiet
 
 \b
 Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
@@ -31,7 +32,14 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     show_default=True,
     help="Where the last run has listed its failures.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the counts for programs.")
+@click.option("--missing", "list_missing", is_flag=True, help="List the scenes without a mask.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only the scenes, and no counts.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object a line: the counts, then the scenes.",
+)
 @datacube_options
 def command(
     product: str,
@@ -40,6 +48,8 @@ def command(
     model: str | None,
     offset: float | None,
     failures: Path,
+    list_missing: bool,
+    quiet: bool,
     as_json: bool,
     config: tuple[str, ...],
     env: str | None,
@@ -49,25 +59,35 @@ def command(
     Also count how many of the indexed masks reviewers have accepted, rejected, or not reviewed yet.
     """
     from ..batch import Request, plan, read_failures
+    from ..batch.survey import labels
 
     request = Request(product, "", model, offset, query=search_terms(time, bbox))
     with connected(config, env) as dc:
         found = plan(dc, request, verdicts=True)
-    impossible = {failure.scene for failure in found.failures}
-    missing = impossible.union(found.missing)
-    listed = {each.scene: each for each in read_failures(failures) if each.scene in missing}
-    listed |= {each.scene: each for each in found.failures}
-    counts = {
-        "scenes": found.scenes,
-        "masked": found.masked,
-        "missing": len(missing),
-        "failed": len(listed),
-        **(found.verdicts or {}),
-    }
-    if as_json:
-        click.echo(json.dumps({"product": product, **counts}))
-        return
-    for name, count in counts.items():
-        click.echo(f"{name:10}{count:8}")
-    for failure in listed.values():
-        click.echo(f"  failed: {failure.label}: {failure.reason}")
+        listed = {each.scene: each for each in read_failures(failures)}
+        listed |= {each.scene: each for each in found.failures}
+        missing = {*found.missing, *(each.scene for each in found.failures)}
+        listed = {scene: each for scene, each in listed.items() if scene in missing}
+        counts = {
+            "scenes": found.scenes,
+            "masked": found.masked,
+            "missing": len(missing),
+            "failed": len(listed),
+            **(found.verdicts or {}),
+        }
+        if as_json and not quiet:
+            click.echo(json.dumps({"product": product, **counts}))
+        elif not quiet:
+            for name, count in counts.items():
+                click.echo(f"{name:10}{count:8}")
+        others = [each for each in found.missing if each not in listed] if list_missing else []
+        states = (
+            *(("failed", each.scene, each.label, each.reason) for each in listed.values()),
+            *(("missing", scene, label, str(scene)) for scene, label in labels(dc, others)),
+        )
+    for state, scene, label, detail in states:
+        if not as_json:
+            click.echo(f"  {state}: {label}: {detail}")
+        elif list_missing:
+            reason = {"reason": detail} if state == "failed" else {}
+            click.echo(json.dumps({"state": state, "scene": str(scene), "label": label, **reason}))

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import CleansatError
+from .options import connected, datacube_options, query_options, search_terms
+
 if TYPE_CHECKING:
-    from ..products import Verification
+    from ..products import MaskProduct, Verification
+
+
+NOT_CHECKED = 3
+"""Exit code where nothing is known to be wrong, but not everything could be checked."""
+
+_WORDS = {True: "right", False: "WRONG", None: "not checked"}
+
+_COLOURS = {True: "green", False: "red", None: "yellow"}
 
 
 @click.command(
@@ -17,48 +29,112 @@ if TYPE_CHECKING:
 Examples:
   cleansat verify products
   cleansat verify --no-pixels s3://bucket/masks/s2_l2a_ucl/33UVP/2024
-  cleansat verify --json products | jq '.products[] | select(.right | not) | .product'
+  cleansat verify --indexed --time 2024-06 --quiet
+  cleansat verify --json products | jq 'select(.right | not) | .product'
 
 \b
-Exit codes: 0 nothing is wrong, 1 something is wrong or nothing was found, 2 wrong usage.
+Exit codes:
+  0  all is right
+  1  something is wrong, or nothing was found
+  2  wrong usage
+  3  nothing is known to be wrong, but something could not be checked
 """,
 )
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option("--indexed", is_flag=True, help="Look at the masks of the datacube, instead of PATH.")
+@query_options
 @click.option(
     "--pixels/--no-pixels",
     default=True,
     show_default=True,
     help="Make each mask again from its scene and compare. This takes as long as making it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only a line for each that is not right.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each.")
+@datacube_options
 @click.pass_context
-def command(ctx: click.Context, paths: tuple[str, ...], pixels: bool, as_json: bool) -> None:
+def command(
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    indexed: bool,
+    time: str | None,
+    bbox: tuple[float, float, float, float] | None,
+    pixels: bool,
+    quiet: bool,
+    as_json: bool,
+    config: tuple[str, ...],
+    env: str | None,
+) -> None:
     """Check that mask products are whole and true.
 
     PATH is a product's document, its folder, or a folder with products below. It may be a path or a URL
-    such as s3://bucket/prefix. The checksums of all files, the documents, the id and the layers are checked.
-    The mask is made again and compared, where its scene can be reached.
-    """
-    from ..products import MaskProduct, verify
+    such as s3://bucket/prefix. All that can be derived is derived again and compared: files, documents, id,
+    percentages, footprint, and the pixels, where the scene can be reached.
 
-    products = [product for path in paths for product in MaskProduct.find(path)]
-    reports = []
-    for product in products:
-        reports.append(verify(product, pixels=pixels))
-        if not as_json:
-            _print_report(reports[-1])
-    wrong = sum(not report.right for report in reports)
-    if as_json:
-        summary = {"right": not wrong, "products": [report.as_dict() for report in reports]}
-        click.echo(json.dumps(summary, indent=2))
+    Of one product all checks are listed. Of several, there is a line for each that is not right, and a count.
+    """
+    from ..products import MaskProduct
+
+    if bool(paths) == indexed or (paths and (time or bbox)):
+        raise click.UsageError("give PATH, or --indexed; --time and --bbox go with --indexed.")
+    if indexed:
+        products = _indexed_masks(config, env, search_terms(time, bbox))
     else:
-        click.echo(f"{len(reports)} product(s): {len(reports) - wrong} right, {wrong} wrong")
-    ctx.exit(1 if wrong else 0)
+        products = [product for path in paths for product in MaskProduct.find(path)]
+    counts: Counter[bool | None] = Counter()
+    for product in products:
+        report = _verified(product, pixels)
+        counts[report.right] += 1
+        if as_json:
+            click.echo(json.dumps(report.as_dict()))
+        elif len(products) == 1 and not quiet:
+            _print_report(report)
+        elif report.right is not True:
+            _print_line(report)
+    if not (as_json or quiet):
+        unchecked = f", {counts[None]} not checked" if counts[None] else ""
+        click.echo(
+            f"{len(products)} product(s): {counts[True]} right, {counts[False]} wrong{unchecked}"
+        )
+    ctx.exit(1 if counts[False] else NOT_CHECKED if counts[None] else 0)
+
+
+def _indexed_masks(
+    config: tuple[str, ...], env: str | None, terms: dict[str, Any]
+) -> list[MaskProduct]:
+    """The masks of a datacube. Those without a location cannot be looked at."""
+    from ..cube.query import Query, find_masks
+    from ..products import MaskProduct
+    from ..storage.eo3 import MASK_PRODUCT
+
+    with connected(config, env) as dc:
+        found = find_masks(dc, Query.of(MASK_PRODUCT, terms))
+    return [MaskProduct.of_dataset(each) for each in found]
+
+
+def _verified(product: MaskProduct, pixels: bool) -> Verification:
+    """The report on a product, also of one that cannot be reached."""
+    from ..products import Check, Verification, verify
+
+    try:
+        return verify(product, pixels=pixels)
+    except CleansatError as error:
+        return Verification(str(product.folder), (Check("files", None, str(error)),))
 
 
 def _print_report(report: Verification) -> None:
     click.echo(report.product)
-    words = {True: ("right", "green"), False: ("WRONG", "red"), None: ("not checked", "yellow")}
     for check in report.checks:
-        word, colour = words[check.right]
-        click.echo(f"  {check.name:10s} {click.style(f'{word:11s}', fg=colour)} {check.detail}")
+        word = click.style(f"{_WORDS[check.right]:11s}", fg=_COLOURS[check.right])
+        click.echo(f"  {check.name:10s} {word} {check.detail}")
+
+
+def _print_line(report: Verification) -> None:
+    """Write on one line what is wrong, or else what could not be checked."""
+    said = [
+        f"{check.name}: {check.detail}"
+        for check in report.checks
+        if check.asked and check.right is report.right
+    ]
+    word = click.style(_WORDS[report.right], fg=_COLOURS[report.right])
+    click.echo(f"{word}  {report.product}  {'; '.join(said)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
+from odc.geo.geobox import GeoBox
 
 from .._version import __version__
 from ..classes import CLOUDS, CloudClass, class_percent
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from ..scenes.files import BandFile
 
-_SOFTWARE = ("odc-cleansat", "datacube", "odc-geo", "openvino", "torch", "rasterio", "numpy")
+SOFTWARE = ("odc-cleansat", "datacube", "odc-geo", "openvino", "torch", "rasterio", "numpy")
 
 INHERITED = re.compile(
     r"dtr:(start|end)_datetime|eo:(constellation|instrument|platform|sun_azimuth|sun_elevation)|mission"
@@ -69,7 +70,7 @@ class Provenance:
 
 def software() -> dict[str, str]:
     """Return the packages that decide a pixel, and their versions here."""
-    return {n: __version__ if n == "odc-cleansat" else metadata.version(n) for n in _SOFTWARE}
+    return {n: __version__ if n == "odc-cleansat" else metadata.version(n) for n in SOFTWARE}
 
 
 def mask_properties(mask: xr.Dataset, provenance: Provenance) -> dict[str, Any]:
@@ -84,11 +85,25 @@ def mask_properties(mask: xr.Dataset, provenance: Provenance) -> dict[str, Any]:
     provenance
         How the mask was made.
     """
-    source, model = provenance.source, provenance.model
-    codes = mask.ucl.values
-    percent = class_percent(codes, sorted(model.classes))
     return {
-        **inherited(source.properties),
+        **inherited(provenance.source.properties),
+        **stated_properties(mask.odc.geobox, provenance),
+        **pixel_properties(mask.ucl.values, provenance.model.classes),
+    }
+
+
+def stated_properties(geobox: GeoBox, provenance: Provenance) -> dict[str, Any]:
+    """Return the properties of a mask that do not depend on its pixels, nor are inherited.
+
+    Parameters
+    ----------
+    geobox
+        The grid of the mask.
+    provenance
+        How the mask was made.
+    """
+    source, model = provenance.source, provenance.model
+    return {
         "datetime": source.properties["datetime"],
         "odc:processing_datetime": datetime.now(timezone.utc).replace(microsecond=0),
         "odc:producer": "odc-cleansat.org",
@@ -103,10 +118,30 @@ def mask_properties(mask: xr.Dataset, provenance: Provenance) -> dict[str, Any]:
         "cleansat:precision": provenance.precision,
         "cleansat:offset": provenance.offset.value,
         "cleansat:offset_source": provenance.offset.source,
+        "eo:gsd": round(max(ground_resolution(geobox)), 1),
+    }
+
+
+def pixel_properties(codes: np.ndarray, classes: Iterable[CloudClass]) -> dict[str, float]:
+    """Return the properties of a mask that follow from its pixels.
+
+    Parameters
+    ----------
+    codes
+        Dims ``(y, x)``, uint8 :class:`CloudClass` codes.
+    classes
+        The classes of the model.
+
+    Returns
+    -------
+    dict
+        Percent, to two digits: of the pixels that have data, and of these in each class.
+    """
+    percent = class_percent(codes, sorted(classes))
+    return {
         "cleansat:data_percent": round(100 * float(np.mean(codes != CloudClass.NODATA)), 2),
         **{f"cleansat:{c.label}_percent": round(p, 2) for c, p in percent.items()},
         "eo:cloud_cover": round(sum(percent.get(c, 0.0) for c in CLOUDS), 2),
-        "eo:gsd": round(max(ground_resolution(mask.odc.geobox)), 1),
     }
 
 

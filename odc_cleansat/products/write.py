@@ -147,9 +147,9 @@ def _add_layers(package: DatasetAssembler, mask: xr.Dataset) -> None:
         path = folder / f"{package.names.dataset_label}_{name}.tif"
         write_layer(mask[name], path)
         package.note_measurement(name, path, grid=grid, expand_valid_data=False)
-    thumbnail = folder / package.names.thumbnail_filename(suffix="png")
-    _write_thumbnail(mask.ucl.values, thumbnail)
-    package.note_thumbnail(thumbnail)
+    path = folder / package.names.thumbnail_filename(suffix="png")
+    _write_thumbnail(thumbnail(mask.ucl.values), path)
+    package.note_thumbnail(path)
 
 
 def write_layer(layer: xr.DataArray, path: Path) -> None:
@@ -178,28 +178,37 @@ def write_layer(layer: xr.DataArray, path: Path) -> None:
     write_cog(content, path)
 
 
-def _write_thumbnail(codes: np.ndarray, path: Path) -> None:
-    """Write the classes in their colours as a small PNG."""
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
+def thumbnail(codes: np.ndarray) -> np.ndarray:
+    """Return the classes in their colours, as a small picture.
 
+    Parameters
+    ----------
+    codes
+        Dims ``(y, x)``, uint8 :class:`CloudClass` codes.
+
+    Returns
+    -------
+    numpy.ndarray
+        Dims ``(3, y, x)``, uint8: red, green and blue.
+    """
     step = -(-max(codes.shape) // _LARGEST_THUMBNAIL)
-    small = codes[::step, ::step]
     colours = np.zeros((256, 3), dtype="uint8")
     for c in CloudClass:
         colours[c] = [int(c.colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return np.moveaxis(colours[codes[::step, ::step]], -1, 0)
+
+
+def _write_thumbnail(picture: np.ndarray, path: Path) -> None:
+    """Write red, green and blue as a PNG."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    count, height, width = picture.shape
+    form = {"driver": "PNG", "count": count, "height": height, "width": width, "dtype": "uint8"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(
-            path,
-            "w",
-            driver="PNG",
-            width=small.shape[1],
-            height=small.shape[0],
-            count=3,
-            dtype="uint8",
-        ) as file:
-            file.write(np.moveaxis(colours[small], -1, 0))
+        with rasterio.open(path, "w", **form) as file:
+            file.write(picture)
 
 
 def _write_sums(document: Path) -> Path:

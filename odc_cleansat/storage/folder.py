@@ -88,6 +88,25 @@ class Folder:
             }
         return {}
 
+    def entries(self) -> set[str]:
+        """Return the names of all that is in the folder: files, folders and links; none if it does not exist.
+
+        Raises
+        ------
+        OutputError
+            If a store cannot be listed.
+        """
+        if self.path is not None:
+            return set(os.listdir(self.path)) if self.path.is_dir() else set()
+        with store_errors(self._text), contextlib.suppress(FileNotFoundError):
+            found = self._files.ls(self._text, detail=False, refresh=True)
+            return {each.rstrip("/").rsplit("/", 1)[-1] for each in found}
+        return set()
+
+    def leaves(self, name: str) -> bool:
+        """Return whether a name in a folder on this machine is a link to a file elsewhere."""
+        return self.path is not None and (self.path / name).resolve().parent != self.path.resolve()
+
     def exists(self) -> bool:
         """Return whether the folder exists; in a store, whether it holds a file."""
         return self.path.exists() if self.path is not None else bool(self.files())

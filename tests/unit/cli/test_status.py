@@ -36,3 +36,23 @@ def test_counts_of_a_month(archive: Archive, invoke: Run, tmp_path: Path) -> Non
     counts = json.loads(good(invoke(*command, "--json")))
     assert counts["product"] == "s2_l2a"
     assert (counts["masked"], counts["accepted"], counts["unreviewed"]) == (1, 1, 0)
+
+
+def test_the_scenes_without_a_mask_are_listed(
+    archive: Archive, invoke: Run, tmp_path: Path
+) -> None:
+    month, scenes = archive.scenes(3)
+    listed = tmp_path / "failures.jsonl"
+    failure = Failure(scenes[1].id, "the second", None, "mask", "SceneError", "cannot read it")
+    listed.write_text(f"{failure.to_json()}\n")
+    command = ("status", "--time", month, "--failures", listed, "--missing")
+    said = good(invoke(*command)).splitlines()
+    assert said[2].split() == ["missing", "3"]
+    assert said[7] == "  failed: the second: cannot read it"
+    assert [line.split(": ")[-1] for line in said[8:]] == [str(scenes[0].id), str(scenes[2].id)]
+    assert good(invoke(*command, "--quiet")).splitlines() == said[7:]
+    counts, *each = (json.loads(line) for line in good(invoke(*command, "--json")).splitlines())
+    assert counts["missing"] == 3
+    assert [(one["state"], one["scene"]) for one in each] == [
+        ("failed", str(scenes[1].id)), ("missing", str(scenes[0].id)), ("missing", str(scenes[2].id)),
+    ]  # fmt: skip

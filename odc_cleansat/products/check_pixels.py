@@ -1,0 +1,162 @@
+"""The check of `verify` that makes a mask again."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..classes import CloudClass
+from ..errors import ModelError, SceneError
+from ..masks.classify import classify
+from ..models.engines import Engine, get_engine
+from ..scenes.files import open_bands
+from .evidence import Evidence, UnprovenError, WrongError
+from .provenance import software
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+SAME = 0.9999
+"""Least share of equal pixels of a mask that is proved."""
+
+SIMILAR = 0.995
+"""Least share of equal pixels, of those that are sure, where engine, precision or versions are others."""
+
+ALIKE = 0.95
+"""Least share of all pixels that is equal then."""
+
+SURE = 70
+"""Percent of confidence from which on a pixel is sure, in the mask that was made again.
+
+In bf16 up to 3 % of the pixels of a hazy scene get another class. Nearly all of them are less sure
+(`benchmarks/precision.py`)."""
+
+CLOSE = 2
+"""Percent by which the confidence of a pixel may differ in a mask that is proved.
+
+By so much the class of a pixel may be less likely than the likeliest, too."""
+
+DRIFT = 5
+"""Percent by which the confidence may differ on the mean, where engine, precision or versions are others."""
+
+
+def look_at_pixels(evidence: Evidence) -> str:
+    """Return how equal the mask is to one that is made again from its scene, and set `evidence.equal`.
+
+    What is proved does not depend on what the product says of its engine. A product that says that it was
+    made in another way than is possible here is at best alike, which proves nothing.
+
+    Raises
+    ------
+    WrongError
+        If the mask is not of that scene and model.
+    UnprovenError
+        If it cannot be made again here, or is only alike.
+    """
+    again, way = make_again(evidence)
+    codes, confidence = again.ucl.values, again.ucl_confidence.values
+    same = codes == evidence.codes
+    data, told = (each != CloudClass.NODATA for each in (codes, evidence.codes))
+    sure = same[data & told & (confidence >= SURE)]
+    drift = np.abs(confidence.astype("int16") - evidence.confidence)[data & told]
+    evidence.equal = float(np.mean(same))
+    text = f"{100 * evidence.equal:.4f} % of the pixels are equal when the mask is made again"
+    text += f" {way}" if way else " in the same way"
+    if (
+        evidence.equal >= SAME
+        and _share(drift <= CLOSE) >= SAME
+        and _shortfall(again, evidence.codes, ~same) <= CLOSE
+    ):
+        return text
+    text += (
+        f", and {100 * _share(sure):.4f} % of those of which it is at least {SURE} % sure; the confidence "
+        f"differs by {drift.mean() if drift.size else 0:.2f} % on the mean"
+    )
+    least, of_sure = (ALIKE, SIMILAR) if way else (SAME, SAME)
+    if (
+        evidence.equal < least
+        or _share(sure) < of_sure
+        or _share(data == told) < SAME
+        or (drift.size and drift.mean() > DRIFT)
+    ):
+        raise WrongError(f"{text}: the scene has changed since, or the mask is not of it")
+    raise UnprovenError(f"{text}: it is alike, which does not prove it")
+
+
+def _shortfall(again: xr.Dataset, told: np.ndarray, where: np.ndarray) -> float:
+    """By how many percent at most other classes than the likeliest are less likely; 100 if they cannot be.
+
+    Parameters
+    ----------
+    again
+        ``ucl_probability``, dims ``(ucl_class, y, x)``, with the coordinate ``ucl_code``.
+    told
+        Codes of the product, dims ``(y, x)``.
+    where
+        The pixels that are looked at, dims ``(y, x)``, bool.
+    """
+    if not where.any():
+        return 0.0
+    probability = again.ucl_probability.values[:, where]
+    is_told = again.ucl_code.values[:, None] == told[where]
+    of_told = np.where(is_told, probability, 0).sum(axis=0)
+    short = probability.max(axis=0) - of_told
+    return 100.0 if not np.isfinite(short).all() else 100 * float(short.max())
+
+
+def _share(right: np.ndarray) -> float:
+    return float(np.mean(right)) if right.size else 1.0
+
+
+def make_again(evidence: Evidence) -> tuple[xr.Dataset, str]:
+    """Make a mask again from the scene's files, as the product names them.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``ucl`` and ``ucl_confidence``, dims ``(y, x)``, uint8; ``ucl_probability``, dims
+        ``(ucl_class, y, x)``, float32.
+    str
+        With which engine, where that is not the engine, precision and version of the product; else empty.
+
+    Raises
+    ------
+    UnprovenError
+        If the scene or the model is not here.
+    """
+    provenance = evidence.provenance
+    if not provenance.bands:
+        raise UnprovenError("the product does not say where its scene is")
+    try:
+        engine = _engine(evidence)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the offset, which is the product's own
+            mask = classify(
+                open_bands(provenance.bands),
+                model=provenance.model,
+                geobox=evidence.grid,
+                confidence=True,
+                probabilities=True,
+                offset=provenance.offset.value,
+                engine=engine.name,
+                precision=engine.precision,
+            )
+    except (ModelError, SceneError, OSError) as error:
+        raise UnprovenError(f"the mask cannot be made again here: {error}") from error
+    here = (engine.name, engine.precision, software().get(engine.name))
+    name = provenance.engine
+    if here == (name, provenance.precision, evidence.versions.get(name)):
+        return mask, ""
+    return mask, f"with {here[0]} {here[2]} in {here[1]}"
+
+
+def _engine(evidence: Evidence) -> Engine:
+    """An engine as near to the recorded one as can be had."""
+    provenance = evidence.provenance
+    try:
+        return get_engine(provenance.model, provenance.engine, provenance.precision)
+    except ModelError:  # not on this processor
+        return get_engine(provenance.model, provenance.engine)
