@@ -108,7 +108,7 @@ def command(
 ) -> None:
     """Mask one scene, or those of a search, without a datacube.
 
-    SCENE is a STAC item or an EO3 document (file or URL), a SAFE folder, or a folder with one file for each
+    SCENE is a STAC item or EO3 document (file or URL), a SAFE folder or zip, or a folder with one file for each
     band. Without SCENE, --bbox and --time search a STAC API. Each mask is a product of its own: COGs,
     EO3 and STAC documents, provenance and checksums. A mask that is there already is not computed again.
     """

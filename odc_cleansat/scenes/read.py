@@ -24,7 +24,7 @@ def read_scene(source: str, moment: datetime | None = None) -> Scene:
     Parameters
     ----------
     source
-        A folder of band files; a SAFE folder; a STAC item or an EO3 document, as a file or a URL.
+        A folder of band files, a SAFE folder or its zip file. Or the file or URL of a STAC item or EO3 document.
     moment
         Acquisition time of a folder of bands that does not give one; UTC without a time zone.
 
@@ -36,6 +36,8 @@ def read_scene(source: str, moment: datetime | None = None) -> Scene:
     path = Path(source)
     if "://" not in source and path.is_dir():
         return safe_scene(path) if is_safe(path) else folder_scene(path, moment)
+    if path.suffix.lower() == ".zip" and path.is_file():
+        return safe_scene(path)
     document = read_metadata(source)
     if "opendatacube.org/dataset" in str(document.get("$schema")):
         return eo3_scene(document, as_uri(source))
@@ -79,6 +81,11 @@ def _read_text(source: str) -> str:
         folder, name = split_file(source)
         return folder.read(name).decode("utf-8")
     except FileNotFoundError as error:
+        if "://" not in source and ("#" in source or "?" in source):
+            raise SceneError(
+                f"{source} is not found. Many programs end a path at # or ?, so it may have been written under another "
+                "name; rename the folder without them, and write it again."
+            ) from error
         raise SceneError(f"there is no {source}; give a file, a folder or a URL.") from error
     except UnicodeDecodeError as error:
         raise SceneError(

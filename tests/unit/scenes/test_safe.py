@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -116,6 +117,32 @@ def test_a_safe_folder(baseline: str, metadata: Path, tmp_path: Path) -> None:
     # The same product elsewhere is the same scene.
     moved = folder.rename(tmp_path / "out" / name)
     assert read_scene(str(moved)).dataset.id == scene.dataset.id
+
+
+def test_a_zip_file_is_read_without_unpacking(metadata: Path, tmp_path: Path) -> None:
+    """As it is downloaded; with a footprint around the Earth, as some at the antimeridian have."""
+    name, pixels, *_ = SAFES["05.09"]
+    folder = safe(metadata / "stactools-sentinel2" / name, tmp_path / "a", pixels)
+    document = folder / "MTD_MSIL2A.xml"
+    around = "<EXT_POS_LIST>67.6 180.0 66.7 -180.0 66.7 180.0 67.6 180.0 "
+    text = re.sub("<EXT_POS_LIST>[^<]*", around, document.read_text(encoding="utf-8"))
+    document.write_text(text, encoding="utf-8")
+    path = Path(shutil.make_archive(str(tmp_path / name), "zip", tmp_path / "a", name))
+    zipped, unpacked = read_scene(str(path)), read_scene(str(folder))
+    assert zipped.dataset.id == unpacked.dataset.id
+    np.testing.assert_array_equal(
+        masked(zipped, tmp_path / "zipped")[0], masked(unpacked, tmp_path / "unpacked")[0]
+    )
+
+
+def test_zip_files_that_are_no_products(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("nothing")
+    path = Path(shutil.make_archive(str(tmp_path / "bands"), "zip", tmp_path, "x.txt"))
+    with pytest.raises(SceneError, match="holds no SAFE products; unpack it"):
+        read_scene(str(path))
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(SceneError, match="cannot be unpacked"):
+        read_scene(str(path))
 
 
 def test_a_safe_folder_that_is_none(metadata: Path, tmp_path: Path) -> None:
