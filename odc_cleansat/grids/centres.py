@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -149,6 +150,7 @@ def _positions(of: GeoBox, on: GeoBox) -> tuple[np.ndarray, np.ndarray]:
     return _transform(of, on, *np.meshgrid(x, y))
 
 
+@lru_cache(maxsize=64)  # tiles are of few sizes
 def _interpolation(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return nodes from 0 to `size`, their weights at pixel centres, points to check, and the weights there."""
     from numpy.polynomial.chebyshev import chebpts1, chebpts2, chebvander

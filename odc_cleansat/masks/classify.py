@@ -8,7 +8,8 @@ is under way. Graphs contain coordinates and the model's description, never weig
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import dask
@@ -26,7 +27,7 @@ from ..grids.windows import Window
 from ..models.engines import check_engine
 from ..models.model import Model
 from ..models.registry import get_model
-from ..scenes.files import Band
+from ..scenes.files import Band, parts_of
 from ..threads import compute
 from .dilate import dilate
 from .inputs import (
@@ -44,7 +45,6 @@ from .tasks import (
     Progress,
     block_layers,
     block_slices,
-    parts_of,
     window_probabilities,
     windows_of_block,
 )
@@ -198,18 +198,28 @@ class _DateGraph:
     def window(self, window: Window, grid: GeoBox) -> Delayed:
         """Return the task of a window."""
         if window not in self.windows:
-            self.windows[window] = delayed(window_probabilities, name="cleansat-window")(
-                self.options, parts_of(self.bands, grid), grid, self.monitor
-            )
+            run = partial(window_probabilities, self.options, target=grid, monitor=self.monitor)
+            self.windows[window] = self.task(run, "cleansat-window", parts_of(self.bands, grid))
         return self.windows[window]
 
     def block(self, block: GeoBox, names: list[str]) -> Delayed:
         """Return the task of a block of the output, a mapping of layers."""
         area, found = windows_of_block(self.options.model, self.scene, block)
         answers = [(window, self.window(window, grid)) for window, grid in found]
-        return delayed(block_layers, name="cleansat-block")(
-            self.options, area, answers, parts_of(self.bands, block), block, names
-        )
+        run = partial(block_layers, self.options, area, target=block, names=names)
+        return self.task(run, "cleansat-block", parts_of(self.bands, block), answers=answers)
+
+    def task(
+        self, run: Callable[..., Any], name: str, parts: list[Band] | None, **lazy: Any
+    ) -> Delayed:
+        """Return a task that calls `run` with `parts` and what is lazy.
+
+        Dask looks for lazy values in all arguments, however deep they are nested, and spends longer on that
+        than on a small window. It does not look into a partial function, so what is in memory stands there.
+        """
+        if self.monitor is not None:
+            return delayed(partial(run, parts=parts), name=name)(**lazy)
+        return delayed(run, name=name)(parts=parts, **lazy)
 
 
 def _date_layers(

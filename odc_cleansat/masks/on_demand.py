@@ -27,7 +27,7 @@ from ..errors import ModelError, ReflectanceWarning, SceneError, tell
 from ..models.model import Model
 from ..models.registry import get_model
 from ..models.weights import sha256_of
-from ..scenes.files import Band, BandFile, SceneFiles, local_path, reading
+from ..scenes.files import Band, BandFile, SceneFiles, local_path, parts_of, reading
 from .inputs import finest_grid
 from .options import (
     Options,
@@ -40,7 +40,6 @@ from .tasks import (
     Monitor,
     block_layers,
     block_slices,
-    parts_of,
     window_probabilities,
     windows_of_block,
 )

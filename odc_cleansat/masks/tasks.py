@@ -102,12 +102,6 @@ def windows_of_block(
     ]
 
 
-def parts_of(bands: Sequence[Band], target: GeoBox) -> list[Band] | None:
-    """Return the parts of the bands that decide a grid; None if one of the bands does not reach it."""
-    parts = [band.part(target) for band in bands]
-    return None if None in parts else parts  # type: ignore[return-value]
-
-
 def block_slices(bands: Sequence[Band], output: GeoBox) -> tuple[list[slice], list[slice]]:
     """Return rows and columns of the blocks of the output, so small that memory stays bounded."""
     chunks = next((b.data.chunks for b in bands if b.grid == output), None)

@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -34,12 +35,17 @@ class Band(NamedTuple):
     grid: GeoBox
     """Grid of the pixels. It is kept apart from the coordinates, which are rounded."""
 
-    def part(self, target: GeoBox) -> Band | None:
-        """Return the part of the band that determines the pixels of another grid, or None."""
-        roi = overlap(self.grid, target)
+
+def parts_of(bands: Iterable[Band], target: GeoBox) -> list[Band] | None:
+    """Return the parts of the bands that decide a grid; None if one of the bands does not reach it."""
+    parts = []
+    for grid, same in groupby(bands, key=lambda band: band.grid):
+        roi = overlap(grid, target)
         if roi is None:
             return None
-        return Band(self.data[roi], self.grid[roi])
+        part = grid[roi]
+        parts += [Band(band.data[roi], part) for band in same]
+    return parts
 
 
 class BandFile(NamedTuple):

@@ -55,13 +55,15 @@ def test_a_sample_is_the_pixel_at_the_centre(
     expected[:, inside] = np.stack([VALUES, VALUES + 1])[:, row, column]
     assert inside.any()
     assert not inside.all()
-    for tile, largest in ((512, LARGEST), (37, 2000), (512, 50)):
+    # Tiny tiles and reads take long, so only a corner is sampled with them.
+    for tile, largest, side in ((512, LARGEST, None), (37, 2000, 150), (512, 50, 80)):
         monkeypatch.setattr(centres, "TILE", tile)
         monkeypatch.setattr(centres, "LARGEST", largest)
-        found, read = np.zeros_like(expected), Reader(np.stack([VALUES, VALUES + 1]))
-        sample_nearest(NATIVE, target, read, found)
-        np.testing.assert_array_equal(found, expected)
-        assert max(read.sizes) <= largest
+        part = expected[:, :side, :side]
+        found, read = np.zeros_like(part), Reader(np.stack([VALUES, VALUES + 1]))
+        sample_nearest(NATIVE, target[:side, :side], read, found)
+        np.testing.assert_array_equal(found, part)
+        assert 0 < max(read.sizes) <= largest
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 60), (60, 1), (20, 30)])

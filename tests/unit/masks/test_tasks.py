@@ -20,11 +20,10 @@ from odc_cleansat.masks.tasks import (
     block_layers,
     block_slices,
     decide_classes,
-    parts_of,
     window_probabilities,
     windows_of_block,
 )
-from odc_cleansat.scenes.files import Band
+from odc_cleansat.scenes.files import Band, parts_of
 
 from .helpers import SIX, FakeEngine
 

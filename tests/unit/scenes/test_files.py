@@ -14,10 +14,19 @@ import pytest
 import rasterio
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from odc.geo.xr import wrap_xr
 from rasterio.errors import RasterioIOError
 
 from odc_cleansat.errors import SceneError
-from odc_cleansat.scenes.files import BandFile, SceneFiles, asset_values, local_path, reading
+from odc_cleansat.scenes.files import (
+    Band,
+    BandFile,
+    SceneFiles,
+    asset_values,
+    local_path,
+    parts_of,
+    reading,
+)
 
 GRID = GeoBox((6, 8), Affine(10, 0, 399960, 0, -10, 5300040), "EPSG:32633")
 
@@ -45,13 +54,24 @@ def test_the_nodata_value_of_the_file_comes_first(
     assert band.data.rio.nodata == expected
 
 
-def test_a_part_of_a_band_covers_the_target_or_is_none(tmp_path: Path) -> None:
-    band = band_file(tmp_path / "x.tif").open()
-    part = band.part(GRID[2:4, 3:5])
-    assert part is not None
-    assert part.data.shape == tuple(part.grid.shape)
-    assert part.grid.extent.contains(GRID[2:4, 3:5].extent)
-    assert band.part(GRID.translate_pix(100, 0)) is None
+def test_parts_of_bands_cover_the_target_or_there_are_none() -> None:
+    grids = [GRID, GRID, GRID.zoom_out(2), GRID]
+    bands = [
+        Band(
+            wrap_xr(np.arange(i, i + grid.shape[0] * grid.shape[1]).reshape(grid.shape), grid), grid
+        )
+        for i, grid in enumerate(grids)
+    ]
+    parts = parts_of(bands, GRID[2:4, 3:5])
+    assert parts is not None
+    for part, band in zip(parts, bands, strict=True):
+        assert part.data.shape == tuple(part.grid.shape)
+        assert part.grid.resolution == band.grid.resolution
+        assert part.grid.extent.contains(GRID[2:4, 3:5].extent)
+        assert part.data.equals(band.data.sel(y=part.data.y, x=part.data.x))
+    assert parts_of(bands, GRID.translate_pix(100, 0)) is None
+    beside = Band(bands[0].data, GRID.translate_pix(100, 0))
+    assert parts_of([bands[0], beside], GRID[2:4, 3:5]) is None
 
 
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
