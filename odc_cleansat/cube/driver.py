@@ -26,6 +26,7 @@ from ..models.registry import get_model
 from ..scenes.bands import native_resolution
 from ..scenes.files import BandFile, SceneFiles, local_path
 from ..storage.settings import credentials, prepare_gdal
+from .patching import teach_datacube, teach_odc_stac
 
 if TYPE_CHECKING:
     import pystac
@@ -68,8 +69,8 @@ def with_ucl(
     Parameters
     ----------
     scenes
-        Datasets, from `dc.find_datasets`, or `pystac.Item` objects, or one of them. The hrefs of items are read
-        as they are: sign them first if they have to be signed.
+        Datasets, from `dc.find_datasets`, or `pystac.Item` objects, or one of them. If their
+        addresses have to be signed, pass ``patch_url=`` when they are loaded.
     model
         Name of a model; by default the best whose bands a scene has.
     thresholds
@@ -119,9 +120,11 @@ def with_ucl(
         mask = on_demand_mask(files, model, thresholds, offset, scale)
         addresses = {name: mask.address(name) for name in BANDS}
         if isinstance(scene, Dataset):
+            teach_datacube()
             product = products.setdefault(scene.product.name, with_measurements(scene.product))
             found.append(with_paths(scene, product, addresses))
         else:
+            teach_odc_stac()
             like = files.scl or _coarsest(mask)
             found.append(_with_assets(scene, like.uri, addresses))
     return found

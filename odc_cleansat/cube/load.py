@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..errors import CubeError, ReflectanceWarning, warn_caller
-from ..masks.on_demand import ADDRESS
 from ..masks.presets import Preset, get_preset
 from ..masks.storable import storable
 from ..products.verdict_files import filter_by_verdict
@@ -19,6 +18,7 @@ from .choose import check_verdict_options
 from .driver import BANDS
 from .lookup import MaskOptions, look_up, search_masks_of, warn_of_other_masks
 from .output_grid import BLOCK, GridOptions, check_memory, lay_grid, product_hints
+from .patching import leaving
 from .prepare import PreparedScenes, prepare
 from .query import Query, find_scenes, grouping
 from .reader import LayerReader
@@ -242,13 +242,8 @@ class _Request:
         if reading.get("dask_chunks") == "auto":
             reading["dask_chunks"] = dict.fromkeys(grid.dimensions, BLOCK)
         if "patch_url" in reading:
-            reading["patch_url"] = _patch_of_files(reading["patch_url"])
+            reading["patch_url"] = leaving(reading["patch_url"])
         return LayerReader(dc, scenes.product, grid, preset, self.resampling, reading, scenes.fused)
-
-
-def _patch_of_files(patch: Callable[[str], str]) -> Callable[[str], str]:
-    """Leave the addresses of masks alone: the files that they stand for are patched already."""
-    return lambda address: address if address.startswith(ADDRESS) else patch(address)
 
 
 def _measurement_names(

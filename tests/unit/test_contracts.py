@@ -160,6 +160,9 @@ CONTRACTS = [
     Contract("dask.threaded:default_pool"),
     Contract("dask.threaded:pools.clear", None, r"threaded\.pools\.clear"),
     Contract("dask.threaded:pools_lock"),
+    # Addresses that are signed
+    Contract("odc.stac._stac_load:patch_urls", "1, edit, bands", r"import _stac_load"),
+    Contract("datacube.storage._loader:driver_based_load", "4, patch_url", r"import _loader"),
     # The driver
     Contract("odc.loader:register_driver", "2"),
     Contract("odc.loader:RioDriver.capture_env", "1"),
