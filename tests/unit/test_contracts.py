@@ -185,6 +185,7 @@ CONTRACTS = [
     Contract("eodatasets3.assemble:IncompleteDatasetWarning"),
     Contract("eodatasets3.images:GridSpec"),
     Contract("eodatasets3.model:DatasetDoc"),
+    Contract("eodatasets3.model:ProductDoc"),
     Contract("eodatasets3.properties:Eo3Dict"),
     Contract("eodatasets3.stac:to_pystac_item", "dataset, stac_item_destination_url"),
     Contract("eodatasets3.validate:Level"),
