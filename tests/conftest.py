@@ -166,12 +166,19 @@ def initialised(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 
 @pytest.fixture(scope="session")
 def example(tmp_path_factory: pytest.TempPathFactory, initialised: Copy) -> Copy:
-    """Put the stopped datacube of `example_cube` into a folder, where it has to be called once more."""
+    """Put the stopped datacube of `example_cube` into a folder, where it has to be called once more.
+
+    Its scenes are made here, smaller than its own; it takes those that it finds.
+    """
     from odc_cleansat.cube.embedded import stop_cube
-    from odc_cleansat.demo import example_cube
+    from odc_cleansat.demo import EXAMPLE_DATES, example_cube
 
     def make(folder: Path) -> None:
-        example_cube(initialised(folder)).close()
+        initialised(folder)
+        for day in EXAMPLE_DATES:
+            scene = SimulatedScene(shape=(480, 480), seed=5, datetime=f"{day}T10:10:31Z")
+            scene.write(folder / "simulated" / day)
+        example_cube(folder).close()
         stop_cube(folder)
 
     return copy_of("example", make, tmp_path_factory)

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -202,8 +201,28 @@ def test_its_own_tests_pass(installed: Installed) -> None:
     assert "10 passed" in said
 
 
+USE = """
+import json
+import numpy as np
+from click.testing import CliRunner
+from odc_cleansat import classify
+from odc_cleansat.cli.main import main
+from odc_cleansat.synthetic.scene import SimulatedScene
+
+NAMES = ("my-cloud-model", "Four.bands_v2")
+listed = CliRunner().invoke(main, ["models", "list", "--json"]).stdout
+verified = CliRunner().invoke(main, ["models", "verify", *NAMES]).stdout
+scene = SimulatedScene(shape=(180, 240), seed=1).to_xarray(10).isel(time=0)
+masks = [classify(scene, model=name, offset=-1000).ucl for name in NAMES]
+found = [(ucl.shape, ucl.attrs["flag_meanings"], bool((ucl.values != 0).all())) for ucl in masks]
+print(json.dumps([json.loads(listed), verified, found]))
+"""
+
+
 def test_a_fresh_process_uses_it(installed: Installed) -> None:
-    models = installed.models()
+    listed, verified, found = json.loads(installed.run("-c", USE).splitlines()[-1])
+    assert listed["problems"] == []
+    models = {each["name"]: each for each in listed["models"]}
     six, four = models["my-cloud-model"], models["Four.bands_v2"]
     assert [each["origin"] for each in (six, four)] == ["plugin my-cloud-model", "plugin fourbands"]
     assert six["state"] == four["state"] == "packaged"
@@ -211,20 +230,10 @@ def test_a_fresh_process_uses_it(installed: Installed) -> None:
     assert four["bands"] == ["blue", "green", "red", "nir"]
     assert four["citation"] == FOUR["author"]
     assert four["noncommercial"] is True
-    said = installed.run(CLEANSAT, "models", "verify", six["name"], four["name"])
-    assert "2 right, 0 wrong" in said
-    program = """
-        import numpy as np
-        from odc_cleansat import classify
-        from odc_cleansat.synthetic.scene import SimulatedScene
-        scene = SimulatedScene(shape=(180, 240), seed=1).to_xarray(10).isel(time=0)
-        for name in ("my-cloud-model", "Four.bands_v2"):
-            ucl = classify(scene, model=name, offset=-1000).ucl
-            print(ucl.shape, ucl.attrs["flag_meanings"], (ucl.values != 0).all())
-    """
-    assert installed.run("-c", textwrap.dedent(program)).splitlines() == [
-        "(180, 240) nodata clear cloud shadow True",
-        "(180, 240) nodata clear cloud shadow thin_cloud True",
+    assert "2 right, 0 wrong" in verified
+    assert found == [
+        [[180, 240], "nodata clear cloud shadow", True],
+        [[180, 240], "nodata clear cloud shadow thin_cloud", True],
     ]
 
 
