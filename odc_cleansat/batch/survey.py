@@ -17,7 +17,7 @@ from uuid import UUID
 
 from cachetools import LRUCache, cached
 
-from ..cube.query import check_mask_product, check_product, find_ids
+from ..cube.query import check_mask_product, check_product, find_ids, inside_area
 from ..errors import CubeError, GapWarning, ReflectanceWarning
 from ..models.registry import get_model
 from ..products.identity import mask_folder, mask_id
@@ -235,13 +235,12 @@ def read_scenes(dc: Datacube, ids: Sequence[UUID], area: Geometry | None = None)
 
     They lack the index's search fields, which are slow to read and of no use to other machines.
     """
-    from datacube.api.core import select_datasets_inside_polygon
     from datacube.model import Dataset as DatasetClass
 
     found = {each.id: each for each in dc.index.datasets.bulk_get(ids)}
-    scenes: Iterable[Dataset] = (found[each] for each in ids if each in found)
+    scenes = [found[each] for each in ids if each in found]
     if area is not None:
-        scenes = select_datasets_inside_polygon(scenes, area)
+        scenes = inside_area(scenes, area)
     return [
         DatasetClass(_small_product(scene.product), scene.metadata_doc, uri=scene.uri)
         for scene in scenes

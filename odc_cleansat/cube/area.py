@@ -1,24 +1,42 @@
-"""The area of a query: what says where, and what datacube makes of the antimeridian."""
+"""The area of a query: what says where, and how datasets are found in it.
+
+An area is continuous: one across the antimeridian has longitudes beyond 180 degrees. Datasets there are found
+from both sides, however an index has them; see :func:`searches`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from odc.geo.crs import CRS
-from odc.geo.geom import Geometry
+from odc.geo.geom import Geometry, unary_union
 
 from ..errors import CubeError
+from ..grids.footprint import lonlat_footprint
+from ..grids.grid import crs_name
 
 PLACE = ("x", "y", "lon", "lat", "longitude", "latitude", "crs", "geopolygon")
 """Names of the search terms that say where."""
 
 INSTEAD = (
-    "Ask for the two sides of the 180° meridian one after the other, or for a projected grid "
-    "across it as like= or geobox=, e.g. in EPSG:32601 or EPSG:3832."
+    "Choose a coordinate system that is whole there as output_crs=, such as EPSG:32601, EPSG:32660 or "
+    "EPSG:3832, or a grid in one as like= or geobox=; or ask for the two sides of the 180° meridian one after "
+    "the other."
 )
-"""What to do where an area lies across the antimeridian."""
+"""What to do where a grid would lie across the antimeridian."""
+
+_LONLAT = CRS("EPSG:4326")
+
+LAST_LONGITUDE = 174.0
+"""Degrees of longitude from which on a dataset may lie across the antimeridian."""
+
+LAST_LATITUDE = 80.0
+"""Degrees of latitude from which on an index may not know what a dataset holds: it looks at corners alone."""
+
+_TILE = 4.0
+"""Degrees of latitude by which the corners of a dataset may miss what it holds there."""
 
 
 def parse_crs(name: Any) -> CRS:
@@ -47,20 +65,21 @@ def parse_area(terms: Mapping[str, Any]) -> Geometry | None:
     Raises
     ------
     CubeError
-        If it cannot be understood, has no width or no height, lies across the antimeridian, or has metres where
-        degrees are meant.
+        If it cannot be understood, has no width or no height, or has metres where degrees are meant.
     """
     from datacube.index import extract_geom_from_query
 
     if terms.get("geopolygon") is not None:
         polygon = _polygon(terms["geopolygon"], terms.get("crs"))
         terms = {**{k: v for k, v in terms.items() if k != "crs"}, "geopolygon": polygon}
-    _check_longitudes(terms)
     _check_degrees(terms)
+    terms = _continuous(terms)
     try:
         area: Geometry | None = extract_geom_from_query(**terms)
     except Exception as error:  # also assertions, and pyproj's own for an unknown crs
         raise CubeError(f"the area of the query cannot be understood: {error}") from error
+    if area is not None and area.crs.geographic:
+        area = _in_one_piece(area)
     # Datacube would cut the outline of a line into pieces without end.
     if area is not None and 0 in (area.boundingbox.span_x, area.boundingbox.span_y):
         raise CubeError(
@@ -114,18 +133,35 @@ def _check_degrees(terms: Mapping[str, Any]) -> None:
             )
 
 
-def _check_longitudes(terms: Mapping[str, Any]) -> None:
-    """Raise if longitudes run across the antimeridian: datacube reads (179, -179) as the 358 degrees between."""
+def _continuous(terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Let longitudes from 179 to -179 end at 181: datacube would read them as the 358 degrees between."""
+    found = dict(terms)
     if "crs" in terms and not parse_crs(terms["crs"]).geographic:
-        return
+        return found
     for name in ("x", "lon", "longitude"):
         value = terms.get(name)
         if isinstance(value, Sequence) and len(value) == 2 and value[0] - value[1] > 180:
-            raise CubeError(f"{name}={value!r} lies across the antimeridian. {INSTEAD}")
+            found[name] = (value[0], value[1] + 360)
+    return found
+
+
+def _in_one_piece(area: Geometry) -> Geometry:
+    """Return an area that is cut at the antimeridian, as GeoJSON has it, with longitudes beyond 180 degrees."""
+    bounds = area.boundingbox
+    if not area.geom_type.startswith("Multi") or (bounds.left, bounds.right) != (-180, 180):
+        return area
+    parts = [
+        each.transform(lambda x, y: ([lon + 360 for lon in x], y))
+        if each.centroid.coords[0][0] < 0
+        else each
+        for each in area.geoms
+    ]
+    whole = unary_union(parts)
+    return whole if whole.boundingbox.span_x < 180 else area
 
 
 def check_area(area: Geometry, crs: CRS) -> None:
-    """Raise if an area lies across the antimeridian, unless it is in the grid's own projected system.
+    """Raise if an area is torn apart in the coordinate system of a grid, as at the antimeridian.
 
     Parameters
     ----------
@@ -140,36 +176,89 @@ def check_area(area: Geometry, crs: CRS) -> None:
         Saying what to do instead.
     """
     bounds = area.boundingbox
-    beyond = area.crs.geographic and not -180 <= bounds.left <= bounds.right <= 180
-    if beyond or (area.crs != crs and not area.crs.geographic and _wraps(area)):
-        raise CubeError(f"the area lies across the antimeridian. {INSTEAD}")
+    beyond = (
+        crs.geographic and area.crs.geographic and not -180 <= bounds.left <= bounds.right <= 180
+    )
+    if beyond or (area.crs != crs and _is_torn(area, crs)):
+        raise CubeError(
+            f"the area lies across the antimeridian, where {crs_name(crs)} is torn apart. {INSTEAD}"
+        )
 
 
-def wide_terms(area: Geometry) -> dict[str, Any]:
-    """Return search terms that find at least all datasets of an area.
+def _is_torn(area: Geometry, crs: CRS) -> bool:
+    """Whether neighbouring points of an area lie half of it apart in a coordinate system."""
+    for values in _points(area, crs):
+        finite = values[np.isfinite(values)]
+        for axis in (0, 1):
+            step = np.abs(np.diff(values, axis=axis))
+            if (step[np.isfinite(step)] > np.ptp(finite) / 2).any():
+                return True
+    return False
 
-    Datacube's own search by area finds nothing in half a globe and more, nor datasets that lie across
-    the antimeridian. There only the latitudes are searched for, and the caller looks again.
+
+def searches(area: Geometry) -> list[dict[str, Any]]:
+    """Return the searches that together find at least all datasets of an area.
+
+    Datacube's own search by area finds nothing in half a globe and more. What lies across the antimeridian is
+    in an index with longitudes beyond 180 degrees, and what holds a pole with the latitudes of its corners. So
+    near these edges the searches are wider, and :func:`inside` has to look again.
+
+    Returns
+    -------
+    list of dict
+        Search terms of `dc.find_datasets`.
     """
-    lon, lat = _lonlat(area)
+    lon, lat = _points(area, _LONLAT)
     if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
-        return {}
-    if np.ptp(lon) <= 180 and np.abs(lon).max() <= 174:
-        return {"geopolygon": area}
-    margin = np.abs(np.diff(lat, axis=0)).max()
-    return {"lat": (max(lat.min() - margin, -90), min(lat.max() + margin, 90))}
+        return [{}]
+    if not _is_near_edge(area):
+        return [{"geopolygon": area}]
+    margin = float(np.abs(np.diff(lat, axis=0)).max()) + (_TILE if _is_polar(lat) else 0)
+    terms = {"lat": (max(lat.min() - margin, -90), min(lat.max() + margin, 90))}
+    lon = lon % 360  # as an index has what lies across
+    if np.ptp(lon) > 180 or _is_polar(lat):
+        return [terms]
+    west, east = min(float(lon.min()), LAST_LONGITUDE), max(float(lon.max()), 360 - LAST_LONGITUDE)
+    return [{**terms, "lon": (west, east)}, {**terms, "lon": (-180, east - 360)}]
 
 
-def _wraps(area: Geometry) -> bool:
-    lon, _ = _lonlat(area)
-    steps = [np.abs(np.diff(lon, axis=axis)) for axis in (0, 1)]
-    return any(bool((step[np.isfinite(step)] > 180).any()) for step in steps)
+def inside(extents: Iterable[Geometry | None], area: Geometry) -> list[bool]:
+    """Return which datasets lie in an area.
+
+    Parameters
+    ----------
+    extents
+        Footprints of the datasets, in any coordinate system. None lies nowhere.
+    area
+        The area.
+    """
+    from odc.geo.geom import intersects
+
+    lon, lat = _points(area, _LONLAT)
+    near = np.isfinite(lon).all() and np.isfinite(lat).all() and _is_near_edge(area)
+    if near and (area.crs.geographic or np.ptp(lon % 360) <= 180 or _is_polar(lat)):
+        there = lonlat_footprint(area)
+        return [
+            each is not None and bool(intersects(there, lonlat_footprint(each))) for each in extents
+        ]
+    return [
+        each is not None and bool(intersects(area, each.to_crs(area.crs, resolution="auto")))
+        for each in extents
+    ]
 
 
-def _lonlat(area: Geometry) -> tuple[np.ndarray, np.ndarray]:
-    """Return longitudes and latitudes, degrees, of 33 x 33 points over the bounding box of an area."""
+def _is_near_edge(area: Geometry) -> bool:
+    lon, lat = _points(area, _LONLAT)
+    return bool(np.ptp(lon) > 180 or np.abs(lon).max() > LAST_LONGITUDE or _is_polar(lat))
+
+
+def _is_polar(lat: np.ndarray) -> bool:
+    return bool(np.abs(lat).max() > LAST_LATITUDE)
+
+
+def _points(area: Geometry, crs: CRS) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coordinates of 33 x 33 points over the bounding box of an area, in a coordinate system."""
     bounds = area.boundingbox
     x, y = (np.linspace(low, high, 33) for low, high in (bounds.range_x, bounds.range_y))
-    to_lonlat = area.crs.transformer_to_crs(CRS("EPSG:4326"))
-    found: tuple[np.ndarray, np.ndarray] = to_lonlat(*np.meshgrid(x, y))
+    found: tuple[np.ndarray, np.ndarray] = area.crs.transformer_to_crs(crs)(*np.meshgrid(x, y))
     return found

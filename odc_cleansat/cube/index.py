@@ -12,8 +12,10 @@ from uuid import UUID
 import yaml
 
 from ..errors import CubeError
+from ..grids.footprint import geojson_bbox, lonlat_footprint
 from ..storage.folder import as_uri, split_file
 from ..storage.settings import prepare_gdal
+from .area import LAST_LATITUDE, LAST_LONGITUDE
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -92,7 +94,28 @@ def resolve_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
         dataset, error = resolve(document, as_uri(metadata))
     if dataset is None:
         raise CubeError(f"cannot index {metadata}: {error}")
+    _correct_extent(dataset)
     return dataset
+
+
+def _correct_extent(dataset: Dataset) -> None:
+    """Give a dataset across the antimeridian or around a pole the bounds by which it is found.
+
+    Datacube takes them from the corners alone. Then a tile may lack most of its longitudes there, and a scene
+    that holds a pole has not the latitude of the pole.
+    """
+    extent = dataset.metadata_doc.get("extent")
+    if dataset.extent is None or not extent or not _is_near_edge(extent):
+        return
+    west, south, east, north = geojson_bbox(lonlat_footprint(dataset.extent))
+    # Datacube's own form: longitudes go on beyond 180 degrees.
+    extent["lon"] = {"begin": west, "end": east + 360 * (west > east)}
+    extent["lat"] = {"begin": south, "end": north}
+
+
+def _is_near_edge(extent: dict[str, dict[str, float]]) -> bool:
+    far = max(map(abs, extent["lon"].values())), max(map(abs, extent["lat"].values()))
+    return far[0] > LAST_LONGITUDE or far[1] > LAST_LATITUDE
 
 
 def _read_yaml(path: Path | str) -> Any:

@@ -17,7 +17,7 @@ from odc.geo.geom import Geometry
 
 from ..errors import CubeError, first_line
 from ..storage.eo3 import MASK_PRODUCT
-from .area import PLACE, parse_area, wide_terms
+from .area import PLACE, inside, parse_area, searches
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -78,8 +78,8 @@ class Query:
         Raises
         ------
         CubeError
-            If the place or `group_by` cannot be understood, the place lies across the antimeridian, there is
-            no dataset in `datasets`, or other search terms come with them.
+            If the place or `group_by` cannot be understood, there is no dataset in `datasets`, or other search
+            terms come with them.
         """
         terms = {key: value for key, value in terms.items() if value is not None}
         place = {key: value for key, value in terms.items() if key in PLACE}
@@ -201,8 +201,7 @@ def find_masks(dc: Datacube, query: Query, *, wide: bool = False) -> list[Datase
     query
         What is asked for.
     wide
-        Find masks also in half a globe and more, and across the antimeridian; see
-        :func:`~odc_cleansat.cube.area.wide_terms`. Then some of them may lie outside the area.
+        Whether masks outside the area may be among them, because the caller looks again.
 
     Raises
     ------
@@ -248,13 +247,23 @@ def search(dc: Datacube, query: Query, *, wide: bool = False) -> list[Dataset]:
     CubeError
         If the query cannot be understood.
     """
-    where = {}
-    if query.area is not None:
-        where = wide_terms(query.area) if wide else {"geopolygon": query.area}
-    found = _search(dc, query.product, {**query.search_terms, **where})
+    terms = query.search_terms
+    if query.area is None:
+        found = _search(dc, query.product, terms)
+    else:
+        each = [_search(dc, query.product, {**terms, **where}) for where in searches(query.area)]
+        found = list({dataset.id: dataset for part in each for dataset in part}.values())
+        if not wide:
+            found = inside_area(found, query.area)
     if query.like is None or query.group_by != "solar_day":
         return found
     return _on_days_of(query.like, found)
+
+
+def inside_area(datasets: Sequence[Dataset], area: Geometry) -> list[Dataset]:
+    """Return the datasets that lie in an area, across the antimeridian and around a pole too."""
+    found = inside([dataset.extent for dataset in datasets], area)
+    return [dataset for dataset, is_inside in zip(datasets, found, strict=True) if is_inside]
 
 
 def find_ids(
@@ -278,25 +287,26 @@ def find_ids(
     list of UUID
         In the order of time.
     Geometry or None
-        The area in which to look again, if the index knows only bounding boxes.
+        The area in which to look again with :func:`inside_area`, if the search was wider.
 
     Raises
     ------
     CubeError
-        If the query cannot be understood, or its area lies across the antimeridian.
+        If the query cannot be understood.
     """
     from datacube.api.query import Query as DatacubeQuery
 
     query = Query.of(product, terms)
-    where = {} if query.area is None else {"geopolygon": query.area}
+    wheres = [{}] if query.area is None else searches(query.area)
+    rows: set[tuple[str, UUID]] = set()
     with _understanding():
-        parsed = DatacubeQuery(dc.index, product=product, **query.search_terms, **where)
-        rows = [
-            (str(row.time and row.time.lower), row.id)
-            for row in dc.index.datasets.search_returning(["id", "time"], **parsed.search_terms)
-        ]
+        for where in wheres:
+            parsed = DatacubeQuery(dc.index, product=product, **query.search_terms, **where)
+            found = dc.index.datasets.search_returning(["id", "time"], **parsed.search_terms)
+            rows.update((str(row.time and row.time.lower), row.id) for row in found)
     ids = [each for _, each in sorted(rows)]
-    return ids, None if dc.index.supports_spatial_indexes else parsed.geopolygon
+    exact = dc.index.supports_spatial_indexes and wheres == [{"geopolygon": query.area}]
+    return ids, None if exact else query.area
 
 
 def grouping(group_by: Any) -> GroupBy:
