@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import threading
 import warnings
 
+from .addresses import without_secrets
+
+
+class _Public(logging.Filter):
+    """Takes the secrets out of what is logged."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = without_secrets(record.getMessage()), None
+        return True
+
+
 LOG = logging.getLogger("odc_cleansat")
-
-_SECRETS = re.compile(
-    r"(?<=://)[^/\s@?#]+(?=@)|(?<=[?&])(?i:sig|signature|token|access_token|api_?key|key"
-    r"|x-amz-(?:signature|credential|security-token))=[^&\s'\"]+"
-)
-
-
-def without_secrets(text: str) -> str:
-    """Return a message without the logins and keys of its addresses, so that it can be published."""
-    return _SECRETS.sub("***", text)
+LOG.addFilter(_Public())
 
 
 class CleansatError(ValueError):
@@ -48,15 +49,22 @@ class OutputError(CleansatError):
     """A product that cannot be written where it should be."""
 
 
-class ReflectanceWarning(UserWarning):
+class CleansatWarning(UserWarning):
+    """Something that the caller should know; the message holds no logins or keys of addresses."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(without_secrets(message))
+
+
+class ReflectanceWarning(CleansatWarning):
     """The conversion of digital numbers to reflectance is a guess, or looks wrong."""
 
 
-class ModelWarning(UserWarning):
+class ModelWarning(CleansatWarning):
     """A model cannot be used, was made for other scenes, or has no masks where other models have."""
 
 
-class GapWarning(UserWarning):
+class GapWarning(CleansatWarning):
     """Some files cannot be read, or some scenes have no mask; the result has no data there."""
 
 

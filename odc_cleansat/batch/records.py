@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 from uuid import UUID
 
+from ..addresses import public_address, without_secrets
 from ..errors import CleansatError, CubeError
 from ..models.model import Model
+from ..storage.reader import parse_json, read_file
 
 if TYPE_CHECKING:
     from datacube.model import Dataset
@@ -89,10 +91,10 @@ class Failure:
         cls, scene: Dataset, mask: UUID | None, stage: str, error: BaseException, attempts: int = 1
     ) -> Failure:
         """Describe an error in words: the errors of some libraries cannot be sent between processes."""
-        reason = " ".join(str(error).split())
+        reason = without_secrets(" ".join(str(error).split()))
         if not isinstance(error, CleansatError | OSError):
             first = (str(error).strip().splitlines() or ["no message"])[0]
-            reason = f"unexpected {type(error).__name__}: {first}"
+            reason = f"unexpected {type(error).__name__}: {without_secrets(first)}"
         name = type(error).__name__
         return cls(dataset_id(scene), dataset_label(scene), mask, stage, name, reason, attempts)
 
@@ -169,12 +171,17 @@ class Report:
 class FailureLog:
     """Lists failures in a file as they come, one line of JSON each, so that they survive a kill.
 
-    The file is replaced, and is not there as long as nothing failed.
+    A list of an earlier run is replaced, and any other file is left alone. There is no file as long as nothing failed.
 
     Parameters
     ----------
     path
         The file; None lists nowhere.
+
+    Raises
+    ------
+    CleansatError
+        If there is a file that is no list of failures.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -182,7 +189,14 @@ class FailureLog:
         self._file: TextIO | None = None
 
     def __enter__(self) -> FailureLog:
-        if self._path:
+        if self._path and self._path.exists():
+            try:
+                read_failures(self._path)
+            except (CleansatError, OSError) as error:
+                raise CleansatError(
+                    f"{self._path} is there already and is no list of failures, so it is not replaced; name another "
+                    "file for the failures."
+                ) from error
             self._path.unlink(missing_ok=True)
         return self
 
@@ -203,18 +217,24 @@ class FailureLog:
 def read_failures(path: Path) -> list[Failure]:
     """Return the failures that a run has listed in a file; none if there is no such file.
 
+    A last line that a killed run has not finished is left out.
+
     Raises
     ------
     CleansatError
         If the file is not such a list.
+    OSError
+        If it cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        *lines, unfinished = read_file(path).split(b"\n")
     except FileNotFoundError:
         return []
     try:
-        return [_read_failure(json.loads(line)) for line in lines]
-    except (ValueError, KeyError, TypeError) as error:
+        if unfinished and not lines:
+            lines = [unfinished]
+        return [_read_failure(parse_json(line, str(path))) for line in lines]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CleansatError(
             f"{path} is not a list of failures as `cleansat run` writes it."
         ) from error
@@ -223,7 +243,12 @@ def read_failures(path: Path) -> list[Failure]:
 def _read_failure(document: dict[str, Any]) -> Failure:
     mask = document["mask"]
     ids = {"scene": UUID(document["scene"]), "mask": UUID(mask) if mask else None}
-    return Failure(**{**document, **ids})
+    failure = Failure(**{**document, **ids})
+    if not all(
+        isinstance(getattr(failure, key), str) for key in ("label", "stage", "error", "reason")
+    ):
+        raise TypeError("a field is no text")
+    return failure
 
 
 def dataset_id(scene: Dataset) -> UUID:
@@ -234,6 +259,6 @@ def dataset_id(scene: Dataset) -> UUID:
 def dataset_label(scene: Dataset) -> str:
     """Return a name for people: the label in the document, else the name of its file."""
     if label := scene.metadata_doc.get("label"):
-        return str(label)
-    name = (scene.uri or "").rstrip("/").rpartition("/")[2]
+        return without_secrets(str(label))
+    name = public_address(scene.uri or "").rstrip("/").rpartition("/")[2]
     return name.partition(".odc-metadata")[0] or str(dataset_id(scene))

@@ -301,7 +301,7 @@ def _json_line(mask: MaskProduct, given: Sequence[Verdict]) -> str:
         "model": mask.model,
         "remarks": len(open_remarks(given)),
         "place": str(mask.folder),
-        "verdict": json.loads(current.to_json()) if current else None,
+        "verdict": current.as_dict() if current else None,
     }
     return json.dumps(document)
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import yaml
-
 from ..errors import CubeError
 from ..grids.footprint import geojson_bbox, lonlat_footprint
 from ..storage.folder import as_uri, split_file
+from ..storage.reader import DocumentError, parse_yaml
 from ..storage.settings import prepare_gdal
 from .area import LAST_LATITUDE, LAST_LONGITUDE
 
@@ -121,10 +120,10 @@ def _is_near_edge(extent: dict[str, dict[str, float]]) -> bool:
 def _read_yaml(path: Path | str) -> Any:
     folder, name = split_file(path)
     try:
-        return yaml.safe_load(folder.read(name).decode("utf-8"))
+        return parse_yaml(folder.read(name), name)
     except FileNotFoundError:
         raise CubeError(f"cannot index {path}: it is not there.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, DocumentError) as error:
         raise CubeError(f"cannot index {path}: {error}") from error
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from ..classes import SCL_TO_UCL, CloudClass
-from ..errors import CleansatError, SceneError
+from ..errors import CleansatError, SceneError, first_line
+from ..storage.reader import parse_yaml, read_file
 from .confusion import Question
 
 
@@ -195,9 +195,9 @@ def is_mapping(text: str) -> bool:
 
 def _read_mapping(path: Path) -> dict[Any, Any]:
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CleansatError(f"cannot read the mapping {path}: {error}.") from error
+        found = parse_yaml(read_file(path), str(path))  # JSON is YAML
+    except (CleansatError, OSError) as error:
+        raise CleansatError(f"cannot read the mapping {path}: {first_line(error)}.") from error
     if not isinstance(found, dict):
         raise CleansatError(f"{path} does not map codes to classes, like `1: clear`.")
     return found

@@ -28,6 +28,7 @@ from ..models.model import Model
 from ..models.registry import get_model
 from ..models.weights import sha256_of
 from ..scenes.files import Band, BandFile, SceneFiles, local_path, parts_of, reading
+from ..storage.reader import LARGEST, parse_json
 from .inputs import finest_grid
 from .options import (
     Options,
@@ -92,7 +93,8 @@ class OnDemandMask:
         """Return the layer and the mask of an address."""
         layer, _, packed = address.removeprefix(f"{COMPUTED}/").partition("?")
         packed, _, _ = packed.partition("#")
-        document = json.loads(zlib.decompress(base64.urlsafe_b64decode(packed)))
+        content = zlib.decompressobj().decompress(base64.urlsafe_b64decode(packed), LARGEST)
+        document = parse_json(content, "the address of a computed band", nan=True)
         document["files"] = tuple(BandFile(*file) for file in document["files"])
         document["thresholds"] = tuple((name, value) for name, value in document["thresholds"])
         return layer, OnDemandMask(**document)

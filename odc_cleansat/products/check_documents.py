@@ -249,11 +249,22 @@ def _derived_record(evidence: Evidence) -> Iterator[Fault]:
     for path, expected, found in differences(stated, told):
         yield WrongError(f"{path} is {found} in EO3, {expected} in the processing record")
     of_pixels = pixel_properties(np.ones(1, "uint8"), evidence.model.classes)
-    for key in properties.keys() - stated.keys() - of_pixels.keys():
+    yield from _wrong_sizes(evidence, properties)
+    sizes = {f"cleansat:{name}_bytes" for name in evidence.document["measurements"]}
+    for key in properties.keys() - stated.keys() - of_pixels.keys() - sizes:
         if _ONCE_INHERITED.fullmatch(key) and not INHERITED.fullmatch(key):
             yield UnprovenError(f"{key} is of the scene, as masks of older versions had it")
         elif not INHERITED.fullmatch(key):
             yield WrongError(f"{key} is no property of a mask")
+
+
+def _wrong_sizes(evidence: Evidence, properties: Mapping[str, Any]) -> Iterator[Fault]:
+    """Sizes of layers that differ from those of the files. Masks of older versions do not say them."""
+    there = evidence.product.folder.files()
+    for name, each in evidence.document["measurements"].items():
+        size = properties.get(key := f"cleansat:{name}_bytes", MISSING)
+        if size is not MISSING and size != there.get(each["path"]):
+            yield WrongError(f"{key} is {size}, and the file has {there.get(each['path'])}")
 
 
 def _derived_item(evidence: Evidence) -> Iterator[Fault]:

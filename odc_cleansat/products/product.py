@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import yaml
 from odc.geo.geobox import GeoBox
 
-from ..errors import CleansatError, CubeError, OutputError
+from ..errors import CubeError, OutputError, first_line
 from ..scenes.files import SceneFiles
 from ..storage.eo3 import acquisition_time, native_grid
 from ..storage.folder import Folder, split_file
+from ..storage.reader import DocumentError, check_regular, parse_json, parse_yaml
 from ..storage.settings import gdal_settings
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 DOCUMENT, SUMS = ".odc-metadata.yaml", ".sha1"
 """How the names of the EO3 document and of the list of checksums end."""
+
+MOST_PIXELS = 2**29
+"""Most pixels of a layer that are read. A tile at 10 m has a quarter of it."""
 
 RECORD, ITEM = ".proc-info.yaml", ".stac-item.json"
 """How the names of the processing record and of the STAC item end."""
@@ -178,7 +181,8 @@ class MaskProduct:
         ----------
         read
             Whether to read all files and compare their checksums. By default this is done on this
-            machine only. In a store the document is read, and the other files are looked for.
+            machine only. In a store the document is read. The other files are looked for, and the sizes of the
+            layers are compared with those in the document.
 
         Raises
         ------
@@ -191,12 +195,21 @@ class MaskProduct:
         )
         if len(sums) != 1 or len(documents) != 1:
             return False
-        listed = parse_sums(self.folder.read(sums[0]))
-        if documents[0] not in listed or not listed.keys() <= files.keys():
+        try:
+            listed = parse_sums(self.folder.read(sums[0]))
+            if documents[0] not in listed or not listed.keys() <= files.keys():
+                return False
+            document = self.folder.read(documents[0])
+            if hashlib.sha1(document).hexdigest() != listed[documents[0]]:
+                return False
+            if any(files.get(name) != size for name, size in layer_sizes(document).items()):
+                return False
+            thorough = self.folder.path is not None if read is None else read
+            return not thorough or all(
+                self.folder.sha1(name) == found for name, found in listed.items()
+            )
+        except (FileNotFoundError, DocumentError):  # deleted or replaced since it was listed
             return False
-        thorough = self.folder.path is not None if read is None else read
-        names = listed if thorough else documents
-        return all(self.folder.sha1(name) == listed[name] for name in names)
 
     def intact_document(self) -> Path | str | None:
         """Return path or URL of the EO3 document if the product is whole; see :meth:`is_intact`."""
@@ -213,20 +226,18 @@ class MaskProduct:
         MaskProductError
             If it is missing, is no EO3 document, or is not that of a mask.
         """
-        from datacube.utils.documents import parse_yaml
-
+        content = self.read(DOCUMENT)
         try:
-            document = dict(parse_yaml(self.read(DOCUMENT).decode()))
+            document = dict(parse_yaml(content, "it", dates=False))
             UUID(document["id"])
-            measurements = document["measurements"]
-        except (ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-            if isinstance(error, CleansatError):
-                raise
+            for key in ("measurements", "properties"):
+                document[key] = dict(document.get(key, {}))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise MaskProductError(
-                f"{self.document_file} is no EO3 document, or not as it should be; "
-                "give a mask product."
+                f"{self.document_file} is no EO3 document, or not as it should be "
+                f"({first_line(error)}); give a mask product."
             ) from error
-        if "ucl" not in measurements:
+        if not isinstance(document["measurements"].get("ucl"), dict):
             raise MaskProductError(
                 f"{self.document_file} is no mask: it has no measurement ucl. Give a mask product."
             )
@@ -256,10 +267,13 @@ class MaskProduct:
 
     def _parse(self, suffix: str) -> Mapping[str, Any]:
         content = self.read(suffix)
+        parse = parse_json if suffix == ITEM else parse_yaml
         try:
-            document = json.loads(content) if suffix == ITEM else yaml.safe_load(content)
-        except (ValueError, yaml.YAMLError) as error:
-            raise MaskProductError(f"{self.name}{suffix} cannot be read: {error}") from error
+            document = parse(content, f"{self.name}{suffix}")
+        except DocumentError as error:
+            raise MaskProductError(
+                f"{self.name}{suffix} cannot be read: {error.reason}."
+            ) from error
         if not isinstance(document, dict):
             raise MaskProductError(f"{self.name}{suffix} cannot be read: it holds no document")
         return document
@@ -300,17 +314,75 @@ class MaskProduct:
         return native_grid(self.document, "ucl")
 
     def layer_file(self, name: str) -> str:
-        """Return path or URL of the file of a measurement."""
-        return str(self.folder.file(self.document["measurements"][name]["path"]))
+        """Return path or URL of the file of a measurement, which is in the product's folder.
+
+        Raises
+        ------
+        MaskProductError
+            If the document names none, or one that is elsewhere.
+        """
+        try:
+            path = self.document["measurements"][name]["path"]
+        except (KeyError, TypeError) as error:
+            raise MaskProductError(f"{self.document_file} names no file for {name}.") from error
+        if not isinstance(path, str) or not is_inside(path):
+            raise MaskProductError(
+                f"{self.document_file} names a file for {name} that is not in its folder; it is not opened."
+            )
+        return str(self.folder.file(path))
 
     @contextlib.contextmanager
     def open_layer(self, name: str) -> Iterator[DatasetReader]:
-        """Open the file of a measurement with rasterio."""
+        """Open the file of a measurement with rasterio.
+
+        Raises
+        ------
+        MaskProductError
+            If it is elsewhere than in the product's folder, no plain file, or has far more pixels than a scene.
+        rasterio.errors.RasterioError
+            If it is no GeoTIFF. Other formats may name files and addresses that would then be read.
+        """
         import rasterio
 
         file = self.layer_file(name)
-        with gdal_settings(file), rasterio.open(file) as opened:
+        if self.folder.path is not None:
+            with contextlib.suppress(OSError):  # rasterio says what is wrong
+                check_regular(Path(file), file)
+        with gdal_settings(file), rasterio.open(file, driver="GTiff") as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                raise MaskProductError(
+                    f"{file} has {opened.width} x {opened.height} pixels, more than any scene; it is not read."
+                )
             yield opened
+
+
+def is_inside(path: str) -> bool:
+    """Return whether a path in a document is that of a file in the document's folder, or below."""
+    parts = path.replace("\\", "/").split("/")
+    return bool(path) and "://" not in path and not {"", ".", ".."} & set(parts)
+
+
+def layer_sizes(document: bytes) -> dict[str, int]:
+    """Return the sizes of the layers in bytes, by file name, as an EO3 document says.
+
+    Products of early versions have no sizes. The result is then empty.
+
+    Raises
+    ------
+    DocumentError
+        If it is no document.
+    """
+    found = parse_yaml(document, "the document", dates=False)
+    if not isinstance(found, dict):
+        raise DocumentError("the document is no mapping.")
+    measurements, properties = (found.get(key) or {} for key in ("measurements", "properties"))
+    if not isinstance(measurements, dict) or not isinstance(properties, dict):
+        raise DocumentError("the document has no mappings of measurements and properties.")
+    return {
+        str(each.get("path")): properties[f"cleansat:{name}_bytes"]
+        for name, each in measurements.items()
+        if isinstance(each, dict) and f"cleansat:{name}_bytes" in properties
+    }
 
 
 def parse_sums(content: bytes) -> dict[str, str]:

@@ -20,8 +20,11 @@ from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from .._version import __version__
-from ..errors import CleansatError, CubeError, GapWarning, OutputError
+from ..addresses import without_secrets
+from ..errors import CleansatError, CubeError, GapWarning, OutputError, first_line
 from ..storage.folder import Folder, split_file
+from ..storage.reader import DocumentError, parse_json
+from ..storage.validators import shortened
 from .search import find_product
 
 if TYPE_CHECKING:
@@ -71,8 +74,11 @@ class Verdict:
 
     def to_json(self) -> str:
         """Return the verdict as it is written to a file and printed for programs."""
-        document = {**asdict(self), "mask": str(self.mask), "when": self.when.isoformat()}
-        return json.dumps(document, ensure_ascii=False)
+        return json.dumps(self.as_dict(), ensure_ascii=False)
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the verdict as a document for JSON."""
+        return {**asdict(self), "mask": str(self.mask), "when": self.when.isoformat()}
 
     @staticmethod
     def from_json(text: str | bytes) -> Verdict:
@@ -83,11 +89,14 @@ class Verdict:
         ValueError
             If it is something else.
         """
-        document = json.loads(text)
+        try:
+            document = parse_json(text, "the verdict")
+        except DocumentError as error:
+            raise ValueError(error.reason) from error
         try:
             kind, when = document["verdict"], datetime.fromisoformat(document["when"])
             if kind not in KINDS:
-                raise ValueError(f"the verdict {kind!r} is unknown")
+                raise ValueError(f"the verdict {shortened(kind)} is unknown")
             note, by, version = (str(document[key]) for key in ("note", "by", "version"))
             return Verdict(UUID(document["mask"]), kind, note, by, when, version)
         except (KeyError, TypeError, AttributeError) as error:
@@ -169,7 +178,8 @@ def _give(
     if not who:
         raise CleansatError("by is empty; say who gives the verdict.")
     now = datetime.now(timezone.utc)
-    given = Verdict(product.id, kind, note.strip(), who, now, __version__)
+    said, who = without_secrets(note.strip(), mark=""), without_secrets(who, mark="")
+    given = Verdict(product.id, kind, said, who, now, __version__)
     try:
         content = (given.to_json() + "\n").encode()
         product.folder.write(_new_file(product.folder, product.id, now), content)
@@ -250,20 +260,52 @@ def read_folder(folder: Folder, masks: Sequence[UUID]) -> dict[UUID, list[Verdic
     OutputError
         If one of the verdicts cannot be read.
     """
+    found, unread = read_each(folder, masks)
+    for error in unread.values():
+        raise error
+    return found
+
+
+def read_each(
+    folder: Folder, masks: Sequence[UUID]
+) -> tuple[dict[UUID, list[Verdict]], dict[UUID, OutputError]]:
+    """Read the verdicts on the masks in one folder one by one: a file that cannot be read hides no other.
+
+    Returns
+    -------
+    dict
+        Id of the mask to the verdicts that can be read, the latest last.
+    dict
+        Id of the mask to an error that names the files with verdicts on it that cannot be read.
+
+    Raises
+    ------
+    OSError, OutputError
+        If the folder cannot be listed.
+    """
     found: dict[UUID, list[Verdict]] = {mask: [] for mask in masks}
+    unread: dict[UUID, OutputError] = {}
     for name in _files(folder, masks):
         try:
             given = Verdict.from_json(folder.read(name))
         except (ValueError, OSError) as error:
-            if isinstance(error, CleansatError):
-                raise
-            raise OutputError(
-                f"{folder.file(name)} cannot be read as a verdict: {error}. Take it away, and give "
-                "the verdict again."
-            ) from error
+            reason = _unreadable(folder.file(name), error)
+            for mask in (mask for mask in masks if _short(mask) == name.split("_")[1]):
+                unread[mask] = OutputError(f"{unread[mask]} {reason}") if mask in unread else reason
+            continue
         if given.mask in found:
             found[given.mask].append(given)
-    return found
+    return found, unread
+
+
+def _unreadable(file: Path | str, error: Exception) -> OutputError:
+    if isinstance(error, OutputError):
+        return error
+    reason = OutputError(
+        f"{file} cannot be read as a verdict: {first_line(error)}. Take it away, and give the verdict again."
+    )
+    reason.__cause__ = error
+    return reason
 
 
 def read_many(
@@ -281,7 +323,7 @@ def read_many(
     dict
         Id to the verdicts on the mask, the latest last.
     dict
-        Id to the reason why the verdicts on a mask cannot be read. They count as none.
+        Id to the reason why verdicts on a mask cannot be read. Those count as none; others on it count.
     """
     together: dict[str, tuple[Folder, list[UUID]]] = {}
     for mask, folder in masks.items():
@@ -295,19 +337,20 @@ def read_many(
     if remote:
         with ThreadPoolExecutor(THREADS) as pool:
             results += pool.map(_read_or_reason, remote)
-    for (_, inside), result in zip(local + remote, results, strict=True):
-        if isinstance(result, str):
-            unread |= dict.fromkeys(inside, result)
-        else:
-            found |= result
+    for verdicts_there, reasons in results:
+        found |= verdicts_there
+        unread |= reasons
     return found, unread
 
 
-def _read_or_reason(place: tuple[Folder, list[UUID]]) -> dict[UUID, list[Verdict]] | str:
+def _read_or_reason(
+    place: tuple[Folder, list[UUID]],
+) -> tuple[dict[UUID, list[Verdict]], dict[UUID, str]]:
     try:
-        return read_folder(*place)
+        found, unread = read_each(*place)
     except (CleansatError, OSError) as error:
-        return str(error)
+        return {}, dict.fromkeys(place[1], without_secrets(str(error)))
+    return found, {mask: str(error) for mask, error in unread.items()}
 
 
 def folder_of(document: Path | str | None) -> Folder | None:

@@ -15,7 +15,7 @@ from ..errors import CleansatError, ModelError, first_line
 from ..evaluate.scores import agreement
 from ..models.registry import get_model
 from ..products.product import MaskProduct
-from ..products.verdict_files import Verdict, read_folder
+from ..products.verdict_files import Verdict, read_each
 from ..scenes.files import BandFile, local_path, reading
 from ..scenes.offset import QUANTIFICATION, Offset
 from .bands import read_band, scene_bands, scl_file
@@ -105,12 +105,13 @@ def read_verdicts(product: MaskProduct) -> tuple[list[Verdict], list[str]]:
     list
         The verdicts, the latest last.
     list
-        Why they cannot be read, in one entry; empty if they can.
+        Why some of them cannot be read, in one entry; empty if all can.
     """
     try:
-        return read_folder(product.folder, [product.id])[product.id], []
+        found, unread = read_each(product.folder, [product.id])
     except (CleansatError, OSError) as error:
-        return [], [f"verdicts: {error}"]
+        return [], [f"verdicts: {first_line(error)}"]
+    return found[product.id], [f"verdicts: {error}" for error in unread.values()]
 
 
 def cloud_percent(percent: Mapping[str, float]) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import tempfile
@@ -15,10 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
-import yaml
-
-from ..errors import SceneError
+from ..errors import SceneError, first_line
 from ..storage.eo3 import allow_own_properties, scene_product
+from ..storage.reader import DocumentError, parse_json, parse_yaml, read_file
 from .bands import S2_BANDS
 from .scene import Scene, eo3_scene
 
@@ -186,9 +184,11 @@ def _read_scene_json(folder: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SceneError(f"cannot read {path}: {error}. Correct it or remove it.") from error
+        document = parse_json(read_file(path), path.name)
+    except (OSError, DocumentError) as error:
+        raise SceneError(
+            f"cannot read {path}: {first_line(error)}. Correct it or remove it."
+        ) from error
     if not isinstance(document, dict):
         raise SceneError(f"{path} does not hold a JSON object. Correct it or remove it.")
     return document
@@ -244,7 +244,7 @@ def folder_scene(folder: Path, moment: datetime | None = None) -> Scene:
     bands = open_band_folder(folder, moment)
     with tempfile.TemporaryDirectory(prefix="cleansat-") as temporary:
         path = write_scene_document(bands, Path(temporary))
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = parse_yaml(path.read_bytes(), path.name)
     return eo3_scene(document, folder.resolve().as_uri() + "/")
 
 

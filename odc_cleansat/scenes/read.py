@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import CleansatError, SceneError, first_line
 from ..storage.folder import as_uri, split_file
+from ..storage.reader import DocumentError, parse_json, parse_yaml
 from .band_folder import folder_scene
 from .http import innermost_reason, stac_io
 from .safe import is_safe, safe_scene
@@ -65,8 +63,9 @@ def read_metadata(source: str) -> dict[str, Any]:
     """
     text = _read_text(source)
     try:
-        document = json.loads(text) if text[:1] == "{" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+        parse = parse_json if text.lstrip()[:1] == "{" else parse_yaml
+        document = parse(text, split_file(source)[1])
+    except DocumentError as error:
         raise SceneError(f"{source} is neither JSON nor YAML: {first_line(error)}.") from error
     if not isinstance(document, dict):
         raise SceneError(f"{source} holds no document; it should be a STAC item or an EO3 dataset.")

@@ -5,15 +5,24 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import OutputError
 
-_WORK = "cleansat-"
-"""Beginning of the names of working folders, after a dot."""
+_NAME = re.compile(r"\.cleansat-[a-z0-9_]{8}")
+"""The names of working folders."""
+
+_MARKER = ".working-folder-of-odc-cleansat"
+"""Name of the file in each working folder that says that it is one, and may be deleted."""
+
+_MARK = (
+    b"A working folder of odc-cleansat. It is deleted when the program that made it has ended.\n"
+)
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -40,7 +49,8 @@ def write_file(path: Path, content: bytes) -> None:
 def working_folder(parent: Path) -> Iterator[Path]:
     """Give this process a hidden folder, and delete it at the end.
 
-    Folders that killed processes have left are deleted too.
+    Those that killed processes have left are deleted too. Nothing else is ever deleted: a folder has to have the
+    exact form of the names, hold the marker that is written into each, and be locked by nobody.
 
     Parameters
     ----------
@@ -52,18 +62,29 @@ def working_folder(parent: Path) -> Iterator[Path]:
     OSError
         If no folder can be made there.
     """
-    for leftover in parent.glob(f".{_WORK}*"):
+    for leftover in parent.glob(".cleansat-*"):
         with contextlib.suppress(OSError), locked(leftover, wait=False):
-            shutil.rmtree(leftover)
+            if _is_ours(leftover):
+                shutil.rmtree(leftover)
     with contextlib.ExitStack() as stack:
-        while True:
-            work = Path(tempfile.mkdtemp(prefix=f".{_WORK}", dir=parent))
-            with contextlib.suppress(FileNotFoundError):
-                stack.enter_context(locked(work, wait=True))
-                if work.exists():  # no other process has deleted it before the lock
-                    break
+        work = Path(tempfile.mkdtemp(prefix=".cleansat-", dir=parent))
+        stack.enter_context(locked(work, wait=True))
         stack.callback(shutil.rmtree, work, ignore_errors=True)
+        # Behind the lock: without the marker no other process deletes the folder.
+        (work / _MARKER).write_bytes(_MARK)
         yield work
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether a folder is a working folder, by its name and by the marker in it."""
+    marker = folder / _MARKER
+    return (
+        _NAME.fullmatch(folder.name) is not None
+        and not folder.is_symlink()
+        and stat.S_ISREG(marker.lstat().st_mode)
+        and marker.stat().st_size == len(_MARK)
+        and marker.read_bytes() == _MARK
+    )
 
 
 @contextlib.contextmanager
@@ -82,7 +103,7 @@ def locked(folder: Path, *, wait: bool) -> Iterator[None]:
     OSError
         If the folder is missing, or without `wait` locked by another process.
     """
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -10,9 +10,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from affine import Affine
 from odc.geo.geobox import GeoBox
+
+from .reader import parse_yaml
 
 if TYPE_CHECKING:
     from eodatasets3 import DatasetDoc
@@ -57,7 +58,7 @@ def product_definition(name: str) -> dict[str, Any]:
     """Return a product definition that comes with this package, by the name of the product."""
     folder = resources.files("odc_cleansat.product_definitions")
     text = folder.joinpath(f"{name}.odc-product.yaml").read_text(encoding="utf-8")
-    document: dict[str, Any] = yaml.safe_load(text)
+    document: dict[str, Any] = parse_yaml(text, name)
     return document
 
 

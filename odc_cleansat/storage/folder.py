@@ -5,19 +5,25 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from ..addresses import public_address
 from ..errors import OutputError
 from .atomic import locked, sorted_last
 from .failures import store_errors
+from .reader import LARGEST, DocumentError, check_regular, read_file
 from .settings import URL_SCHEME, s3_options
 
 MULTIPART = 16 * 2**20
 """Size of the parts of an upload, bytes. Files of twice this size or more are uploaded in parts."""
+
+LARGEST_LAYER = 2**31
+"""Most bytes of a file of a product in a store."""
 
 _ROUNDS = 3
 """Number of times that a product is uploaded if another program writes the same one at that moment."""
@@ -41,8 +47,9 @@ class Folder:
     """
 
     def __init__(self, place: Folder | Path | str) -> None:
-        text = str(place)
+        text = place._text if isinstance(place, Folder) else str(place)
         scheme = URL_SCHEME.match(text)
+        self._text: str
         self.path: Path | None = None
         """Path on this machine, or None for a store."""
         if scheme is None:
@@ -53,10 +60,11 @@ class Folder:
         self._files: Any = None if self.path is not None else _open_filesystem(self._text)
 
     def __str__(self) -> str:
-        return self._text
+        """Return the path or the public address; see :mod:`odc_cleansat.addresses`."""
+        return public_address(self._text)
 
     def __repr__(self) -> str:
-        return f"Folder({self._text!r})"
+        return f"Folder({str(self)!r})"
 
     def __truediv__(self, part: Path | str) -> Folder:
         if self.path is not None:
@@ -76,14 +84,18 @@ class Folder:
             If a store cannot be listed.
         """
         if self.path is not None:
+            found: dict[str, int] = {}
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                return {p.name: p.stat().st_size for p in self.path.iterdir() if p.is_file()}
-            return {}
+                for path in self.path.iterdir():
+                    with contextlib.suppress(FileNotFoundError):  # it has gone since
+                        if path.is_file():
+                            found[path.name] = path.stat().st_size
+            return found
         with store_errors(self._text), contextlib.suppress(FileNotFoundError):
-            found = self._files.ls(self._text, detail=True, refresh=True)
+            listed = self._files.ls(self._text, detail=True, refresh=True)
             return {
                 each["name"].rsplit("/", 1)[-1]: each["size"]
-                for each in found
+                for each in listed
                 if each["type"] == "file"
             }
         return {}
@@ -146,21 +158,34 @@ class Folder:
                     f"{self}: masks cannot be kept below a name with {character!r}; take another."
                 )
 
-    def read(self, name: str) -> bytes:
-        """Return the contents of a file.
+    def read(self, name: str, largest: int = LARGEST) -> bytes:
+        """Return the contents of a small file, such as a document.
+
+        Parameters
+        ----------
+        name
+            Name of a file in this folder.
+        largest
+            Most bytes that it may have.
 
         Raises
         ------
         FileNotFoundError
             If there is no such file.
+        DocumentError
+            If it is larger, or is no file.
         OutputError
             If a store cannot be read.
         """
+        _check_inside(name, self)
         if self.path is not None:
-            return (self.path / name).read_bytes()
+            return read_file(self.path / name, largest)
         with store_errors(self._text):
-            content: bytes = self._files.cat_file(f"{self._text}/{name}")
-            return content
+            # One byte more than allowed: a request for the size would cost as much again.
+            content: bytes = self._files.cat_file(f"{self._text}/{name}", end=largest + 1)
+        if len(content) > largest:
+            raise DocumentError(f"{self}/{name} is larger than {largest} bytes, so it is not read.")
+        return content
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small new file, whole or not at all.
@@ -177,22 +202,33 @@ class Folder:
                 self._files.pipe_file(f"{self._text}/{name}", content)
             return
         draft = self.path / f".{name}.draft"
-        try:
-            with draft.open("xb") as file:
+        with draft.open("xb") as file:  # one that is there already is another's, and stays
+            try:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            draft.rename(self.path / name)
-        finally:
-            draft.unlink(missing_ok=True)
+                draft.rename(self.path / name)
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
 
     def sha1(self, name: str) -> str:
-        """Return the SHA-1 checksum of a file, hexadecimal."""
+        """Return the SHA-1 checksum of a file in this folder, hexadecimal.
+
+        Raises
+        ------
+        OSError
+            If it is missing or cannot be read.
+        OutputError
+            If it is elsewhere or no file, or a store cannot be read.
+        """
+        _check_inside(name, self)
         digest = hashlib.sha1()
         if self.path is None:
             # Read whole, so that a connection that breaks off is tried again.
-            digest.update(self.read(name))
+            digest.update(self.read(name, LARGEST_LAYER))
         else:
+            check_regular(self.path / name, self.path / name)
             with (self.path / name).open("rb") as file:
                 while block := file.read(2**20):
                     digest.update(block)
@@ -242,12 +278,17 @@ class Folder:
         OSError
             If a folder on this machine cannot be written.
         OutputError
-            If a store does not take the files. Its folder then lacks the last of them, or is as it was.
+            If the folder is a link, through which nothing is written; or if a store does not take the files. Its
+            folder then lacks the last of them, or is as it was.
         """
         names = sorted_last((p.name for p in source.iterdir()), last)
         if self.path is None:
             self._upload(source, names, last)
             return
+        if self.path.is_symlink():
+            raise OutputError(
+                f"{self} is a link to another folder, and masks are not written through links; remove it."
+            )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             source.rename(self.path)
@@ -260,28 +301,59 @@ class Folder:
                     os.replace(source / name, self.path / name)
 
     def _upload(self, source: Path, names: list[str], last: Sequence[str]) -> None:
-        """Upload files until the store holds them as they are here."""
+        """Upload files until the store holds them as they are here.
+
+        The last of them are written only when all others have the size that they have here. If one turns out
+        short in the end, everything is withdrawn: no document stays that tells of files which are not whole.
+        """
         sizes = {name: (source / name).stat().st_size for name in names}
+        first = [name for name in names if name not in last]
+        short: list[str] = first
         with store_errors(self._text):
             for _ in range(_ROUNDS):
                 there = self.files()
                 if last[0] in there:
-                    self._files.rm_file(f"{self._text}/{last[0]}")
+                    self._remove([last[0]])
                 if there.keys() & sizes.keys():
                     self._abort_uploads()
-                for name in names:
-                    self._files.put_file(
-                        str(source / name), f"{self._text}/{name}", chunksize=MULTIPART
-                    )
-                there = self.files()
-                if all(there.get(name) == size for name, size in sizes.items()) and all(
-                    self.read(name) == (source / name).read_bytes() for name in last
-                ):
+                self._put(source, first)
+                if short := self._short(sizes, first):
+                    continue
+                self._put(source, last)
+                if not (short := self._short(sizes, names)) and self._holds(source, last):
                     return
+            if short:
+                self._remove([*reversed(last), *first])
+                raise OutputError(
+                    f"{self} does not hold {', '.join(short)} as written, though it was written {_ROUNDS} times; "
+                    "all of it was withdrawn. Look at the store, and run again."
+                )
         raise OutputError(
             f"{self} was written {_ROUNDS} times and is not as written: another program writes there "
             "too. Run again when it is done."
         )
+
+    def _put(self, source: Path, names: Sequence[str]) -> None:
+        for name in names:
+            self._files.put_file(str(source / name), f"{self._text}/{name}", chunksize=MULTIPART)
+
+    def _remove(self, names: Iterable[str]) -> None:
+        """Delete files of a store, if they are there."""
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.rm_file(f"{self._text}/{name}")
+
+    def _short(self, sizes: Mapping[str, int], names: Iterable[str]) -> list[str]:
+        """Return the files that the store lacks, or has in another size."""
+        there = self.files()
+        return [name for name in names if there.get(name) != sizes[name]]
+
+    def _holds(self, source: Path, names: Iterable[str]) -> bool:
+        """Return whether the store has the contents of some files."""
+        try:
+            return all(self.read(name) == (source / name).read_bytes() for name in names)
+        except FileNotFoundError:  # another program has just deleted it
+            return False
 
     def _abort_uploads(self) -> None:
         """Delete parts of files that an interrupted run has left: nobody sees them, but they cost money."""
@@ -294,6 +366,12 @@ class Folder:
             call(
                 "abort_multipart_upload", Bucket=bucket, Key=each["Key"], UploadId=each["UploadId"]
             )
+
+
+def _check_inside(name: str, folder: Folder) -> None:
+    """Raise if a name leads out of the folder, as a document of a stranger may try."""
+    if name in ("", ".", "..") or re.search(r"[/\\\0]", name):
+        raise DocumentError(f"{name!r} is no name of a file in {folder}; it is not read.")
 
 
 def split_file(place: Path | str) -> tuple[Folder, str]:

@@ -12,9 +12,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from ..errors import CleansatError
+from .reader import parse_yaml, read_file
 
 T = TypeVar("T")
 Validator = Callable[[Any], Any]
@@ -37,16 +36,9 @@ def read_mapping(path: Path, kind: str) -> dict[Any, Any]:
         If the file cannot be read or holds no mapping; the message is a whole sentence.
     """
     try:
-        found = yaml.safe_load(path.read_text("utf-8"))
+        found = parse_yaml(read_file(path), str(path))
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}.") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        problem = str(getattr(error, "problem", None) or error).splitlines()[0].rstrip(".")
-        raise ValueError(f"{path} is not YAML{where}: {problem}.") from error
-    except RecursionError as error:
-        raise ValueError(f"{path} is nested too deep for a {kind}.") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} is no {kind}, which is a mapping of keys to values.")
     return found

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, first_line
+from ..storage.reader import parse_json
 from .history import History
 from .run_folder import replacing
 from .schedule import Schedule
@@ -84,7 +85,7 @@ def resume(folder: Path, schedule: Schedule, **parts: Any) -> History:
         return History()
     content = _read_checkpoint(path)
     defaults = {each.name: each.default for each in fields(Schedule)}
-    now, then = asdict(schedule), defaults | json.loads(content["plan"])
+    now, then = asdict(schedule), defaults | parse_json(content["plan"], str(path))
     if changed := [key for key in now if key not in _CHANGEABLE and now[key] != then[key]]:
         raise ModelError(
             f"{path} belongs to a run with another {', '.join(changed)}; use another folder."

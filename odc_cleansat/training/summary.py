@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, first_line
+from ..storage.reader import parse_json, read_file
 from .gather import TrainingData
 from .patches import Patch
 from .recipe import Recipe
@@ -125,7 +126,7 @@ def read_summary(out: Path) -> Summary:
     """
     path = out / SUMMARY
     try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
+        content: dict[str, Any] = parse_json(read_file(path), str(path))
         tuples = {key: tuple(content.get(key, ())) for key in ("mean", "std", "sites")}
         return Summary(**(content | tuples))
     except FileNotFoundError as error:
@@ -152,7 +153,7 @@ def _unchangeable(recipe: Recipe) -> dict[str, Any]:
         "encoder_weights": recipe.encoder_weights,
         "haze": recipe.haze_by_band,
     }
-    plain: dict[str, Any] = json.loads(json.dumps(values))
+    plain: dict[str, Any] = parse_json(json.dumps(values), "the recipe")
     return plain
 
 

@@ -169,12 +169,15 @@ def test_a_damaged_product_is_seen_and_replaced(
     document = str(job.run())
     name = next(n for n in job.folder.files() if n.endswith("_ucl.tif"))
     store = client(moto)
-    store.put_object(Bucket=bucket, Key=f"{job.folder}/{name}".split("/", 3)[3], Body=b"II*")
+    key, size = f"{job.folder}/{name}".split("/", 3)[3], job.folder.files()[name]
+    store.put_object(Bucket=bucket, Key=key, Body=b"II*")
+    assert not MaskProduct(job.folder).is_intact(), "it is short"
+    store.put_object(Bucket=bucket, Key=key, Body=b"I" * size)
     assert MaskProduct(job.folder).is_intact(), "a store is not read through at every run"
     report = verify(document, pixels=False)
     assert not report.right
     assert name in report.checks[0].detail
-    store.delete_object(Bucket=bucket, Key=f"{job.folder}/{name}".split("/", 3)[3])
+    store.delete_object(Bucket=bucket, Key=key)
     assert not MaskProduct(job.folder).is_intact()
     proxy.seen.clear()
     job.run()

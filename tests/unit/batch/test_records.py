@@ -55,6 +55,35 @@ def test_failures_are_listed_at_once_and_read_back(tmp_path: Path) -> None:
     assert not path.exists(), "nothing has failed this time"
 
 
+def test_a_file_that_is_another_is_not_deleted(tmp_path: Path) -> None:
+    path = tmp_path / "thesis.txt"
+    for content in ("my thesis", "my thesis\n", '{"scene": 1}\n'):
+        path.write_text(content)
+        with (
+            pytest.raises(CleansatError, match="no list of failures, so it is not replaced"),
+            FailureLog(path),
+        ):
+            pass
+        assert path.read_text() == content
+
+
+def test_a_line_that_a_killed_run_has_not_finished_is_left_out(tmp_path: Path) -> None:
+    failure = Failure.of(scene(), None, "plan", CubeError("no band"))  # type: ignore[arg-type]
+    (tmp_path / "list").write_text(failure.to_json() + "\n" + failure.to_json()[:20])
+    assert read_failures(tmp_path / "list") == [failure]
+
+
+def test_secrets_are_not_listed() -> None:
+    secret = scene()
+    secret.uri = "https://u:s3cr3t@host/scene.json?sig=s3cr3t"
+    for error in (
+        OSError("https://u:s3cr3t@host"),
+        KeyError("?sig=s3cr3t"),
+        CubeError("token=s3cr3t"),
+    ):
+        assert "s3cr3t" not in Failure.of(secret, None, "plan", error).to_json()  # type: ignore[arg-type]
+
+
 def test_what_is_no_list_of_failures(tmp_path: Path) -> None:
     path = tmp_path / "list"
     for text in ("no list", "{}", '{"scene": "x", "mask": null}', "[1]"):

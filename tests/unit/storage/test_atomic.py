@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,14 +47,32 @@ def test_a_working_folder_goes_whatever_happens(tmp_path: Path) -> None:
 
 
 def test_leftovers_go_and_folders_in_use_stay(tmp_path: Path) -> None:
-    leftover, other = tmp_path / ".cleansat-left", tmp_path / ".other"
-    leftover.mkdir()
-    other.mkdir()
+    with working_folder(tmp_path) as gone:
+        leftover, other = tmp_path / ".cleansat-left0ver", tmp_path / ".other"
+        shutil.copytree(gone, leftover)
+        shutil.copytree(gone, other)
     with working_folder(tmp_path) as first, working_folder(tmp_path) as second:
         assert first.exists()
         assert second.exists()
         assert not leftover.exists()
         assert other.exists()
+
+
+def test_what_is_not_ours_is_never_deleted(tmp_path: Path) -> None:
+    """Also not with our name, with our marker by another name of folder, or with a marker that is another's."""
+    with working_folder(tmp_path) as work:
+        (marker,) = work.iterdir()
+        for name in (".cleansat-models", ".cleansat-settings", ".cleansat-12345678"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "mine.txt").write_text("mine")
+        shutil.copy(marker, tmp_path / ".cleansat-models")
+        (tmp_path / ".cleansat-12345678" / marker.name).write_text("another's")
+        shutil.copytree(work, tmp_path / "elsewhere")
+        (tmp_path / ".cleansat-87654321").symlink_to(tmp_path / "elsewhere")
+        os.mkfifo(tmp_path / ".cleansat-fifofifo")
+    before = sorted(tmp_path.rglob("*"))
+    write_file(tmp_path / "x.html", b"")
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "x.html"])
 
 
 def test_a_lock_is_held_by_one(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +17,20 @@ import odc_cleansat.storage.folder
 import odc_cleansat.storage.settings
 from odc_cleansat.errors import OutputError
 from odc_cleansat.storage.folder import Folder, as_uri, split_file
+from odc_cleansat.storage.reader import DocumentError
 
 # Sockets that botocore and its event loops leave to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # fmt: skip
+
+
+@pytest.fixture
+def memory() -> Iterator[str]:
+    """A store in memory."""
+    import fsspec
+
+    place = "memory://test-folder/product"
+    yield place
+    fsspec.filesystem("memory").rm("/test-folder", recursive=True)
 
 
 def test_large_files_go_in_parts_and_old_parts_are_forgotten(
@@ -81,6 +95,104 @@ def test_a_new_file_is_not_replaced_and_leaves_no_draft(tmp_path: Path) -> None:
     (tmp_path / ".y.json.draft").touch()
     with pytest.raises(FileExistsError):
         Folder(tmp_path).write("y.json", b"{}")
+    assert (tmp_path / ".y.json.draft").exists(), "another has it"
+
+
+def test_names_that_lead_out_of_a_folder_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    folder = Folder(tmp_path / "product")
+    folder.path.mkdir()  # type: ignore[union-attr]
+    for name in ("../secret", str(tmp_path / "secret"), "a/../../secret", "..", "", "..\\secret"):
+        for look in (folder.read, folder.sha1):
+            with pytest.raises(DocumentError, match="is no name of a file in"):
+                look(name)
+
+
+def test_pipes_devices_and_large_files_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "large").write_bytes(b"x" * 11)
+    for name in ("pipe", "zero"):
+        for look in (Folder(tmp_path).read, Folder(tmp_path).sha1):
+            with pytest.raises(DocumentError, match="is a pipe or a device; give a file"):
+                look(name)
+    assert Folder(tmp_path).read("large", 11) == b"x" * 11
+    with pytest.raises(DocumentError, match="is larger than"):
+        Folder(tmp_path).read("large", 10)
+    assert Folder(tmp_path).files() == {"large": 11}
+
+
+def test_stores_are_read_to_a_limit(memory: str) -> None:
+    store = Folder(memory)
+    for name, content in (("ten", b"x" * 10), ("none", b"")):
+        store.write(name, content)
+        assert store.read(name, 10) == content
+    with pytest.raises(DocumentError, match="ten is larger than 9 bytes"):
+        store.read("ten", 9)
+
+
+def finished(tmp_path: Path) -> Path:
+    """A product in the making, whose layer has 100 bytes."""
+    source = tmp_path / "work"
+    source.mkdir()
+    for name, content in (("a.tif", "x" * 100), ("a.sha1", "sums"), ("a.yaml", "document")):
+        (source / name).write_text(content)
+    return source
+
+
+LAST = ["a.sha1", "a.yaml"]
+
+
+def test_the_document_is_not_written_before_the_layers_are_whole(
+    memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, seen = Folder(memory), []
+    put = type(store._files).put_file
+
+    def short_once(files: Any, source: str, target: str, **options: Any) -> None:
+        seen.append(target.rpartition("/")[2])
+        put(files, source, target, **options)
+        if seen == ["a.tif"]:
+            files.pipe_file(target, b"short")
+
+    monkeypatch.setattr(type(store._files), "put_file", short_once)
+    store.deliver(finished(tmp_path), LAST)
+    assert seen == ["a.tif", "a.tif", "a.sha1", "a.yaml"]
+    assert store.files() == {"a.tif": 100, "a.sha1": 4, "a.yaml": 8}
+
+
+def test_a_product_is_withdrawn_if_a_layer_stays_short(
+    memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Folder(memory)
+    put = type(store._files).put_file
+
+    def short(files: Any, source: str, target: str, **options: Any) -> None:
+        put(files, source, target, **options)
+        if target.endswith(".tif"):
+            files.pipe_file(target, b"short")
+
+    monkeypatch.setattr(type(store._files), "put_file", short)
+    with pytest.raises(
+        OutputError, match=r"does not hold a\.tif as written.*all of it was withdrawn"
+    ):
+        store.deliver(finished(tmp_path), LAST)
+    assert store.files() == {}
+
+
+def test_a_product_is_not_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "product").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="is a link to another folder"):
+        Folder(tmp_path / "product").deliver(finished(tmp_path), LAST)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_folder_is_shown_without_its_secrets() -> None:
+    folder = Folder("memory://me:s3cr3t@bucket/masks")
+    assert str(folder / "a") == "memory://bucket/masks/a"
+    assert "s3cr3t" not in repr(folder)
+    assert Folder(folder).file("a") == "memory://me:s3cr3t@bucket/masks/a"
 
 
 def test_folders_are_found_by_the_files_in_them(tmp_path: Path) -> None:

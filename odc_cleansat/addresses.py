@@ -1,0 +1,254 @@
+"""Addresses and messages as they may be stored, logged and shown: without logins, keys and tokens.
+
+The rule, for every document, message and page of this package: of an address stay scheme, host, path and the keys of
+:data:`HARMLESS`. User info, every other key of the query, and the fragment go. GDAL's ``/vsicurl/``, ``/vsis3/`` and
+the like become the address that they stand for. Headers, tokens and the secrets of the environment go from any text.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from typing import Any
+from urllib.parse import unquote
+
+HARMLESS = frozenset(
+    (
+        "bands", "bbox", "collections", "crs", "datetime", "download", "export", "f", "format", "generation", "ids",
+        "lang", "limit", "page", "raw", "ref", "rev", "revision", "time", "versionid", "x", "y", "z",
+    )
+)  # fmt: skip
+"""Keys of a query, in small letters, that hold no secret."""
+
+MARK = "***"
+"""What stands in messages in place of a secret. In documents nothing does."""
+
+_STORES = {"s3": "s3", "gs": "gs", "az": "az", "adls": "abfs", "oss": "oss", "swift": "swift"}
+"""GDAL's name of a store to the scheme of its addresses."""
+
+_NESTED = 4
+"""Most wrappers of GDAL in one another; an address with more is none."""
+
+_PARTS = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*:)(?P<slashes>\\*/\\*/)(?P<host>[^/?#]*)(?P<path>[^?#]*)"
+    r"(?P<query>\?[^#]*)?(?P<fragment>#.*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+_IN_TEXT = re.compile(
+    r"/vsi[a-z0-9_]+[/?][^\s'\"<>`]*|(?<![a-z0-9+.-])(?:data:[^\s'\"<>`]*"
+    r"|[a-z][a-z0-9+.-]*(?::\\*/\\*/|%(?:25)*3a%(?:25)*2f%(?:25)*2f)[^\s'\"<>`]*)",
+    re.IGNORECASE,
+)
+_LOGIN = re.compile(r"(:\\*/\\*/)[^/\\\s?#]+@|(//)[^/\s?#@:]+:[^/\s?#]+@")
+_NAMES = (
+    r"[a-z0-9_-]*(?:token|password|passwd|pwd|secret|signature|credentials?|authorization|api[_-]?key|userpwd"
+    r"|(?:secret|subscription|account|storage|access)[_-]?key(?:[_-]?id)?)"
+    r"|sig|cookie|jsessionid|sharedaccess\w*|gdal_http_headers"
+)
+_PAIR = re.compile(
+    rf"(?<![a-z0-9_-])(?P<name>(?:{_NAMES})['\"]?(?:\s*=\s*|%(?:25)*3d|['\"]?:\s*(?=\S)))"
+    r"(?:(?:proxy-)?authorization\s*:\s*)?(?:(?:bearer|basic|digest|token|aws4-hmac-sha256)\s+)?"
+    r"(?P<value>'[^']*'|\"[^\"]*\"|[^\s&;,'\")}\]]+)",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"\b(bearer\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_BASIC = re.compile(r"\b(basic\s+)([A-Za-z0-9+/]{8,}={0,2})", re.IGNORECASE)
+_ENCODED_END = re.compile(r"%(?:25)*(?:3f|23|26|3b)", re.IGNORECASE)
+_HARMLESS_VALUE = re.compile(r"(?:[\w.,:+-]|/(?!/)|%2[fF]|%3[aA]|%2[cC])*")
+_SECRET_SETTINGS = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AZURE_STORAGE_ACCESS_KEY",
+    "AZURE_STORAGE_CONNECTION_STRING",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "DB_PASSWORD",
+    "GDAL_HTTP_HEADERS",
+    "GDAL_HTTP_USERPWD",
+    "GS_SECRET_ACCESS_KEY",
+    "HF_TOKEN",
+    "PC_SDK_SUBSCRIPTION_KEY",
+)
+"""Environment variables whose values never appear in a text."""
+
+
+def public_address(address: str, mark: str = "") -> str:
+    """Return an address as others may see it; see the rule at the top of this module.
+
+    Parameters
+    ----------
+    address
+        A URL, an address of GDAL such as ``/vsicurl/https://...``, or a local path, which is returned as it is.
+    mark
+        What stands in place of what is taken out.
+    """
+    if _decoded(address).lower().count("/vsi") > _NESTED:
+        return f"/vsi{mark}"
+    address = _without_wrapper(address, mark)
+    if address[:5].lower() == "data:":
+        return re.split(r"[;,]", address)[0] + (f";{mark}" if mark else "")
+    parts = _PARTS.fullmatch(address)
+    if parts is None:
+        decoded = _decoded(address)
+        encoded = decoded != address and _PARTS.fullmatch(decoded) is not None
+        if encoded:
+            return public_address(decoded, mark)
+        found = None if address.startswith("/vsi") else _IN_TEXT.search(address, 1)
+        if found is None:
+            return address
+        return address[: found.start()] + without_secrets(address[found.start() :], mark)
+    host, path = _host_and_path(parts["host"], parts["path"], mark)
+    query = _query(parts["query"] or "", mark)
+    fragment = f"#{mark}" if mark and parts["fragment"] else ""
+    whole = f"{parts['scheme']}{parts['slashes']}{host}{path}{query}{fragment}"
+    return _without_pairs(_without_logins(whole, mark), mark)
+
+
+def without_secrets(text: str, mark: str = MARK) -> str:
+    """Return a text whose addresses are public, and without headers and tokens, so that it can be published.
+
+    Parameters
+    ----------
+    text
+        Any text, such as the message of an error.
+    mark
+        What stands in place of what is taken out.
+    """
+    for name in _SECRET_SETTINGS:
+        value = os.environ.get(name, "")
+        for secret in (value, value.partition(": ")[2]):
+            if len(secret) >= 8:
+                text = text.replace(secret, mark)
+    text = _without_logins(text, mark)
+    text = _IN_TEXT.sub(lambda found: _in_text(found[0], mark), text)
+    text = _without_pairs(text, mark)
+    text = _BEARER.sub(rf"\g<1>{mark}", text)
+    return _BASIC.sub(lambda found: f"{found[1]}{mark}" if _is_login(found[2]) else found[0], text)
+
+
+def public_values(value: Any) -> Any:
+    """Return a document whose texts are public; see :func:`without_secrets`.
+
+    Parameters
+    ----------
+    value
+        Text, or mappings and lists that hold texts at any depth. Other values stay as they are.
+    """
+    if isinstance(value, str):
+        return without_secrets(value, mark="")
+    if isinstance(value, dict):
+        return {
+            key: "" if _is_secret(key) and isinstance(each, str) else public_values(each)
+            for key, each in value.items()
+        }
+    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+        return type(value)(public_values(each) for each in value)
+    return value
+
+
+def has_secret(address: str) -> bool:
+    """Return whether an address holds a login, or a key that is known to be secret."""
+    return bool(_LOGIN.search(address) or _PAIR.search(_decoded(address)))
+
+
+def _is_secret(key: Any) -> bool:
+    return isinstance(key, str) and re.fullmatch(_NAMES, key, re.IGNORECASE) is not None
+
+
+def _without_logins(text: str, mark: str) -> str:
+    return _LOGIN.sub(lambda found: (found[1] or found[2]) + (f"{mark}@" if mark else ""), text)
+
+
+def _without_pairs(text: str, mark: str) -> str:
+    """Return a text without the values of names that are secret wherever they stand, as in ``password=...``."""
+    return _PAIR.sub(lambda found: found["name"] + mark, text)
+
+
+def _in_text(address: str, mark: str) -> str:
+    """Return an address in a text as others may see it; a full stop or bracket behind it is none of it."""
+    bare = address.rstrip(".,;:!)]}")
+    return public_address(bare, mark) + address[len(bare) :]
+
+
+def _without_wrapper(address: str, mark: str) -> str:
+    """Return what an address of GDAL stands for; one inside an archive stays, with a public address inside."""
+    if not address.startswith("/vsi"):
+        return address
+    wrapper = re.match(r"/vsi[a-zA-Z0-9_]*", address)
+    assert wrapper is not None
+    kind, rest = wrapper[0][4:].lower().removesuffix("_streaming"), address[wrapper.end() :]
+    if re.match(r"/?\?", rest):
+        pairs = dict(each.partition("=")[::2] for each in rest.lstrip("/?").split("&"))
+        wrapped = _decoded(pairs.get("url", pairs.get("file", "")))
+        return _without_wrapper(wrapped, mark) if wrapped else f"/vsi{kind}/{mark}"
+    rest = rest.removeprefix("/")
+    if kind == "curl":
+        return _without_wrapper(_decoded(rest) if "://" not in rest else rest, mark)
+    if kind in _STORES:
+        return f"{_STORES[kind]}://{rest}"
+    if kind == "crypt":
+        return f"/vsicrypt/{mark}"
+    inner = re.search(
+        r"/vsi.*|(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://.*", rest, re.DOTALL | re.IGNORECASE
+    )
+    if inner is None:
+        return address
+    return f"/vsi{kind}/{rest[: inner.start()]}{_wrapped_again(inner[0], mark)}"
+
+
+def _wrapped_again(address: str, mark: str) -> str:
+    """Return the public address of a file in an archive, in the form that GDAL opens."""
+    public = public_address(address, mark)
+    return (
+        f"/vsicurl/{public}" if public.startswith("http") and address.startswith("/vsi") else public
+    )
+
+
+def _host_and_path(host: str, path: str, mark: str) -> tuple[str, str]:
+    """Return host and path without user info, parameters, and a query that is encoded into the path."""
+    found = ""
+    if "@" not in host and "@" in _decoded(host):
+        host = _decoded(host)
+    if "@" in host:
+        host, found = host.rpartition("@")[2], mark
+    elif not (port := host.rpartition("]")[2].rpartition(":")[2]).isdigit() and f":{port}" in host:
+        # No port, but a password with a slash.
+        before, at, after = path.rpartition("@")
+        host, slash, path = (
+            after.partition("/") if at else (host.partition(":")[0], "/", before + after)
+        )
+        path, found = f"{slash}{path.lstrip('/')}" if path or slash else "", mark
+    if (end := _ENCODED_END.search(path)) and _PAIR.search(_decoded(path[end.start() :])):
+        path = path[: end.start()] + mark
+    path = re.sub(r";[^/;=]*=[^/;]*", f";{mark}" if mark else "", path)
+    return f"{found}@{host}" if found else host, path
+
+
+def _query(query: str, mark: str) -> str:
+    """Return the part of a query, with its question mark, that is known to be harmless."""
+    kept = []
+    for pair in filter(None, re.split(r"[&;]", query[1:])):
+        key, _, value = pair.partition("=")
+        harmless = key.lower() in HARMLESS and _HARMLESS_VALUE.fullmatch(value)
+        kept.append(pair if harmless else mark)
+    kept = [each for each in kept if each]
+    return f"?{'&'.join(kept)}" if kept else ""
+
+
+def _decoded(text: str) -> str:
+    """Return a text without percent-encoding, however often it was encoded."""
+    for _ in range(5):
+        text, before = unquote(text), text
+        if text == before:
+            break
+    return text
+
+
+def _is_login(text: str) -> bool:
+    """Return whether a text is the base64 of a login."""
+    with_padding = text + "=" * (-len(text) % 4)
+    try:
+        return b":" in base64.b64decode(with_padding, validate=True)
+    except binascii.Error:
+        return False
