@@ -228,7 +228,7 @@ class MaskProduct:
         """
         content = self.read(DOCUMENT)
         try:
-            document = dict(parse_yaml(content, "it", dates=False))
+            document = dict(parse_yaml(content, "it"))
             UUID(document["id"])
             for key in ("measurements", "properties"):
                 document[key] = dict(document.get(key, {}))
@@ -372,7 +372,7 @@ def layer_sizes(document: bytes) -> dict[str, int]:
     DocumentError
         If it is no document.
     """
-    found = parse_yaml(document, "the document", dates=False)
+    found = parse_yaml(document, "the document")
     if not isinstance(found, dict):
         raise DocumentError("the document is no mapping.")
     measurements, properties = (found.get(key) or {} for key in ("measurements", "properties"))

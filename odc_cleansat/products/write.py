@@ -149,3 +149,74 @@ def _add_layers(package: DatasetAssembler, mask: xr.Dataset) -> None:
         package.note_measurement(name, path, grid=grid, expand_valid_data=False)
         # Every look at a product in a store compares them.
         package.properties[f"cleansat:{name}_bytes"] = path.stat().st_size
+    path = folder / package.names.thumbnail_filename(suffix="png")
+    _write_thumbnail(thumbnail(mask.ucl.values), path)
+    package.note_thumbnail(path)
+
+
+def write_layer(layer: xr.DataArray, path: Path) -> None:
+    """Write a layer of a mask as a cloud-optimised GeoTIFF, and read it back.
+
+    Overviews are made by mode, down to the size of a thumbnail.
+
+    Parameters
+    ----------
+    layer
+        Dims ``(y, x)``, uint8, with a geobox and the attribute ``nodata``.
+    path
+        The new file.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, or does not hold the layer.
+    """
+    content = Raster(
+        {"": layer},
+        layer.attrs["nodata"],
+        overviews="mode",
+        smallest_overview=_SMALLEST_OVERVIEW,
+    )
+    write_cog(content, path)
+
+
+def thumbnail(codes: np.ndarray) -> np.ndarray:
+    """Return the classes in their colours, as a small picture.
+
+    Parameters
+    ----------
+    codes
+        Dims ``(y, x)``, uint8 :class:`CloudClass` codes.
+
+    Returns
+    -------
+    numpy.ndarray
+        Dims ``(3, y, x)``, uint8: red, green and blue.
+    """
+    step = -(-max(codes.shape) // _LARGEST_THUMBNAIL)
+    colours = np.zeros((256, 3), dtype="uint8")
+    for c in CloudClass:
+        colours[c] = [int(c.colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return np.moveaxis(colours[codes[::step, ::step]], -1, 0)
+
+
+def _write_thumbnail(picture: np.ndarray, path: Path) -> None:
+    """Write red, green and blue as a PNG."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    count, height, width = picture.shape
+    form = {"driver": "PNG", "count": count, "height": height, "width": width, "dtype": "uint8"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, "w", **form) as file:
+            file.write(picture)
+
+
+def _write_sums(document: Path) -> Path:
+    """Write the checksums of all files beside the document, instead of those of eodatasets3."""
+    path = document.with_name(document.name.replace(DOCUMENT, SUMS))
+    names = sorted(p.name for p in document.parent.iterdir() if p != path)
+    folder = Folder(document.parent)
+    path.write_text("".join(f"{folder.sha1(name)}\t{name}\n" for name in names), encoding="utf-8")
+    return path

@@ -109,7 +109,7 @@ def parse_json(content: bytes | str, name: str, *, nan: bool = False) -> Any:
     return found
 
 
-def parse_yaml(content: bytes | str, name: str, *, dates: bool = True) -> Any:
+def parse_yaml(content: bytes | str, name: str) -> Any:
     """Return what a document in YAML holds.
 
     Parameters
@@ -118,8 +118,6 @@ def parse_yaml(content: bytes | str, name: str, *, dates: bool = True) -> Any:
         The document.
     name
         What it is called in messages.
-    dates
-        Whether dates and times become objects, and not texts.
 
     Raises
     ------
@@ -129,7 +127,7 @@ def parse_yaml(content: bytes | str, name: str, *, dates: bool = True) -> Any:
     text = _text(content, name, "YAML", LARGEST_YAML)
     try:
         _check_events(yaml.parse(text, _Loader))
-        found = yaml.load(text, _Loader if dates else _LoaderWithoutDates)
+        found = yaml.load(text, _Loader)
         _check_values(found)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -161,15 +159,6 @@ def _construct_integer(loader: Any, node: Any) -> int:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _construct_integer)
-
-
-class _LoaderWithoutDates(_Loader):
-    """Leaves dates and times as texts, as datacube does."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012
-        first: [(tag, form) for tag, form in forms if tag != "tag:yaml.org,2002:timestamp"]
-        for first, forms in _Loader.yaml_implicit_resolvers.items()
-    }
 
 
 def _text(content: bytes | str, name: str, form: str, largest: int) -> str:

@@ -84,7 +84,6 @@ def test_what_is_read() -> None:
     assert parse_yaml("{<<: {a: 1}, a: 2, b: &b [1], c: *b}", "x") == {"a": 2, "b": [1], "c": [1]}
     assert str(parse_yaml("nodata: .nan", "x")) == "{'nodata': nan}"
     assert parse_yaml("2024-06-15", "x").year == 2024
-    assert parse_yaml("2024-06-15", "x", dates=False) == "2024-06-15"
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
