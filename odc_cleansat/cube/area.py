@@ -213,13 +213,22 @@ def searches(area: Geometry) -> list[dict[str, Any]]:
         return [{}]
     if not _is_near_edge(area):
         return [{"geopolygon": area}]
-    margin = float(np.abs(np.diff(lat, axis=0)).max()) + (_TILE if _is_polar(lat) else 0)
-    terms = {"lat": (max(lat.min() - margin, -90), min(lat.max() + margin, 90))}
+    step = float(np.abs(np.diff(lat, axis=0)).max())
+    south, north = lat.min() - step, lat.max() + step
+    across = np.abs(lon).max() > LAST_LONGITUDE
     lon = lon % 360  # as an index has what lies across
-    if np.ptp(lon) > 180 or _is_polar(lat):
-        return [terms]
-    west, east = min(float(lon.min()), LAST_LONGITUDE), max(float(lon.max()), 360 - LAST_LONGITUDE)
-    return [{**terms, "lon": (west, east)}, {**terms, "lon": (-180, east - 360)}]
+    if np.ptp(lon) > 180:
+        return [{"lat": (max(south - _TILE, -90), min(north + _TILE, 90))}]
+    found: list[dict[str, Any]] = [{"geopolygon": area}]
+    if across:
+        terms = {"lat": (max(south, -90), min(north, 90))}
+        west, east = min(lon.min(), LAST_LONGITUDE), max(lon.max(), 360 - LAST_LONGITUDE)
+        found = [{**terms, "lon": (west, east)}, {**terms, "lon": (-180, east - 360)}]
+    if north > LAST_LATITUDE:
+        found.append({"lat": (max(south, LAST_LATITUDE) - _TILE, 90)})
+    if south < -LAST_LATITUDE:
+        found.append({"lat": (-90, min(north, -LAST_LATITUDE) + _TILE)})
+    return found
 
 
 def inside(extents: Iterable[Geometry | None], area: Geometry) -> list[bool]:

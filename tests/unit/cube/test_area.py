@@ -227,6 +227,11 @@ def test_searches_are_never_too_narrow() -> None:
     (pole,) = searches(box(-50000, -50000, 60000, 60000, "EPSG:3413"))
     assert pole["lat"][0] < 85.5
     assert pole["lat"][1] == 90
+    caps = [each["lat"] for each in searches(box(179, -90, 181, 90, "EPSG:4326"))[2:]]
+    assert caps == [(76, 90), (-90, -76)]
+    arctic = box(10, 81, 20, 85, "EPSG:4326")
+    assert searches(arctic)[0] == {"geopolygon": arctic}
+    assert searches(arctic)[1]["lat"][0] < 77
     beyond_the_map = box(-3e7, -3e7, 3e7, 3e7, "EPSG:3577")
     assert searches(beyond_the_map) == [{}] or set(searches(beyond_the_map)[0]) == {"lat"}
 
