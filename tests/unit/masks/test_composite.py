@@ -71,15 +71,22 @@ def test_never_clear_is_nodata() -> None:
     assert np.isnat(found.best_time.values).tolist() == [[True, False, False]]
 
 
-def test_no_data_is_not_an_observation() -> None:
+@pytest.mark.parametrize("lazy", [False, True])
+def test_no_data_is_not_an_observation(lazy: bool) -> None:
     """Nor is it clear where the mask says so but a band has none."""
     scene = little([[0, 1], [0, 1]], [[10, 0], [11, 0]])
     for method in METHODS:
-        found = composite(scene, method=method)
+        found = composite(scene.chunk() if lazy else scene, method=method).compute()
         assert (found.red.values == 0).all()
         assert (found.clear_count.values == 0).all()
         assert (found.observation_count.values == 0).all()
         assert np.isnan(found.clear_share.values).all()
+
+
+@pytest.mark.parametrize("nodata", [0, 65535])
+def test_any_value_of_the_type_may_be_nodata(nodata: int) -> None:
+    found = composite(little([[1, 1], [1, 1]], [[nodata, nodata], [7, nodata]], nodata=nodata))
+    assert found.red.values.tolist() == [[7, nodata]]
 
 
 def test_what_counts_as_clear() -> None:
@@ -164,6 +171,7 @@ def test_what_comes_out(series: xr.Dataset, method: str) -> None:
     for layer in found.data_vars.values():
         assert layer.dims == ("y", "x")
         assert layer.odc.geobox == series.odc.geobox
+        assert layer.attrs["grid_mapping"] == "spatial_ref"
     for band in BANDS:
         assert series[band].attrs.items() <= found[band].attrs.items()
     assert found.attrs["time_coverage_start"].startswith("2024-06-11T10:10:31")
