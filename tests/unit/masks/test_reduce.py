@@ -69,6 +69,18 @@ def test_the_best_pixel_needs_dates(times: list[int] | None) -> None:
         composite(scene, method="best")
 
 
+@pytest.mark.parametrize(("name", "package"), [("joblib.parallel", "joblib"), (None, "geomad")])
+def test_the_package_that_the_geomedian_lacks(
+    name: str | None, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise ImportError("not here", name=name)
+
+    monkeypatch.setattr("odc.algo.xr_geomedian", fail)
+    with pytest.raises(CleansatError, match=f"needs the package {package}, .*not here"):
+        composite(little([[1]], [[7]]), method="geomedian")
+
+
 def test_the_geomedian_of_black_is_black() -> None:
     scene = little([[1, 1]] * 3, [[0, 0]] * 3, "float32", None)
     assert composite(scene, method="geomedian").red.values.tolist() == [[0, 0]]
