@@ -155,6 +155,7 @@ def test_a_rotated_grid(simulated: xr.Dataset, fake_mask: xr.Dataset) -> None:
         ((600000, 5000000, 601000, 5001000), "EPSG:32633", 20),
         ((-60, 10, -59.9, 10.1), "EPSG:4326", 0.001),
         ((170, -80, 180, -70), "EPSG:4326", 0.1),
+        ((-1.3e7, -1.3e7, -1e5, -1e5), "EPSG:3571", 1e5),  # its corners are beyond the Earth
     ],
 )
 def test_an_area_outside_the_scene_has_no_data(

@@ -106,6 +106,11 @@ def test_a_threshold_of_nothing_is_always_reached() -> None:
     assert decided((0.0, 0.0, 1.0), thresholds={SHADOW: 1})[0] == [SHADOW]
 
 
+def test_a_class_below_its_threshold_leaves_the_pixel_to_one_without_probability() -> None:
+    almost = float(np.nextafter(np.float32(1), np.float32(0)))
+    assert decided((0.0, 0.0, almost), thresholds={SHADOW: 1}) == ([CLEAR], [0])
+
+
 # --- percent --------------------------------------------------------------------------
 
 
@@ -196,6 +201,16 @@ def test_progress_counts_windows() -> None:
     assert steps == [(1, 2), (2, 2)]
 
 
+@pytest.mark.usefixtures("fake_engine")
+def test_the_offset_is_judged_by_the_visible_bands() -> None:
+    """The darkest of blue, green and red; the three behind them are darker."""
+    monitor = Monitor(None)
+    grid = GeoBox.from_bbox((399960, 5294040, 405960, 5300040), "EPSG:32633", resolution=30)
+    scene = [*bands(0.12, grid)[:3], *bands(0.0, grid)[:3]]
+    window_probabilities(Options(get_model()), scene, grid, monitor)
+    assert "no pixel is darker than a reflectance of 0.12" in (monitor.check.complaint(0) or "")
+
+
 # --- blocks ---------------------------------------------------------------------------
 
 
@@ -254,8 +269,8 @@ def test_blocks_follow_the_chunks_of_the_scene() -> None:
     assert [(s.start, s.stop) for s in columns] == [(0, 40), (40, 60)]
 
 
-@pytest.mark.parametrize("factor", [1, 3, 40])
-def test_blocks_of_another_grid_cover_it_once_and_read_little(factor: int) -> None:
+@pytest.mark.parametrize("factor", [0.5, 1, 3, 40])
+def test_blocks_of_another_grid_cover_it_once_and_read_little(factor: float) -> None:
     grid = GeoBox.from_bbox((3e5, 5e6, 4e5, 5.1e6), "EPSG:32633", resolution=10)
     scene = [Band(wrap_xr(np.broadcast_to(np.uint16(1), grid.shape), grid), grid)]
     output = GeoBox.from_bbox((2e5, 4.9e6, 5e5, 5.2e6), "EPSG:32633", resolution=10 * factor)
