@@ -40,7 +40,10 @@ TESTS = {
     "scenes.offset": [f"{UNIT}/scenes/test_offset.py"],
     "products.identity": [f"{UNIT}/products/test_identity.py"],
     "products.verdict_files": [f"{UNIT}/products/test_verdict_files.py"],
-    "masks.classify": [f"{UNIT}/masks/test_classify.py"],
+    "masks.classify": [
+        f"{UNIT}/masks/test_classify.py",
+        f"{UNIT}/masks/test_canonical.py::test_every_chunk_is_read_once",
+    ],
     "masks.tasks": [f"{UNIT}/masks/test_tasks.py", f"{UNIT}/masks/test_classify.py"],
     "masks.composite": [f"{UNIT}/masks/test_composite.py"],
     "masks.reduce": [f"{UNIT}/masks/test_reduce.py"],

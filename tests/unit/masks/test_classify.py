@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr, xr_reproject
 
 from odc_cleansat import CloudClass, classify
-from odc_cleansat.errors import ModelError, SceneError
+from odc_cleansat.errors import ModelError, ReflectanceWarning, SceneError
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 from .helpers import SIX, onto, refused
@@ -59,6 +59,7 @@ def test_reflectance_with_nan(simulated: xr.Dataset, fake_mask: xr.Dataset) -> N
 def test_what_comes_out(simulated: xr.Dataset) -> None:
     found = classify(simulated, offset=-1000, confidence=True)
     assert set(found.data_vars) == {"ucl", "ucl_confidence"}
+    assert set(found.coords) == set(simulated.coords)
     for name, nodata in (("ucl", 0), ("ucl_confidence", 255)):
         assert found[name].dtype == np.uint8
         assert found[name].dims == ("y", "x")
@@ -88,6 +89,7 @@ def test_a_lazy_scene_gives_the_same(simulated: xr.Dataset, fake_mask: xr.Datase
     lazy = simulated.chunk({"y": 100, "x": 170})
     found = classify(lazy, offset=-1000, confidence=True)
     assert found.ucl.chunks is not None
+    assert found.ucl.dtype == found.ucl_confidence.dtype == np.uint8
     xr.testing.assert_identical(found.compute(), fake_mask)
 
 
@@ -228,10 +230,11 @@ def test_the_result_fits_into_the_scene() -> None:
     degrees = own.odc.geobox.to_crs("EPSG:4326", resolution=0.0003)
     scene = onto(own, degrees, "nearest").isel(latitude=slice(31, 201), longitude=slice(17, 211))
     for renamed in (scene, scene.rename(latitude="y", longitude="x")):
-        found = classify(renamed, offset=-1000).ucl
-        assert found.dims == renamed.B02.dims
-        assert (renamed.assign(ucl=found).ucl.values == found.values).all()
-        assert found.odc.geobox == renamed.odc.geobox
+        for grid in (None, renamed.odc.geobox):
+            found = classify(renamed, offset=-1000, geobox=grid).ucl
+            assert found.dims == renamed.B02.dims
+            assert (renamed.assign(ucl=found).ucl.values == found.values).all()
+            assert found.odc.geobox == renamed.odc.geobox
 
 
 def test_bands_of_several_dates_as_a_mapping(simulated: xr.Dataset, fake_mask: xr.Dataset) -> None:
@@ -240,6 +243,12 @@ def test_bands_of_several_dates_as_a_mapping(simulated: xr.Dataset, fake_mask: x
     found = classify({b: stack[b] for b in SIX}, offset=-1000).ucl
     np.testing.assert_array_equal(found.values, np.stack([expected.values] * 2))
     refused({**{b: stack[b] for b in SIX}, "B11": simulated.B11}, "differ in shape")
+
+
+def test_a_warning_names_the_line_that_called(simulated: xr.Dataset) -> None:
+    with pytest.warns(ReflectanceWarning, match="the offset 0 looks wrong") as said:
+        classify(simulated)
+    assert [each.filename for each in said] == [__file__]
 
 
 def test_digital_numbers_passed_as_reflectance(simulated: xr.Dataset) -> None:
