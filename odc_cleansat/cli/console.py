@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..addresses import without_secrets
 from ..errors import CleansatError
 from ..progress import duration
 
@@ -45,7 +46,7 @@ class Console:
     def say(self, text: str) -> None:
         """Print a line, above the bar."""
         with self._bar.set_aside() if self._bar else contextlib.nullcontext():
-            click.echo(text, err=self._to_stderr)
+            click.echo(without_secrets(text), err=self._to_stderr)
 
     @contextlib.contextmanager
     def step(self, text: str, unit: str = "") -> Iterator[Count]:
@@ -127,8 +128,8 @@ def describe_error(error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError):
         what = f"{error.filename}: " if error.filename else ""
-        return f"{what}{error.strerror or error}"
-    first = (str(error).strip().splitlines() or ["no message"])[0]
+        return without_secrets(f"{what}{error.strerror or error}")
+    first = without_secrets((str(error).strip().splitlines() or ["no message"])[0])
     return (
         f"unexpected {type(error).__name__}: {first}. Run with `cleansat --debug ...` for details."
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..addresses import public_address, public_values
 from .console import Console, describe_error
 from .main import SOME_FAILED
 from .options import check_box, connected, datacube_options, source_options
@@ -244,14 +245,14 @@ class _Masker:
 
     def _print(self, result: dict[str, Any]) -> None:
         if self.as_json:
-            click.echo(json.dumps(result))
+            click.echo(json.dumps(public_values(result)))
         if "reason" in result:
             name = "" if result["scene"] in result["reason"] else f"{result['scene']}: "
             click.echo(f"Error: {name}{result['reason']}", err=True)
         elif not self.as_json:
             shares = ", ".join(f"{name} {value:g} %" for name, value in result["percent"].items())
             click.echo(f"  {shares}; data in {result['data_percent']:g} % of the pixels")
-            click.echo(f"  {result['document']}")
+            click.echo(f"  {public_address(result['document'])}")
 
 
 def _described(job: MaskJob, document: Path | str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ..addresses import has_secret, public_values
 from ..classes import CloudClass
 from ..errors import ModelError
 from ..grids.windows import DEFAULT_TILING, MULTIPLE, Tiling
@@ -95,9 +96,22 @@ def document_of(model: Model, folder: Path) -> str:
     if model.card:
         found["card"] = _relative(model.card, folder)
     text: str = yaml.safe_dump(
-        found, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
+        _without_secrets(found),
+        sort_keys=False,
+        default_flow_style=None,
+        width=100,
+        allow_unicode=True,
     )
     return text
+
+
+def _without_secrets(found: dict[str, Any]) -> dict[str, Any]:
+    """Return a document without secrets; the address of weights keeps its query if nothing in it is secret."""
+    public: dict[str, Any] = public_values(found)
+    weights = found.get("weights", "")
+    return (
+        public if has_secret(weights) else {**public, **({"weights": weights} if weights else {})}
+    )
 
 
 def _resolve_paths(found: dict[str, Any], path: Path) -> None:
@@ -178,6 +192,11 @@ def _weights(value: Any) -> str:
     if not re.match(r"(package:\w+/|file:|https?://|hf:[\w.-]+/[\w.-]+/).", text(value)):
         raise ValueError(
             "should be package:NAME/FILE, file:PATH, https://... or hf:OWNER/REPO/FILE[@REVISION]"
+        )
+    if not value.startswith("file:") and has_secret(value):
+        raise ValueError(
+            "should hold no login and no key, for everybody can read a document. Fetch the file, and name it by "
+            "file:PATH. For Hugging Face set HF_TOKEN."
         )
     return str(value)
 

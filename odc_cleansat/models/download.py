@@ -30,6 +30,12 @@ WAIT = 1.0
 TIMEOUT = 30.0
 """Seconds without a byte after which a try ends."""
 
+LARGEST = 8 * 2**30
+"""Most bytes of a file of weights."""
+
+LONGEST = 6 * 3600.0
+"""Most seconds that one try takes, for a server may send a byte now and then for ever."""
+
 _TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
 """Codes of HTTP after which it is worth to try again."""
 
@@ -192,6 +198,7 @@ def _continues(response: Response, part: Path, start: int) -> bool:
 def _write_part(response: Response, part: Path, start: int, progress: bool) -> None:
     from tqdm import tqdm
 
+    begun = time.monotonic()
     length = response.headers.get("Content-Length", "")
     total = start + int(length) if length.isdigit() else None
     with (
@@ -207,6 +214,11 @@ def _write_part(response: Response, part: Path, start: int, progress: bool) -> N
         ) as bar,
     ):
         for block in response.iter_content(2**16):
+            if file.tell() > LARGEST or time.monotonic() - begun > LONGEST:
+                raise ModelError(
+                    f"the download of {response.url} is stopped: it is larger than {LARGEST // 2**30} GiB, or takes "
+                    f"longer than {LONGEST // 3600:g} hours. Fetch the file by hand if it is right."
+                )
             file.write(block)
             bar.update(len(block))
         size = file.tell()

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
 
 
+_LARGEST = 2**31
+"""Bytes that no message of protobuf reaches, and so no graph."""
+
+
 def read_onnx(model: Model) -> ModelProto:
     """Return the network as an ONNX graph in single precision.
 
@@ -42,6 +46,8 @@ def _load(model: Model) -> ModelProto:
     import onnx
 
     path = weights_path(model)
+    if path.stat().st_size >= _LARGEST:
+        raise ModelError(f"model {model.name}: {path} has 2 GiB or more, and no ONNX graph has.")
     try:
         proto = onnx.load(path, load_external_data=False)
         if any(map(_is_elsewhere, _tensors(proto))):

@@ -6,8 +6,9 @@ import contextlib
 import hashlib
 import io
 import os
+import re
+import stat
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ModelError
+from ..errors import ModelError, OutputError
+from ..storage.atomic import write_file
 from ..threads import available_cpus
 from .inference import check_answers, run_in_parts
 from .model import Model
@@ -32,6 +34,12 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 _GRAPH_VERSION = 4
 """Number to raise when the graph of a model changes, so that graphs in the cache are not used any more."""
+
+_HEADER = b"odc-cleansat: a compiled network\n"
+"""Beginning of the files in the cache."""
+
+_BLOB = re.compile(r"-[a-z0-9]+-[0-9a-f]{24}\.blob$")
+"""End of their names."""
 
 _UNUSED = 90 * 86400.0
 """Seconds without use after which a compiled network is deleted from the cache."""
@@ -135,28 +143,32 @@ def _compile(
 
 def _keep(compiled: openvino.CompiledModel, path: Path) -> None:
     """Write a compiled network into the cache, and delete what has long not been used."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, OutputError):
         path.parent.mkdir(parents=True, exist_ok=True)
         _delete_unused(path.parent)
         content = compiled.export_model().getvalue()
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            # OpenVINO would load a damaged network and give wrong answers, so a checksum stands before it.
-            file.write(hashlib.sha1(content, usedforsecurity=False).digest())
-            file.write(content)
-        Path(file.name).replace(path)
+        # OpenVINO would load a damaged network and give wrong answers, so a checksum stands before it.
+        checksum = hashlib.sha1(content, usedforsecurity=False).digest()
+        write_file(path, _HEADER + checksum + content)
 
 
 def _read_checked(path: Path) -> bytes:
     """Return a compiled network as it was written; raise OSError if it is missing or damaged."""
     with path.open("rb") as file:
+        header = file.read(len(_HEADER))
         checksum, content = file.read(hashlib.sha1().digest_size), file.read()
-    if hashlib.sha1(content, usedforsecurity=False).digest() != checksum:
+    if header != _HEADER or hashlib.sha1(content, usedforsecurity=False).digest() != checksum:
         raise OSError(f"{path} is damaged")
     return content
 
 
 def _delete_unused(folder: Path) -> None:
-    for path in (*folder.glob("*.blob"), *folder.glob("*.part")):
+    """Delete networks that nobody uses. What has another name, or not our header, is another's and stays."""
+    for path in folder.glob("*.blob"):
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _UNUSED:
-                path.unlink()
+            status = path.lstat()
+            if time.time() - status.st_mtime > _UNUSED and stat.S_ISREG(status.st_mode):
+                with path.open("rb") as file:
+                    ours = _BLOB.search(path.name) and file.read(len(_HEADER)) == _HEADER
+                if ours:
+                    path.unlink()

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import ModelError, ModelWarning, SceneError
+from ..errors import ModelError, ModelWarning, SceneError, first_line
 from ..scenes.bands import find_bands
 from .documents import read_document
 from .ensembles import ensemble
@@ -212,8 +212,10 @@ def _entries() -> Iterator[Entry]:
 def _entry(path: Path, origin: str) -> Entry:
     try:
         return Entry(str(_document(path)["name"]), origin, path, "")
-    except ModelError as error:
-        return Entry(path.stem, origin, path, str(error))
+    except (
+        Exception
+    ) as error:  # any, of a document of a stranger: the other models can still be used
+        return Entry(path.stem, origin, path, _problem(error))
 
 
 def _plugins() -> Iterator[Entry]:
@@ -251,6 +253,12 @@ def _with_problem_of_members(entry: Entry) -> Entry:
         return entry
     try:
         _read(entry.path, (entry.name,))
-    except ModelError as error:
-        return entry._replace(problem=f"{entry.path}: {error}")
+    except Exception as error:
+        return entry._replace(problem=f"{entry.path}: {_problem(error)}")
     return entry
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, ModelError):
+        return str(error)
+    return f"unexpected {type(error).__name__}: {first_line(error)}."

@@ -13,6 +13,7 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
+from ..addresses import without_secrets
 from ..errors import LOG, ModelError
 from .download import download, file_sha256, is_safe
 from .model import Model
@@ -108,7 +109,7 @@ def known_sha256(model: Model) -> str:
 def fetch_notice(model: Model) -> str:
     """Return the message to show before weights are fetched: their address and their licence."""
     remote = remote_of(model)
-    source = remote.url if remote else model.weights
+    source = without_secrets(remote.url if remote else model.weights)
     terms = ", which forbids commercial use" if model.is_noncommercial else ""
     return f"{model.name}: weights from {source}, licence {model.licence or 'unknown'}{terms}"
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
 from .._version import __version__
+from ..addresses import public_address, public_values
 from ..classes import CLOUDS, CloudClass, class_percent
 from ..grids.grid import ground_resolution
 from ..models.model import Model
@@ -156,7 +156,7 @@ def processing_record(provenance: Provenance, resolution: float) -> dict[str, An
         Pixel size of the mask, in units of its coordinate system.
     """
     source, model, scl = provenance.source, provenance.model, provenance.scl
-    return {
+    record: dict[str, Any] = {
         "algorithm": {"name": ALGORITHM, "version": ALGORITHM_VERSION, **model.parameters()},
         "scene": {
             "id": str(source.id),
@@ -179,18 +179,16 @@ def processing_record(provenance: Provenance, resolution: float) -> dict[str, An
         "grid": {"resolution": resolution},
         "python": platform.python_version(),
     }
+    found: dict[str, Any] = public_values(record)
+    return found
 
 
 def inherited(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the properties of a scene that its mask has too: those of :data:`INHERITED`."""
-    return {key: value for key, value in properties.items() if INHERITED.fullmatch(key)}
+    """Return the properties of a scene that its mask has too: those of :data:`INHERITED`, without secrets."""
+    return {
+        key: public_values(value) for key, value in properties.items() if INHERITED.fullmatch(key)
+    }
 
 
 def _address(file: BandFile) -> dict[str, Any]:
-    return {"uri": without_query(file.uri), "band": file.band, "nodata": file.nodata}
-
-
-def without_query(uri: str) -> str:
-    """Return an address without its query and fragment, which may hold a key, as in signed URLs."""
-    parts = urlsplit(uri)
-    return uri if parts.scheme not in ("http", "https") else urlunsplit((*parts[:3], "", ""))
+    return {"uri": public_address(file.uri), "band": file.band, "nodata": file.nodata}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
+from ..addresses import public_values
 from ..classes import CONFIDENCE_NODATA, CloudClass, stac_classes
 from ..grids.footprint import geojson_bbox, lonlat_footprint
 from ..models.model import Model
@@ -95,7 +96,9 @@ def stac_item(
     item.properties |= model_properties(model, [c for c in classes if not c.get("nodata")])
     item.properties["processing:software"] = dict(versions)
     _use_extensions(item)
-    document: dict[str, Any] = item.to_dict(include_self_link=False, transform_hrefs=False)
+    document: dict[str, Any] = public_values(
+        item.to_dict(include_self_link=False, transform_hrefs=False)
+    )
     return document
 
 

@@ -152,7 +152,10 @@ def _data_percent(product: MaskProduct, codes: np.ndarray) -> float:
 
 def _record(result: Inspection) -> Mapping[str, Any]:
     try:
-        return dict(result.product.record.get("cleansat") or {})
+        record = result.product.record.get("cleansat") or {}
+        if not isinstance(record, Mapping):
+            raise CleansatError("its part cleansat is no mapping")
+        return dict(record)
     except Exception as error:  # stores and YAML raise several; a page is made of what there is
         result.gaps.append(f"processing record: {first_line(error)}")
         return {}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from ..addresses import public_values
 from ..classes import CloudClass
 from ..errors import CleansatError, first_line
 from ..grids.grid import crs_name
@@ -35,12 +36,13 @@ _COLOURS = {int(c): c.colour for c in CloudClass}
 
 def unreadable_row(place: Unreadable) -> dict[str, Any]:
     """Return the row of a place where no mask can be read."""
-    return {
+    row = {
         "label": place.place,
         "target": shlex.quote(place.place),
         "state": "unreviewed",
         "gaps": [place.reason],
     }
+    return public_row(row)
 
 
 def mask_row(product: MaskProduct, side: int) -> dict[str, Any]:
@@ -53,23 +55,45 @@ def mask_row(product: MaskProduct, side: int) -> dict[str, Any]:
     side
         About how many pixels the pictures have along their longer side.
     """
-    row: dict[str, Any] = {
+    row = {
         "id": str(product.id),
         "label": product.label,
-        "day": product.day,
+        "day": _day(product),
         "target": _target(product),
     }
     try:
         found = inspect_mask(product)
-    except (CleansatError, OSError) as error:
+        row |= _inspected(found, side) | _review(found.verdicts)
+        shown = pictures(found, _step(found, side))
+    except (
+        Exception
+    ) as error:  # any, of documents of strangers; the other masks still have their rows
         verdicts, gaps = read_verdicts(product)
-        return {**row, **_review(verdicts), "gaps": [first_line(error), *gaps]}
-    return {**row, **_inspected(found, side), **_review(found.verdicts)}
+        reason = f"{type(error).__name__}: " * (not isinstance(error, CleansatError | OSError))
+        return public_row({**row, **_review(verdicts), "gaps": [reason + first_line(error), *gaps]})
+    return {**public_row(row), "pictures": shown}
+
+
+def public_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row without secrets."""
+    public: dict[str, Any] = public_values(row)
+    return public
+
+
+def _day(product: MaskProduct) -> str:
+    try:
+        return product.day
+    except (
+        TypeError,
+        ValueError,
+        OverflowError,
+    ):  # the document of a stranger has something else there
+        return ""
 
 
 def _inspected(found: Inspection, side: int) -> dict[str, Any]:
     rows, columns = found.grid.shape
-    step = max(1, round(max(rows, columns) / side))
+    step = _step(found, side)
     by_scl = None if found.scl is None else percent_by_label(found.scl)
     return {
         "region": str(found.product.properties.get("odc:region_code") or ""),
@@ -85,8 +109,14 @@ def _inspected(found: Inspection, side: int) -> dict[str, Any]:
         "hot": _hot_spots(found.grid, found.spots),
         "made": _provenance(found),
         "size": [-(-columns // step), -(-rows // step)],
-        "pictures": pictures(found, step),
     }
+
+
+def _step(found: Inspection, side: int) -> int:
+    """How many pixels become one in the pictures, in each direction."""
+    rows, columns = found.grid.shape
+    step: int = max(1, round(max(rows, columns) / side))
+    return step
 
 
 def _review(verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -138,7 +168,8 @@ def _hot_spots(grid: GeoBox, spots: HotSpots | None) -> dict[str, Any] | None:
 
 def _provenance(found: Inspection) -> list[tuple[str, str]]:
     """How the mask was made, as names and values."""
-    properties, scene = found.product.properties, found.record.get("scene", {})
+    properties, scene = found.product.properties, found.record.get("scene")
+    scene = scene if isinstance(scene, Mapping) else {}
     lines = {
         "Model": f"{properties.get('cleansat:model', '')} "
         f"{properties.get('cleansat:model_version', '')}",

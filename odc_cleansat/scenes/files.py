@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -16,6 +18,7 @@ from odc.geo.geobox import GeoBox
 from ..errors import ModelWarning, SceneError, tell
 from ..grids.grid import overlap
 from ..storage.failures import store_advice
+from ..storage.reader import DocumentError, check_regular
 from ..storage.settings import credentials, gdal_settings, prepare_gdal
 from .bands import find_bands, is_reflective, names_of
 from .offset import Offset, processing_level, resolve_offset
@@ -78,9 +81,10 @@ class BandFile(NamedTuple):
         from rasterio.errors import RasterioError
 
         try:
+            _check_no_pipe(local_path(self.uri))
             with gdal_settings(self.uri):
                 opened = rioxarray.open_rasterio(local_path(self.uri), cache=False)
-        except (RasterioError, OSError) as error:
+        except (RasterioError, OSError, DocumentError) as error:
             hint = store_advice(error) if "://" in self.uri else None
             raise SceneError(
                 f"cannot read {self.uri}: {error}. {f'Probably {hint}.' if hint else 'Is it there, and whole?'}"
@@ -294,6 +298,12 @@ def open_bands(files: Mapping[str, BandFile]) -> dict[str, xr.DataArray]:
         If a file cannot be opened or has no coordinate system.
     """
     return {name: file.open().data for name, file in files.items()}
+
+
+def _check_no_pipe(path: str) -> None:
+    """Raise if a path is that of a pipe or a device, for which GDAL would wait."""
+    if os.path.exists(path):
+        check_regular(Path(path), path)
 
 
 def local_path(uri: str) -> str:

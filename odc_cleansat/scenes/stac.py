@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
+from ..addresses import public_address
 from ..errors import SceneError, first_line
 from .bands import S2_BANDS, band_of
 from .files import SceneFiles, asset_values, reading
@@ -195,9 +196,9 @@ def _mgrs_tile(item: pystac.Item) -> str | None:
 
 
 def _public_address(href: str | None) -> str | None:
-    """Return an address that others can use too, without the query, which may hold a key."""
-    parts = urlparse(href or "")
-    return parts._replace(query="").geturl() if parts.scheme in ("http", "https", "s3") else None
+    """Return an address that others can use too, or None for a path of this machine."""
+    public = public_address(href or "")
+    return public if public.startswith(("http://", "https://", "s3://")) else None
 
 
 def _grid_of_files(files: SceneFiles, item: pystac.Item) -> dict[str, Any]:

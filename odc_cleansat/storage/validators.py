@@ -7,6 +7,7 @@ begins with the key, such as "should be text".
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -108,7 +109,10 @@ def text(value: Any) -> str:
     """
     if not isinstance(value, str) or not value.strip():
         raise ValueError("should be text (a number in quotes)")
-    return " ".join(value.split())
+    line = " ".join(value.split())
+    if any(unicodedata.category(character) == "Cc" for character in line):
+        raise ValueError("should be text without control characters")
+    return line
 
 
 def flag(value: Any) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..addresses import without_secrets
 from ..evaluate.tables import markdown_table
 from ..models.model import Model
 from .agreement import BY_LABEL
@@ -58,7 +59,7 @@ def model_card(recipe: Recipe, summary: Summary, models: Sequence[Model], weight
         _failures(recipe),
         f"Made by `cleansat train`; sha256 {models[0].sha256}.",
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return without_secrets("\n\n".join(part for part in parts if part), mark="") + "\n"
 
 
 def _properties(recipe: Recipe, models: Sequence[Model], weights: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import ModelError
+from ..storage.atomic import working_folder
 
 
 @contextmanager
@@ -47,17 +48,15 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     ModelError
         If it cannot be written. The old file then stays.
     """
-    draft = path.with_name(f"{path.name}.part")
     try:
-        with draft.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException as error:
-        draft.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise ModelError(
-                f"cannot write {path}: {error.strerror or error}. What was there is kept."
-            ) from error
-        raise
+        with working_folder(path.parent) as work:
+            draft = work / path.name
+            with draft.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+    except OSError as error:
+        raise ModelError(
+            f"cannot write {path}: {error.strerror or error}. What was there is kept."
+        ) from error

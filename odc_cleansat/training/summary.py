@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..addresses import public_values
 from ..errors import ModelError, first_line
 from ..storage.reader import parse_json, read_file
 from .gather import TrainingData
@@ -113,7 +114,7 @@ def write_summary(out: Path, recipe: Recipe, data: TrainingData, patches: Sequen
         sites=tuple(sorted(trained)),
     )
     with replacing(out / SUMMARY) as file:
-        file.write((json.dumps(asdict(summary), indent=1) + "\n").encode())
+        file.write((json.dumps(public_values(asdict(summary)), indent=1) + "\n").encode())
 
 
 def read_summary(out: Path) -> Summary:
@@ -153,7 +154,7 @@ def _unchangeable(recipe: Recipe) -> dict[str, Any]:
         "encoder_weights": recipe.encoder_weights,
         "haze": recipe.haze_by_band,
     }
-    plain: dict[str, Any] = parse_json(json.dumps(values), "the recipe")
+    plain: dict[str, Any] = parse_json(json.dumps(public_values(values)), "the recipe")
     return plain
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import yaml
 from odc_cleansat import CloudClass, get_model
 from odc_cleansat.errors import ModelError
 from odc_cleansat.grids.windows import Tiling
-from odc_cleansat.models.documents import write_model
+from odc_cleansat.models.documents import document_of, read_document, write_model
 from odc_cleansat.models.model import Architecture
 from odc_cleansat.models.registry import read_model
 from unit.models.helpers import (
@@ -123,3 +125,18 @@ def test_what_is_no_document(text: str, tmp_path: Path) -> None:
         read_model(tmp_path / "x.yaml")
     with pytest.raises(ModelError, match="cannot read"):
         read_model(tmp_path / "none.yaml")
+
+
+def test_no_secret_is_read_from_a_document_or_written_to_one(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    document = document_of(
+        replace(get_model(), weights="https://u:s3cr3t@host/x.onnx?token=s3cr3t"), tmp_path
+    )
+    assert "s3cr3t" not in document
+    kept = "https://host/x.onnx?download=1&id=7"
+    assert kept in document_of(replace(get_model(), weights=kept), tmp_path)
+    for address in ("https://u:s3cr3t@host/x.onnx", "https://host/x.onnx?sig=s3cr3t"):
+        path.write_text(re.sub(r"weights: .*", f"weights: {address}", document))
+        with pytest.raises(ModelError, match="should hold no login and no key") as caught:
+            read_document(path)
+        assert "s3cr3t" not in str(caught.value)

@@ -63,13 +63,16 @@ def test_what_has_long_not_been_used_is_deleted(cache: Path, tmp_path: Path) -> 
     (used,) = set(cache.iterdir()) - {old}
     ours = cache / "notes.txt"
     ours.write_text("no network")
-    for path in (old, used, ours):
+    disk, named = cache / "disk.blob", cache / f"x-f32-{'0' * 24}.blob"
+    for path in (disk, named):
+        path.write_bytes(b"another's")
+    for path in (old, used, ours, disk, named):
         os.utime(path, (time.time() - 4 * month,) * 2)
     OpenVINOEngine(dataclasses.replace(model, mean=(0.2,) * 4), "f32")
     OpenVINOEngine(dataclasses.replace(model, mean=(0.3,) * 4), "f32")
     assert not old.exists()
     assert used.exists()
-    assert ours.exists()
+    assert all(path.exists() for path in (ours, disk, named)), "they are another's"
 
 
 def test_a_cut_off_entry_is_as_good_as_none(cache: Path, stacked: Model, small: np.ndarray) -> None:

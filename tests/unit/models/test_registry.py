@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from odc_cleansat import get_model, list_models
 from odc_cleansat.errors import ModelError, ModelWarning, SceneError
+from odc_cleansat.models.documents import document_of
 from odc_cleansat.models.registry import find_models, read_model
 from unit.models.helpers import (
     write,
@@ -144,3 +146,21 @@ def test_importing_the_package_is_quick_and_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_one_document_of_a_stranger_stops_no_other_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLEANSAT_MODELS", str(tmp_path))
+    good = document_of(get_model(), tmp_path).replace(get_model().name, "good")
+    for name, content in {
+        "good": good, "deep": "[" * 5000, "laughs": "&a [*a]", "twice": good + "name: other\n",
+        "control": good.replace("weights: ", 'weights: "file:\\0" #'), "odd": good.replace("level: L2A", "level: {}"),
+    }.items():  # fmt: skip
+        (tmp_path / f"{name}.yaml").write_text(content)
+    os.mkfifo(tmp_path / "pipe.yaml")
+    found = {each.name: each.problem for each in find_models() if each.origin == "user"}
+    assert found.pop("good") == ""
+    assert {"deep", "laughs", "pipe"} <= found.keys()
+    assert all(found.values())
+    assert get_model("good").name == "good"

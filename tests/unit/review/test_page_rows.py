@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +51,31 @@ def test_a_verdict_outlives_the_pixels(masks: Path, tmp_path: Path) -> None:
     assert (row["state"], row["by"]) == ("rejected", "A. Reviewer")
     assert [each["note"] for each in row["verdicts"]] == ["haze"]
     assert len(row["gaps"]) == 1
+
+
+def test_odd_fields_lose_no_row(masks: Path, tmp_path: Path) -> None:
+    """Whatever the documents of a stranger hold, every mask has its row, without secrets."""
+    odd = {
+        "offset": ("cleansat:offset: ", "cleansat:offset: .nan #"),
+        "share": ("cleansat:cloud_percent: ", "cleansat:cloud_percent: [1] #"),
+        "date": ("datetime: ", "datetime: [x] #"),
+        "path": ("path: ", "path: ../../../etc/"),
+        "deep": ("properties:", "properties: " + "[" * 3000),
+    }
+    for name, (old, new) in odd.items():
+        folder = Path(shutil.copytree(product(masks, "07"), tmp_path / "masks" / name))
+        document = next(folder.glob("*.odc-metadata.yaml"))
+        text = re.sub(r"(?m)^id: .*", f"id: {uuid.uuid4()}", document.read_text())
+        assert old in text
+        document.write_text(text.replace(old, new, 1))
+    shutil.copytree(product(masks, "07"), tmp_path / "masks" / "zz")
+    record = next((tmp_path / "masks" / "zz").glob("*.proc-info.yaml"))
+    record.write_text(
+        record.read_text().replace("label: ", "label: https://u:s3cr3t@host/?sig=s3cr3t #", 1)
+    )
+    written = page(tmp_path / "masks", tmp_path / "page.html")
+    rows = page_data(written)["rows"]
+    assert len(rows) == 6
+    assert "s3cr3t" not in written.read_text()
+    assert [row["gaps"] == [] for row in rows].count(False) >= len(odd) - 1
+    assert any(row.get("pictures") and row["gaps"] == [] for row in rows)

@@ -37,6 +37,14 @@ def test_what_cannot_be_written_whole_replaces_nothing(
     assert path.read_bytes() == b"before"
 
 
+def test_files_of_others_stay(tmp_path: Path) -> None:
+    (tmp_path / "model.part").write_text("mine")
+    with replacing(tmp_path / "model") as file:
+        file.write(b"new")
+    assert (tmp_path / "model.part").read_text() == "mine"
+    assert (tmp_path / "model").read_bytes() == b"new"
+
+
 def test_folders_that_cannot_be_used(tmp_path: Path, begun: Path, recipe: Recipe) -> None:
     from filelock import FileLock
 
