@@ -17,7 +17,7 @@ from urllib.parse import unquote
 HARMLESS = frozenset(
     (
         "bands", "bbox", "collections", "crs", "datetime", "download", "export", "f", "format", "generation", "ids",
-        "lang", "limit", "page", "raw", "ref", "rev", "revision", "time", "versionid", "x", "y", "z",
+        "lang", "limit", "page", "raw", "ref", "rev", "revision", "time", "v", "version", "versionid", "x", "y", "z",
     )
 )  # fmt: skip
 """Keys of a query, in small letters, that hold no secret."""
