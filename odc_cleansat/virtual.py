@@ -7,6 +7,8 @@ This is the only module that imports `datacube.virtual`, which datacube 2.0 will
 from __future__ import annotations
 
 import contextlib
+import functools
+import operator
 import sys
 import traceback
 import warnings
@@ -25,8 +27,7 @@ from .models.model import Model
 from .models.registry import get_model
 from .scenes.bands import find_bands, is_reflective
 from .scenes.files import SceneFiles
-from .scenes.offset import QUANTIFICATION
-from .scenes.reflectance import declared_nodata
+from .scenes.packing import read_packing
 
 if TYPE_CHECKING:
     from datacube.model import Dataset
@@ -78,7 +79,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
         ``reflectance = (DN + offset) * scale``. By default the metadata of each dataset decides,
         as :func:`~odc_cleansat.scenes.offset.resolve_offset` reads it; floating-point bands
         are reflectance and have none. The metadata is at hand only while datacube loads the
-        recipe: :meth:`compute` called by itself takes 0.
+        recipe: :meth:`compute` called by itself takes what the bands say of themselves, else 0.
     scale
         Reflectance per digital number, by default 1/10000 for integers and 1 for
         floating-point bands.
@@ -192,8 +193,10 @@ class UNetMask(Transformation):  # type: ignore[misc]
         kept = data[self._kept(data.data_vars)]
         offsets = self._offsets(bands, loading)
         if self.reflectance:
+            empty = _empty(bands, self.scale)
+            names = self._reflective(kept)
             kept = kept.assign(
-                {name: self._to_reflectance(kept[name], offsets) for name in self._reflective(kept)}
+                {name: self._to_reflectance(kept[name], offsets, empty) for name in names}
             )
         mask = self._classify(bands, model, offsets)
         # Without their coordinates, which could differ from these in the last digit.
@@ -239,7 +242,10 @@ class UNetMask(Transformation):  # type: ignore[misc]
         steps = bands.sizes["time"]
         if self.offset is not None:
             return [self.offset] * steps
-        if loading is None or any(b.dtype.kind == "f" for b in bands.data_vars.values()):
+        first = next(iter(bands.data_vars.values()))
+        if loading is None:
+            return [read_packing(first.isel(time=i), self.scale).offset for i in range(steps)]
+        if any(b.dtype.kind == "f" for b in bands.data_vars.values()):
             return [0] * steps
         found: list[float] = []
         for datasets in loading.input_datasets().values:
@@ -252,18 +258,19 @@ class UNetMask(Transformation):  # type: ignore[misc]
             found.append(offsets.pop() if offsets else 0)
         return found
 
-    def _to_reflectance(self, band: xr.DataArray, offsets: list[float]) -> xr.DataArray:
-        """Turn a band, dims ``(time, y, x)``, into reflectance: float32, nodata NaN."""
-        found, nodata = band.astype("float32"), declared_nodata(band)
-        if band.dtype.kind != "f":
+    def _to_reflectance(
+        self, band: xr.DataArray, offsets: list[float], empty: xr.DataArray
+    ) -> xr.DataArray:
+        """Turn a band into reflectance: float32, nodata NaN; all with the dims ``(time, y, x)``."""
+        packing = read_packing(band, self.scale, 0)
+        found = band.astype("float32")
+        if not packing.reflectance:
             offset = xr.DataArray(np.asarray(offsets, dtype="float32"), dims="time")
-            per_dn = np.float32(1 / QUANTIFICATION if self.scale is None else self.scale)
-            found = (found + offset) * per_dn
-            nodata = 0 if nodata is None else nodata
-        if nodata is not None:
-            found = found.where(band != nodata)
-        reflectance: xr.DataArray = found.assign_attrs(
-            {**band.attrs, "nodata": np.nan, "units": "1"}
+            found = (found + offset) * np.float32(packing.scale)
+        if packing.nodata is not None:
+            found = found.where(band != packing.nodata)
+        reflectance: xr.DataArray = found.where(~empty).assign_attrs(
+            {**_without_packing(band.attrs), "nodata": np.nan, "units": "1"}
         )
         return reflectance
 
@@ -338,6 +345,19 @@ def _offset(dataset: Dataset) -> float | None:
     except SceneError:
         return None
     return found.offset().value
+
+
+def _empty(bands: xr.Dataset, scale: float | None) -> xr.DataArray:
+    """Return where all bands say together that there are no data: bool, of the dims of a band."""
+    found: list[xr.DataArray] = [
+        band.isin(read_packing(band, scale, 0).blanks) for band in bands.data_vars.values()
+    ]
+    return functools.reduce(operator.and_, found)
+
+
+def _without_packing(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes without those that are about packed numbers."""
+    return {k: v for k, v in attrs.items() if k not in ("scale_factor", "add_offset", "_FillValue")}
 
 
 def _checked(name: str, value: Any, kind: type | tuple[type, ...], wanted: str) -> Any:

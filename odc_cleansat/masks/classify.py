@@ -21,13 +21,16 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 from ..classes import CloudClass, confidence_attrs, ucl_attrs
-from ..errors import ReflectanceWarning, SceneError
+from ..errors import ReflectanceWarning, SceneError, warn_caller
 from ..grids.grid import crs_name
 from ..grids.windows import Window
 from ..models.engines import check_engine
 from ..models.model import Model
 from ..models.registry import get_model
-from ..scenes.files import Band, parts_of
+from ..scenes.files import Band, parts_of, warn_of_level
+from ..scenes.offset import processing_level
+from ..scenes.packing import item_metadata
+from ..scenes.sensor import check_sensor
 from ..threads import compute
 from .dilate import dilate
 from .inputs import (
@@ -61,7 +64,7 @@ def classify(
     thresholds: Mapping[str, float] | None = None,
     dilation: Mapping[str, float] | None = None,
     scale: float | None = None,
-    offset: float = 0,
+    offset: float | None = None,
     engine: str | None = None,
     precision: str | None = None,
     progress: Progress | None = None,
@@ -83,9 +86,8 @@ def classify(
         nodata. Also a DataArray with a dimension ``band``, e.g. from `stackstac.stack`, or a
         mapping of names to bands that each stand on a grid of their own, e.g. from
         `rioxarray.open_rasterio`. The model says which bands are needed; they are found by
-        any of their names in :data:`~odc_cleansat.scenes.bands.S2_BANDS`. The nodata value of an integer
-        band is its attribute ``nodata``. If no band has one, a pixel has no data where all bands are 0.
-        For bands on several grids it has none where any band is 0. With dask arrays the result is lazy.
+        any of their names in :data:`~odc_cleansat.scenes.bands.S2_BANDS`. Which pixels have no data says
+        :mod:`~odc_cleansat.scenes.nodata`: above all those where all bands are 0. With dask arrays the result is lazy.
     model
         Name or :class:`Model`; by default the best model whose bands the scene has.
     geobox
@@ -106,11 +108,13 @@ def classify(
         where they meet, cloud wins. Thin cloud grows by the metres of cloud; where thick and thin
         cloud meet, thick cloud wins.
     scale
-        Reflectance per digital number, by default 1/10000 for integers and 1 for
-        floating-point numbers.
+        Reflectance per digital number; by default what the bands say of themselves, else 1/10000 for integers and 1
+        for floating-point numbers.
     offset
-        Radiometric offset in digital numbers: ``reflectance = (DN + offset) * scale``. Pass 0 for
-        reflectance. See :func:`~odc_cleansat.scenes.offset.resolve_offset`.
+        Radiometric offset in digital numbers: ``reflectance = (DN + offset) * scale``. Between -1 and 1 it is in
+        reflectance. By default what the bands say of themselves, else 0. See
+        :func:`~odc_cleansat.scenes.packing.read_packing` and
+        :func:`~odc_cleansat.scenes.offset.resolve_offset`.
     engine, precision
         See :func:`~odc_cleansat.models.engines.get_engine`.
     progress
@@ -132,9 +136,9 @@ def classify(
     ------
     SceneError
         If bands are missing, or have an unsuitable shape, type or coordinate system. If the scene is too
-        coarse for the model, or has no data at all. If its values do not suit the scale, or an offset is
-        given with reflectance. For a lazy scene, errors that need the pixels come when it is computed,
-        and a scene without data gives nodata.
+        coarse for the model, has no data at all, or is of another satellite. If its values cannot be reflectance
+        with the scale, or an offset of digital numbers is given with reflectance. For a lazy scene, errors that need
+        the pixels come when it is computed, and a scene without data gives nodata.
     ModelError
         If the model is unknown or its weights cannot be used, or an option names a class
         that it does not have.
@@ -142,7 +146,11 @@ def classify(
     Warns
     -----
     ReflectanceWarning
-        If the pixels look as if the offset were wrong (not for lazy scenes).
+        If the pixels look as if the scale or the offset were wrong, or as if a value for no data were not
+        declared. For a lazy scene this comes when it is computed; other threads than the main one write it to the
+        log ``odc_cleansat``. Also if two things cannot both be true that the bands say of themselves.
+    ModelWarning
+        If the bands name another processing level than that of the model.
     """
     arrays = arrays_of_scene(scene)
     chosen = get_model(model, bands=arrays)
@@ -157,16 +165,15 @@ def classify(
     )
     one_grid = isinstance(scene, xr.Dataset | xr.DataArray)
     bands = list(select_bands(arrays, chosen, one_grid=one_grid).values())
-    check_reflectance_has_no_offset(bands, scale, offset)
     output = output_grid(finest_grid(bands), geobox, resolution)
     names = ["ucl"] + ["ucl_confidence"] * confidence + ["ucl_probability"] * probabilities
     lazy = any(band.data.chunks is not None for band in bands)
     monitor = None if lazy else Monitor(progress)
+    dates = [[band.packed(scale, offset) for band in date] for date in bands_by_date(bands)]
+    _check_dates(dates, chosen, offset)
     # Dask would fuse the reading of a chunk into each task that needs it, and so read it several times.
     with dask.config.set({"optimization.fuse.active": False}):
-        layers = [
-            _date_layers(options, date, output, names, monitor) for date in bands_by_date(bands)
-        ]
+        layers = [_date_layers(options, date, output, names, monitor) for date in dates]
     result: xr.Dataset = _dataset(layers, output, bands, chosen)
     if dilation:
         result["ucl"] = dilate(result["ucl"], dilation, output)
@@ -175,11 +182,22 @@ def classify(
     result = compute(result)
     if geobox is None:
         _check_some_data(result, chosen)
-    if complaint := monitor.check.complaint(offset):
-        warnings.warn(
-            f"the offset {offset:g} looks wrong: {complaint}", ReflectanceWarning, stacklevel=2
-        )
+    for complaint in monitor.complaints():
+        warnings.warn(complaint, ReflectanceWarning, stacklevel=2)
     return result
+
+
+def _check_dates(dates: list[list[Band]], model: Model, offset: float | None) -> None:
+    """Raise if the bands are not of Sentinel-2 or do not suit the offset; warn of what they say and cannot be true."""
+    bands = [band for date in dates for band in date]
+    check_reflectance_has_no_offset(bands, offset)
+    for date in dates:
+        properties = item_metadata(date[0].data)["properties"]
+        check_sensor(properties, [properties.get("id")], "the scene")
+        warn_of_level(processing_level(properties), model.name, model.level)
+    for text in dict.fromkeys(band.packing.contradiction for band in bands if band.packing):
+        if text:
+            warn_caller(f"{text}.", ReflectanceWarning)
 
 
 # --- the graph ------------------------------------------------------------------------

@@ -61,14 +61,15 @@ def composite(
     All dates must have the same radiometric offset. Digital numbers of Sentinel-2 from before and after
     processing baseline 04.00 differ in it; see :func:`~odc_cleansat.scenes.offset.resolve_offset`. Add
     the offset of each date before, or load reflectance. This is checked if the scene has a coordinate
-    ``offset`` along time.
+    ``offset`` along time. The composite then has it too: what the offset of its digital numbers is.
 
     Parameters
     ----------
     scene
         Dims ``(time, y, x)`` with an odc-geo geobox: bands, integer digital numbers or
         floating point, and ``ucl``, uint8 :class:`CloudClass` codes. The nodata value of a band
-        is its attribute ``nodata``, else 0 for integers; in floating point NaN is nodata too.
+        is its attribute ``nodata``, else 0 for integers; in floating point NaN is nodata too. A 0 in one of
+        several bands is data.
         With dask arrays the result is lazy; all dates of one spatial chunk are in memory together.
     method
         - ``median``: of each band by itself; the mean of the middle two if the number of dates is even.
@@ -276,12 +277,19 @@ def _in_order(scene: xr.Dataset) -> xr.Dataset:
 
 
 def _observed(scene: xr.Dataset, bands: Sequence[Hashable]) -> xr.DataArray:
-    """Return where ``ucl`` and every band have data."""
+    """Return where ``ucl`` and every band have data; a 0 says nothing of one band by itself."""
     observed: xr.DataArray = scene.ucl != CloudClass.NODATA
+    any_above = xr.zeros_like(observed)
     for name in bands:
-        observed &= scene[name] != input_nodata(scene[name])
+        nodata = input_nodata(scene[name])
+        if nodata == 0:
+            any_above |= scene[name] != 0
+        else:
+            observed &= scene[name] != nodata
+            any_above |= True
         if scene[name].dtype.kind == "f":
             observed &= np.isfinite(scene[name])
+    observed &= any_above
     return observed
 
 
@@ -359,6 +367,10 @@ def _dataset(
     # Straight from the scene, for reductions may strip the attributes of `spatial_ref`.
     coords = {n: c for n, c in scene.coords.items() if n != "time" and "time" not in c.dims}
     attrs = {"crs": crs_name(grid.crs), "composite_method": method}
+    if "offset" in scene.coords and "time" in scene["offset"].dims:
+        coords["offset"] = scene["offset"].isel(
+            time=0, drop=True
+        )  # the same at all times, or it is of reflectance
     if "time" in scene.coords:
         first, last = scene.time.values[[0, -1]]
         attrs |= {"time_coverage_start": str(first), "time_coverage_end": str(last)}

@@ -63,7 +63,8 @@ def _split_bands(scene: xr.DataArray) -> dict[str, xr.DataArray]:
             f"the bands are numbered {list(names)}, not named; name them in their order, e.g. "
             "scene.assign_coords(band=['B02', 'B03', 'B04', 'B08'])."
         )
-    return {str(name): scene.isel(band=i, drop=True) for i, name in enumerate(names)}
+    # Not `drop`: coordinates along the bands tell how the numbers of each are to be read.
+    return {str(name): scene.isel(band=i).drop_vars("band") for i, name in enumerate(names)}
 
 
 def select_bands(
@@ -194,4 +195,4 @@ def bands_by_date(bands: Sequence[Band]) -> list[list[Band]]:
     dates = bands[0].data.sizes.get("time")
     if dates is None:
         return [list(bands)]
-    return [[Band(data[i], grid) for data, grid in bands] for i in range(dates)]
+    return [[band._replace(data=band.data[i]) for band in bands] for i in range(dates)]

@@ -28,6 +28,8 @@ from ..models.model import Model
 from ..models.registry import get_model
 from ..models.weights import sha256_of
 from ..scenes.files import Band, BandFile, SceneFiles, local_path, parts_of, reading
+from ..scenes.offset import Offset
+from ..scenes.settle import settle_offset
 from ..storage.reader import LARGEST, parse_json
 from .inputs import finest_grid
 from .options import (
@@ -80,6 +82,9 @@ class OnDemandMask:
 
     label: str
     """Name of the scene, for messages."""
+
+    source: str
+    """What decided the offset."""
 
     def address(self, layer: str) -> str:
         """Return the address of a layer, which takes the place of the path of a file."""
@@ -155,16 +160,18 @@ def on_demand_mask(
             "(cleansat models import), and name it."
         )
     check_thresholds(thresholds, chosen)
-    check_scale_and_offset(scale, offset or 0)
+    check_scale_and_offset(scale, offset)
     bands = scene.wanted(chosen.bands)
     scene.warn_of_level(chosen.name, chosen.level)
+    decided = scene.offset(offset)
     return OnDemandMask(
         chosen.name,
         tuple(bands.values()),
-        scene.offset(offset).value,
+        decided.value,
         None if scale is None else float(scale),
         tuple((name, float(value)) for name, value in (thresholds or {}).items()),
         scene.label,
+        decided.source,
     )
 
 
@@ -196,11 +203,13 @@ def compute_layer(mask: OnDemandMask, layer: str, target: GeoBox) -> np.ndarray:
         stamps = _time_stamps(mask.files)
         bands = [_opened(*each) for each in zip(mask.files, stamps, strict=True)]
         check_resolution(bands, options.model)
-        check_reflectance_has_no_offset(bands, mask.scale, mask.offset)
+        offset = _settled(mask, stamps)
+        bands = [band.packed(mask.scale, offset) for band in bands]
+        check_reflectance_has_no_offset(bands, offset)
         scene = finest_grid(bands)
         # With the weights, for a model of the same name may have been imported since.
         network = options.model, sha256_of(options.model)
-        key = (network, mask.files, mask.offset, mask.scale, stamps)
+        key = (network, mask.files, offset, mask.scale, stamps)
         rows, columns = block_slices(bands, target)
         for roi in ((y, x) for y in rows for x in columns):
             block = target[roi]
@@ -220,11 +229,8 @@ def _infer(
     """Return the probabilities of one window; warn if its pixels do not suit the offset."""
     monitor = Monitor(None)
     probabilities = window_probabilities(options, parts_of(bands, grid), grid, monitor)
-    if complaint := monitor.check.complaint(mask.offset):
-        tell(
-            f"{mask.label}: the offset {mask.offset:g} looks wrong: {complaint}",
-            ReflectanceWarning,
-        )
+    for complaint in monitor.complaints():
+        tell(f"{mask.label}: {complaint}", ReflectanceWarning)
     return probabilities
 
 
@@ -234,6 +240,16 @@ def _infer(
 _OPENING = threading.RLock()
 """Held while a file is opened. rioxarray then catches the warnings of all threads, and two threads at once could
 catch them for good."""
+
+
+@lru_cache(maxsize=1024)
+def _settled(mask: OnDemandMask, stamps: tuple[int, ...]) -> float:
+    """Return the offset that a mask is made with, digital numbers; see :func:`settle_offset`."""
+    if mask.scale is not None:
+        return mask.offset
+    files = dict(zip(get_model(mask.model).bands, mask.files, strict=True))
+    with _OPENING:
+        return settle_offset(files, Offset(mask.offset, mask.source), mask.label).value
 
 
 @lru_cache(maxsize=128)
@@ -298,6 +314,7 @@ def clear_cache() -> None:
     _OPENING = threading.RLock()
     _CACHE = _WindowCache(CACHE_BYTES)
     _opened.cache_clear()
+    _settled.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):

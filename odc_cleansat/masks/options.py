@@ -32,10 +32,10 @@ class Options:
     """Arithmetic of the engine; see there."""
 
     scale: float | None = None
-    """Reflectance per digital number; None for the default of the bands' type."""
+    """Reflectance per digital number; None for what the bands say, or the default of their type."""
 
-    offset: float = 0
-    """Radiometric offset, digital numbers."""
+    offset: float | None = None
+    """Radiometric offset, digital numbers or a fraction of reflectance; None for what the bands say."""
 
     thresholds: tuple[tuple[CloudClass, float], ...] = ()
     """Classes, each with the least probability at which it is taken."""
@@ -48,7 +48,7 @@ class Options:
         engine: str | None = None,
         precision: str | None = None,
         scale: float | None = None,
-        offset: float = 0,
+        offset: float | None = None,
         thresholds: Mapping[str, float] | None = None,
     ) -> Options:
         """Make options from what a user passes to :func:`~odc_cleansat.classify`.
@@ -67,7 +67,7 @@ class Options:
         return cls(model, engine, precision, scale, offset, chosen)
 
 
-def check_scale_and_offset(scale: float | None, offset: float) -> None:
+def check_scale_and_offset(scale: float | None, offset: float | None) -> None:
     """Raise if the scale or the offset cannot be one.
 
     Raises
@@ -77,7 +77,7 @@ def check_scale_and_offset(scale: float | None, offset: float) -> None:
     """
     if scale is not None and not 0 < scale < np.inf:
         raise SceneError(f"the scale {scale} is not above 0; that of Sentinel-2 is 1/10000.")
-    if not np.isfinite(offset):
+    if offset is not None and not np.isfinite(offset):
         raise SceneError(f"the offset {offset} is not a number of digital numbers, such as -1000.")
 
 
@@ -138,19 +138,26 @@ def check_resolution(bands: Iterable[Band], model: Model) -> None:
             )
 
 
-def check_reflectance_has_no_offset(
-    bands: Iterable[Band], scale: float | None, offset: float
-) -> None:
+def check_reflectance_has_no_offset(bands: Iterable[Band], offset: float | None) -> None:
     """Raise if an offset in digital numbers is given for bands that hold reflectance.
+
+    Parameters
+    ----------
+    bands
+        With their packings.
+    offset
+        The caller's offset; between -1 and 1 it is in reflectance.
 
     Raises
     ------
     SceneError
-        If a band is of floating point, no scale is given, and the offset is not 0.
+        If the values of a band are reflectance, and the offset is of digital numbers.
     """
-    if offset and scale is None and any(band.data.dtype.kind == "f" for band in bands):
+    if offset is None or abs(offset) < 1:
+        return
+    if any(band.packing is not None and band.packing.reflectance for band in bands):
         raise SceneError(
             f"the bands are of floating point, which is taken for reflectance, and an offset of {offset:g} is for "
             "digital numbers. Pass offset=0 (--offset 0) for reflectance, or scale=1/10000 if these are Sentinel-2's "
-            "digital numbers."
+            "digital numbers. A fraction such as offset=-0.1 takes off so much reflectance."
         )

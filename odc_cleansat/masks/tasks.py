@@ -11,14 +11,17 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from ..classes import CLOUDS, CONFIDENCE_NODATA, CloudClass
+from ..errors import ReflectanceWarning, tell
 from ..grids.grid import box_geobox, ground_resolution, model_grid, overlap
 from ..grids.resample import warp
 from ..grids.windows import Box, Window, blend, prepare_window, windows
 from ..models.engines import get_engine
 from ..models.model import Model
 from ..scenes.files import Band
+from ..scenes.levels import LevelCheck
+from ..scenes.nodata import has_data
 from ..scenes.offset import OffsetCheck
-from ..scenes.reflectance import check_scale, has_data, to_model_grid
+from ..scenes.reflectance import to_model_grid
 from .inputs import finest_grid
 from .options import Options
 
@@ -34,13 +37,10 @@ Area = tuple[Box, GeoBox]
 
 @dataclass
 class Monitor:
-    """Follows the tasks of a scene in memory: counts them, and collects the pixels that tell the offset."""
+    """Follows the tasks of a scene: counts them, and collects what tells whether the values are reflectance."""
 
     progress: Progress | None
     """Told of each window that is done."""
-
-    check: OffsetCheck = field(default_factory=OffsetCheck)
-    """Collects the pixels."""
 
     done: int = 0
     """Windows done."""
@@ -48,12 +48,32 @@ class Monitor:
     total: int = 0
     """Windows there are."""
 
+    _levels: LevelCheck | None = None
+    _offsets: dict[tuple[float, bool], OffsetCheck] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add_pixels(self, visible: np.ndarray) -> None:
-        """Add pixels of the visible bands, ``(C, h, w)`` float32 reflectance, NaN for nodata."""
+    def add_pixels(self, bands: Sequence[Band], pixels: np.ndarray, levels: LevelCheck) -> None:
+        """Add the pixels of a window.
+
+        Parameters
+        ----------
+        bands
+            The bands of the window, with their packings.
+        pixels
+            ``(C, h, w)`` float32 reflectance of the bands on the model grid, NaN for nodata.
+        levels
+            Their levels, which also names them.
+        """
+        visible = [name in ("blue", "green", "red") for name in levels.names]
         with self._lock:
-            self.check.add(visible)
+            if self._levels is None:
+                self._levels = LevelCheck(levels.names)
+            self._levels.merge(levels)
+            if any(visible):
+                packing = bands[visible.index(True)].packing
+                assert packing is not None
+                kind = packing.offset, packing.reflectance
+                self._offsets.setdefault(kind, OffsetCheck()).add(pixels[visible])
 
     def count_window(self) -> None:
         """Count one more window as done."""
@@ -61,6 +81,18 @@ class Monitor:
             self.done += 1
             if self.progress:
                 self.progress(self.done, self.total)
+
+    def complaints(self) -> list[str]:
+        """Return what looks wrong with the values, for people; see :class:`LevelCheck` and :class:`OffsetCheck`."""
+        found = [
+            f"the offset {offset:g} looks wrong: {complaint}"
+            for (offset, reflectance), check in self._offsets.items()
+            if (complaint := check.complaint(offset, reflectance=reflectance))
+        ]
+        # An offset that is wrong for the scene makes single bands too low, too.
+        if self._levels is not None and not found:
+            found = [f"the values look wrong: {each}" for each in self._levels.complaints()]
+        return found
 
 
 # --- what a block needs ---------------------------------------------------------------
@@ -140,27 +172,39 @@ def window_probabilities(
     target
         Grid of the window.
     monitor
-        Told of the pixels and of the end of the task.
+        Told of the pixels and of the end of the task. Without one, what looks wrong is told here.
 
     Returns
     -------
     numpy.ndarray or None
         ``(K, h, w)`` float32 probabilities, 0 to 1; None if no pixel has data in all bands.
+
+    Raises
+    ------
+    SceneError
+        If the values of a band cannot be reflectance.
+
+    Warns
+    -----
+    ReflectanceWarning
+        Without a monitor, if the values hardly can be.
     """
+    follow = Monitor(None) if monitor is None else monitor
     probabilities = None
     if parts is not None:
-        pixels = to_model_grid(parts, target, options.scale, options.offset)
-        check_scale(pixels)
-        if monitor is not None:
-            visible = [b in ("blue", "green", "red") for b in options.model.bands]
-            if any(visible):
-                monitor.add_pixels(pixels[visible])
+        parts = [band.packed(options.scale, options.offset) for band in parts]
+        levels = LevelCheck(options.model.bands)
+        pixels = to_model_grid(parts, target, check=levels)
+        levels.refuse()
+        follow.add_pixels(parts, pixels, levels)
         batch = prepare_window(pixels)
         if batch is not None:
             run = get_engine(options.model, options.engine, options.precision)
             probabilities = run(batch)[0, :, : target.shape[0], : target.shape[1]]
-    if monitor is not None:
-        monitor.count_window()
+    follow.count_window()
+    if monitor is None:
+        for complaint in follow.complaints():
+            tell(complaint, ReflectanceWarning)
     return probabilities
 
 
@@ -201,6 +245,7 @@ def block_layers(
     if area is not None and parts is not None:
         box, grid = area
         on_target = warp(blend(box, answers, len(classes)), grid, target, "bilinear")
+        parts = [band.packed(options.scale, options.offset) for band in parts]
         valid = has_data(parts, target) & np.isfinite(on_target).all(axis=0)
     codes, percent = decide_classes(on_target, valid, classes, dict(options.thresholds))
     layers = {"ucl": codes, "ucl_confidence": percent}

@@ -100,8 +100,9 @@ def look_at_identity(evidence: Evidence) -> str:
     if (lineage := _plain_lineage(evidence.document)) != {"level2": [source]}:
         raise WrongError(f"the lineage names {lineage}, the processing record {source}")
     pixel = abs(product.grid.resolution.x)
+    offset = record["offset"].get("stated", record["offset"]["value"])
     expected = derived_id(
-        UUID(source), model["name"], model["sha256"], algorithm, pixel, record["offset"]["value"], version
+        UUID(source), model["name"], model["sha256"], algorithm, pixel, offset, version
     )  # fmt: skip
     if product.id != expected:
         raise WrongError(

@@ -15,6 +15,7 @@ from ..models.registry import get_model
 from ..scenes.files import SceneFiles, open_bands, reading
 from ..scenes.offset import Offset
 from ..scenes.scene import Scene
+from ..scenes.settle import settle_offset
 from ..storage.eo3 import native_grids, read_document
 from ..storage.folder import Folder
 from .identity import mask_folder, mask_id
@@ -86,6 +87,9 @@ class MaskJob:
         known = scene.files.offset(offset)
         job = cls(scene.dataset, root, model, known.value)
         job.offset = known  # the same number, with what decided it
+        job.bands = scene.files.wanted(
+            job.model.bands
+        )  # the same files, with what the item says of their values
         return job
 
     @property
@@ -121,18 +125,19 @@ class MaskJob:
         self.root.check_name()
         engine = get_engine(self.model)
         with reading(self.files.label):
+            offset = settle_offset(self.bands, self.offset, self.files.label)
             mask = classify(
                 open_bands(self.bands),
                 model=self.model,
                 geobox=self.grid,
                 confidence=True,
-                offset=self.offset.value,
+                offset=offset.value,
                 progress=progress,
             )
         provenance = Provenance(
             source=self.source,
             model=self.model,
-            offset=self.offset,
+            offset=offset,
             engine=engine.name,
             precision=engine.precision,
             bands=self.bands,

@@ -175,7 +175,7 @@ def processing_record(provenance: Provenance, resolution: float) -> dict[str, An
             "classes": [c.label for c in model.classes],
         },
         "engine": {"name": provenance.engine, "precision": provenance.precision},
-        "offset": {"value": provenance.offset.value, "source": provenance.offset.source},
+        "offset": {k: v for k, v in vars(provenance.offset).items() if v is not None},
         "grid": {"resolution": resolution},
         "python": platform.python_version(),
     }
@@ -191,4 +191,5 @@ def inherited(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _address(file: BandFile) -> dict[str, Any]:
-    return {"uri": public_address(file.uri), "band": file.band, "nodata": file.nodata}
+    found = {"uri": public_address(file.uri), "band": file.band, "nodata": file.nodata}
+    return found if file.scale is None else {**found, "scale": file.scale}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,9 @@ from ..evaluate.confusion import Question
 from ..evaluate.scores import agreement as agree
 from ..scenes.bands import find_bands
 from ..scenes.files import Band
-from ..scenes.offset import QUANTIFICATION, OffsetCheck, resolve_offset
-from ..scenes.reflectance import check_scale, missing_pixels
+from ..scenes.levels import LevelCheck
+from ..scenes.nodata import missing_pixels
+from ..scenes.offset import OffsetCheck
 from ..storage.atomic import write_file
 from .alignment import (
     NAMES,
@@ -304,47 +305,39 @@ def _reflectance(scene: xr.Dataset, i: int, drawing: _Drawing) -> np.ndarray:
     """True colour of a date, thinned: ``(h, w, 3)`` float32, NaN without data."""
     names = find_bands(scene.data_vars, ["red", "green", "blue"])
     bands = [select_date(scene[name], i) for name in names.values()]
+    if isinstance(noted := scene.attrs.get("offset"), int | float):
+        bands = [b if "offset" in b.coords else b.assign_coords(offset=float(noted)) for b in bands]
     every = slice(drawing.step // 2, None, drawing.step)
     bands = [band.isel(dict.fromkeys(band.dims, every)) for band in bands]
     grid = bands[0].odc.geobox
+    found = [Band(band, grid).packed(drawing.scale, drawing.offset) for band in bands]
     pixels = [band.values for band in bands]
-    gone = np.stack(missing_pixels([Band(band, grid) for band in bands], pixels), axis=-1)
+    gone = np.stack(missing_pixels(found, pixels), axis=-1)
+    levels, planes = LevelCheck(list(names)), []
+    for k, (band, values) in enumerate(zip(found, pixels, strict=True)):
+        packing = band.packing
+        assert packing is not None
+        plane = (values.astype("float32") + np.float32(packing.offset)) * np.float32(packing.scale)
+        levels.add(k, np.where(gone[..., k], np.float32(np.nan), plane), values.dtype, packing)
+        planes.append(plane)
+    levels.refuse()
+    rgb = np.stack(planes, axis=-1)
     integer = pixels[0].dtype.kind in "ui"
-    offset, scale = drawing.offset, drawing.scale
-    if offset is None:
-        # Floating-point numbers are reflectance already, unless a scale says otherwise.
-        offset = _offset(scene, bands[0], i) if integer or scale is not None else 0.0
-    if scale is None:
-        scale = 1 / QUANTIFICATION if integer else 1.0
-    rgb = np.stack([(plane.astype("float32") + np.float32(offset)) * np.float32(scale) for plane in pixels], axis=-1)  # fmt: skip
-    planes = np.moveaxis(np.where(gone.any(axis=-1, keepdims=True), np.float32(np.nan), rgb), -1, 0)
-    check_scale(planes)
     if integer:
-        _warn_of_offset(planes, offset)
+        _warn_of_offset(np.where(gone.any(axis=-1, keepdims=True), np.float32(np.nan), rgb), found)
     return blank_missing(rgb, gone, cut=integer)
 
 
-def _warn_of_offset(planes: np.ndarray, offset: float) -> None:
-    check = OffsetCheck()
-    check.add(planes)
-    if complaint := check.complaint(offset):
+def _warn_of_offset(rgb: np.ndarray, bands: Sequence[Band]) -> None:
+    check, packing = OffsetCheck(), bands[0].packing
+    assert packing is not None
+    check.add(np.moveaxis(rgb, -1, 0))
+    if complaint := check.complaint(packing.offset, reflectance=packing.reflectance):
         warnings.warn(
-            f"the offset {offset:g} looks wrong: {complaint}", ReflectanceWarning, stacklevel=5
+            f"the offset {packing.offset:g} looks wrong: {complaint}",
+            ReflectanceWarning,
+            stacklevel=5,
         )
-
-
-def _offset(scene: xr.Dataset, band: xr.DataArray, i: int) -> float:
-    if "offset" in scene.coords:
-        values = np.atleast_1d(scene["offset"].values)
-        value = float(values[i] if values.size > 1 else values[0])
-        if np.isfinite(value):
-            return value
-    if "offset" in scene.attrs:
-        return float(scene.attrs["offset"])
-    if (added := band.attrs.get("add_offset")) is not None:
-        scale = band.attrs.get("scale_factor")
-        return resolve_offset({}, add_offset=added, scale_factor=scale, dtype=band.dtype.name).value
-    return 0.0
 
 
 def _flip(frame: Frame) -> Frame:

@@ -203,7 +203,7 @@ def class_file(path: str, mapping: str = "ucl") -> xr.DataArray:
     """
     found = get_mapping(mapping)
     with reading(path), gdal_settings(path):
-        data, grid = BandFile(path, 1, None).open()
+        data, grid, _ = BandFile(path, 1, None).open()
         check_codes(found, data.values, data.rio.nodata, path)
         classes: xr.DataArray = wrap_xr(found.apply(data.values), grid, nodata=0)
     return classes

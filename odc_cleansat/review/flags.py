@@ -14,7 +14,7 @@ from ..classes import CONFIDENCE_NODATA, CloudClass
 from ..grids.grid import model_grid
 from ..grids.windows import Span
 from ..models.model import Model
-from ..scenes.offset import Offset, OffsetCheck
+from ..scenes.offset import ASSUMED, Offset, OffsetCheck
 
 NEARLY_ALL, NEARLY_NONE = 90.0, 10.0
 """Percent of cloud. UCL and SCL contradict each other if one has at least the first and one at most the second."""
@@ -71,7 +71,7 @@ def contradiction(ucl: float, scl: float) -> Flag | None:
 
 
 def offset_doubt(offset: Offset, visible: np.ndarray | None) -> Flag | None:
-    """Flag a radiometric offset that was a guess, or that makes the scene too bright or too dark.
+    """Flag a radiometric offset that makes the scene too bright or too dark, or a guess that the pixels do not settle.
 
     Parameters
     ----------
@@ -84,9 +84,11 @@ def offset_doubt(offset: Offset, visible: np.ndarray | None) -> Flag | None:
         check = OffsetCheck()
         check.add(np.moveaxis(visible, -1, 0))
         if complaint := check.complaint(offset.value):
-            return Flag("offset", f"the offset {offset.value} looks wrong: {complaint}")
-    if offset.source.startswith("assumed"):
-        return Flag("offset", f"the offset {offset.value} was {offset.source}")
+            return Flag("offset", f"the offset {offset.value:g} looks wrong: {complaint}")
+        if check.confirms(offset.value):
+            return None
+    if offset.source.startswith(ASSUMED):
+        return Flag("offset", f"the offset {offset.value:g} was {offset.source}")
     return None
 
 

@@ -227,7 +227,7 @@ def _flags(
         yield contradiction(cloud_percent(result.percent), by_scl)
     if "cleansat:offset" in properties:
         source = str(properties.get("cleansat:offset_source", ""))
-        yield offset_doubt(Offset(int(properties["cleansat:offset"]), source), result.rgb)
+        yield offset_doubt(Offset(float(properties["cleansat:offset"]), source), result.rgb)
     try:
         yield low_confidence(_read_confidence(result.product, step))
     except (CleansatError, KeyError) as error:

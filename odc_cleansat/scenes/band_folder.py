@@ -17,7 +17,10 @@ from uuid import UUID, uuid5
 from ..errors import SceneError, first_line
 from ..storage.eo3 import allow_own_properties, scene_product
 from ..storage.reader import DocumentError, parse_json, parse_yaml, read_file
-from .bands import S2_BANDS
+from .bands import S2_BANDS, is_reflective
+from .files import BandFile
+from .offset import FILE_TAGS
+from .packing import read_packing
 from .scene import Scene, eo3_scene
 
 if TYPE_CHECKING:
@@ -286,8 +289,10 @@ def write_scene_document(scene: BandFolder, folder: Path) -> Path:
     finest: GeoBox = min(grids.values(), key=lambda grid: abs(grid.affine.a))
     region = _region(finest)
     dataset_id = _content_id(scene)
+    tags = _offset_in_tags(scene)
     with allow_own_properties():
-        document = DatasetDoc(id=dataset_id, properties=Eo3Dict(_properties(scene, region)))
+        properties = Eo3Dict(_properties(scene, region) | tags)
+        document = DatasetDoc(id=dataset_id, properties=properties)
     path = folder / f"{scene.label}_{str(dataset_id)[:8]}.odc-metadata.yaml"
     with (
         allow_own_properties(),
@@ -334,6 +339,24 @@ def _grid(band: str, path: Path) -> GeoBox:
             f"{path} is rotated against its coordinate system; warp it, e.g. with `rio warp`."
         )
     return grid
+
+
+def _offset_in_tags(scene: BandFolder) -> dict[str, float]:
+    """Return the radiometric offset in the files' tags of scale and offset as a property; empty without tags."""
+    found: dict[str, float] = {}
+    for band, path in scene.bands.items():
+        if is_reflective(band):
+            with contextlib.suppress(SceneError):
+                opened = BandFile(str(path), 1, None).open()
+                found[band] = read_packing(opened.data).offset
+    if len(set(found.values())) > 1:
+        listed = ", ".join(f"{band}: {value:g}" for band, value in found.items())
+        raise SceneError(
+            f"the files in {scene.folder} have different offsets in their tags ({listed}), and a scene has one; correct "
+            "the tags, e.g. with gdal_edit.py -offset."
+        )
+    offset = next(iter(found.values()), 0.0)
+    return {FILE_TAGS: offset} if offset else {}
 
 
 def _check_extents(scene: BandFolder, grids: dict[str, GeoBox]) -> None:

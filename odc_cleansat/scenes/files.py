@@ -20,8 +20,10 @@ from ..grids.grid import overlap
 from ..storage.failures import store_advice
 from ..storage.reader import DocumentError, check_regular
 from ..storage.settings import credentials, gdal_settings, prepare_gdal
-from .bands import find_bands, is_reflective, names_of
-from .offset import Offset, processing_level, resolve_offset
+from .bands import band_of, find_bands, is_reflective, names_of
+from .offset import Offset, processing_level, resolve_offset, stated_offset
+from .packing import Packing, read_packing
+from .sensor import check_sensor
 
 if TYPE_CHECKING:
     import pystac
@@ -38,6 +40,26 @@ class Band(NamedTuple):
     grid: GeoBox
     """Grid of the pixels. It is kept apart from the coordinates, which are rounded."""
 
+    packing: Packing | None = None
+    """How the numbers become reflectance; None if that is not decided yet."""
+
+    def packed(self, scale: float | None = None, offset: float | None = None) -> Band:
+        """Return the band with its packing, which is decided here if it has none.
+
+        Parameters
+        ----------
+        scale, offset
+            See :func:`~odc_cleansat.scenes.packing.read_packing`.
+
+        Raises
+        ------
+        SceneError
+            See there.
+        """
+        return (
+            self if self.packing else self._replace(packing=read_packing(self.data, scale, offset))
+        )
+
 
 def parts_of(bands: Iterable[Band], target: GeoBox) -> list[Band] | None:
     """Return the parts of the bands that decide a grid; None if one of the bands does not reach it."""
@@ -47,7 +69,7 @@ def parts_of(bands: Iterable[Band], target: GeoBox) -> list[Band] | None:
         if roi is None:
             return None
         part = grid[roi]
-        parts += [Band(band.data[roi], part) for band in same]
+        parts += [band._replace(data=band.data[roi], grid=part) for band in same]
     return parts
 
 
@@ -62,6 +84,9 @@ class BandFile(NamedTuple):
 
     nodata: float | None
     """Value for no data, for files that declare none."""
+
+    scale: float | None = None
+    """Reflectance per number, for files that give none in their tags."""
 
     def open(self) -> Band:
         """Open the band on its own grid; pixels are read when they are used.
@@ -95,6 +120,8 @@ class BandFile(NamedTuple):
             raise SceneError(f"{self.uri} has no coordinate system.")
         if data.rio.nodata is None and self.nodata is not None:
             data = data.assign_attrs(nodata=self.nodata)
+        if self.scale is not None and data.attrs.get("scale_factor") in (None, 1):
+            data = data.assign_attrs(scale_factor=self.scale)
         # The file's own transform: the coordinates of the pixels are rounded.
         return Band(data, GeoBox(data.shape, data.rio.transform(recalc=False), str(data.rio.crs)))
 
@@ -127,7 +154,7 @@ class SceneFiles:
         Raises
         ------
         SceneError
-            If the dataset has no location.
+            If the dataset has no location, or is of another satellite than Sentinel-2.
         """
         from datacube.storage import BandInfo
 
@@ -136,26 +163,35 @@ class SceneFiles:
             raise SceneError(
                 f"the dataset {dataset.id} has no location in the index, so nobody knows where its files are."
             )
+        properties = dataset.metadata_doc.get("properties", {})
+        check_sensor(properties, [dataset.product.name], f"dataset {dataset.id}")
         files, hints = {}, {}
         for name, measurement in dataset.product.measurements.items():
             if name not in dataset.measurements:
                 continue
             info = BandInfo(dataset, name)
-            file = BandFile(info.uri, info.band or 1, info.nodata)
+            file = BandFile(info.uri, info.band or 1, info.nodata, measurement.get("scale_factor"))
             for alias in names_of(name, measurement.get("aliases", ())):
                 files[alias] = file
                 hints[alias] = offset_hints(measurement)
-        properties = dataset.metadata_doc.get("properties", {})
         return cls(files, properties, f"dataset {dataset.id}", hints)
 
     @classmethod
     def of_item(cls, item: pystac.Item) -> SceneFiles:
-        """Return the files of a STAC item, under the names of its assets."""
+        """Return the files of a STAC item, under the names of its assets.
+
+        Raises
+        ------
+        SceneError
+            If the item is of another satellite than Sentinel-2.
+        """
+        check_sensor(item.properties, [item.id, item.collection_id], f"item {item.id}")
         files: dict[str, BandFile] = {}
         hints: dict[str, dict[str, Any]] = {}
         for name, asset in item.assets.items():
             values = asset_values(asset)
-            file = BandFile(asset.get_absolute_href() or asset.href, 1, values.get("nodata", 0))
+            href, nodata = asset.get_absolute_href() or asset.href, values.get("nodata", 0)
+            file = BandFile(href, 1, nodata, values.get("scale"))
             # Copernicus calls its assets B02_10m and so on.
             for alias in dict.fromkeys((name, re.sub(r"_\d+m$", "", name))):
                 files.setdefault(alias, file)
@@ -218,15 +254,29 @@ class SceneFiles:
         SceneError
             If the scene has no reflective band, or its metadata or the argument are invalid.
         """
-        try:
-            name = find_bands(self.files, ["red"])["red"]
-        except SceneError:
-            # All bands have the same offset.
-            others = [band for band in self.files if is_reflective(band)]
-            if not others:
-                raise
-            name = others[0]
-        return resolve_offset(self.properties, explicit, **self.hints[name])
+        names = [name for name in self.files if is_reflective(name)]
+        if not names:
+            find_bands(self.files, ["red"])  # which says what is missing
+        hints: dict[str, Mapping[str, Any]] = {}
+        for name in sorted(names, key=lambda each: band_of(each) != "red"):
+            if self.hints[name] not in hints.values():
+                hints[name] = self.hints[name]
+        if explicit is None and len(hints) > 1:
+            stated = {name: stated_offset(self.properties, **each) for name, each in hints.items()}
+            known = {name: found for name, found in stated.items() if found is not None}
+            self._check_offsets_agree({name: found.value for name, found in known.items()})
+            if known:
+                return next(iter(known.values()))
+        return resolve_offset(self.properties, explicit, **next(iter(hints.values())))
+
+    def _check_offsets_agree(self, stated: Mapping[str, float]) -> None:
+        """Raise if the metadata state different offsets, digital numbers, for bands of one scene."""
+        if len(set(stated.values())) > 1:
+            listed = ", ".join(f"{name}: {value:g}" for name, value in stated.items())
+            raise SceneError(
+                f"{self.label}: the metadata give its bands different radiometric offsets ({listed}), and a scene has one. "
+                "Pass the right one as offset= (--offset), or correct the metadata."
+            )
 
     def warn_of_level(self, model: str, trained_on: str) -> None:
         """Warn if a model was trained on another processing level than the scene's.
@@ -245,12 +295,32 @@ class SceneFiles:
         """
         # L1C has no SCL.
         level = processing_level(self.properties) or ("L2A" if self.scl else "")
-        if level and level != trained_on:
-            tell(
-                f"{model} was trained on {trained_on}, and this scene is {level}; what its mask is worth "
-                f"is not known. Take a model for {level}: cleansat models list shows the level of each.",
-                ModelWarning,
-            )
+        warn_of_level(level, model, trained_on)
+
+
+def warn_of_level(level: str, model: str, trained_on: str) -> None:
+    """Warn if a model was trained on another processing level than that of a scene.
+
+    Parameters
+    ----------
+    level
+        Level of the scene: ``L1C``, ``L2A``, or ``""`` if that is not known.
+    model
+        Name of the model.
+    trained_on
+        Level of the model.
+
+    Warns
+    -----
+    ModelWarning
+        If the two differ.
+    """
+    if level and level != trained_on:
+        tell(
+            f"{model} was trained on {trained_on}, and this scene is {level}; what its mask is worth "
+            f"is not known. Take a model for {level}: cleansat models list shows the level of each.",
+            ModelWarning,
+        )
 
 
 def offset_hints(measurement: Mapping[str, Any]) -> dict[str, Any]:

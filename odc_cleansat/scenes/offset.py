@@ -28,16 +28,25 @@ BASELINE_WITH_OFFSET = (4, 0)
 OFFSET_SINCE_0400 = -1000
 """The offset of these products, DN."""
 
+ASSUMED = "assumed"
+"""How the source of an offset begins that is a guess."""
+
+FILE_TAGS = "cleansat:add_offset"
+"""Property of a scene made from a folder of bands: the offset that the files give in their own tags, DN."""
+
 
 @dataclass(frozen=True)
 class Offset:
     """The radiometric offset of one dataset, and why it is that."""
 
-    value: int
-    """Offset added to the DN before division by 10000: 0 or -1000."""
+    value: float
+    """Offset added to the DN before division by 10000: 0 or -1000. One between -1 and 0 is in reflectance."""
 
     source: str
-    """The metadata that decided it, for the provenance."""
+    """What decided it, for the provenance."""
+
+    stated: float | None = None
+    """What the metadata say, if the pixels decided otherwise. The id of a mask follows from it."""
 
 
 def resolve_offset(
@@ -58,8 +67,9 @@ def resolve_offset(
     3. a property of the provider that the offset has been removed;
     4. ``add_offset`` of the product;
     5. ``raster:bands`` of STAC;
-    6. the name of an L1C product, for surface reflectance of other producers;
-    7. the processing baseline.
+    6. the tags of the files, for a folder of bands;
+    7. the name of an L1C product, for surface reflectance of other producers;
+    8. the processing baseline.
 
     If none gives one, the offset is 0. The order matters, because sources contradict each other: items with
     ``boa_offset_applied: true`` still have the original offset in ``raster:bands``.
@@ -69,7 +79,7 @@ def resolve_offset(
     properties
         Properties of the EO3 document or STAC item.
     explicit
-        The caller's own choice, DN.
+        The caller's own choice, DN; or reflectance if it is a fraction such as -0.1.
     add_offset
         Offset of the measurement in an ODC product definition: DN, or reflectance if it is a fraction
         such as -0.1.
@@ -95,14 +105,12 @@ def resolve_offset(
     SceneError
         If the explicit offset or the processing baseline is invalid.
     """
-    offset = (
-        _from_argument(explicit)
-        or _from_dtype(dtype)
-        or _from_removal(properties)
-        or _from_product(add_offset, scale_factor)
-        or _from_raster_bands(raster_bands)
-        or _from_level_1c(properties)
-        or _from_baseline(properties)
+    offset = _from_argument(explicit) or stated_offset(
+        properties,
+        add_offset=add_offset,
+        scale_factor=scale_factor,
+        raster_bands=raster_bands,
+        dtype=dtype,
     )
     if offset is not None:
         return offset
@@ -112,16 +120,50 @@ def resolve_offset(
         ReflectanceWarning,
         stacklevel=2,
     )
-    return Offset(0, "assumed: the metadata does not tell")
+    return Offset(0, f"{ASSUMED}: the metadata does not tell")
+
+
+def stated_offset(
+    properties: Mapping[str, Any],
+    *,
+    add_offset: float | None = None,
+    scale_factor: float | None = None,
+    raster_bands: Mapping[str, Any] | None = None,
+    dtype: str | None = None,
+) -> Offset | None:
+    """Return the radiometric offset that the metadata of a dataset state, or None.
+
+    Parameters
+    ----------
+    properties, add_offset, scale_factor, raster_bands, dtype
+        See :func:`resolve_offset`.
+
+    Raises
+    ------
+    SceneError
+        If the processing baseline is invalid.
+    """
+    return (
+        _from_dtype(dtype)
+        or _from_removal(properties)
+        or _from_product(add_offset, scale_factor)
+        or _from_raster_bands(raster_bands)
+        or _from_files(properties)
+        or _from_level_1c(properties)
+        or _from_baseline(properties)
+    )
 
 
 def _from_argument(explicit: float | None) -> Offset | None:
     """Return the offset of the caller's argument, if there is one; raise if it is invalid."""
     if explicit is None:
         return None
+    if -1 < explicit < 0:
+        return Offset(explicit, "argument")
     if not np.isfinite(explicit) or explicit != round(explicit):
         raise SceneError(
-            f"the offset {explicit} is not a whole number of digital numbers, such as -1000."
+            f"the offset {explicit} is not a whole number of digital numbers, such as -1000, nor a fraction of "
+            "reflectance, such as -0.1."
         )
     if explicit > 0:
         raise SceneError(
@@ -163,6 +205,12 @@ def _from_raster_bands(raster_bands: Mapping[str, Any] | None) -> Offset | None:
     scale = raster_bands.get("scale") or 1 / QUANTIFICATION
     value = round(raster_bands["offset"] / scale)
     return Offset(value, f"raster:bands offset is {raster_bands['offset']:g}")
+
+
+def _from_files(properties: Mapping[str, Any]) -> Offset | None:
+    """Return the offset in the tags of the files of a folder of bands, in DN."""
+    value = properties.get(FILE_TAGS)
+    return None if value is None else Offset(round(value), f"the files' own tags say {value:g}")
 
 
 def _from_level_1c(properties: Mapping[str, Any]) -> Offset | None:
@@ -244,7 +292,9 @@ class OffsetCheck:
     _EDGES = np.linspace(-0.2, 0.6, 161)  # of the histogram, reflectance
     _DARKEST = 0.001  # share of pixels that must be dark in a scene with the right offset
     _TOO_BRIGHT = (0.085, 0.16)  # range of the dark end if 0.1 was not subtracted
-    _TOO_DARK = -0.05  # the dark end is below this if 0.1 was subtracted twice
+    TOO_DARK = -0.05
+    """Reflectance that the dark end is below if 0.1 was subtracted twice."""
+
     _STEP = 2  # every second pixel of every second row is a large enough sample
     _FEWEST = 2_500  # sampled pixels; with fewer there is no complaint
 
@@ -264,27 +314,59 @@ class OffsetCheck:
         span = (self._EDGES[0], self._EDGES[-1])
         self._counts += np.histogram(values, len(self._counts), span)[0]
 
-    def complaint(self, offset: float) -> str | None:
+    def complaint(self, offset: float, *, reflectance: bool = False) -> str | None:
         """Return what looks wrong with the offset, or None.
 
         Parameters
         ----------
         offset
             The offset that was applied, DN.
+        reflectance
+            Whether it was applied to reflectance, and not to DN.
         """
-        total = self._counts.sum()
-        if total < self._FEWEST:
+        dark = self._darkest()
+        if dark is None:
             return None
-        share = np.cumsum(self._counts) / total
-        dark = self._EDGES[1:][np.searchsorted(share, self._DARKEST)]
         if offset == 0 and self._TOO_BRIGHT[0] <= dark <= self._TOO_BRIGHT[1]:
+            advice = (
+                "pass offset=-0.1 if it has"
+                if reflectance
+                else "if this is processing baseline 04.00 or later, pass offset=-1000"
+            )
             return (
                 f"no pixel is darker than a reflectance of {dark:.2f}, as if 0.1 had to be "
-                "subtracted; if this is processing baseline 04.00 or later, pass offset=-1000."
+                f"subtracted; {advice}."
             )
-        if offset < 0 and dark <= self._TOO_DARK:
+        if offset < 0 and dark <= self.TOO_DARK:
             return (
                 f"the darkest pixels have a reflectance of {dark:.2f}, as if the offset had been "
                 "removed already; pass offset=0 if it has."
             )
         return None
+
+    def is_below(self, reflectance: float) -> bool:
+        """Return whether a hundredth of the pixels is below a reflectance, in their lowest band."""
+        total = self._counts.sum()
+        below = self._counts[self._EDGES[1:] <= reflectance].sum()
+        return bool(total >= self._FEWEST and below >= total / 100)
+
+    def confirms(self, offset: float) -> bool:
+        """Return whether the pixels settle that the offset is right, whatever the metadata say.
+
+        That is so for an offset of 0 if the scene has ground so dark that 0.1 less would be far below 0.
+
+        Parameters
+        ----------
+        offset
+            The offset that was applied, DN.
+        """
+        dark = self._darkest()
+        return offset == 0 and dark is not None and -0.01 <= dark < 0.1 + self.TOO_DARK
+
+    def _darkest(self) -> float | None:
+        """Return the reflectance of the dark end; None if there are too few pixels to tell."""
+        total = self._counts.sum()
+        if total < self._FEWEST:
+            return None
+        share = np.cumsum(self._counts) / total
+        return float(self._EDGES[1:][np.searchsorted(share, self._DARKEST)])

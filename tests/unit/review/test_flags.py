@@ -43,9 +43,12 @@ def test_offset() -> None:
     dark = offset_doubt(known, ground - 0.1)
     assert dark
     assert "removed already" in dark.text
-    guess = offset_doubt(Offset(0, "assumed: the metadata does not tell"), ground)
-    assert guess
-    assert "assumed" in guess.text
+    assumed = Offset(0, "assumed: the metadata does not tell")
+    for visible in (ground + 0.05, None, ground[:20, :20]):
+        guess = offset_doubt(assumed, visible)
+        assert guess
+        assert "assumed" in guess.text
+    assert offset_doubt(assumed, ground) is None  # ground so dark settles it
 
 
 def test_confidence_and_data() -> None:

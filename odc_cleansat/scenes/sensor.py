@@ -1,0 +1,81 @@
+"""Is a scene of Sentinel-2 at all, by its metadata?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..errors import SceneError
+
+_PLATFORMS = (
+    "platform",
+    "eo:platform",
+    "constellation",
+    "eo:constellation",
+    "eo:instrument",
+    "instruments",
+)
+"""Properties that name the satellite or its instrument."""
+
+_OURS = re.compile(r"sentinel[-_ ]*2|^s2[a-d]?$|msi", re.IGNORECASE)
+
+_KNOWN = re.compile(
+    r"landsat|sentinel[-_ ]*[1356]|\bs[1356][ab]?\b|planet|dove|superdove|\bps[2b.]|skysat|\boli|\btirs|\betm|\btm\b"
+    r"|modis|terra|aqua|viirs|\bnpp|noaa|spot|pleiades|rapideye|worldview|geoeye|aster|cbers|gaofen|\bolci|\bslstr|prisma|enmap",
+    re.IGNORECASE,
+)
+"""Other satellites and instruments that have bands of the same names."""
+
+_NAMES = re.compile(
+    r"^(L[COTEM]0[1-9]_|HLS[._-]?L30|S[1356][AB]_|LANDSAT|ls[5-9]_|ga_ls|lc0?[89]|M[OY]D0|PSScene|\d{8}_\d{6}_.*_3B)"
+    r"|planetscope|landsat",
+    re.IGNORECASE,
+)
+"""Names of their items, collections and products."""
+
+
+def check_sensor(properties: Mapping[str, Any], names: Iterable[object], label: str) -> None:
+    """Raise if a scene is of another satellite than Sentinel-2.
+
+    Other satellites have bands of the same names, such as ``B02`` or ``red``, for which no model was made. HLS L30 is
+    Landsat; HLS S30 is Sentinel-2. Metadata that name no satellite say nothing.
+
+    Parameters
+    ----------
+    properties
+        Properties of the EO3 document or STAC item.
+    names
+        Names of the item, its collection or its product; None counts for nothing.
+    label
+        Name of the scene for people.
+
+    Raises
+    ------
+    SceneError
+        If a property or a name is of another satellite.
+    """
+    said = [(key, properties[key]) for key in _PLATFORMS if properties.get(key)]
+    ours = [each for each in said if _OURS.search(_text(each[1]))]
+    other = next(
+        (
+            f"{key} is {_text(value)}"
+            for key, value in said
+            if _KNOWN.search(_text(value)) and (key, value) not in ours
+        ),
+        None,
+    )
+    if other is None and not ours:
+        other = next(
+            (f"its name is {name}" for name in names if name and _NAMES.search(str(name))), None
+        )
+    if other is not None:
+        raise SceneError(
+            f"{label} is not of Sentinel-2: {other}. Models are made for the bands of Sentinel-2 L2A or L1C; take such a "
+            "scene of the same place and time."
+        )
+
+
+def _text(value: Any) -> str:
+    """Return a property as text; instruments are a list, and stackstac gives a set."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple | set) else str(value)

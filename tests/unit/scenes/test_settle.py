@@ -1,0 +1,79 @@
+"""The radiometric offset of a scene, settled by its pixels where they are clearer than its metadata."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import wrap_xr
+
+from odc_cleansat.errors import ReflectanceWarning
+from odc_cleansat.scenes.files import BandFile
+from odc_cleansat.scenes.offset import ASSUMED, Offset
+from odc_cleansat.scenes.settle import settle_offset
+
+BASELINE = Offset(-1000, "s2:processing_baseline is 05.10")
+GUESS = Offset(0, f"{ASSUMED}: the metadata does not tell")
+ARGUMENT = Offset(-1000, "argument")
+
+
+def scene(
+    folder: Path, dark: float, *, offset: int = 0, side: int = 300, gone: float = 0.3
+) -> dict[str, BandFile]:
+    """Files of a scene from this reflectance on, in whose numbers the offset is left or not."""
+    grid = GeoBox.from_bbox((0, 0, 10 * side, 10 * side), "EPSG:32633", shape=(side, side))
+    rng, files = np.random.default_rng(0), {}
+    for name in ("blue", "green", "red"):
+        values = np.rint(10_000 * rng.uniform(dark, dark + 0.3, grid.shape) - offset).astype(
+            "uint16"
+        )
+        values[: int(gone * side)] = 0
+        path = folder / f"{name}.tif"
+        wrap_xr(values, grid, nodata=0).odc.write_cog(path, overview_levels=[], overwrite=True)
+        files[name] = BandFile(str(path), 1, 0)
+    return files
+
+
+@pytest.mark.parametrize("side", [300, 1100])
+def test_an_offset_that_is_no_longer_in_the_numbers_is_not_taken_off(
+    tmp_path: Path, side: int
+) -> None:
+    files = scene(tmp_path, 0.01, side=side)
+    with pytest.warns(
+        ReflectanceWarning, match=r"the offset -1000 .*removed already; 0 is taken\. Pass --offset"
+    ):
+        found = settle_offset(files, BASELINE, "a scene")
+    assert (found.value, found.stated) == (0, -1000)
+    assert found.source.startswith("the pixels")
+
+
+@pytest.mark.parametrize(
+    ("dark", "offset", "said"),
+    [
+        (0.01, -1000, BASELINE),  # it is in them
+        (0.2, 0, BASELINE),  # nothing is dark, so nobody knows
+        (0.2, -1000, GUESS),
+        (0.01, 0, ARGUMENT),
+        (0.01, 0, Offset(0, "s2:processing_baseline is 02.12")),
+    ],
+)
+def test_else_the_metadata_or_the_caller_decide(
+    tmp_path: Path, dark: float, offset: int, said: Offset
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert settle_offset(scene(tmp_path, dark, offset=offset), said, "a scene") == said
+
+
+def test_a_guess_is_settled_by_dark_ground(tmp_path: Path) -> None:
+    found = settle_offset(scene(tmp_path, 0.01), GUESS, "a scene")
+    assert (found.value, found.stated) == (0, None)
+    assert found.source.startswith("the pixels: ground is too dark")
+    assert settle_offset(scene(tmp_path, 0.01, gone=0.99), GUESS, "a scene") == GUESS
+
+
+def test_a_scene_without_visible_bands_is_left_alone() -> None:
+    assert settle_offset({"nir": BandFile("nowhere.tif", 1, 0)}, BASELINE, "a scene") == BASELINE
