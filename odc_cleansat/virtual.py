@@ -349,10 +349,12 @@ def _offset(dataset: Dataset) -> float | None:
 
 def _empty(bands: xr.Dataset, scale: float | None) -> xr.DataArray:
     """Return where all bands say together that there are no data: bool, of the dims of a band."""
-    found: list[xr.DataArray] = [
-        band.isin(read_packing(band, scale, 0).blanks) for band in bands.data_vars.values()
-    ]
-    return functools.reduce(operator.and_, found)
+    layers = list(bands.data_vars.values())
+    blanks = [read_packing(band, scale, 0).blanks for band in layers]
+    found: xr.DataArray = xr.zeros_like(layers[0], dtype=bool)
+    for number in set(blanks[0]).intersection(*blanks[1:]):
+        found = found | functools.reduce(operator.and_, (band == number for band in layers))
+    return found
 
 
 def _without_packing(attrs: Mapping[str, Any]) -> dict[str, Any]:

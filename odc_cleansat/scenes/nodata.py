@@ -1,8 +1,8 @@
 """Which pixels of a scene have no data.
 
 A pixel has no data where a band is not finite or has its own nodata value, other than 0. It also has none where all
-bands say so together: each is 0 (or 1, as at the edges of some providers' tiles), or all have one and the same number
-that no ground has. A 0 in one band is data: dark water and shadow have it. Reflectance of 0 in all bands is data too,
+bands say so together. Then all are 0, or all are 1, as at the edges of some providers' tiles. Or all have one and the
+same number that no ground has. A 0 in one band is data: dark water and shadow have it. Reflectance of 0 in all bands is data too,
 unless 0 is declared, but it is told.
 """
 
@@ -26,9 +26,10 @@ On 40 real scenes no band is below 0 or above 1.4."""
 LEAST, GREATEST = -0.5, 10.0
 """The same of floating-point numbers, which may have been corrected or modelled in any way."""
 
-FILLS = (-0.1, -0.0999, 3.2767, 6.5535)
-"""Further reflectance that stands for no data in all bands: 0, 1 or -999, and the greatest integers, as if they were
-digital numbers."""
+FILLS = (0.0001, 3.2767, 6.5535, -0.0999, -0.1, -0.1999, 3.1767, 6.4535)
+"""Further reflectance that stands for no data in all bands.
+
+It is what becomes of 0, 1, -999 and the greatest integers as digital numbers, with an offset of -1000 or without."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,10 @@ def find_missing(bands: Sequence[Band], pixels: Sequence[np.ndarray]) -> Missing
 
     Parameters
     ----------
-    bands, pixels
-        See :func:`missing_pixels`.
+    bands
+        The bands of a scene, on one grid or on several.
+    pixels
+        The values of each band, ``(y, x)``, of any dtype.
 
     Raises
     ------
@@ -118,16 +121,17 @@ _Values = tuple[np.ndarray, Packing, np.ndarray]
 
 
 def _blank_together(bands: Sequence[_Values]) -> np.ndarray:
-    """Return where each of the bands is 0 or 1, ``(y, x)`` bool."""
-    together = np.ones(bands[0][0].shape, dtype=bool)
-    for values, packing, _ in bands:
-        found = np.zeros(values.shape, dtype=bool)
-        for number in packing.blanks:
-            found |= values == number
-        together &= found
-        if not together.any():
-            break
-    return together
+    """Return where all of the bands are 0, or all are 1, ``(y, x)`` bool."""
+    found = np.zeros(bands[0][0].shape, dtype=bool)
+    for number in (0, 1):
+        together = np.ones(found.shape, dtype=bool)
+        for values, packing, _ in bands:
+            if number not in packing.blanks or not together.any():
+                together[:] = False
+                break
+            together &= values == number
+        found |= together
+    return found
 
 
 def _odd_together(bands: Sequence[_Values]) -> np.ndarray:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..errors import ReflectanceWarning, SceneError, tell
 from ..storage.settings import gdal_settings
 from .files import BandFile, local_path
-from .offset import ASSUMED, Offset, OffsetCheck
+from .offset import ASSUMED, QUANTIFICATION, Offset, OffsetCheck
 from .packing import read_packing
 
 _VISIBLE = ("blue", "green", "red")
@@ -25,12 +26,16 @@ _PIECES = 8
 
 
 def settle_offset(files: Mapping[str, BandFile], offset: Offset, label: str) -> Offset:
-    """Return the offset that a mask is made with: as the metadata say, unless the pixels are clear that it is not.
+    """Return the offset that a mask is made with: as the metadata say, unless the files are clear that it is not.
 
-    The caller's own choice stands. If the metadata give -1000 and a hundredth of the pixels would then be far below
-    0, the offset has been removed already, and it is 0. Some archives of 2022 and 2025 have such metadata. If the
-    metadata give none, ground so dark that it can have none settles that. All else stays as it is, and is told by the
-    check of all pixels. A sample of some bands is read, once for each scene.
+    1. The caller's own choice stands.
+    2. If a hundredth of the pixels would be far below 0, the offset that the metadata give has been removed already,
+       and it is 0. Some archives of 2022 and 2025 have such metadata.
+    3. If the tags of the files give an offset and the metadata none, that of the tags is taken. If both give one and
+       they differ, the pixels decide where they can. Else that of the metadata is taken, with a warning.
+    4. If nothing gives one, ground so dark that it can have none settles that.
+
+    A sample of the visible bands is read, once for each scene. All pixels are checked later anyway.
 
     Parameters
     ----------
@@ -49,37 +54,67 @@ def settle_offset(files: Mapping[str, BandFile], offset: Offset, label: str) -> 
     Warns
     -----
     ReflectanceWarning
-        If the offset is another than the metadata give.
+        If the offset is another than the metadata give, or if tags and metadata differ.
     """
-    guessed = offset.source.startswith(ASSUMED)
     bands = [files[name] for name in _VISIBLE if name in files]
-    if not bands or offset.source == "argument" or not (guessed or offset.value <= -1):
+    if not bands or offset.source == "argument" or offset.source.startswith("the values are"):
         return offset
-    planes = [_sample(file) for file in bands]
-    shape = planes[0].shape
-    if any(plane.shape != shape for plane in planes):
+    guessed = offset.source.startswith(ASSUMED)
+    tag = read_packing(bands[0].open().data).offset
+    differ = tag not in (0, offset.value)
+    if offset.value == 0 and not guessed and not differ:
         return offset
-    reflectance = np.stack(planes)
-    with np.errstate(invalid="ignore"):
-        reflectance[:, (reflectance < _BLANK).all(axis=0)] = np.nan
-    check = OffsetCheck()
-    check.add(reflectance)
-    if not check.confirms(0):
-        return offset
-    if guessed:
-        return Offset(
-            offset.value, f"the pixels: ground is too dark for any other ({offset.source})"
+    check = _look_at(bands)
+    found = _decided_by_pixels(check, offset, tag if differ else None)
+    if found is None and guessed and differ:
+        found = Offset(tag, f"the files' own tags say {tag:g}", offset.value)
+    if found is None and differ:
+        tell(
+            f"{label}: the metadata give the offset {offset.value:g} ({offset.source}), the tags of its files {tag:g}, and the "
+            f"pixels do not tell which is right; {offset.value:g} is taken. Pass --offset (offset=) to decide it.",
+            ReflectanceWarning,
         )
-    if not check.is_below(-offset.value * 1e-4 + OffsetCheck.TOO_DARK):
-        return offset
-    tell(
-        f"{label}: the metadata give the offset {offset.value:g} ({offset.source}), but the pixels show that it has been "
-        "removed already; 0 is taken. Pass --offset (offset=) to decide it yourself.",
-        ReflectanceWarning,
-    )
-    return Offset(
-        0, f"the pixels, which no longer have the offset that {offset.source} means", offset.value
-    )
+    elif found is not None and found.stated is not None and not guessed:
+        tell(
+            f"{label}: the metadata give the offset {offset.value:g} ({offset.source}), but {found.source}; {found.value:g} is "
+            "taken. Pass --offset (offset=) to decide it yourself.",
+            ReflectanceWarning,
+        )
+    return found or offset
+
+
+def _decided_by_pixels(check: OffsetCheck, offset: Offset, tag: float | None) -> Offset | None:
+    """Return the offset that pixels without any taken off are clear about; None if they are not.
+
+    `tag` is that of the files' own tags, DN, if it is another than that of the metadata.
+    """
+    if check.confirms(0):
+        if offset.value == 0:
+            return replace(
+                offset, source=f"the pixels: ground is too dark for any other ({offset.source})"
+            )
+        if check.is_below(-offset.value / QUANTIFICATION + OffsetCheck.TOO_DARK):
+            return Offset(0, "the pixels show that it has been removed already", offset.value)
+    elif tag is not None and check.complaint(0):
+        # One of the two is 0, or both are about as large.
+        if offset.value == 0:
+            return Offset(
+                tag, f"the pixels and the tags of its files ({tag:g}) show that it is left", 0
+            )
+        return offset if tag == 0 else None
+    return None
+
+
+def _look_at(bands: Sequence[BandFile]) -> OffsetCheck:
+    """Check a sample of some bands, without an offset taken off."""
+    check = OffsetCheck()
+    planes = [_sample(file) for file in bands]
+    if len({plane.shape for plane in planes}) == 1:
+        reflectance = np.stack(planes)
+        with np.errstate(invalid="ignore"):
+            reflectance[:, (reflectance < _BLANK).all(axis=0)] = np.nan
+        check.add(reflectance)
+    return check
 
 
 def _sample(file: BandFile) -> np.ndarray:

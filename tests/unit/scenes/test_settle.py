@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
@@ -21,7 +22,13 @@ ARGUMENT = Offset(-1000, "argument")
 
 
 def scene(
-    folder: Path, dark: float, *, offset: int = 0, side: int = 300, gone: float = 0.3
+    folder: Path,
+    dark: float,
+    *,
+    offset: int = 0,
+    side: int = 300,
+    gone: float = 0.3,
+    tag: float = 0,
 ) -> dict[str, BandFile]:
     """Files of a scene from this reflectance on, in whose numbers the offset is left or not."""
     grid = GeoBox.from_bbox((0, 0, 10 * side, 10 * side), "EPSG:32633", shape=(side, side))
@@ -33,6 +40,9 @@ def scene(
         values[: int(gone * side)] = 0
         path = folder / f"{name}.tif"
         wrap_xr(values, grid, nodata=0).odc.write_cog(path, overview_levels=[], overwrite=True)
+        if tag:
+            with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
+                file.scales, file.offsets = (0.0001,), (tag,)
         files[name] = BandFile(str(path), 1, 0)
     return files
 
@@ -47,7 +57,7 @@ def test_an_offset_that_is_no_longer_in_the_numbers_is_not_taken_off(
     ):
         found = settle_offset(files, BASELINE, "a scene")
     assert (found.value, found.stated) == (0, -1000)
-    assert found.source.startswith("the pixels")
+    assert found.source.startswith("the pixels show")
 
 
 @pytest.mark.parametrize(
@@ -77,3 +87,30 @@ def test_a_guess_is_settled_by_dark_ground(tmp_path: Path) -> None:
 
 def test_a_scene_without_visible_bands_is_left_alone() -> None:
     assert settle_offset({"nir": BandFile("nowhere.tif", 1, 0)}, BASELINE, "a scene") == BASELINE
+
+
+def test_the_tags_of_the_files_are_heeded_where_the_metadata_give_nothing(tmp_path: Path) -> None:
+    files = scene(tmp_path, 0.01, offset=-1000, tag=-0.1)
+    found = settle_offset(files, GUESS, "a scene")
+    assert (found.value, found.stated) == (-1000, 0)
+    assert "tags" in found.source
+    assert settle_offset(files, BASELINE, "a scene") == BASELINE
+    assert settle_offset(files, ARGUMENT, "a scene") == ARGUMENT
+
+
+def test_pixels_decide_between_tags_and_metadata(tmp_path: Path) -> None:
+    old = Offset(0, "s2:processing_baseline is 02.12")
+    with pytest.warns(ReflectanceWarning, match="the pixels and the tags of its files"):
+        found = settle_offset(scene(tmp_path, 0.01, offset=-1000, tag=-0.1), old, "a scene")
+    assert (found.value, found.stated) == (-1000, 0)
+    found = settle_offset(scene(tmp_path, 0.01, tag=-0.1), old, "a scene")
+    assert found.value == 0
+    assert found.source.startswith("the pixels")
+
+
+def test_what_nothing_decides_is_told(tmp_path: Path) -> None:
+    old = Offset(0, "s2:processing_baseline is 02.12")
+    with pytest.warns(
+        ReflectanceWarning, match=r"pixels do not tell which is right; 0 is taken\. Pass --offset"
+    ):
+        assert settle_offset(scene(tmp_path, 0.3, tag=-0.1), old, "a scene") == old
