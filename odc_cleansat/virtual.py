@@ -196,7 +196,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
             empty = _empty(bands, self.scale)
             names = self._reflective(kept)
             kept = kept.assign(
-                {name: self._to_reflectance(kept[name], offsets, empty) for name in names}
+                {name: self._to_reflectance(kept[name], offsets).where(~empty) for name in names}
             )
         mask = self._classify(bands, model, offsets)
         # Without their coordinates, which could differ from these in the last digit.
@@ -258,10 +258,8 @@ class UNetMask(Transformation):  # type: ignore[misc]
             found.append(offsets.pop() if offsets else 0)
         return found
 
-    def _to_reflectance(
-        self, band: xr.DataArray, offsets: list[float], empty: xr.DataArray
-    ) -> xr.DataArray:
-        """Turn a band into reflectance: float32, nodata NaN; all with the dims ``(time, y, x)``."""
+    def _to_reflectance(self, band: xr.DataArray, offsets: list[float]) -> xr.DataArray:
+        """Turn a band, dims ``(time, y, x)``, into reflectance: float32, NaN at its own nodata value."""
         packing = read_packing(band, self.scale, 0)
         found = band.astype("float32")
         if not packing.reflectance:
@@ -269,7 +267,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
             found = (found + offset) * np.float32(packing.scale)
         if packing.nodata is not None:
             found = found.where(band != packing.nodata)
-        reflectance: xr.DataArray = found.where(~empty).assign_attrs(
+        reflectance: xr.DataArray = found.assign_attrs(
             {**_without_packing(band.attrs), "nodata": np.nan, "units": "1"}
         )
         return reflectance

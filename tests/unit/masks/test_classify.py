@@ -21,11 +21,12 @@ from .helpers import SIX, onto, refused
 pytestmark = pytest.mark.usefixtures("fake_engine")
 
 
-def test_nodata_is_never_a_class() -> None:
+def test_nodata_is_never_a_class_and_a_zero_in_one_band_is_data() -> None:
     scene = SimulatedScene(shape=(720, 900), seed=1, swath_edge=True).to_xarray(20).isel(time=0)
-    scene["B11"].values[100:140, 50:90] = 0
+    scene["B11"].values[100:120, 50:70] = 0
     found = classify(scene, offset=-1000, confidence=True)
-    missing = np.any([scene[b].values == 0 for b in SIX], axis=0)
+    missing = np.all([scene[b].values == 0 for b in SIX], axis=0)
+    assert not missing[100:120, 50:70].all()
     assert 0.05 < missing.mean() < 0.9
     np.testing.assert_array_equal(found.ucl.values == CloudClass.NODATA, missing)
     np.testing.assert_array_equal(found.ucl_confidence.values == 255, missing)
