@@ -71,15 +71,14 @@ def test_never_clear_is_nodata() -> None:
     assert np.isnat(found.best_time.values).tolist() == [[True, False, False]]
 
 
-@pytest.mark.parametrize("lazy", [False, True])
-def test_no_data_is_not_an_observation(lazy: bool) -> None:
+@pytest.mark.parametrize(("gap", "lazy"), [(0, False), (0, True), (np.nan, False), (np.inf, False)])
+def test_no_data_is_not_an_observation(gap: float, lazy: bool) -> None:
     """Nor is it clear where the mask says so but a band has none."""
-    scene = little([[0, 1], [0, 1]], [[10, 0], [11, 0]])
+    scene = little([[0, 1], [0, 1]], [[10, gap], [11, gap]], "float32" if gap else "uint16")
     for method in METHODS:
         found = composite(scene.chunk() if lazy else scene, method=method).compute()
-        assert (found.red.values == 0).all()
-        assert (found.clear_count.values == 0).all()
-        assert (found.observation_count.values == 0).all()
+        for name in ("red", "clear_count", "observation_count"):
+            assert not np.nan_to_num(found[name]).any()
         assert np.isnan(found.clear_share.values).all()
 
 
