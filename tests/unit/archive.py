@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 import rasterio
@@ -33,6 +34,19 @@ PATIENCE = 180
 def request(month: str, root: Path | str = "", **settings: object) -> Request:
     """A request for the masks of a month."""
     return Request("s2_l2a", root, query={"time": month}, **settings)  # type: ignore[arg-type]
+
+
+def written(root: Path) -> int:
+    """The number of masks under a folder."""
+    return len(list(root.rglob("*.odc-metadata.yaml")))
+
+
+def await_mask(root: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until one more mask is written, or the process has ended; that costs less than asking the datacube."""
+    before, until = written(root), monotonic() + PATIENCE
+    while written(root) == before and process.poll() is None:
+        assert monotonic() < until
+        sleep(0.02)
 
 
 @dataclass
@@ -75,7 +89,7 @@ class Archive:
             assert MaskProduct(path.parent).is_intact()
             with rasterio.open(path.parent / mask.measurements["ucl"]["path"]) as file:
                 assert file.read(1).any()
-        assert len(list(root.rglob("*.odc-metadata.yaml"))) == count
+        assert written(root) == count
 
     def call(self, *arguments: object, **options: object) -> subprocess.Popen[str]:
         """Start the command line, in a process group of its own."""
