@@ -126,6 +126,12 @@ class BandFile(NamedTuple):
         return Band(data, GeoBox(data.shape, data.rio.transform(recalc=False), str(data.rio.crs)))
 
 
+def _number(measurement: Mapping[str, Any]) -> int:
+    """Return the number of a measurement's band in its file, from 1; EO3 calls it ``band`` or ``layer``."""
+    numbers = (measurement.get("band"), measurement.get("layer"), 1)
+    return next(each for each in numbers if isinstance(each, int) and each)
+
+
 @dataclass(frozen=True)
 class SceneFiles:
     """What it takes to classify a scene from its files."""
@@ -156,7 +162,7 @@ class SceneFiles:
         SceneError
             If the dataset has no location, or is of another satellite than Sentinel-2.
         """
-        from datacube.storage import BandInfo
+        from datacube.storage import measurement_paths
 
         prepare_gdal()
         if not dataset.uri:
@@ -165,12 +171,14 @@ class SceneFiles:
             )
         properties = dataset.metadata_doc.get("properties", {})
         check_sensor(properties, [dataset.product.name], f"dataset {dataset.id}")
+        # Datacube's own `BandInfo` extracts all search fields anew for each band: 23 ms a scene, not 1.
+        paths, stored = measurement_paths(dataset), dataset.measurements
         files, hints = {}, {}
         for name, measurement in dataset.product.measurements.items():
-            if name not in dataset.measurements:
+            if name not in paths:
                 continue
-            info = BandInfo(dataset, name)
-            file = BandFile(info.uri, info.band or 1, info.nodata, measurement.get("scale_factor"))
+            number, scale = _number(stored[name]), measurement.get("scale_factor")
+            file = BandFile(paths[name], number, measurement.nodata, scale)
             for alias in names_of(name, measurement.get("aliases", ())):
                 files[alias] = file
                 hints[alias] = offset_hints(measurement)

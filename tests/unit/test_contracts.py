@@ -133,6 +133,7 @@ CONTRACTS = [
     Contract("datacube.model:Product.grid_spec", None, r"\.grid_spec"),
     Contract("datacube.model:metadata_from_doc", "1"),
     Contract("datacube.storage:BandInfo", "2"),
+    Contract("datacube.storage:measurement_paths", "1"),
     # Loading
     Contract("datacube:Datacube.create_storage", "4"),
     Contract("datacube:Datacube.group_datasets", "2"),

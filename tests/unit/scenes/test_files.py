@@ -13,6 +13,7 @@ import pystac
 import pytest
 import rasterio
 from affine import Affine
+from datacube.model import Measurement
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 from rasterio.errors import RasterioIOError
@@ -89,6 +90,29 @@ def test_a_dataset_without_location() -> None:
     dataset: Any = SimpleNamespace(uri=None, id=UUID(int=1))
     with pytest.raises(SceneError, match=r"dataset 0+-.* has no location"):
         SceneFiles.of_dataset(dataset)
+
+
+def test_a_measurement_of_a_dataset_names_its_file_and_its_band() -> None:
+    stored = {
+        "blue": {"path": "all.tif", "band": 2},
+        "green": {"path": "all.tif", "layer": 3},
+        "red": {"path": "https://x/red.tif", "layer": "red"},
+        "nir": {},
+    }
+    measurements = {
+        name: Measurement(name=name, dtype="uint16", nodata=i, units="1", aliases=[f"{name}_"])
+        for i, name in enumerate((*stored, "swir16"))
+    }
+    dataset: Any = SimpleNamespace(
+        uri="file:///s/scene.yaml", id=UUID(int=1), has_multiple_uris=lambda: False, metadata_doc={},
+        measurements=stored, product=SimpleNamespace(name="s2_l2a", measurements=measurements),
+    )  # fmt: skip
+    found = SceneFiles.of_dataset(dataset).files
+    assert found["blue"] == found["blue_"] == BandFile("file:///s/all.tif", 2, 0)
+    assert found["green"] == BandFile("file:///s/all.tif", 3, 1)
+    assert found["red"] == BandFile("https://x/red.tif", 1, 2)
+    assert found["nir"] == BandFile("file:///s/scene.yaml", 1, 3)
+    assert "swir16" not in found
 
 
 def item(**assets: dict[str, Any]) -> pystac.Item:
