@@ -30,13 +30,12 @@ def test_a_simulated_scene_from_nothing_and_again(run: Run, tmp_path: Path) -> N
         assert "(computed)" in first.stdout
         assert "Traceback" not in first.stderr
         assert "Warning" not in first.stderr
-        again = cleansat("demo", "--out", out)
-        assert again.returncode == 0, again.stderr
-        assert "nothing is computed" in again.stdout
-        assert "found, not computed again" in again.stdout
+        again = good(run("demo", "--out", out))
+        assert "nothing is computed" in again
+        assert "found, not computed again" in again
     finally:
-        stopped = cleansat("demo", "--stop", "--out", out)
-    assert stopped.stdout.strip() == "Stopped."
+        stopped = good(run("demo", "--stop", "--out", out))
+    assert stopped.strip() == "Stopped."
     assert "No database runs" in good(run("demo", "--stop", "--out", out))
 
 

@@ -57,10 +57,8 @@ def test_killed_runs_go_on_and_two_runners_do_not_meet(
     said = list(takewhile(lambda line: not line.startswith("Masking"), one.stderr))
     other = invoke(*arguments)
     code, out, err = outcome(one)
-    for code, out, err in (
-        (code, out, "".join(said) + err),
-        (other.exit_code, other.stdout, other.stderr),
-    ):
+    results = [(code, out, "".join(said) + err), (other.exit_code, other.stdout, other.stderr)]
+    for code, out, err in results:
         assert code == 0, err
         summary = json.loads(out)
         assert summary["masked"] + summary["masked_by_others"] + summary["masked_before"] == 10
