@@ -30,7 +30,6 @@ from unit.reviewed import DAYS, GRID, Place
 
 SAY = """
 import sys
-from odc_cleansat.products.search import find_indexed_mask
 from odc_cleansat.products.verdict_files import flag
 for i in range(25):
     flag(sys.argv[1], str(i), sys.argv[2])
