@@ -96,7 +96,6 @@ CONTRACTS = [
         "like, load_hints, grid_spec, datasets, output_crs, resolution, align, geopolygon, x, y, crs",
     ),
     Contract("datacube.api.core:get_bounds", "2"),
-    Contract("datacube.api.core:select_datasets_inside_polygon", "2"),
     Contract("datacube.api.query:Query", "1, product, time", r"api\.query import .*\bQuery\b"),
     Contract("datacube.api.query:GroupBy", None, r"api\.query import .*\bGroupBy\b"),
     Contract("datacube.api.query:query_group_by", "group_by"),
