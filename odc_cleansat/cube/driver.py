@@ -6,6 +6,7 @@ graphs and to other processes. No other driver can open it.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -19,7 +20,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from ..classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, flags_definition, ucl_attrs
-from ..errors import GapWarning, SceneError, tell
+from ..errors import CleansatError, GapWarning, SceneError, tell
 from ..grids.centres import sample_nearest
 from ..masks.on_demand import ADDRESS, COMPUTED, OnDemandMask, compute_layer, on_demand_mask
 from ..models.registry import get_model
@@ -163,11 +164,6 @@ def file_address(kind: str, file: BandFile, offset: float = 0) -> str:
         What is added to the values, digital numbers.
     """
     return f"{kind}?{quote(file.uri, safe=':/')}&{file.band}&{offset:g}"
-
-
-def _address_for_people(uri: str) -> str:
-    """Return the address of the file itself."""
-    return _file_of(uri).uri if uri.startswith((MASK_LAYER, SHIFTED, f"{NO_MASK}?")) else uri
 
 
 def _file_of(address: str) -> BandFile:
@@ -330,15 +326,18 @@ class _Reader(RioReader):  # type: ignore[misc]
                 cfg.patch(fail_on_error=True), dst_geobox, dst=dst, selection=selection
             )
             return roi, pixels
-        except (SceneError, RasterioError, OSError) as error:
-            if not isinstance(error, SceneError):
-                error = SceneError(
-                    f"cannot read {_address_for_people(uri)}: {error}. Is it there, and whole?"
-                )
+        except CleansatError as error:
+            if cfg.fail_on_error or not isinstance(error, SceneError):
+                raise
+            reason = str(error)
+        except _UNREADABLE as error:
+            if uri.startswith(COMPUTED):  # no file's fault: those are told above
+                raise
+            reason = _why_unreadable(self._src, error)
             if cfg.fail_on_error:
-                raise error
-            tell(f"no data where they would be: {error}", GapWarning)
-            return _nothing(cfg)
+                raise SceneError(reason) from error
+        tell(f"no data where they would be: {reason}", GapWarning)
+        return _nothing(cfg)
 
     def _shifted(
         self, cfg: RasterLoadParams, grid: GeoBox, dst: np.ndarray | None, selection: Any
@@ -358,6 +357,21 @@ class _Reader(RioReader):  # type: ignore[misc]
             return roi, pixels
         dst[roi] = pixels
         return roi, dst[roi]
+
+
+_UNREADABLE = (RasterioError, OSError, AssertionError, IndexError, ValueError)
+"""What rasterio and odc-loader raise for a file that they cannot read. They assert that it has a coordinate system."""
+
+
+def _why_unreadable(source: RasterSource, error: Exception) -> str:
+    """Return why a file cannot be read, for people."""
+    own = source.uri.startswith((MASK_LAYER, SHIFTED, f"{NO_MASK}?"))
+    file = _file_of(source.uri) if own else BandFile(source.uri, source.band, None)
+    with contextlib.suppress(RasterioError, OSError):
+        if fault := file.fault():
+            return f"cannot read {file.uri}: {fault}."
+    reason = str(error.__cause__ or error).rstrip(".") or type(error).__name__
+    return f"cannot read {file.uri}: {reason}. Is it there, and whole?"
 
 
 def _whole(

@@ -99,7 +99,7 @@ class BandFile(NamedTuple):
         Raises
         ------
         SceneError
-            If the file cannot be opened or has no coordinate system.
+            If the file cannot be opened, lacks the band, or has no coordinate system.
         """
         import rioxarray
         import xarray as xr
@@ -114,16 +114,43 @@ class BandFile(NamedTuple):
             raise SceneError(
                 f"cannot read {self.uri}: {error}. {f'Probably {hint}.' if hint else 'Is it there, and whole?'}"
             ) from error
-        assert isinstance(opened, xr.DataArray)
+        if (
+            not isinstance(opened, xr.DataArray)
+            or opened.rio.crs is None
+            or self.band > opened.sizes["band"]
+        ):
+            raise SceneError(
+                f"cannot read {self.uri}: {self.fault() or 'it holds several rasters'}."
+            )
         data = opened.isel(band=self.band - 1, drop=True)
-        if data.rio.crs is None:
-            raise SceneError(f"{self.uri} has no coordinate system.")
         if data.rio.nodata is None and self.nodata is not None:
             data = data.assign_attrs(nodata=self.nodata)
         if self.scale is not None and data.attrs.get("scale_factor") in (None, 1):
             data = data.assign_attrs(scale_factor=self.scale)
         # The file's own transform: the coordinates of the pixels are rounded.
         return Band(data, GeoBox(data.shape, data.rio.transform(recalc=False), str(data.rio.crs)))
+
+    def fault(self) -> str | None:
+        """Say why a file that rasterio can open is no use; None if there is no such reason.
+
+        Raises
+        ------
+        rasterio.errors.RasterioError
+            If it cannot be opened.
+        """
+        import rasterio
+
+        with rasterio.open(local_path(self.uri)) as file:
+            if file.count < self.band:
+                has = (
+                    "several rasters and no band"
+                    if not file.count
+                    else f"{file.count} band" + "s" * (file.count > 1)
+                )
+                return f"it has {has}, and band {self.band} is asked for"
+            if not file.crs:
+                return "it has no coordinate system; set it, e.g. with `rio edit-info --crs EPSG:32633 FILE`"
+        return None
 
 
 def _number(measurement: Mapping[str, Any]) -> int:
@@ -413,5 +440,5 @@ def reading(label: str) -> Iterator[None]:
         raise SceneError(f"{label}: {error}") from error.__cause__
     except (RasterioError, OSError) as error:
         raise SceneError(
-            f"{label}: cannot read its files: {error.__cause__ or error}. Are they there, and whole?"
+            f"{label}: cannot read its files: {str(error.__cause__ or error).rstrip('.')}. Are they there, and whole?"
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,14 @@ from odc.loader.types import RasterLoadParams, RasterSource
 
 from odc_cleansat import CloudClass, classify
 from odc_cleansat.cube.driver import MASK_LAYER, SHIFTED, CleansatDriver, file_address, with_ucl
+from odc_cleansat.cube.load import load
 from odc_cleansat.errors import GapWarning, ModelError, ReflectanceWarning, SceneError
 from odc_cleansat.grids.centres import LARGEST
 from odc_cleansat.masks import on_demand
-from odc_cleansat.scenes.files import BandFile
+from odc_cleansat.scenes.files import BandFile, local_path
 from odc_cleansat.synthetic.scene import SimulatedScene
+
+from .helpers import HOME
 
 GRID = {"output_crs": "EPSG:32633", "resolution": 20}
 BANDS = ["red", "scl", "ucl", "ucl_confidence"]
@@ -301,6 +305,69 @@ def test_files_that_are_gone(cube: Cube) -> None:
         found = loaded(cube, scenes, skip_broken_datasets=True)
     assert (found.ucl == CloudClass.NODATA).all()
     assert (found.red != 0).any()
+
+
+def without_system(path: Path, whole: bytes) -> None:
+    with rasterio.MemoryFile(whole) as memory, memory.open() as file:
+        pixels, profile = file.read(), {**file.profile, "driver": "GTiff", "crs": None}
+    with rasterio.open(path, "w", **profile) as file:
+        file.write(pixels)
+
+
+UNREADABLE: dict[str, tuple[Callable[[Path, bytes], object], str]] = {
+    "no coordinate system": (without_system, "it has no coordinate system; set it"),
+    "cut off": (
+        lambda path, whole: path.write_bytes(whole[: len(whole) // 3]),
+        "there, and whole?",
+    ),
+    "no image": (
+        lambda path, _: path.write_text("not found"),
+        "not recognized as being in a supported",
+    ),
+    "empty": (lambda path, _: path.write_bytes(b""), "there, and whole?"),
+    "a folder": (lambda path, _: path.mkdir(), "there, and whole?"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:the scenes have several radiometric offsets")
+@pytest.mark.parametrize("how", UNREADABLE)
+@pytest.mark.usefixtures("fast_network")
+def test_a_file_that_cannot_be_read_leaves_a_gap_and_says_why(
+    cube: Cube, tmp_path: Path, how: str
+) -> None:
+    """The band itself, the band without its offset, and the mask that needs the band."""
+    spoil, reason = UNREADABLE[how]
+    scene = cube.scenes["june"]
+    document = copy.deepcopy(scene.metadata_doc)
+    path = tmp_path / "B08.tif"
+    spoil(path, Path(local_path(document["measurements"]["nir"]["path"])).read_bytes())
+    document["measurements"]["nir"]["path"] = path.as_uri()
+    spoilt = Dataset(scene.product, document, uri=scene.uri)
+    for names, harmonized in ((["nir"], False), (["nir", "ucl"], True)):
+        asked = {
+            "datasets": [spoilt, cube.scenes["july"]], "like": HOME[-60:, -60:], "measurements": names,
+            "ucl": "computed", "harmonized": harmonized,
+        }  # fmt: skip
+        with pytest.warns(GapWarning) as told:
+            found = load(cube.dc, **asked)
+        said = [str(each.message) for each in told if each.category is GapWarning]
+        assert len(said) == len(names)
+        assert all("B08.tif" in each and reason in each for each in said), said
+        for name in names:
+            assert (found[name][0] == 0).all()
+            assert (found[name][1] != 0).any()
+    with pytest.raises(SceneError, match=r"B08\.tif"):
+        load(cube.dc, **asked, skip_broken_datasets=False)
+
+
+def test_a_document_that_names_a_band_too_many(cube: Cube) -> None:
+    scene = cube.scenes["june"]
+    document = copy.deepcopy(scene.metadata_doc)
+    document["measurements"]["nir"]["band"] = 3
+    spoilt = Dataset(scene.product, document, uri=scene.uri)
+    with pytest.warns(GapWarning, match="it has 1 band, and band 3 is asked for"):
+        found = load(cube.dc, datasets=[spoilt], like=HOME, measurements=["ucl"], ucl="computed")
+    assert (found.ucl == CloudClass.NODATA).all()
 
 
 def test_new_files_of_the_same_name_are_read_anew(cube: Cube, tmp_path: Path) -> None:
