@@ -34,6 +34,7 @@ _PLACEHOLDER = datetime(1970, 1, 1, tzinfo=timezone.utc)
 """Acquisition time of scenes that give none."""
 
 _DATE = re.compile(r"(?<!\d)(20\d\d)-?([01]\d)-?([0-3]\d)(?:T?(\d\d)(\d\d)(\d\d))?(?!\d)")
+_RESOLUTION = re.compile(r"_(\d+)m$")
 IMAGES = (".tif", ".tiff", ".jp2")
 """Suffixes of the files of bands."""
 
@@ -83,7 +84,7 @@ def open_band_folder(folder: Path, moment: datetime | None = None) -> BandFolder
     Raises
     ------
     SceneError
-        If there is no folder or no band in it, or the files are of several dates.
+        If there is no folder or no band in it, the files are of several dates, or a band has several files.
     """
     if not folder.is_dir():
         raise SceneError(f"there is no folder {folder}; give the folder that holds the band files.")
@@ -91,12 +92,12 @@ def open_band_folder(folder: Path, moment: datetime | None = None) -> BandFolder
         files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES)
     except OSError as error:
         raise SceneError(f"cannot read the folder {folder}: {error.strerror}.") from error
-    bands = band_files(files)
-    if not bands:
+    named = [file for file in files if _band_of(file)]
+    if not named:
         raise SceneError(_no_bands(folder, files))
     recorded = _read_scene_json(folder)
-    dated = [file for file in files if band_files([file])]
-    when, source = _acquisition(folder, dated, moment, recorded.get("datetime"))
+    when, source = _acquisition(folder, named, moment, recorded.get("datetime"))
+    bands = band_files(named)
     properties = {}
     if baseline := recorded.get("processing_baseline"):
         properties["s2:processing_baseline"] = str(baseline)
@@ -128,7 +129,7 @@ def _products_below(folder: Path, most: int = 2000) -> tuple[list[str], list[str
         images = (Path(name) for name in names if name.lower().endswith(IMAGES))
         if any(name.endswith("_ucl.tif") for name in names):
             masks.append(place)
-        elif place.upper().endswith(".SAFE") or band_files(images):
+        elif place.upper().endswith(".SAFE") or any(map(_band_of, images)):
             scenes.append(place)
             folders.clear()
     return scenes, masks
@@ -200,6 +201,9 @@ def _read_scene_json(folder: Path) -> dict[str, Any]:
 def band_files(files: Iterable[Path]) -> dict[str, Path]:
     """Return the file of each band among some files, by the band names in the file names.
 
+    Two files of one band may differ in their resolution alone. Else they are of several scenes, such as two tiles
+    of one day, and to take one would pass over the other.
+
     Parameters
     ----------
     files
@@ -209,25 +213,42 @@ def band_files(files: Iterable[Path]) -> dict[str, Path]:
     -------
     dict
         Canonical band name to file. Of several resolutions it is the finest, by the file name.
+
+    Raises
+    ------
+    SceneError
+        If a band has several files.
     """
-    found: dict[str, Path] = {}
+    several: dict[str, list[Path]] = {}
     for path in files:
-        stem = path.stem.lower()
-        parts = re.split(r"[^a-z0-9]+", stem)
-        for band, names in S2_BANDS.items():
-            code = names[0].lower()
-            # `mask` and `qa`, other names of the SCL, may be anything in a folder.
-            others = () if band == "scl" else (name.lower() for name in names)
-            if code in parts or stem in (band, *others):
-                if band not in found or _resolution(path) < _resolution(found[band]):
-                    found[band] = path
-                break
-    return found
+        if band := _band_of(path):
+            several.setdefault(band, []).append(path)
+    for band, paths in several.items():
+        if len({_RESOLUTION.sub("", path.stem) + path.suffix for path in paths}) > 1:
+            names = ", ".join(path.name for path in paths[:4])
+            more = f" and {len(paths) - 4} more" if len(paths) > 4 else ""
+            raise SceneError(
+                f"{paths[0].parent} holds {len(paths)} files of the band {band}: {names}{more}. Keep one scene in a "
+                "folder, and one file of each band."
+            )
+    return {band: min(paths, key=_resolution) for band, paths in several.items()}
+
+
+def _band_of(path: Path) -> str | None:
+    """Return the canonical name of the band in a file's name; None if there is none."""
+    stem = path.stem.lower()
+    parts = re.split(r"[^a-z0-9]+", stem)
+    for band, names in S2_BANDS.items():
+        # `mask` and `qa`, other names of the SCL, may be anything in a folder.
+        others = () if band == "scl" else (name.lower() for name in names)
+        if names[0].lower() in parts or stem in (band, *others):
+            return band
+    return None
 
 
 def _resolution(path: Path) -> int:
     """Return the resolution in a name like ``..._B02_10m.jp2``, metres; 0 if there is none."""
-    match = re.search(r"_(\d+)m$", path.stem)
+    match = _RESOLUTION.search(path.stem)
     return int(match.group(1)) if match else 0
 
 

@@ -59,6 +59,30 @@ def test_of_several_resolutions_the_finest(tmp_path: Path) -> None:
     assert open_band_folder(tmp_path).bands["blue"].name.endswith("_10m.tif")
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("T51PTS_20240401T021549_B02.tif", "T51PUS_20240401T021549_B02.tif"),
+        ("T51PTS_20240401T021549_B02_10m.tif", "T51PUS_20240401T021549_B02_20m.tif"),
+        ("B02.tif", "B02.jp2"),
+        ("B02.tif", "blue.tif"),
+        ("B02.tif", "copy_of_B02.tif"),
+    ],
+)
+def test_several_files_of_one_band_are_not_passed_over(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    """Such as two tiles of one day in one folder. The folder above is none of a scene, and says so as before."""
+    for name in names:
+        (tmp_path / "scene" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "scene" / name).touch()
+    with pytest.raises(SceneError, match="holds 2 files of the band blue") as raised:
+        open_band_folder(tmp_path / "scene")
+    assert all(name in str(raised.value) for name in names)
+    with pytest.raises(SceneError, match="Give one of the scenes below it"):
+        open_band_folder(tmp_path)
+
+
 def test_other_files_are_left_alone(tmp_path: Path) -> None:
     band(tmp_path / "B02.tif")
     band(tmp_path / "red_edge_extra.tif")
