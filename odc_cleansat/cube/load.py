@@ -84,8 +84,9 @@ def load(
         Make the mask stricter or more lenient on the output grid: ``balanced``, ``conservative``, ``permissive`` or
         a :class:`~odc_cleansat.masks.presets.Preset`. By default masks are as the network gave them.
     min_clear
-        Least share of clear pixels among those with data in the area, 0 to 1. Masks are loaded first, and
-        computed at once, also with `dask_chunks`. Then only the times are loaded that are clear enough.
+        Least share of clear pixels among all of the area, that is of the output grid, 0 to 1. Pixels without data are
+        not clear: a time that covers a tenth of the area has a share of a tenth at most. Masks are loaded first,
+        and computed at once, also with `dask_chunks`. Then only the times are loaded that are clear enough.
     harmonized
         Take the radiometric offset off the bands, scene by scene. Then all times are on one scale:
         ``reflectance = DN / 10000``. By default bands are as they are in their files.
@@ -99,7 +100,8 @@ def load(
     **query
         As in `dc.load`: search terms (``time="2024-06-01/2024-06-30"`` is a range, ``geopolygon`` a geometry of
         odc-geo, shapely, geopandas or GeoJSON), ``output_crs`` and ``resolution`` or ``like`` (or ``geobox``), ``group_by``,
-        ``resampling``, ``dask_chunks``, ``patch_url`` and so on.
+        ``resampling``, ``dask_chunks``, ``patch_url`` and so on. A time at midnight is a date, in ``time`` and in the
+        times of ``like``: it stands for its whole day in UTC.
 
     Returns
     -------

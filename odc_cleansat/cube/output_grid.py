@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
 from ..errors import CubeError, first_line
-from ..grids.grid import crs_name
+from ..grids.grid import crs_name, unevenness
 from .area import INSTEAD, check_area, parse_area, parse_crs
 
 if TYPE_CHECKING:
@@ -84,8 +84,12 @@ class GridOptions:
             raise CubeError(
                 f"{', '.join(clash)} cannot go with {name}, which says it all; leave one of them out."
             )
-        grid = given.odc.geobox if isinstance(given, (xr.Dataset, xr.DataArray)) else given
-        if isinstance(given, str | os.PathLike):
+        grid = given
+        if isinstance(given, (xr.Dataset, xr.DataArray)):
+            if reason := unevenness(given):
+                raise CubeError(f"{name} has no grid: {reason}.")
+            grid = given.odc.geobox
+        elif isinstance(given, str | os.PathLike):
             grid = _grid_of_file(name, os.fspath(given))
         if not isinstance(grid, GeoBox) or grid.crs is None:
             raise CubeError(

@@ -18,6 +18,7 @@ from odc.geo.geom import Geometry
 from ..errors import CubeError, first_line
 from ..storage.eo3 import MASK_PRODUCT
 from .area import PLACE, inside, parse_area, searches
+from .times import are_dates, range_of, search_time, times_of
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -67,7 +68,8 @@ class Query:
         product
             Name of the product, or names of several.
         terms
-            Search terms, those of the place included. Terms that are None do not count.
+            Search terms, those of the place included. Terms that are None do not count. For ``time`` see
+            :mod:`odc_cleansat.cube.times`.
         grid
             A grid that says where, instead of a place in `terms`.
         like
@@ -84,11 +86,8 @@ class Query:
         terms = {key: value for key, value in terms.items() if value is not None}
         place = {key: value for key, value in terms.items() if key in PLACE}
         others = {key: value for key, value in terms.items() if key not in PLACE}
-        if isinstance(time := others.get("time"), str) and "/" in time:
-            # As in STAC and on the command line; two dots stand for an open end.
-            others["time"] = tuple(
-                each if each not in ("", "..") else None for each in time.split("/")
-            )
+        if "time" in others:
+            others["time"] = search_time(others["time"])
         area = parse_area(place) if grid is None else grid.extent
         grouping(group_by)
         if datasets is not None:
@@ -118,9 +117,8 @@ class Query:
         """
         if self.like is None:
             return dict(self.terms)
-        times = self.like.time.values.astype("datetime64[us]")
         spare = datetime.timedelta(days=1 if self.group_by == "solar_day" else 0)
-        return {**self.terms, "time": (times.min().item() - spare, times.max().item() + spare)}
+        return {**self.terms, "time": range_of(times_of(self.like), spare)}
 
 
 # --- products -------------------------------------------------------------------------
@@ -393,12 +391,16 @@ def _has_times(like: Any) -> bool:
 
 
 def _on_days_of(like: xr.Dataset | xr.DataArray, datasets: Sequence[Dataset]) -> list[Dataset]:
-    """Keep the datasets of the solar days of some data."""
+    """Keep the datasets of the solar days of some data; of their days in UTC if the times are dates."""
     from datacube.api.query import solar_day, solar_offset
 
-    times = np.atleast_1d(like.time.values).astype("datetime64[s]")
+    times = times_of(like)
 
     def is_asked_for(dataset: Dataset) -> bool:
+        if are_dates(times):
+            return bool(
+                (times == np.datetime64(dataset.center_time.replace(tzinfo=None), "D")).any()
+            )
         days = times + np.timedelta64(solar_offset(dataset, "s"))
         return bool((days.astype("datetime64[D]") == solar_day(dataset)).any())
 

@@ -89,7 +89,7 @@ class LayerReader:
         names
             The layers.
         least
-            Least share of clear pixels among those with data, 0 to 1.
+            Least share of clear pixels among all of the output grid, 0 to 1. Pixels without data are not clear.
 
         Returns
         -------
@@ -104,10 +104,10 @@ class LayerReader:
             If no time is clear enough.
         """
         mask = self.read(groups, ["ucl"])
-        clear = _clear_share(mask.ucl)
-        keep = np.nan_to_num(clear, nan=-1.0) >= least
+        clear, data = _clear_share(mask.ucl)
+        keep = (clear >= least) & (data > 0)
         if not keep.any():
-            raise _not_clear(clear, least)
+            raise _not_clear(clear, data, least)
         groups, mask = groups[keep], mask.isel(time=keep)
         others = [name for name in names if name != "ucl"]
         parts = [self.read(groups, others), mask] if others else [mask]
@@ -159,22 +159,26 @@ class LayerReader:
         return found
 
 
-def _clear_share(ucl: xr.DataArray) -> np.ndarray:
-    """Return the share of the pixels with data that are clear, for each time; NaN without any."""
+def _clear_share(ucl: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shares of all pixels that are clear, and that have data, for each time; 0 to 1."""
     clear = ucl.isin([CloudClass.CLEAR, CloudClass.SNOW, CloudClass.WATER])
     dims = ucl.dims[1:]
-    counts = xr.Dataset({"clear": clear.sum(dims), "data": (ucl != CloudClass.NODATA).sum(dims)})
-    counts = counts.compute()
-    with np.errstate(invalid="ignore"):
-        share: np.ndarray = counts.clear.values / counts.data.values
-    return share
+    shares = xr.Dataset({"clear": clear.mean(dims), "data": (ucl != CloudClass.NODATA).mean(dims)})
+    shares = shares.compute()
+    return shares.clear.values, shares.data.values
 
 
-def _not_clear(clear: np.ndarray, least: float) -> CubeError:
+def _not_clear(clear: np.ndarray, data: np.ndarray, least: float) -> CubeError:
     """Return the error for times of which none is clear enough."""
-    if not np.isfinite(clear).any():
+    if not data.any():
         return CubeError("none of the times has a mask with data in the area.")
+    best = clear.argmax()
+    partly = (
+        f", and has data in {100 * data[best]:.0f} %; group_by='solar_day' puts the scenes of a day together"
+        if data[best] < least
+        else ""
+    )
     return CubeError(
         f"none of the {clear.size} times has {100 * least:.0f} % clear pixels in the area; the best "
-        f"has {100 * np.nanmax(clear):.0f} %. Lower min_clear or widen the time."
+        f"has {100 * clear[best]:.0f} %{partly}. Lower min_clear or widen the time."
     )

@@ -100,7 +100,8 @@ def recall(
         Instead of a search: these masks, or this one, also where none is in the area.
     **query
         As in `dc.load`: `x`, `y` and `crs`, or `longitude` and `latitude`, or `geopolygon`; `time`;
-        `align`; other search terms. They may have the forms that :func:`~odc_cleansat.load` takes.
+        `align`; other search terms. They may have the forms that :func:`~odc_cleansat.load` takes. A time at
+        midnight is a date, which stands for its whole day in UTC.
 
     Returns
     -------

@@ -10,6 +10,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
+import xarray as xr
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
@@ -131,10 +132,47 @@ def _zone(geobox: GeoBox) -> CRS:
     return crs
 
 
+def unevenness(data: xr.Dataset | xr.DataArray) -> str | None:
+    """Say why the pixels of an array are on no grid: rows or columns were dropped, repeated or put in another order.
+
+    A geobox knows the first and the last coordinate only. With a row missing between them, all others would be taken
+    for rows of another place.
+
+    Parameters
+    ----------
+    data
+        Any dims, shape and dtype, with coordinates of rows and columns or without.
+
+    Returns
+    -------
+    str or None
+        The reason; None if each coordinate is within a quarter of a pixel of its even place. Coordinates in float32
+        are rounded by up to a tenth.
+    """
+    for name in data.odc.spatial_dims or ():
+        values = data[name].values.astype("float64") if name in data.coords else np.empty(0)
+        even = np.linspace(*values[[0, -1]], values.size) if values.size > 2 else values
+        pixel = abs(even[1] - even[0]) if values.size > 2 else 0.0
+        if not np.all(np.abs(values - even) <= pixel / 4):
+            steps = np.abs(np.diff(values))
+            return (
+                f"the coordinate {name} is not evenly spaced: its steps are from {steps.min():g} to {steps.max():g}, so "
+                "that rows or columns are missing, repeated or out of order; put the data on an even grid, e.g. with "
+                f"data.reindex({name}=...), or cut a part without gaps"
+            )
+    return None
+
+
 def box_geobox(box: Box, crs: CRS, resolution: float) -> GeoBox:
     """Return the geobox of a rectangle of the model grid, whose pixels are `resolution` metres large."""
     origin = Affine(resolution, 0, box.left * resolution, 0, -resolution, -box.top * resolution)
     return GeoBox(box.shape, origin, crs)
+
+
+def corner(geobox: GeoBox) -> tuple[int, int]:
+    """Return row and column of the first pixel of a :func:`box_geobox`, counted as in its box."""
+    affine = geobox.affine
+    return round(affine.f / affine.e), round(affine.c / affine.a)
 
 
 def overlap(source: GeoBox, target: GeoBox) -> Roi | None:

@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 
 from ..classes import CLOUDS, CloudClass
 from ..errors import CleansatError, SceneError
-from ..grids.grid import crs_name
+from ..grids.grid import crs_name, unevenness
 from ..scenes.bands import is_reflective
 from .dilate import radius_in_pixels, widen
 from .reduce import (
@@ -204,17 +204,11 @@ def _grid(ucl: xr.DataArray) -> GeoBox:
             "the scene has no grid with a coordinate system; give it one, e.g. "
             "scene.odc.assign_crs('EPSG:32633')."
         )
-    if not all(_is_regular(ucl[dim]) for dim in ucl.odc.spatial_dims if dim in ucl.coords):
+    if reason := unevenness(ucl):
         raise SceneError(
-            "the scene's pixels are not evenly spaced: dates on different grids have been joined, or "
-            "some rows or columns left out. Load all dates on one grid, e.g. with like=."
+            f"{reason}. Or dates on different grids have been joined: load them on one grid, e.g. with like=."
         )
     return grid
-
-
-def _is_regular(axis: xr.DataArray) -> bool:
-    steps = np.diff(axis.values.astype("float64"))
-    return bool(steps.size == 0 or np.ptp(steps) <= 0.01 * abs(steps.mean()))
 
 
 def _band_names(scene: xr.Dataset, wanted: Iterable[str] | None) -> list[Hashable]:

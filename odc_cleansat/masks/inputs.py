@@ -9,7 +9,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..errors import SceneError
-from ..grids.grid import crs_name, ground_resolution
+from ..grids.grid import crs_name, ground_resolution, unevenness
 from ..models.model import Model
 from ..scenes.bands import find_bands
 from ..scenes.files import Band
@@ -133,6 +133,8 @@ def _grid(data: xr.Dataset | xr.DataArray) -> GeoBox:
         raise SceneError(
             "the scene has no coordinate system; give it one, e.g. scene.odc.assign_crs('EPSG:32633')."
         )
+    if reason := unevenness(data):
+        raise SceneError(f"{reason}.")
     arrays = data.data_vars.values() if isinstance(data, xr.Dataset) else [data]
     spec = next((a.attrs["spec"] for a in arrays if "spec" in a.attrs), None)
     if spec is not None and hasattr(spec, "bounds"):
@@ -176,6 +178,8 @@ def output_grid(scene: GeoBox, geobox: GeoBox | None, resolution: float | None) 
     if geobox is None:
         return scene
     if isinstance(geobox, xr.Dataset | xr.DataArray):
+        if reason := unevenness(geobox):
+            raise SceneError(f"geobox= has no grid: {reason}.")
         geobox = geobox.odc.geobox
     if not isinstance(geobox, GeoBox) or geobox.crs is None or 0 in geobox.shape:
         raise SceneError(

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..classes import CLOUDS, CloudClass
 from ..errors import CleansatError, SceneError
+from ..grids.grid import unevenness
 from .dilate import dilate
 
 if TYPE_CHECKING:
@@ -174,5 +175,7 @@ def _dilate(codes: xr.DataArray, preset: Preset) -> xr.DataArray:
             "the mask has no coordinate system, so that metres mean nothing; give it one, e.g. "
             "mask.odc.assign_crs('EPSG:32633')."
         )
+    if reason := unevenness(codes):
+        raise SceneError(f"{reason}.")
     metres = {"cloud": preset.cloud_dilation, "shadow": preset.shadow_dilation}
     return dilate(codes, metres, grid)

@@ -56,6 +56,23 @@ def test_only_clear_times(cube: Cube) -> None:
         load(cube.dc, min_clear=1, **how)
 
 
+def test_a_scene_that_covers_little_of_the_area_is_not_clear(cube: Cube) -> None:
+    """Pixels without data count as not clear: the share is of the area, and not of what there is of it."""
+    clear = float(np.mean(indexed(cube, "june") == CloudClass.CLEAR))
+    rows, columns = HOME.shape
+    wide = GeoBox((rows, 4 * columns), HOME.affine, HOME.crs)
+    how = {"datasets": [cube.scenes["june"]], "measurements": ["ucl"], "like": wide}
+    with pytest.raises(
+        CubeError, match=r"and has data in 25 %; group_by='solar_day' puts"
+    ) as error:
+        load(cube.dc, min_clear=clear, **how)
+    assert f"the best has {25 * clear:.0f} %" in str(error.value)
+    assert load(cube.dc, min_clear=clear / 4 - 1e-6, **how).sizes["time"] == 1
+    beyond = {**how, "like": HOME.translate_pix(2000, 0)}
+    with pytest.raises(CubeError, match="none of the times has a mask with data in the area"):
+        load(cube.dc, min_clear=0, **beyond)
+
+
 @pytest.mark.parametrize("chunks", [None, {"x": 110, "y": 130}], ids=["eager", "lazy"])
 def test_presets(cube: Cube, chunks: Any) -> None:
     """On part of a scene as on all of it: what lies outside the part reaches in."""

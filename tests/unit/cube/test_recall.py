@@ -17,6 +17,7 @@ from datacube.model import Dataset
 from datacube.utils.masking import describe_variable_flags, make_mask
 from odc.algo import enum_to_bool
 from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_zeros
 
 from odc_cleansat.cli.main import main
 from odc_cleansat.cube.embedded import CONFIG_NAME
@@ -110,6 +111,7 @@ def test_the_ecosystems_masking_works(archive: MaskArchive) -> None:
         ({"like": GRIDS["east"], "resolution": 10}, r"resolution cannot go with like"),
         ({"geobox": GRIDS["east"], "x": (13, 14), "y": (47, 48)}, r"an area cannot go with geobox"),
         ({"like": xr.DataArray(np.zeros((3, 4)))}, r"like has no grid"),
+        ({"like": xr_zeros(GRIDS["east"])[[0, 1, 3]]}, r"like has no grid: the coordinate y is not evenly"),
         ({"geobox": GRIDS["east"][:0]}, r"grid is empty"),
         ({"datasets": []}, r"datasets= is empty"),
         ({"geobox": GRIDS["east"], "dask_chunks": {"z": 1}}, r"dims are time, y, x"),

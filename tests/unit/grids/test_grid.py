@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
 from pyproj import Transformer
 
 from odc_cleansat.errors import SceneError
 from odc_cleansat.grids.grid import (
     box_geobox,
+    corner,
     crs_name,
     ground_resolution,
     model_grid,
     overlap,
     pixel_ratios,
+    unevenness,
 )
+from odc_cleansat.grids.windows import Box
 
 
 @pytest.mark.parametrize(
@@ -170,3 +176,48 @@ def test_a_coordinate_system_written_by_mistake(
 ) -> None:
     with pytest.raises(SceneError, match=says):
         ground_resolution(GeoBox.from_bbox(bounds, crs, shape=(240, 240)))
+
+
+@pytest.mark.parametrize(
+    "box", [Box(-176800, -176700, 13332, 13400), Box(0, 1, -5, 5), Box(7, 9, 0, 3)]
+)
+@pytest.mark.parametrize("resolution", [30, 10, 28.5])
+def test_the_corner_of_a_box_is_found_again(box: Box, resolution: float) -> None:
+    crs = GeoBox((1, 1), Affine.identity(), "EPSG:32633").crs
+    assert corner(box_geobox(box, crs, resolution)) == (box.top, box.left)
+
+
+LAID_OUT = GeoBox((12, 16), Affine(10, 0, 400_000, 0, -10, 5_300_000), "EPSG:32633")
+
+
+def values_on(grid: GeoBox) -> xr.DataArray:
+    return xr.DataArray(np.zeros(grid.shape), coords=xr_coords(grid), dims=grid.dimensions)
+
+
+@pytest.mark.parametrize("axis", ["y", "x"])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+        [0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11],
+        [0, 1, 2, 2, 3, 4],
+        [0, 2, 1, 3],
+        [0, 1, 2, 3, 9],
+    ],
+)
+def test_rows_that_are_missing_repeated_or_out_of_order(axis: str, kept: list[int]) -> None:
+    reason = unevenness(values_on(LAID_OUT).isel({axis: kept}))
+    assert reason is not None
+    assert f"the coordinate {axis} is not evenly spaced: its steps are from" in reason
+
+
+def test_coordinates_that_are_even_but_for_rounding() -> None:
+    """Also those that run the other way, single rows, none at all, and degrees of 10 m in float32."""
+    whole = values_on(LAID_OUT)
+    fine = values_on(GeoBox((500, 500), Affine(9e-5, 0, 151.2, 0, -9e-5, -33.8), "EPSG:4326"))
+    rounded = fine.assign_coords({d: fine[d].astype("float32") for d in fine.dims})
+    even = [whole, whole[::-1], whole[:, ::3], whole[:1, :2], whole[[0, 2]], rounded]
+    assert [unevenness(each) for each in even] == [None] * 6
+    assert unevenness(whole.to_dataset(name="ucl")) is None
+    assert unevenness(whole.drop_vars(["x", "y"])) is None
+    assert unevenness(whole.assign_coords(x=np.full(16, np.nan))) is not None

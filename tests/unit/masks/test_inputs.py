@@ -89,6 +89,18 @@ def test_grids_it_refuses(simulated: xr.Dataset, how: dict[str, Any], message: s
         classify(simulated, offset=-1000, **how)
 
 
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_rows_and_columns_that_are_missing_are_refused(simulated: xr.Dataset, axis: str) -> None:
+    """Also where each band has its own grid, and where the output is to be like them."""
+    gappy = simulated.isel({axis: [*range(20), *range(23, 60)]})
+    message = f"the coordinate {axis} is not evenly spaced: its steps are from 20 to 80"
+    for scene in (gappy, {str(name): band for name, band in gappy.data_vars.items()}):
+        with pytest.raises(SceneError, match=message):
+            classify(scene, offset=-1000)
+    with pytest.raises(SceneError, match=f"geobox= has no grid: {message}"):
+        classify(simulated, offset=-1000, geobox=gappy)
+
+
 def test_a_grid_by_a_dataset_that_has_it(simulated: xr.Dataset) -> None:
     part = simulated.isel(x=slice(0, 60), y=slice(0, 60))
     found = classify(simulated, offset=-1000, geobox=part)

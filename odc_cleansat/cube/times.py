@@ -1,0 +1,106 @@
+"""The times of a query. The rule: a time at midnight is a date, and stands for its whole day in UTC.
+
+No scene of Sentinel-2 is taken at midnight to the microsecond. A time without an hour comes from a date: floored,
+written as ``2024-06-15``, or made with `pandas.Timestamp`. Taken for a moment, the last of them would find nothing
+of its day, and the scenes of that day would be lost without a word.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ..errors import CubeError
+
+_DAY = np.timedelta64(1, "D")
+
+
+def search_time(value: Any) -> Any:
+    """Return a time, or the first and the last, as datacube's search takes them.
+
+    Parameters
+    ----------
+    value
+        What a caller passes as ``time``: ISO 8601 text, also ``first/last``; `datetime` objects, numpy's or pandas's;
+        or a pair of them, of which None leaves one end open.
+
+    Returns
+    -------
+    str, datetime or tuple
+        The same. If the last time is at midnight, it is text for its day, to whose end datacube then searches.
+    """
+    if isinstance(value, str):
+        first, slash, last = value.partition("/")
+        ends = (None if end.strip() in ("", "..") else end.strip() for end in (first, last))
+        return tuple(ends) if slash else value
+    if isinstance(value, datetime.datetime | np.datetime64):
+        return _moment(value), _last(value)
+    if not isinstance(value, Iterable):
+        return value
+    ends = list(value)
+    return (_moment(ends[0]), _last(ends[-1])) if 0 < len(ends) < 3 else value
+
+
+def times_of(like: xr.Dataset | xr.DataArray) -> np.ndarray:
+    """Return the times of some data, ``(n,)`` datetime64[us], UTC.
+
+    Raises
+    ------
+    CubeError
+        If they are no times.
+    """
+    values = np.atleast_1d(like.time.values)
+    try:
+        return values.astype("datetime64[us]")
+    except (TypeError, ValueError) as error:
+        raise CubeError(
+            f"the times of like= are no times but {values.dtype}, such as {values[0]!r}; give it times in UTC, or pass "
+            "time= as well."
+        ) from error
+
+
+def are_dates(times: np.ndarray) -> bool:
+    """Return whether all of some times, ``(n,)`` datetime64[us], are at midnight."""
+    return bool((times == times.astype("datetime64[D]")).all())
+
+
+def range_of(times: np.ndarray, spare: datetime.timedelta) -> tuple[datetime.datetime, ...]:
+    """Return the first and the last moment of some times, widened on both sides.
+
+    Parameters
+    ----------
+    times
+        ``(n,)`` datetime64[us], UTC.
+    spare
+        By how much.
+    """
+    first, last = times.min(), times.max()
+    if are_dates(times):
+        last = last + _DAY - np.timedelta64(1, "us")
+    return first.item() - spare, last.item() + spare
+
+
+def _moment(value: Any) -> Any:
+    """Return a time with an hour as datacube understands it, and anything else as it is.
+
+    It does not know numpy's times, and passes over the time zone of the last of two.
+    """
+    if isinstance(value, np.datetime64):
+        return value.astype("datetime64[us]").item()
+    if isinstance(value, datetime.datetime) and value.tzinfo:
+        return value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+    return value
+
+
+def _last(value: Any) -> Any:
+    """Return the last of two times; text for the whole period if it has no hour."""
+    if isinstance(value, np.datetime64) and np.datetime_data(value)[0] in ("Y", "M", "D"):
+        return str(value)
+    moment = _moment(value)
+    if isinstance(moment, datetime.datetime) and moment.time() == datetime.time():
+        return moment.date().isoformat()
+    return moment
