@@ -2,7 +2,7 @@
 
 No scene of Sentinel-2 is taken at midnight to the microsecond. A time without an hour comes from a date: floored,
 written as ``2024-06-15``, or made with `pandas.Timestamp`. Taken for a moment, the last of them would find nothing
-of its day, and the scenes of that day would be lost without a word.
+of its day, and nobody would be told.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def search_time(value: Any) -> Any:
     Parameters
     ----------
     value
-        What a caller passes as ``time``: ISO 8601 text, also ``first/last``; `datetime` objects, numpy's or pandas's;
-        or a pair of them, of which None leaves one end open.
+        What a caller passes as ``time``. It is text in ISO 8601, also ``first/last``, or a time of `datetime`, numpy or
+        pandas, or a pair of these. None leaves one end open.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def search_time(value: Any) -> Any:
 
 
 def times_of(like: xr.Dataset | xr.DataArray) -> np.ndarray:
-    """Return the times of some data, ``(n,)`` datetime64[us], UTC.
+    """Return the times of some data, ``(n,)``, dtype datetime64[us], UTC.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def times_of(like: xr.Dataset | xr.DataArray) -> np.ndarray:
 
 
 def are_dates(times: np.ndarray) -> bool:
-    """Return whether all of some times, ``(n,)`` datetime64[us], are at midnight."""
+    """Return whether all of some times, ``(n,)``, dtype datetime64[us], are at midnight."""
     return bool((times == times.astype("datetime64[D]")).all())
 
 
@@ -74,7 +74,7 @@ def range_of(times: np.ndarray, spare: datetime.timedelta) -> tuple[datetime.dat
     Parameters
     ----------
     times
-        ``(n,)`` datetime64[us], UTC.
+        ``(n,)``, dtype datetime64[us], UTC.
     spare
         By how much.
     """
