@@ -5,6 +5,10 @@ coordinate system, not from the array at hand. A window is a cell with half the 
 side. So a pixel is seen in the same windows whatever part of a scene is asked for. A cut less than
 half a stride from the scene's edge is left out: a narrow window there would lack context. A scene
 small enough for one window is not cut at all.
+
+The network sees a window from a multiple of 32 pixels to a multiple of 32, again counted from the origin.
+It halves its input five times, and answers differently where the halvings begin at another pixel. So where an
+array happens to begin must not move them.
 """
 
 from __future__ import annotations
@@ -170,29 +174,33 @@ def windows(scene: Box, area: Box, tiling: Tiling) -> list[Window]:
     ]
 
 
-def prepare_window(window: np.ndarray) -> np.ndarray | None:
-    """Make a window fit for the network: fill what is missing, and pad it to whole multiples.
+def prepare_window(window: np.ndarray, corner: tuple[int, int] = (0, 0)) -> np.ndarray | None:
+    """Make a window fit for the network: fill what is missing, and pad it to whole multiples on all sides.
 
     Parameters
     ----------
     window
         ``(C, h, w)`` float32 reflectance, NaN where a band has no data.
+    corner
+        Row and column of its first pixel in the model grid, counted from the origin of the coordinate system.
 
     Returns
     -------
     numpy.ndarray or None
-        ``(1, C, H, W)`` float32 without NaN, H and W the next multiples of 32; None if no
-        pixel has data in all bands.
+        ``(1, C, H, W)`` float32 without NaN, from the multiple of 32 at the corner or before it to the one at the
+        end or after it. The first pixel is at ``corner % 32``. None if no pixel has data in all bands.
     """
     valid = np.isfinite(window).all(axis=0)
     if not valid.any():
         return None
     if not valid.all():
         window = _mirror(window, valid)
-    height, width = valid.shape
-    below, right = -height % MULTIPLE, -width % MULTIPLE
-    if below or right:  # copying a large window for nothing takes as long as a few rows of it
-        window = np.pad(window, ((0, 0), (0, below), (0, right)), mode="symmetric")
+    around = [
+        (first % MULTIPLE, -(first + size) % MULTIPLE)
+        for first, size in zip(corner, valid.shape, strict=True)
+    ]
+    if np.any(around):  # copying a large window for nothing takes as long as a few rows of it
+        window = np.pad(window, ((0, 0), *around), mode="symmetric")
     return window[np.newaxis]
 
 

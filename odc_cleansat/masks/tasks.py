@@ -12,9 +12,9 @@ from odc.geo.geobox import GeoBox
 
 from ..classes import CLOUDS, CONFIDENCE_NODATA, CloudClass
 from ..errors import ReflectanceWarning, tell
-from ..grids.grid import box_geobox, ground_resolution, model_grid, overlap
+from ..grids.grid import box_geobox, corner, ground_resolution, model_grid, overlap
 from ..grids.resample import warp
-from ..grids.windows import Box, Window, blend, prepare_window, windows
+from ..grids.windows import MULTIPLE, Box, Window, blend, prepare_window, windows
 from ..models.engines import get_engine
 from ..models.model import Model
 from ..scenes.files import Band
@@ -197,10 +197,13 @@ def window_probabilities(
         pixels = to_model_grid(parts, target, check=levels)
         levels.refuse()
         follow.add_pixels(parts, pixels, levels)
-        batch = prepare_window(pixels)
+        row, column = corner(target)
+        batch = prepare_window(pixels, (row, column))
         if batch is not None:
             run = get_engine(options.model, options.engine, options.precision)
-            probabilities = run(batch)[0, :, : target.shape[0], : target.shape[1]]
+            above, left = row % MULTIPLE, column % MULTIPLE
+            height, width = target.shape
+            probabilities = run(batch)[0, :, above : above + height, left : left + width]
     follow.count_window()
     if monitor is None:
         for complaint in follow.complaints():

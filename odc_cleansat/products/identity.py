@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 ALGORITHM = "odc-cleansat"
-ALGORITHM_VERSION = "1"
-"""Counts up when the same weights and parameters give other classes than before."""
+ALGORITHM_VERSION = "2"
+"""Counts up when the same weights and parameters give other classes than before. Since 2, windows begin at multiples of
+32 pixels of the model grid, also at the edge of a scene."""
 
 _ODC_NAMESPACE = UUID("6f34c6f4-13d6-43c0-8e4e-42b6c13203af")
 

@@ -266,6 +266,20 @@ def test_windows_are_padded_to_multiples_of_32(shape: tuple[int, int]) -> None:
     np.testing.assert_array_equal(padded[0, :, : shape[0], : shape[1]], window)
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (32, -64), (1, 31), (-1, -33), (45, 70)])
+def test_windows_begin_at_multiples_of_32_from_the_origin(corner: tuple[int, int]) -> None:
+    """What is before the window is its mirror image, as is what comes after."""
+    window = np.random.default_rng(0).random((2, 40, 50), dtype="float32")
+    prepared = prepare_window(window, corner)
+    assert prepared is not None
+    above, left = corner[0] % 32, corner[1] % 32
+    np.testing.assert_array_equal(prepared[0, :, above : above + 40, left : left + 50], window)
+    for axis, (first, size) in enumerate(zip((above, left), (40, 50), strict=True)):
+        assert prepared.shape[2 + axis] == -(-(first + size) // 32) * 32
+    mirrored = np.pad(window, ((0, 0), (above, 0), (left, 0)), mode="symmetric")
+    np.testing.assert_array_equal(prepared[0, :, : above + 40, : left + 50], mirrored)
+
+
 @pytest.mark.parametrize(
     ("start", "stop", "expected"),
     [

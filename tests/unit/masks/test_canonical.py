@@ -146,6 +146,42 @@ def test_a_cluster(corner: xr.Dataset, by_network: xr.Dataset, client: Client) -
     xr.testing.assert_identical(found, by_network)
 
 
+class HalvingEngine:
+    """Answers by the place of a pixel among the 32 that five halvings make one: what a UNet does at its worst."""
+
+    name = "fake"
+    precision = "f32"
+
+    def __call__(self, reflectance: np.ndarray) -> np.ndarray:
+        """Return clear, cloud and shadow, ``(N, 3, H, W)`` float32."""
+        row, column = np.indices(reflectance.shape[2:]) % 32
+        scores = np.stack([row * 0 + 0.4, row / 31, column / 31]).astype("float32") + 0.1
+        found: np.ndarray = (scores / scores.sum(axis=0))[np.newaxis]
+        return found
+
+
+@pytest.mark.parametrize("model", [get_model(), MODEL], ids=["one window", "several windows"])
+@pytest.mark.parametrize("cut", [(1, 0), (0, 1), (7, 16), (31, 31), (32, 5)])
+def test_where_an_array_begins_does_not_move_the_halvings(
+    monkeypatch: pytest.MonkeyPatch, model: Model, cut: tuple[int, int]
+) -> None:
+    """A scene that is cropped has the mask of the whole, but for the kernel at its new edge."""
+    monkeypatch.setattr(tasks, "get_engine", lambda *_: HalvingEngine())
+    grid = GeoBox.from_bbox((399960, 5290000, 406500, 5296000), "EPSG:32633", resolution=30)
+    pixels = np.full(grid.shape, 3000, "uint16")
+    scene = xr.Dataset({name: wrap_xr(pixels, grid, nodata=0) for name in SIX})
+    y, x = cut
+    whole, part = (
+        classify(each, model=model, offset=-1000, probabilities=True)
+        for each in (scene, scene.isel(y=slice(y, None), x=slice(x, None)))
+    )
+    assert {*np.unique(whole.ucl).tolist()} == {1, 2, 3}
+    np.testing.assert_array_equal(part.ucl, whole.ucl[y:, x:])
+    cloud = whole.ucl_probability.sel(ucl_class="cloud").values
+    place = (np.arange(len(cloud)) - round(grid.affine.f / 30)) % 32
+    assert cloud[place == 0].max() < 0.15 < 0.3 < cloud[place == 31].min()
+
+
 @pytest.mark.usefixtures("fake_engine")
 def test_dates_do_not_touch_each_other(scene: xr.Dataset, whole: xr.Dataset) -> None:
     series = xr.concat([scene, scene * 0, scene], "time").assign_coords(
