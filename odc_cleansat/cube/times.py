@@ -35,8 +35,8 @@ def search_time(value: Any) -> Any:
     """
     if isinstance(value, str):
         first, slash, last = value.partition("/")
-        ends = (None if end.strip() in ("", "..") else end.strip() for end in (first, last))
-        return tuple(ends) if slash else value
+        texts = tuple(None if end.strip() in ("", "..") else end.strip() for end in (first, last))
+        return texts if slash else value
     if isinstance(value, datetime.datetime | np.datetime64):
         return _moment(value), _last(value)
     if not isinstance(value, Iterable):

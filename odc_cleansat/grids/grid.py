@@ -151,7 +151,7 @@ def unevenness(data: xr.Dataset | xr.DataArray) -> str | None:
     """
     for name in data.odc.spatial_dims or ():
         values = data[name].values.astype("float64") if name in data.coords else np.empty(0)
-        even = np.linspace(*values[[0, -1]], values.size) if values.size > 2 else values
+        even = np.linspace(values[0], values[-1], values.size) if values.size > 2 else values
         pixel = abs(even[1] - even[0]) if values.size > 2 else 0.0
         if not np.all(np.abs(values - even) <= pixel / 4):
             steps = np.abs(np.diff(values))
