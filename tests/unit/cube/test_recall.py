@@ -219,6 +219,13 @@ def test_datasets_that_are_no_masks(archive: MaskArchive, part: dict[str, Any]) 
         recall(archive.dc, datasets=[scene])
 
 
+def test_named_masks_need_not_be_in_the_area(archive: MaskArchive) -> None:
+    away = GRIDS["east"].translate_pix(5000, 0)
+    found = recall(archive.dc, datasets=[archive.masks["east"]], geobox=away)
+    assert found.time.size == 1
+    assert not found.ucl.any()
+
+
 # --- real masks -----------------------------------------------------------------------
 
 
