@@ -361,10 +361,9 @@ def _dataset(
     # Straight from the scene, for reductions may strip the attributes of `spatial_ref`.
     coords = {n: c for n, c in scene.coords.items() if n != "time" and "time" not in c.dims}
     attrs = {"crs": crs_name(grid.crs), "composite_method": method}
-    if "offset" in scene.coords and "time" in scene["offset"].dims:
-        coords["offset"] = scene["offset"].isel(
-            time=0, drop=True
-        )  # the same at all times, or it is of reflectance
+    # Where the dates differ, the bands are reflectance, and none of the offsets is theirs.
+    if "offset" in scene.coords and len(np.unique(scene["offset"])) == 1:
+        coords["offset"] = scene["offset"].isel(time=0, drop=True, missing_dims="ignore")
     if "time" in scene.coords:
         first, last = scene.time.values[[0, -1]]
         attrs |= {"time_coverage_start": str(first), "time_coverage_end": str(last)}

@@ -64,7 +64,8 @@ def little(
 def by_hand(scene: xr.Dataset, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Which observations are used and which have data, with numpy and distances in pixels."""
     ucl = scene.ucl.values
-    observed = (ucl != 0) & np.all([scene[b].values != 0 for b in scene if b[0] == "B"], axis=0)
+    # A 0 in one of several bands is data.
+    observed = (ucl != 0) & np.any([scene[b].values != 0 for b in scene if b[0] == "B"], axis=0)
     hidden = np.isin(ucl, (2, 3, 6))
     near = np.array([distance_transform_edt(~each) <= radius for each in hidden])
     return observed & ~near, observed

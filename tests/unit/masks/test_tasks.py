@@ -208,7 +208,7 @@ def test_the_offset_is_judged_by_the_visible_bands() -> None:
     grid = GeoBox.from_bbox((399960, 5294040, 405960, 5300040), "EPSG:32633", resolution=30)
     scene = [*bands(0.12, grid)[:3], *bands(0.0, grid)[:3]]
     window_probabilities(Options(get_model()), scene, grid, monitor)
-    assert "no pixel is darker than a reflectance of 0.12" in (monitor.check.complaint(0) or "")
+    assert "no pixel is darker than a reflectance of 0.12" in " ".join(monitor.complaints())
 
 
 # --- blocks ---------------------------------------------------------------------------
