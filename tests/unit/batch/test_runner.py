@@ -16,6 +16,7 @@ from conftest import Recorder
 
 from odc_cleansat.batch import Plan, cluster, execute, plan, read_failures, run
 from odc_cleansat.batch.cluster import ClusterError
+from odc_cleansat.batch.records import Failure, FailureLog
 from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.progress import Count
@@ -104,7 +105,9 @@ def test_bad_scenes_fail_with_a_reason_and_the_rest_goes_on(
 
     found = plan(archive.dc, request(month, root))
     listed = tmp_path / "failures.jsonl"
-    listed.write_text("of an earlier run\n")
+    earlier = Failure(scenes[2].id, "of an earlier run", None, "mask", "SceneError", "gone")
+    with FailureLog(listed) as log:
+        log.write(earlier)
     report = execute(archive.dc, found, scheduler=scheduler, retries=1, failures=listed)
     assert report.masked == 2
     assert {m.metadata_doc["properties"]["cleansat:scene"] for m in archive.masks(month)} == {
