@@ -19,7 +19,7 @@ def test_search_terms() -> None:
         "longitude": (1, 3),
         "latitude": (2, 4),
     }
-    assert search_terms("2024-06/2024-07", None) == {"time": ("2024-06", "2024-07")}
+    assert search_terms("2024-06/2024-07", None) == {"time": "2024-06/2024-07"}
 
 
 def test_a_grid_of_options(tmp_path: Path) -> None:
