@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import datacube.utils.aws
@@ -192,13 +192,8 @@ def test_two_runners_on_one_scene_end_with_one_product(
     bucket: str, proxy: Proxy, scene: Dataset
 ) -> None:
     jobs = [MaskJob(scene, f"s3://{bucket}") for _ in range(2)]
-    found: list[object] = []
-    threads = [threading.Thread(target=lambda j=job: found.append(j.run())) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 2
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(MaskJob.run, jobs))
     assert found[0] == found[1] == jobs[0].document
     assert MaskProduct(jobs[0].folder).is_intact(read=True)
 
