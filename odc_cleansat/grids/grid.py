@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
@@ -18,6 +18,9 @@ from odc.geo.geobox import GeoBox
 from ..errors import SceneError
 from .centres import Roi, reach
 from .windows import Box, pixels_covering
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 FINEST = 0.1
 """Metres below which the size of a pixel cannot be meant."""
