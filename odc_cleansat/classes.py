@@ -134,29 +134,20 @@ class FlagsDefinition(np.str_, Mapping):  # type: ignore[type-arg, misc]
     """A ``flags_definition`` that netCDF and Zarr can store: a mapping, and its own JSON text.
 
     NetCDF stores no nested attributes, so it stores the text. Zarr stores what :meth:`item` returns, the
-    mapping. The tools of the Open Data Cube read it as a mapping. Wrap the text that comes back from a netCDF file:
-    ``ucl.attrs["flags_definition"] = FlagsDefinition(ucl.flags_definition)``.
+    mapping. The tools of the Open Data Cube read it as a mapping. For the text that comes back from a netCDF file that
+    is ``json.loads(ucl.flags_definition)``.
 
     Parameters
     ----------
     definition
-        The mapping, or its JSON text.
-
-    Raises
-    ------
-    ValueError
-        If the text is no JSON object.
+        The mapping: flags by name, of what JSON can hold.
     """
 
     _flags: dict[str, Any]
 
-    def __new__(cls, definition: Mapping[str, Any] | str) -> FlagsDefinition:
-        flags = dict(definition) if isinstance(definition, Mapping) else json.loads(definition)
-        if not isinstance(flags, dict):
-            raise ValueError(f"flags_definition is a {type(flags).__name__} and no JSON object.")
-        # From text to text, for keys of JSON are text always.
-        made: FlagsDefinition = super().__new__(cls, json.dumps(flags))
-        made._flags = json.loads(json.dumps(flags))
+    def __new__(cls, definition: Mapping[str, Any]) -> FlagsDefinition:
+        made: FlagsDefinition = super().__new__(cls, json.dumps(dict(definition)))
+        made._flags = dict(definition)
         return made
 
     def __getitem__(self, flag: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
 from odc_cleansat import CloudClass
-from odc_cleansat.classes import FlagsDefinition, ucl_attrs
+from odc_cleansat.classes import ucl_attrs
 from odc_cleansat.errors import CleansatError, SceneError
 from odc_cleansat.masks.composite import CLEAR, MARGIN, METHODS, composite
 
@@ -408,9 +409,7 @@ def netcdf(ucl: xr.DataArray, folder: Path) -> xr.DataArray:
     ucl.to_dataset().to_netcdf(folder / "ucl.nc", engine="scipy")
     back = xr.load_dataset(folder / "ucl.nc", engine="scipy", decode_coords="all").ucl
     # The classic format, which needs no further library, has signed bytes only.
-    return back.astype("uint8").assign_attrs(
-        flags_definition=FlagsDefinition(back.flags_definition)
-    )
+    return back.astype("uint8").assign_attrs(flags_definition=json.loads(back.flags_definition))
 
 
 @pytest.mark.parametrize("path", [concat, isel, lazy, zarr, netcdf])
