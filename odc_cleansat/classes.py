@@ -135,7 +135,7 @@ class FlagsDefinition(np.str_, Mapping):  # type: ignore[type-arg, misc]
 
     NetCDF stores no nested attributes, so it stores the text. Zarr stores what :meth:`item` returns, the
     mapping. The tools of the Open Data Cube read it as a mapping. For the text that comes back from a netCDF file that
-    is ``json.loads(ucl.flags_definition)``.
+    is what Python's `json` reads in it.
 
     Parameters
     ----------

@@ -102,8 +102,9 @@ def test_flags_are_a_mapping_and_their_own_text() -> None:
     assert made != flags_definition([CloudClass.CLEAR])
     assert made.item() == {**made} == flags_definition()
     assert len(made) == 1
+    assert json.loads(str.__str__(made)) == made
     for again in (
-        FlagsDefinition(str(made)),
+        FlagsDefinition(made),
         pickle.loads(pickle.dumps(made)),
         copy.deepcopy(made),
     ):
