@@ -25,10 +25,11 @@ def reaching(patch: Patch) -> Patch:
     patch
         Returns the address to read from for the address of a file.
     """
+    plain = leaving(patch)
 
     def patched(address: str) -> str:
         if not address.startswith(COMPUTED):
-            return address if address.startswith(ADDRESS) else patch(address)
+            return plain(address)
         layer, mask = OnDemandMask.from_address(address)
         files = tuple(file._replace(uri=patch(file.uri)) for file in mask.files)
         return replace(mask, files=files).address(layer)
