@@ -35,7 +35,7 @@ from odc_cleansat.cube.embedded import CONFIG_NAME, embedded_cube
 from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.product import MaskProduct
-from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
+from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
 from odc_cleansat.scenes.files import local_path
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 from odc_cleansat.synthetic.scene import SimulatedScene
@@ -48,7 +48,7 @@ def add_scenes(dc: Any, folder: Path, count: int, size: int) -> None:
         day = datetime(2024, 6, 1, 10, 10, 31, tzinfo=timezone.utc) + timedelta(days=i)
         scene = SimulatedScene(shape=(size, size), seed=i, datetime=day.isoformat())
         path = scene.write(folder / "simulated" / f"{i:03d}")
-        add_dataset(dc, write_scene_document(open_band_folder(path), folder / "scenes"))
+        add_dataset(dc, write_scene_document(open_scene(path), folder / "scenes"))
 
 
 def throughput(dc: Any, folder: Path, scenes: int, size: int, rounds: int) -> None:

@@ -26,7 +26,7 @@ from .models.registry import get_model
 from .products.job import MaskJob, mask_grid
 from .progress import SILENT, Reporter
 from .review.comparison import compare
-from .scenes.band_folder import BandFolder, open_band_folder, write_scene_document
+from .scenes.band_folder import BandFolder, open_scene, write_scene_document
 from .scenes.files import reading
 from .scenes.offset import Offset
 from .storage.eo3 import MASK_PRODUCT, SCENE_PRODUCT, product_definition, scene_product
@@ -109,7 +109,7 @@ def run_demo(
     if model is not None:
         get_model(model)  # before anything is made
     make_folder(out)
-    folder = _simulate(out, reporter) if scene is None else open_band_folder(scene, moment)
+    folder = _simulate(out, reporter) if scene is None else open_scene(scene, moment)
     get_model(model, bands=folder.bands)
     with contextlib.ExitStack() as stack:
         with reporter.step("Starting the embedded datacube"):
@@ -186,7 +186,7 @@ def example_cube(folder: str | Path, dates: Sequence[str] = EXAMPLE_DATES) -> Da
             if not scene.exists():
                 SimulatedScene(shape=(900, 900), seed=5, datetime=f"{day}T10:10:31Z").write(scene)
             dataset = add_dataset(
-                dc, write_scene_document(open_band_folder(scene), folder / "scenes")
+                dc, write_scene_document(open_scene(scene), folder / "scenes")
             )
             if i < _EXAMPLE_MASKS:
                 job = MaskJob(dataset, folder / "products")
@@ -201,7 +201,7 @@ def _simulate(out: Path, reporter: Reporter) -> BandFolder:
     if not folder.exists():
         with reporter.step("Simulating a Sentinel-2 L2A scene") as progress:
             SimulatedScene().write(folder, progress=progress)
-    return open_band_folder(folder)
+    return open_scene(folder)
 
 
 @contextlib.contextmanager

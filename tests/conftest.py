@@ -199,7 +199,7 @@ def cube(tmp_path_factory: pytest.TempPathFactory, initialised: Copy) -> Iterato
     from odc_cleansat.cube.embedded import embedded_cube
     from odc_cleansat.cube.index import add_dataset, add_product
     from odc_cleansat.products.job import MaskJob
-    from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
+    from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
     from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 
     folder = initialised(tmp_path_factory.mktemp("cube"))
@@ -208,7 +208,7 @@ def cube(tmp_path_factory: pytest.TempPathFactory, initialised: Copy) -> Iterato
         for product in ("s2_l2a", MASK_PRODUCT):
             add_product(dc, product_definition(product))
         for name, scene in SIMULATED.items():
-            opened = open_band_folder(scene.write(folder / name))
+            opened = open_scene(scene.write(folder / name))
             scenes[name] = add_dataset(dc, write_scene_document(opened, folder / "scenes"))
             if name != "west":
                 masks[name] = add_dataset(dc, MaskJob(scenes[name], folder / "products").run())

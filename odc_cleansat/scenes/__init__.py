@@ -4,7 +4,7 @@
 items.
 """
 
-from .band_folder import open_band_folder, write_scene_document
+from .band_folder import open_scene, write_scene_document
 from .bands import S2_BANDS, find_bands
 from .files import BandFile, SceneFiles
 from .offset import Offset, resolve_offset
@@ -21,7 +21,7 @@ __all__ = [
     "SceneFiles",
     "find_bands",
     "item_scene",
-    "open_band_folder",
+    "open_scene",
     "read_scene",
     "resolve_offset",
     "search",

@@ -67,7 +67,7 @@ class BandFolder:
         return re.sub(r"[^A-Za-z0-9_.-]+", "-", self.folder.resolve().name)
 
 
-def open_band_folder(folder: Path, moment: datetime | None = None) -> BandFolder:
+def open_scene(folder: Path, moment: datetime | None = None) -> BandFolder:
     """Find the bands and the date of a scene in a folder.
 
     Files are recognised by a band name in their names, such as ``B02.tif``, ``blue.tif`` or
@@ -258,14 +258,14 @@ def folder_scene(folder: Path, moment: datetime | None = None) -> Scene:
     Parameters
     ----------
     folder, moment
-        See :func:`open_band_folder`.
+        See :func:`open_scene`.
 
     Raises
     ------
     SceneError
-        See :func:`open_band_folder` and :func:`write_scene_document`.
+        See :func:`open_scene` and :func:`write_scene_document`.
     """
-    bands = open_band_folder(folder, moment)
+    bands = open_scene(folder, moment)
     with tempfile.TemporaryDirectory(prefix="cleansat-") as temporary:
         path = write_scene_document(bands, Path(temporary))
         document = parse_yaml(path.read_bytes(), path.name)

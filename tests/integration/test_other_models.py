@@ -51,7 +51,7 @@ from odc_cleansat.models.documents import write_model
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.products.verdict_files import reject
-from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
+from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
 from odc_cleansat.scenes.bands import S2_BANDS
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 from odc_cleansat.synthetic.scene import SimulatedScene
@@ -199,7 +199,7 @@ def archive(
         scenes, masks = {}, {}
         for name, date in dates.items():
             scene = SimulatedScene(shape=(300, 420), seed=3, datetime=date)
-            opened = open_band_folder(scene.write(folder / name))
+            opened = open_scene(scene.write(folder / name))
             scenes[name] = add_dataset(dc, write_scene_document(opened, folder / "scenes"))
         for model, name in ((DEFAULT, "june"), ("four", "june"), ("four", "july")):
             document = MaskJob(scenes[name], folder / "products", model).run()

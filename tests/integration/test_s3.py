@@ -23,7 +23,7 @@ from odc_cleansat.errors import CubeError, OutputError, SceneError
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.products.verification import verify
-from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
+from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
 from odc_cleansat.scenes.files import BandFile
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 from odc_cleansat.storage.folder import Folder
@@ -47,7 +47,7 @@ def dc() -> Iterator[Datacube]:
 @pytest.fixture(scope="module")
 def scene(dc: Datacube, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("scene")
-    opened = open_band_folder(SimulatedScene(shape=(180, 240), seed=1).write(folder / "june"))
+    opened = open_scene(SimulatedScene(shape=(180, 240), seed=1).write(folder / "june"))
     return add_dataset(dc, write_scene_document(opened, folder))
 
 

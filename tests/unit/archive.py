@@ -17,7 +17,7 @@ from odc_cleansat.batch import Request
 from odc_cleansat.cube.embedded import CONFIG_NAME
 from odc_cleansat.cube.index import add_dataset
 from odc_cleansat.products.product import MaskProduct
-from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
+from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
 from odc_cleansat.scenes.files import local_path
 from odc_cleansat.storage.eo3 import MASK_PRODUCT
 from odc_cleansat.synthetic.scene import SimulatedScene
@@ -70,7 +70,7 @@ class Archive:
                 origin=(399960.0 + 6000 * day, 5300040.0),
             )
             folder = scene.write(self.folder / "scenes" / f"{month}-{day:02d}")
-            document = write_scene_document(open_band_folder(folder), self.folder / "documents")
+            document = write_scene_document(open_scene(folder), self.folder / "documents")
             found.append(add_dataset(self.dc, document))
         return month, found
 

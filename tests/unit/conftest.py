@@ -13,7 +13,7 @@ from odc_cleansat.batch.cluster import dask_client
 from odc_cleansat.cube.embedded import embedded_cube
 from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.products.job import MaskJob
-from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
+from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 from odc_cleansat.synthetic.scene import SimulatedScene
 
@@ -66,7 +66,7 @@ def reviewed(tmp_path_factory: pytest.TempPathFactory, initialised: Copy) -> Ite
         for seed, day in enumerate(DAYS):
             scene = SimulatedScene(shape=(240, 300), seed=seed, datetime=f"{day}T10:10:31Z")
             document = write_scene_document(
-                open_band_folder(scene.write(folder / day)), folder / "scenes"
+                open_scene(scene.write(folder / day)), folder / "scenes"
             )
             place.scenes.append(add_dataset(dc, document))
             place.jobs.append(MaskJob(place.scenes[-1], place.root))

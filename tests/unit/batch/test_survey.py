@@ -19,7 +19,7 @@ from odc_cleansat.batch.survey import expected_mask_id, preview, read_scenes
 from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.errors import CubeError, ModelError, ReflectanceWarning
 from odc_cleansat.products.job import MaskJob
-from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
+from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
 from odc_cleansat.storage.eo3 import scene_product
 from unit.archive import Archive, request
 
@@ -30,7 +30,7 @@ def test_a_plan_knows_the_ids_that_jobs_give(archive: Archive) -> None:
     for band in few.glob("*.tif"):
         if band.stem not in ("B02", "B03", "B04", "B08"):
             band.unlink()
-    opened = open_band_folder(few)
+    opened = open_scene(few)
     add_product(archive.dc, scene_product(opened.bands))
     scenes.append(
         add_dataset(archive.dc, write_scene_document(opened, archive.folder / "documents"))

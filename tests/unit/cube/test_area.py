@@ -20,7 +20,7 @@ from odc_cleansat.cube.recall import recall
 from odc_cleansat.errors import (
     CubeError,
 )
-from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
+from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
 from odc_cleansat.storage.eo3 import product_definition
 from odc_cleansat.synthetic.scene import SimulatedScene
 
@@ -97,7 +97,7 @@ def edge(archive: MaskArchive, tmp_path_factory: pytest.TempPathFactory) -> dict
     for name, place in PLACES.items():
         folder = tmp_path_factory.mktemp(name)
         scene = SimulatedScene(shape=(360, 300), seed=1, epsg=place.epsg, origin=place.origin)
-        path = write_scene_document(open_band_folder(scene.write(folder / "scene")), folder)
+        path = write_scene_document(open_scene(scene.write(folder / "scene")), folder)
         path.write_text(path.read_text().replace("name: s2_l2a", "name: edge"))
         found[add_dataset(archive.dc, path).id] = name
     return found

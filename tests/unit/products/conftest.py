@@ -12,7 +12,7 @@ from datacube.model import Dataset
 
 from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.products.job import MaskJob
-from odc_cleansat.scenes.band_folder import open_band_folder, write_scene_document
+from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 from odc_cleansat.synthetic.scene import SimulatedScene
 
@@ -30,7 +30,7 @@ def scene(dc: Datacube, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("scene")
     simulated = SimulatedScene(shape=(1200, 420), seed=1, swath_edge=True)
     return add_dataset(
-        dc, write_scene_document(open_band_folder(simulated.write(folder / "june")), folder)
+        dc, write_scene_document(open_scene(simulated.write(folder / "june")), folder)
     )
 
 

@@ -14,7 +14,7 @@ import yaml
 from affine import Affine
 
 from odc_cleansat.errors import SceneError
-from odc_cleansat.scenes.band_folder import open_band_folder, parse_moment, write_scene_document
+from odc_cleansat.scenes.band_folder import open_scene, parse_moment, write_scene_document
 
 GRID = Affine(10, 0, 399960, 0, -10, 5300040)
 
@@ -50,13 +50,13 @@ def band(
 )
 def test_bands_are_recognised_by_file_name(tmp_path: Path, name: str, canonical: str) -> None:
     path = band(tmp_path / name)
-    assert open_band_folder(tmp_path).bands == {canonical: path}
+    assert open_scene(tmp_path).bands == {canonical: path}
 
 
 def test_of_several_resolutions_the_finest(tmp_path: Path) -> None:
     for metres in (60, 10, 20):
         band(tmp_path / f"T33UWP_20240401T100031_B02_{metres}m.tif")
-    assert open_band_folder(tmp_path).bands["blue"].name.endswith("_10m.tif")
+    assert open_scene(tmp_path).bands["blue"].name.endswith("_10m.tif")
 
 
 @pytest.mark.parametrize(
@@ -77,17 +77,17 @@ def test_several_files_of_one_band_are_not_passed_over(
         (tmp_path / "scene" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "scene" / name).touch()
     with pytest.raises(SceneError, match="holds 2 files of the band blue") as raised:
-        open_band_folder(tmp_path / "scene")
+        open_scene(tmp_path / "scene")
     assert all(name in str(raised.value) for name in names)
     with pytest.raises(SceneError, match="Give one of the scenes below it"):
-        open_band_folder(tmp_path)
+        open_scene(tmp_path)
 
 
 def test_other_files_are_left_alone(tmp_path: Path) -> None:
     band(tmp_path / "B02.tif")
     band(tmp_path / "red_edge_extra.tif")
     (tmp_path / "B03.txt").write_text("not a band")
-    assert set(open_band_folder(tmp_path).bands) == {"blue"}
+    assert set(open_scene(tmp_path).bands) == {"blue"}
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
 )
 def test_the_date(tmp_path: Path, folder: str, moment: str, source: str) -> None:
     band(tmp_path / folder / "B02.tif")
-    scene = open_band_folder(tmp_path / folder)
+    scene = open_scene(tmp_path / folder)
     assert (scene.moment.isoformat(), scene.moment_source) == (moment, source)
     given = datetime(2021, 1, 2, tzinfo=timezone.utc)
-    assert open_band_folder(tmp_path / folder, given).moment == given
+    assert open_scene(tmp_path / folder, given).moment == given
 
 
 def test_the_date_of_a_simulated_scene_and_its_baseline(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_the_date_of_a_simulated_scene_and_its_baseline(tmp_path: Path) -> None:
         "processing_baseline": "05.10",
     }
     (tmp_path / "scene.json").write_text(json.dumps(recorded))
-    scene = open_band_folder(tmp_path)
+    scene = open_scene(tmp_path)
     assert scene.moment == datetime(2024, 6, 15, 10, 10, 31, tzinfo=timezone.utc)
     assert scene.simulated
     assert scene.properties == {"s2:processing_baseline": "05.10"}
@@ -131,7 +131,7 @@ def test_moments() -> None:
 def test_the_document(tmp_path: Path) -> None:
     for name in ("B02", "B03", "SCL"):
         band(tmp_path / "scene" / f"{name}.tif")
-    path = write_scene_document(open_band_folder(tmp_path / "scene"), tmp_path / "out")
+    path = write_scene_document(open_scene(tmp_path / "scene"), tmp_path / "out")
     document = yaml.safe_load(path.read_text())
     assert document["product"]["name"] == "s2_l2a_b02_b03_scl"
     assert document["crs"] == "epsg:32633"
@@ -144,7 +144,7 @@ def test_the_document(tmp_path: Path) -> None:
 def test_the_id_is_that_of_the_content(tmp_path: Path) -> None:
     def identify(folder: str, fill: int = 1200, moment: datetime | None = None) -> str:
         band(tmp_path / folder / "B02.tif", fill=fill)
-        path = write_scene_document(open_band_folder(tmp_path / folder, moment), tmp_path / "out")
+        path = write_scene_document(open_scene(tmp_path / folder, moment), tmp_path / "out")
         return str(yaml.safe_load(path.read_text())["id"])
 
     first = identify("one")
@@ -155,13 +155,13 @@ def test_the_id_is_that_of_the_content(tmp_path: Path) -> None:
 
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="there is no folder"):
-        open_band_folder(tmp_path / "missing")
+        open_scene(tmp_path / "missing")
 
 
 def test_no_bands(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("nothing here")
     with pytest.raises(SceneError, match=r"no band files.*B02\.tif"):
-        open_band_folder(tmp_path)
+        open_scene(tmp_path)
 
 
 def test_scenes_further_down_are_named_or_else_masks(tmp_path: Path) -> None:
@@ -175,40 +175,40 @@ def test_scenes_further_down_are_named_or_else_masks(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     scenes = f"{tmp_path / 's/a/S2A_X.SAFE'}, {tmp_path / 's/b'}"
     with pytest.raises(SceneError, match=f"the scenes below it, such as {scenes}"):
-        open_band_folder(tmp_path)
+        open_scene(tmp_path)
     (tmp_path / "o" / "n").mkdir(parents=True)
     (tmp_path / "m").rename(tmp_path / "o" / "n" / "m")
     with pytest.raises(
         SceneError, match=f"masks, such as {tmp_path / 'o/n/m'}; `cleansat compare`"
     ):
-        open_band_folder(tmp_path / "o")
+        open_scene(tmp_path / "o")
 
 
 def test_broken_scene_json(tmp_path: Path) -> None:
     band(tmp_path / "B02.tif")
     (tmp_path / "scene.json").write_text("{")
     with pytest.raises(SceneError, match=r"scene\.json"):
-        open_band_folder(tmp_path)
+        open_scene(tmp_path)
 
 
 def test_unreadable_band(tmp_path: Path) -> None:
     (tmp_path / "B02.tif").write_bytes(b"this is not a GeoTIFF")
     with pytest.raises(SceneError, match=r"cannot read .*B02\.tif"):
-        write_scene_document(open_band_folder(tmp_path), tmp_path / "out")
+        write_scene_document(open_scene(tmp_path), tmp_path / "out")
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_band_without_coordinate_system(tmp_path: Path) -> None:
     band(tmp_path / "B02.tif", crs=None)
     with pytest.raises(SceneError, match=r"no coordinate system.*rio edit-info"):
-        write_scene_document(open_band_folder(tmp_path), tmp_path / "out")
+        write_scene_document(open_scene(tmp_path), tmp_path / "out")
 
 
 def test_bands_in_two_zones(tmp_path: Path) -> None:
     band(tmp_path / "B02.tif")
     band(tmp_path / "B03.tif", crs="EPSG:32634")
     with pytest.raises(SceneError, match="2 coordinate systems"):
-        write_scene_document(open_band_folder(tmp_path), tmp_path / "out")
+        write_scene_document(open_scene(tmp_path), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -228,19 +228,19 @@ def test_files_that_do_not_belong(
     band(tmp_path / "B03.tif")
     band(tmp_path / name, **options)
     with pytest.raises(SceneError, match=message):
-        write_scene_document(open_band_folder(tmp_path), tmp_path / "out")
+        write_scene_document(open_scene(tmp_path), tmp_path / "out")
 
 
 def test_files_of_two_dates(tmp_path: Path) -> None:
     band(tmp_path / "T33UWP_20240401T100031_B02_10m.tif")
     band(tmp_path / "T33UWP_20240411T100031_B03_10m.tif")
     with pytest.raises(SceneError, match="2 dates"):
-        open_band_folder(tmp_path)
+        open_scene(tmp_path)
 
 
 def test_the_date_in_file_names(tmp_path: Path) -> None:
     band(tmp_path / "T33UWP_20240401T100031_B02_10m.tif")
-    scene = open_band_folder(tmp_path)
+    scene = open_scene(tmp_path)
     assert scene.moment.isoformat() == "2024-04-01T10:00:31+00:00"
     assert scene.moment_source == "file names"
 
@@ -249,24 +249,24 @@ def test_scene_json_that_is_not_an_object(tmp_path: Path) -> None:
     band(tmp_path / "B02.tif")
     (tmp_path / "scene.json").write_text("[1]")
     with pytest.raises(SceneError, match="JSON object"):
-        open_band_folder(tmp_path)
+        open_scene(tmp_path)
 
 
 def test_dates_in_file_names(tmp_path: Path) -> None:
     for name in ("20240401_B02", "20240401_B03", "20240501_B02", "20240501_B03"):
         (tmp_path / f"{name}.tif").touch()
     with pytest.raises(SceneError, match="2 dates"):
-        open_band_folder(tmp_path)
+        open_scene(tmp_path)
     for path in tmp_path.glob("20240501_*"):
         path.unlink()
     (tmp_path / "SCL.tif").touch()
-    found = open_band_folder(tmp_path)
+    found = open_scene(tmp_path)
     assert (found.moment.date().isoformat(), found.moment_source) == ("2024-04-01", "file names")
 
 
 def test_what_products_call_the_scl_is_not_looked_for_in_folders(tmp_path: Path) -> None:
     for name in ("B02", "mask", "qa"):
         band(tmp_path / f"{name}.tif")
-    assert set(open_band_folder(tmp_path).bands) == {"blue"}
+    assert set(open_scene(tmp_path).bands) == {"blue"}
     band(tmp_path / "T33UWP_SCL_20m.tif", dtype="uint8")
-    assert set(open_band_folder(tmp_path).bands) == {"blue", "scl"}
+    assert set(open_scene(tmp_path).bands) == {"blue", "scl"}
