@@ -185,9 +185,7 @@ def example_cube(folder: str | Path, dates: Sequence[str] = EXAMPLE_DATES) -> Da
             scene = folder / "simulated" / day
             if not scene.exists():
                 SimulatedScene(shape=(900, 900), seed=5, datetime=f"{day}T10:10:31Z").write(scene)
-            dataset = add_dataset(
-                dc, write_scene_document(open_scene(scene), folder / "scenes")
-            )
+            dataset = add_dataset(dc, write_scene_document(open_scene(scene), folder / "scenes"))
             if i < _EXAMPLE_MASKS:
                 job = MaskJob(dataset, folder / "products")
                 add_dataset(dc, job.document or job.run())
