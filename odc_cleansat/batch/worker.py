@@ -99,7 +99,7 @@ def _find(task: SceneTask) -> WrittenMask:
     with collected_warnings():
         document = task.job().document
     if document is None:
-        raise OutputError("the mask is not whole; run without --only-accepted to make it again.")
+        raise OutputError("the mask is not whole; without only_accepted=True it is made again.")
     return WrittenMask(document, rejected=_is_rejected(task, document))
 
 

@@ -16,6 +16,7 @@ import click
 from ..addresses import without_secrets
 from ..errors import CleansatError
 from ..progress import duration
+from .wording import in_options
 
 if TYPE_CHECKING:
     from ..progress import Count
@@ -46,7 +47,7 @@ class Console:
     def say(self, text: str) -> None:
         """Print a line, above the bar."""
         with self._bar.set_aside() if self._bar else contextlib.nullcontext():
-            click.echo(without_secrets(text), err=self._to_stderr)
+            click.echo(in_options(without_secrets(text)), err=self._to_stderr)
 
     @contextlib.contextmanager
     def step(self, text: str, unit: str = "") -> Iterator[Count]:
@@ -125,7 +126,7 @@ class _Lines:
 def describe_error(error: Exception) -> str:
     """Return in one line what went wrong; of errors that nobody expects, how to see more."""
     if isinstance(error, CleansatError):
-        return str(error)
+        return in_options(str(error))
     if isinstance(error, OSError):
         what = f"{error.filename}: " if error.filename else ""
         return without_secrets(f"{what}{error.strerror or error}")

@@ -6,7 +6,6 @@ Each subcommand is a module of this room and is imported when it is called.
 from __future__ import annotations
 
 import logging
-import re
 import warnings
 from importlib import import_module
 from typing import Any
@@ -16,6 +15,7 @@ import click
 from .._version import __version__
 from ..errors import LOG, GapWarning, ModelWarning, ReflectanceWarning
 from .console import describe_error
+from .wording import in_options
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -66,7 +66,10 @@ class _Group(click.Group):
             _quieten()
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except click.ClickException as error:
+            vars(error)["message"] = in_options(error.message)
+            raise
+        except (click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click ends quietly where `head` has read enough
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
@@ -74,25 +77,7 @@ class _Group(click.Group):
         except Exception as error:
             if debug:
                 raise
-            raise click.ClickException(_with_options(describe_error(error))) from error
-
-
-def _with_options(text: str) -> str:
-    """Name the options of the command line in a message in place of Python's arguments."""
-    return _ARGUMENTS.sub(lambda found: _OPTIONS[found[1]], text)
-
-
-_OPTIONS = {
-    "crs": "--crs",
-    "like": "--like",
-    "min_clear": "--min-clear",
-    "model": "--model",
-    "offset": "--offset",
-    "output_crs": "--crs",
-    "resolution": "--resolution",
-}
-# An argument with a value stands in an example, as in offset=-1000, and is left as it is.
-_ARGUMENTS = re.compile(rf"\b({'|'.join(_OPTIONS)})=(?![\w'\"(\[{{.-])")
+            raise click.ClickException(describe_error(error)) from error
 
 
 def _quieten() -> None:
@@ -102,7 +87,7 @@ def _quieten() -> None:
         warnings.simplefilter("always", kind)
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        click.secho(f"Warning: {_with_options(str(message))}", err=True, fg="yellow")
+        click.secho(f"Warning: {in_options(str(message))}", err=True, fg="yellow")
 
     class Show(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

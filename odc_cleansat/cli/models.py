@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import CleansatError, ModelError
+from .console import describe_error
 
 if TYPE_CHECKING:
     from ..models.model import Model
@@ -290,7 +291,7 @@ def _verdict(model: Model) -> tuple[bool | None, str]:
         try:
             test(model)
         except (CleansatError, OSError) as error:
-            return verdict, str(error)
+            return verdict, describe_error(error)
     return True, ""
 
 

@@ -15,6 +15,7 @@ import click
 from ..errors import CubeError
 from .console import Console
 from .options import check_box, connected, datacube_options, grid_query
+from .wording import in_options
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -287,7 +288,7 @@ def _warn_of_gaps(found: Collection, unread: Mapping[UUID, str]) -> None:
     """Tell which masks, and which verdicts, cannot be read."""
     reasons = [f"{each.place}: {each.reason}" for each in found.unreadable]
     for reason in (*reasons, *dict.fromkeys(unread.values())):
-        click.secho(f"Warning: {reason}", err=True, fg="yellow")
+        click.secho(f"Warning: {in_options(reason)}", err=True, fg="yellow")
 
 
 def _json_line(mask: MaskProduct, given: Sequence[Verdict]) -> str:

@@ -9,6 +9,7 @@ import click
 
 from .options import connected, datacube_options, scene_options, search_terms
 from .run import FAILURES
+from .wording import in_options
 
 
 @click.command(
@@ -82,7 +83,10 @@ def command(
                 click.echo(f"{name:10}{count:8}")
         others = [each for each in found.missing if each not in listed] if list_missing else []
         states = (
-            *(("failed", each.scene, each.label, each.reason) for each in listed.values()),
+            *(
+                ("failed", each.scene, each.label, in_options(each.reason))
+                for each in listed.values()
+            ),
             *(("missing", scene, label, str(scene)) for scene, label in labels(dc, others)),
         )
     for state, scene, label, detail in states:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..addresses import public_address
 from ..errors import CleansatError
 from .options import connected, datacube_options, query_options, search_terms
+from .wording import in_options
 
 if TYPE_CHECKING:
     from ..products import MaskProduct, Verification
@@ -117,9 +120,11 @@ def _verified(product: MaskProduct, pixels: bool) -> Verification:
     from ..products import Check, Verification, verify
 
     try:
-        return verify(product, pixels=pixels)
+        report = verify(product, pixels=pixels)
     except CleansatError as error:
-        return Verification(str(product.folder), (Check("files", None, str(error)),))
+        report = Verification(str(product.folder), (Check("files", None, str(error)),))
+    checks = (replace(check, detail=in_options(check.detail)) for check in report.checks)
+    return replace(report, product=public_address(report.product), checks=tuple(checks))
 
 
 def _print_report(report: Verification) -> None:

@@ -129,7 +129,7 @@ def _check_degrees(terms: Mapping[str, Any]) -> None:
             continue
         if largest > 360:
             raise CubeError(
-                f"{name}={values!r} is not in degrees; pass the coordinate system too, e.g. crs='EPSG:32633'."
+                f"the {name} of {values!r} is not in degrees; pass the coordinate system too, e.g. crs='EPSG:32633'."
             )
 
 

@@ -112,7 +112,7 @@ def _alone(folder: Path) -> Iterator[None]:
     lock = fasteners.InterProcessLock(folder / ".lock")
     if not lock.acquire(blocking=False):
         raise CubeError(
-            f"another run is using {folder}; wait until it ends, or choose another with --out."
+            f"another run is using {folder}; wait until it ends, or choose another folder."
         )
     try:
         yield
@@ -148,7 +148,7 @@ def _start(folder: Path) -> tuple[PostgresServer, bool]:
     if awkward := set(re.findall(r"[\s%'\"$`\\]", str(data))):
         raise CubeError(
             f"the database cannot live in {data}: Postgres cannot be started in a path with "
-            f"{' '.join(repr(c) for c in sorted(awkward))}. Choose another with --out."
+            f"{' '.join(repr(c) for c in sorted(awkward))}. Choose another folder."
         )
     try:
         with warnings.catch_warnings():
@@ -205,7 +205,7 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"cannot make the folder {folder}: {error.strerror}. Choose another with --out."
+            f"cannot make the folder {folder}: {error.strerror}. Choose another folder."
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"the folder {folder} cannot be written. Choose another with --out.")
+        raise OutputError(f"the folder {folder} cannot be written. Choose another folder.")

@@ -225,7 +225,9 @@ def _grid_of_file(name: str, path: str) -> GeoBox:
         with rasterio.open(path) as file:
             return GeoBox.from_rio(file)
     except rasterio.errors.RasterioError as error:
-        raise CubeError(f"{name}={path!r} is no raster file: {first_line(error)}.") from error
+        raise CubeError(
+            f"{path!r}, given as {name}, is no raster file: {first_line(error)}."
+        ) from error
 
 
 def _check_grid(grid: GeoBox) -> None:

@@ -337,7 +337,7 @@ def nothing_in_area(product: str | None, kind: str) -> CubeError:
     """
     return CubeError(
         f"the product {product} has {kind}s, but none that matches the query in this area; check the "
-        "area and its coordinate system (that of x and y is EPSG:4326 unless crs= says otherwise)."
+        "area and its coordinate system (that of x and y is EPSG:4326 unless the query names another)."
     )
 
 

@@ -158,6 +158,6 @@ def check_reflectance_has_no_offset(bands: Iterable[Band], offset: float | None)
     if any(band.packing is not None and band.packing.reflectance for band in bands):
         raise SceneError(
             f"the bands are of floating point, which is taken for reflectance, and an offset of {offset:g} is for "
-            "digital numbers. Pass offset=0 (--offset 0) for reflectance, or scale=1/10000 if these are Sentinel-2's "
+            "digital numbers. Pass offset=0 for reflectance, or scale=1/10000 if these are Sentinel-2's "
             "digital numbers. A fraction such as offset=-0.1 takes off so much reflectance."
         )

@@ -167,7 +167,7 @@ def _check_name_is_free(model: Model, target: Path, force: bool) -> None:
             )
     if target.exists() and not force:
         raise ModelError(
-            f"there is a model {model.name} already, in {target}; --force replaces it."
+            f"there is a model {model.name} already, in {target}; force=True replaces it."
         )
 
 

@@ -129,9 +129,9 @@ def find_layers(
         if name in scene.data_vars:
             found[key] = scene[name]
         elif array or key == "ucl" or (key == "confidence" and confidence):
-            hint = f"load it too, or pass {key}= as an array"
+            hint = "load it too, or pass it as an array"
             if key == "ucl":
-                hint = "load the scene with odc_cleansat.load, or pass ucl=odc_cleansat.classify(scene)"
+                hint = "load the scene with odc_cleansat.load, or pass what odc_cleansat.classify gives as ucl="
             raise SceneError(
                 f"the scene has no {name!r}; it has {', '.join(map(str, scene.data_vars)) or 'nothing'}. "
                 f"Please {hint}."

@@ -265,7 +265,7 @@ def _check_scl(data: xr.Dataset, given: str | None) -> None:
     """Raise if a file is given as SCL and holds no class of an SCL."""
     if given is not None and not scl_to_ucl(data.scl.values).any():
         raise SceneError(
-            f"{given} has no class of an SCL on the scene: is it one? A label goes with --label."
+            f"{given} has no class of an SCL on the scene: is it one? A label goes with label=."
         )
 
 

@@ -310,7 +310,7 @@ class SceneFiles:
             listed = ", ".join(f"{name}: {value:g}" for name, value in stated.items())
             raise SceneError(
                 f"{self.label}: the metadata give its bands different radiometric offsets ({listed}), and a scene has one. "
-                "Pass the right one as offset= (--offset), or correct the metadata."
+                "Pass the right one as offset=, or correct the metadata."
             )
 
     def warn_of_level(self, model: str, trained_on: str) -> None:

@@ -195,7 +195,7 @@ class LevelCheck:
         known = self._known()
         found = [
             f"{count} pixels are {number:g} in all bands, which no ground is; they are taken as no data. Declare it: "
-            f"band.attrs['nodata'] = {number:g}, or nodata={number:g} of the files."
+            f"band.attrs['nodata'] = {number:g}, or {number:g} as nodata of the files."
             for number, count in self._undeclared.items()
         ]
         if self._zeros >= FEWEST:

@@ -116,7 +116,7 @@ def resolve_offset(
         return offset
     warnings.warn(
         "the metadata does not say whether a radiometric offset applies; assuming none. "
-        "Pass offset=-1000 (--offset -1000) for products of processing baseline 04.00 and later.",
+        "Pass offset=-1000 for products of processing baseline 04.00 and later.",
         ReflectanceWarning,
         stacklevel=2,
     )

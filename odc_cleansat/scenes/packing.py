@@ -228,5 +228,5 @@ def _correction(item: Mapping[str, Any]) -> tuple[float, str]:
     assert stated is not None
     return wanted - applied, (
         f"stackstac has added the offset {applied:g} of raster:bands, but it should be {wanted:g}, for {stated.source}; "
-        f"{wanted - applied:g} is added. Pass offset=0 if the values are right as they are, or stack with rescale=False"
+        f"{wanted - applied:g} is added. Pass offset=0 if the values are right as they are, or stack without rescaling"
     )

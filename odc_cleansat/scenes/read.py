@@ -44,7 +44,7 @@ def read_scene(source: str, moment: datetime | None = None) -> Scene:
     kind = document.get("type") or "neither"
     raise SceneError(
         f"{source} is no scene: it should be a STAC item or an EO3 dataset document, and is {kind}. "
-        "To search a STAC API use --stac-api, --bbox and --time."
+        "To search a STAC API: cleansat mask --stac-api URL --bbox W,S,E,N --time DAY -o DIR"
     )
 
 

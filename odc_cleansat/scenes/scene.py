@@ -13,9 +13,7 @@ from .offset import processing_level
 if TYPE_CHECKING:
     from datacube.model import Dataset
 
-USE_OF_L1C = (
-    "The models for L1C take its bands as an array: classify(bands, model=..., offset=...)."
-)
+USE_OF_L1C = "The models for L1C take its bands as an array, with their offset, in Python: odc_cleansat.classify."
 """The way out for a scene of level 1C, the end of an error message."""
 
 

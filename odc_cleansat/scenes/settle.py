@@ -71,13 +71,13 @@ def settle_offset(files: Mapping[str, BandFile], offset: Offset, label: str) -> 
     if found is None and differ:
         tell(
             f"{label}: the metadata give the offset {offset.value:g} ({offset.source}), the tags of its files {tag:g}, and the "
-            f"pixels do not tell which is right; {offset.value:g} is taken. Pass --offset (offset=) to decide it.",
+            f"pixels do not tell which is right; {offset.value:g} is taken. Pass offset= to decide it.",
             ReflectanceWarning,
         )
     elif found is not None and found.stated is not None and not guessed:
         tell(
             f"{label}: the metadata give the offset {offset.value:g} ({offset.source}), but {found.source}; {found.value:g} is "
-            "taken. Pass --offset (offset=) to decide it yourself.",
+            "taken. Pass offset= to decide it yourself.",
             ReflectanceWarning,
         )
     return found or offset

@@ -97,7 +97,7 @@ class SimulatedScene:
     def __post_init__(self) -> None:
         for is_right, name, rule in _rules(self):
             if not is_right:
-                raise SceneError(f"{name}={getattr(self, name)!r} makes no scene: {rule}.")
+                raise SceneError(f"{name} {getattr(self, name)!r} makes no scene: {rule}.")
 
     def geobox(self, resolution: int = 10) -> GeoBox:
         """Return the scene's grid.

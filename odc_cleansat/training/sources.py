@@ -237,5 +237,5 @@ def _matching_paths(folder: Path, pattern: str) -> list[Path]:
     # The folder itself has no name to look for.
     paths = sorted(folder.glob(pattern)) if Path(pattern).parts else [folder]
     if not paths:
-        raise SceneError(f"there is no {folder / pattern}; --data names the folder where it is.")
+        raise SceneError(f"there is no {folder / pattern}; data= names the folder where it is.")
     return paths

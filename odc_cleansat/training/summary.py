@@ -60,7 +60,7 @@ def check_run(recipe: Recipe, out: Path) -> None:
     documents = {(out / f"{name}.yaml").resolve() for name in recipe.model_names}
     if recipe.path.resolve() in documents:
         raise ModelError(
-            f"{recipe.path} is where the model's document would be written; name another folder with --out."
+            f"{recipe.path} is where the model's document would be written; name another folder as out=."
         )
     if not (out / SUMMARY).exists():
         return

@@ -416,7 +416,7 @@ def test_a_database_that_cannot_start(tmp_path: Path, recorder: Recorder, scene:
 
 
 def test_a_path_that_postgres_cannot_take(tmp_path: Path, recorder: Recorder, scene: Path) -> None:
-    with pytest.raises(CubeError, match=r"' '.*--out"):
+    with pytest.raises(CubeError, match=r"' '.*another folder"):
         run_demo(tmp_path / "my demo", recorder, scene=scene)
 
 

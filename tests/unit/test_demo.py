@@ -74,7 +74,7 @@ def test_nothing_is_made_for_a_model_that_does_not_exist(tmp_path: Path) -> None
 
 def test_an_output_folder_that_cannot_be_made(tmp_path: Path, recorder: Recorder) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="--out"):
+    with pytest.raises(OutputError, match="Choose another folder"):
         run_demo(tmp_path / "file" / "out", recorder)
 
 

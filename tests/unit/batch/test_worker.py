@@ -32,7 +32,7 @@ def test_a_mask_is_made_once_and_then_found(archive: Archive, tmp_path: Path) ->
     asked = task(archive, tmp_path)
     missing = find_mask(asked)
     assert isinstance(missing, Failure)
-    assert "run without --only-accepted" in missing.reason
+    assert "without only_accepted=True it is made again" in missing.reason
     made, again, found = make_mask(asked), make_mask(asked), find_mask(asked)
     assert isinstance(made, WrittenMask)
     assert not made.found

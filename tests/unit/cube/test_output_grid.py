@@ -112,5 +112,5 @@ def test_a_grid_by_the_path_of_a_file(tmp_path: Path) -> None:
         assert GridOptions(like=given).given({}) == HOME
     (tmp_path / "text.tif").write_text("no raster")
     for wrong in (tmp_path / "none.tif", tmp_path / "text.tif"):
-        with pytest.raises(CubeError, match=f"{wrong.name}' is no raster file"):
+        with pytest.raises(CubeError, match=f"{wrong.name}', given as like, is no raster file"):
             GridOptions(like=wrong).given({})

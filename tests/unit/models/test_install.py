@@ -50,7 +50,7 @@ def test_what_is_imported_is_the_same_model_in_another_place(
     assert replace(kept, weights=own.weights, sha256="") == own
     assert find_own("a-model") == models_of_the_user / "a-model.yaml"
     assert files_of(find_own("a-model")) == [find_own("a-model"), weights_of(kept)]
-    with pytest.raises(ModelError, match="--force replaces it"):
+    with pytest.raises(ModelError, match="force=True replaces it"):
         import_model(weights_of(own).with_suffix(".yaml"))
 
 

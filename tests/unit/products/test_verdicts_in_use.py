@@ -186,7 +186,7 @@ def test_an_accepted_mask_that_is_damaged_is_a_failure(place: Place) -> None:
         found = plan(place.dc, Request("s2_l2a", place.root, only_accepted=True))
         report = execute(place.dc, found)
         assert [each.reason for each in report.failures] == [
-            "the mask is not whole; run without --only-accepted to make it again."
+            "the mask is not whole; without only_accepted=True it is made again."
         ]
     finally:
         moved.rename(layer)

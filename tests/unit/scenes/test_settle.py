@@ -53,7 +53,8 @@ def test_an_offset_that_is_no_longer_in_the_numbers_is_not_taken_off(
 ) -> None:
     files = scene(tmp_path, 0.01, side=side)
     with pytest.warns(
-        ReflectanceWarning, match=r"the offset -1000 .*removed already; 0 is taken\. Pass --offset"
+        ReflectanceWarning,
+        match=r"the offset -1000 .*removed already; 0 is taken\. Pass offset= to decide",
     ):
         found = settle_offset(files, BASELINE, "a scene")
     assert (found.value, found.stated) == (0, -1000)
@@ -111,6 +112,7 @@ def test_pixels_decide_between_tags_and_metadata(tmp_path: Path) -> None:
 def test_what_nothing_decides_is_told(tmp_path: Path) -> None:
     old = Offset(0, "s2:processing_baseline is 02.12")
     with pytest.warns(
-        ReflectanceWarning, match=r"pixels do not tell which is right; 0 is taken\. Pass --offset"
+        ReflectanceWarning,
+        match=r"pixels do not tell which is right; 0 is taken\. Pass offset= to decide",
     ):
         assert settle_offset(scene(tmp_path, 0.3, tag=-0.1), old, "a scene") == old

@@ -50,7 +50,7 @@ def test_labels_without_coordinates_take_the_resolution_of_the_recipe(tmp_path: 
 
 def test_data_that_are_missing_or_held_out_twice(tmp_path: Path) -> None:
     found = read_recipe(write(tmp_path, data=[{"archive": "none/*.npz"}]))
-    with pytest.raises(SceneError, match=r"there is no .*none/\*\.npz; --data names the folder"):
+    with pytest.raises(SceneError, match=r"there is no .*none/\*\.npz; data= names the folder"):
         gather(found, tmp_path)
     for name in ("a", "b"):
         raster(tmp_path / "scenes" / name / "B02.tif", np.full((1, 64, 64), 1000, "uint16"))
