@@ -286,7 +286,7 @@ def _draw(data: xr.Dataset, folder: BandFolder, offset: Offset, path: Path) -> P
     if folder.moment_source == "placeholder":
         data, name = data.drop_vars("time"), f"{name}, date unknown (placeholder 1970-01-01)"
     names = {"scl": "SCL (simulated)"} if folder.simulated else None
-    return compare(data, offset=offset.value, names=names, title=name).save(path)
+    return compare(data, offset=offset.value, names=names, title=name).save(path, overwrite=True)
 
 
 def _truth(folder: BandFolder, data: xr.Dataset) -> np.ndarray | None:

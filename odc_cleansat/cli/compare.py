@@ -19,6 +19,7 @@ from .options import (
     datacube_options,
     grid_options,
     grid_query,
+    overwrite_option,
     source_options,
 )
 
@@ -59,6 +60,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     required=True,
     help="File NAME.png or NAME.pdf, or NAME.html, a page to swipe between layers. May be given several times.",
 )
+@overwrite_option
 @click.option("--product", help="Product of scenes in the datacube, instead of SOURCE.")
 @grid_options
 @click.option(
@@ -96,6 +98,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 def command(
     source: str | None,
     outputs: tuple[Path, ...],
+    overwrite: bool,
     product: str | None,
     ucl: str | None,
     scl: str | None,
@@ -122,10 +125,10 @@ def command(
 
     The command prints how far UCL and SCL agree.
     """
-    from ..review.comparison import check_format, compare
+    from ..review.comparison import check_output, compare
 
     for path in outputs:
-        check_format(path)
+        check_output(path, overwrite)
     _check_usage(source, product, {"ucl": ucl, "scl": scl, "datetime": moment}, grid)
     query = grid_query(**grid)
     console = Console(to_stderr=as_json)
@@ -151,7 +154,7 @@ def command(
             )
         for path in outputs:
             with console.step(f"Drawing {path}"):
-                comparison.save(path)
+                comparison.save(path, overwrite=overwrite)
     for frame in comparison.frames:
         click.echo(_json_line(frame, outputs) if as_json else _text(frame))
 

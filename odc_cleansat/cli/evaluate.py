@@ -12,7 +12,7 @@ import click
 from ..classes import CloudClass
 from ..errors import CleansatError
 from .console import Console
-from .options import check_label
+from .options import check_label, overwrite_option
 
 if TYPE_CHECKING:
     from ..evaluate.counting import Protocol
@@ -123,6 +123,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for evaluation.md, .json, .csv and .png.",
 )
+@overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def command(
     label: str | None,
@@ -139,6 +140,7 @@ def command(
     draws: int,
     seed: int,
     out: Path | None,
+    overwrite: bool,
     as_json: bool,
 ) -> None:
     """Measure masks against labels.
@@ -174,7 +176,7 @@ def command(
     found = dataclasses.replace(found, draws=draws, seed=seed)
     click.echo(json.dumps(as_dict(found)) if as_json else as_text(found))
     if out is not None:
-        files = write_report(found, out)
+        files = write_report(found, out, overwrite=overwrite)
         if not as_json:
             click.echo("\n" + "\n".join(map(str, files)))
 

@@ -11,7 +11,14 @@ import click
 from dask.callbacks import Callback
 
 from .console import Console
-from .options import connected, datacube_options, grid_options, grid_query
+from .options import (
+    connected,
+    datacube_options,
+    grid_options,
+    grid_query,
+    overwrite_option,
+    request_text,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,6 +29,11 @@ if TYPE_CHECKING:
 
 MEMORY = 400_000_000
 """Bytes that the observations of one block may take."""
+
+_DECIDING = (
+    "product", "time", "method", "min_clear", "ucl", "model", "preset", "only_accepted", "group_by", "resampling",
+)  # fmt: skip
+"""Options that decide what the pixels mean; the grid and the bands are seen in the file."""
 
 
 @click.command(
@@ -90,6 +102,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     required=True,
     help="A file NAME.tif with all bands; or a folder, for one file a band and the counts of observations.",
 )
+@overwrite_option
 @datacube_options
 def command(
     product: str,
@@ -103,6 +116,7 @@ def command(
     group_by: str,
     resampling: str,
     out: Path,
+    overwrite: bool,
     config: tuple[str, ...],
     env: str | None,
     **grid: Any,
@@ -147,7 +161,7 @@ def command(
         rows, columns = clean.odc.geobox.shape
         what = f"Writing a {method} of {number} observations, {rows} x {columns} pixels, to {out}"
         with console.step(what) as progress:
-            write_cogs(files, progress=progress)
+            write_cogs(files, progress=progress, overwrite=overwrite)
 
 
 class _TaskCounter(Callback):  # type: ignore[misc]
@@ -197,7 +211,7 @@ def _block_side(dc: Datacube, product: str, query: dict[str, Any], layers: int) 
 
 def _rasters_by_path(clean: xr.Dataset, out: Path, number: int) -> dict[Path, Raster]:
     """Return the content of each file by its path."""
-    from ..storage.cog import Raster
+    from ..storage.cog import REQUEST, Raster
 
     period = [clean.attrs[f"time_coverage_{end}"][:19] for end in ("start", "end")]
     tags = {
@@ -205,6 +219,7 @@ def _rasters_by_path(clean: xr.Dataset, out: Path, number: int) -> dict[Path, Ra
         "TIME_COVERAGE_START": period[0],
         "TIME_COVERAGE_END": period[1],
         "OBSERVATIONS": str(number),
+        REQUEST: request_text(*_DECIDING),
     }
     counts = ("clear_count", "observation_count", "clear_share", "best_time")
     bands = {str(n): layer for n, layer in clean.data_vars.items() if n not in counts}

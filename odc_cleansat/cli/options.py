@@ -135,6 +135,13 @@ grid_options = option_group(
 )
 """Where and on which grid; see :func:`grid_query`."""
 
+overwrite_option = click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace whatever files are there. Otherwise only the same is replaced: same grid, same options.",
+)
+"""For commands that write files whose names a user gives; see :mod:`odc_cleansat.storage.replace`."""
+
 
 @contextlib.contextmanager
 def connected(config: Sequence[str], env: str | None) -> Iterator[Datacube]:
@@ -157,6 +164,23 @@ def connected(config: Sequence[str], env: str | None) -> Iterator[Datacube]:
         ) from error
     with contextlib.closing(dc):
         yield dc
+
+
+def request_text(*names: str) -> str:
+    """Return options of the command under way as text, such as ``--how mode --model NAME``.
+
+    Parameters
+    ----------
+    names
+        Names of the parameters; those that are None or not set are left out.
+    """
+    given = click.get_current_context().params
+    words = [
+        f"--{name.replace('_', '-')}" + ("" if given[name] is True else f" {given[name]}")
+        for name in names
+        if given[name] is not None and given[name] is not False
+    ]
+    return " ".join(words)
 
 
 def search_terms(

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import Console
-from .options import connected, cpu_count, datacube_options, grid_options, grid_query
+from .options import (
+    connected,
+    cpu_count,
+    datacube_options,
+    grid_options,
+    grid_query,
+    overwrite_option,
+    request_text,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -73,6 +81,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     required=True,
     help="A file NAME.tif, for one time; or a folder, for one file each time.",
 )
+@overwrite_option
 @datacube_options
 def command(
     product: str,
@@ -82,6 +91,7 @@ def command(
     only_accepted: bool,
     group_by: str,
     out: Path,
+    overwrite: bool,
     config: tuple[str, ...],
     env: str | None,
     **grid: Any,
@@ -93,7 +103,7 @@ def command(
     masks.
     """
     from ..cube.recall import recall
-    from ..storage.cog import write_cogs
+    from ..storage.cog import check_files, write_cogs
 
     query = grid_query(**grid)
     if confidence and how == "fraction":
@@ -116,10 +126,12 @@ def command(
         )
         if one_file:
             _check_one_time(masks, out)
-        for name, mask in _named(masks, product):
-            files = _files(mask, name, how, out)
+        written = [_files(mask, name, how, out) for name, mask in _named(masks, product)]
+        for files in written:
+            check_files(files, overwrite=overwrite)
+        for files in written:
             with console.step(f"Writing {', '.join(map(str, files))}") as progress:
-                write_cogs(files, together=cpu_count(), progress=progress)
+                write_cogs(files, together=cpu_count(), progress=progress, overwrite=overwrite)
 
 
 def _check_one_time(masks: xr.Dataset, out: Path) -> None:
@@ -145,13 +157,14 @@ def _named(masks: xr.Dataset, product: str) -> Iterator[tuple[str, xr.Dataset]]:
 def _files(mask: xr.Dataset, name: str, how: str, out: Path) -> dict[Path, Raster]:
     """What goes into which file: measurements with one nodata value share a file."""
     from ..classes import CONFIDENCE_NODATA, CloudClass
-    from ..storage.cog import Raster
+    from ..storage.cog import REQUEST, Raster
 
     def path(ending: str) -> Path:
         return out if out.suffix.lower() in (".tif", ".tiff") else out / f"{name}_{ending}.tif"
 
     moment = str(mask.time.values.astype("datetime64[s]"))
     tags = {"TIFFTAG_DATETIME": moment.replace("-", ":").replace("T", " "), "HOW": how}
+    tags[REQUEST] = request_text("product", "how", "model", "only_accepted", "group_by")
     if how == "fraction":
         bands = {str(name): mask[name] for name in mask.data_vars}
         return {path("fraction"): Raster(bands, float("nan"), tags=tags)}

@@ -12,6 +12,7 @@ from typing import Any
 from .._version import __version__
 from ..classes import CloudClass
 from ..errors import OutputError
+from ..storage.replace import check_free
 from .confusion import Question
 from .figure import draw_figure
 from .mappings import ClassMapping
@@ -24,6 +25,9 @@ from .tables import (
     scene_tables,
     score_tables,
 )
+
+FILES = ("evaluation.md", "evaluation.json", "evaluation.csv", "evaluation.png")
+"""The files of a report."""
 
 
 def as_text(evaluation: Evaluation) -> str:
@@ -72,8 +76,19 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def write_report(evaluation: Evaluation, folder: str | Path) -> list[Path]:
+def write_report(
+    evaluation: Evaluation, folder: str | Path, *, overwrite: bool = False
+) -> list[Path]:
     """Write ``evaluation.md``, ``.json``, ``.csv`` and ``.png`` into a folder, which is made if missing.
+
+    Parameters
+    ----------
+    evaluation
+        What is written.
+    folder
+        The folder. Files of these names are replaced if they are of the same scenes and predictors.
+    overwrite
+        Replace whatever files of these names are there.
 
     Returns
     -------
@@ -83,9 +98,11 @@ def write_report(evaluation: Evaluation, folder: str | Path) -> list[Path]:
     Raises
     ------
     OutputError
-        If they cannot be written.
+        If they cannot be written, or other files of these names are there.
     """
     folder = Path(folder)
+    for name in FILES:
+        check_free(folder / name, lambda there: _difference(there, evaluation), overwrite)
     contents = {
         "evaluation.md": as_markdown(evaluation),
         "evaluation.json": json.dumps(as_dict(evaluation), indent=1) + "\n",
@@ -98,7 +115,18 @@ def write_report(evaluation: Evaluation, folder: str | Path) -> list[Path]:
         draw_figure(evaluation, folder / "evaluation.png")
     except OSError as error:
         raise OutputError(f"cannot write to {folder}: {error.strerror or error}.") from error
-    return [folder / name for name in (*contents, "evaluation.png")]
+    return [folder / name for name in FILES]
+
+
+def _difference(path: Path, evaluation: Evaluation) -> str:
+    """Return how the report beside a file differs from that of an evaluation; "" if it is the same."""
+    try:
+        there = json.loads((path.parent / "evaluation.json").read_text(encoding="utf-8"))
+        known = there["version"], sorted(there["predictors"]), sorted(there["scenes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "is no report that this package wrote"
+    same = known[1:] == (sorted(evaluation.predictors), sorted(evaluation.scenes))
+    return "" if same else f"is the report of another evaluation, of {', '.join(known[1])}"
 
 
 # --- for people -----------------------------------------------------------------------
@@ -128,7 +156,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
     if _supports_differ(evaluation):
         notes.append(
             f"Each prediction counts where it has data itself, and so not all on the same {evaluation.unit}s: see "
-            f"label {evaluation.unit}s and no answer. --common, in Python common=True, counts only those that all have."
+            f"label {evaluation.unit}s and no answer. The option `common` counts only those that all have."
         )
     notes.append(f"{NA}: not defined, as the class is absent.")
     unknown = [q.value for q in Question if q not in evaluation.questions]

@@ -25,6 +25,7 @@ from ..scenes.levels import LevelCheck
 from ..scenes.nodata import missing_pixels
 from ..scenes.offset import OffsetCheck
 from ..storage.atomic import write_file
+from ..storage.replace import check_free, mark_difference, mark_of
 from .alignment import (
     NAMES,
     ArrayOrName,
@@ -57,6 +58,9 @@ if TYPE_CHECKING:
 
 DRAWN = 3_000_000
 """Most pixels of true colour, and of each layer, that are drawn of all dates together."""
+
+_MARK = "odc_cleansat comparison"
+"""What pictures and pages of all comparisons hold; see :mod:`odc_cleansat.storage.replace`."""
 
 FORMATS = (".png", ".pdf", ".html")
 """Suffixes of the files that can be written."""
@@ -92,47 +96,58 @@ class Comparison(Panels):
         """
         return draw(self)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write a picture, or a page to swipe between the layers.
 
         Parameters
         ----------
         path
-            ``.png``, ``.pdf`` or ``.html``. An existing file is replaced, and folders are made.
+            ``.png``, ``.pdf`` or ``.html``. Folders are made. A file that is there is replaced if it is a comparison
+            of the same dates on the same grid, under the same title.
+        overwrite
+            Replace whatever file is there.
 
         Raises
         ------
         OutputError
-            If the suffix is another, or the file cannot be written.
+            If the suffix is another, another file is there, or the file cannot be written.
         """
         path = Path(path)
-        check_format(path)
+        check_output(path, overwrite, self._mark)
         if path.suffix.lower() == ".html":
-            content = swipe_page(self).encode("utf-8")
+            content = swipe_page(self, self._mark).encode("utf-8")
         else:
             content = self._picture(path.suffix.lower().removeprefix("."))
         write_file(path, content)
         return path
 
+    @property
+    def _mark(self) -> str:
+        grid, dates = self.grid, [frame.date for frame in self.frames]
+        return mark_of(_MARK, self.title, *dates, grid.crs, grid.shape, *grid.affine)
+
     def _picture(self, kind: str) -> bytes:
         buffer = io.BytesIO()
-        self.figure().savefig(buffer, format=kind, dpi=150, bbox_inches="tight")
+        key = "Creator" if kind == "pdf" else "Software"
+        about = {key: self._mark}
+        self.figure().savefig(buffer, format=kind, dpi=150, bbox_inches="tight", metadata=about)
         return buffer.getvalue()
 
     def _repr_png_(self) -> bytes:
         return self._picture("png")
 
 
-def check_format(path: Path) -> None:
-    """Raise if :meth:`Comparison.save` cannot write such a file.
+def check_output(path: Path, overwrite: bool, mark: str = _MARK) -> None:
+    """Raise if :meth:`Comparison.save` cannot write such a file, or would replace another.
 
     Raises
     ------
     OutputError
-        If the suffix is none of :data:`FORMATS`.
+        If the suffix is none of :data:`FORMATS`, or a file is there without this mark.
     """
     if path.suffix.lower() not in FORMATS:
         raise OutputError(f"cannot write {path}: name it {', '.join('*' + s for s in FORMATS)}.")
+    check_free(path, lambda there: mark_difference(there, mark), overwrite)
 
 
 def compare(

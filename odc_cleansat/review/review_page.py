@@ -14,6 +14,7 @@ from .._version import __version__
 from ..classes import CloudClass
 from ..errors import OutputError
 from ..storage.atomic import write_file
+from ..storage.replace import check_free, mark_difference
 from .collection import Collection, collect
 from .page_rows import mask_row, unreadable_row
 from .templates import fill_template
@@ -31,6 +32,9 @@ THREADS = 8
 
 _SIDES = ((60, 512), (250, 256), (600, 180))
 """Number of masks up to which pictures have about so many pixels along a side."""
+
+_MARK = "odc_cleansat page of masks"
+"""What tells that a file is such a page, of whatever masks."""
 
 _SMALLEST = 128
 """Pixels along a side of a picture if there are more masks."""
@@ -59,7 +63,7 @@ def page(
         Path or URL of a mask product or of a folder with products below, such as the output of a run; or
         several of these, or datasets of masks from a datacube.
     out
-        The file to write. An existing one is replaced, and folders are made.
+        The file to write. An existing one is replaced if it is such a page, and folders are made.
     dc
         The datacube that the datasets are from, in which their scenes are looked up.
     model
@@ -81,8 +85,10 @@ def page(
     Raises
     ------
     OutputError
-        If there is no mask, or the page cannot be written.
+        If there is no mask, another file is there, or the page cannot be written.
     """
+    out = Path(out)
+    check_free(out, lambda there: mark_difference(there, _MARK), overwrite=False)
     collection = collect(masks, dc, model)
     if not collection:
         raise OutputError("there is no mask to review; give mask products, or datasets of them.")
@@ -96,8 +102,7 @@ def page(
         "version": __version__,
         "rows": rows,
     }
-    out = Path(out)
-    write_file(out, fill_template("page.html", title, data).encode("utf-8"))
+    write_file(out, fill_template("page.html", title, _MARK, data).encode("utf-8"))
     return out
 
 

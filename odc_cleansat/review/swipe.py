@@ -27,7 +27,7 @@ SHORT = {
 """Short names of layers, by key."""
 
 
-def swipe_page(panels: Panels) -> str:
+def swipe_page(panels: Panels, mark: str = "odc_cleansat comparison") -> str:
     """Return a page (HTML) with everything in it: true colour as WebP, layers as PNG with a palette.
 
     It has no more than a few megabytes, for :data:`~odc_cleansat.review.comparison.DRAWN` bounds the
@@ -37,7 +37,7 @@ def swipe_page(panels: Panels) -> str:
     frames = panels.frames
     if len(frames) == 1 and frames[0].date not in ("", title):
         title += f", {frames[0].date}"
-    return fill_template("swipe.html", title, _data(panels))
+    return fill_template("swipe.html", title, mark, _data(panels))
 
 
 def _data(panels: Panels) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 
-def fill_template(name: str, title: str, data: Mapping[str, Any]) -> str:
+def fill_template(name: str, title: str, mark: str, data: Mapping[str, Any]) -> str:
     """Return a page (HTML) with a title, and with data for its script.
 
     Parameters
@@ -18,6 +18,8 @@ def fill_template(name: str, title: str, data: Mapping[str, Any]) -> str:
         Name of the template's file.
     title
         Title of the page, as plain text.
+    mark
+        What the page is, by which it is known again; see :func:`~odc_cleansat.storage.replace.mark_of`.
     data
         A document for JSON. NaN is not allowed.
     """
@@ -25,4 +27,5 @@ def fill_template(name: str, title: str, data: Mapping[str, Any]) -> str:
     text = json.dumps(data, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c")
     template = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
     head, _, tail = template.partition("__DATA__")
-    return head.replace("__TITLE__", html.escape(title)) + text + tail
+    head = head.replace("__MARK__", html.escape(mark)).replace("__TITLE__", html.escape(title))
+    return head + text + tail

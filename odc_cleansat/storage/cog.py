@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ import numpy as np
 
 from ..errors import OutputError
 from ..grids.centres import Roi, tiles
+from ..grids.grid import crs_name
 from ..threads import compute
 from .atomic import working_folder
+from .replace import check_free
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,6 +26,17 @@ if TYPE_CHECKING:
 
 BLOCK = 512
 """Side of the blocks in the files, pixels."""
+
+REQUEST = "CLEANSAT_REQUEST"
+"""Tag of a file for the options that decide what its pixels mean."""
+
+_SAME = {
+    REQUEST: "was made with other options",
+    "TIFFTAG_DATETIME": "is of another time",
+    "HOW": "holds something else",
+    "COMPOSITE_METHOD": "was made by another method",
+}
+"""Tags that a file and the one that replaces it have in common, and what is said where they do not."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +79,7 @@ def write_cogs(
     *,
     together: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write one or more files that share a grid, each whole or not at all.
 
@@ -73,19 +88,22 @@ def write_cogs(
     Parameters
     ----------
     files
-        Path to content. Existing files are replaced.
+        Path to content. A file that is there is replaced if it is the same made again; see :func:`check_files`.
     together
         Number of blocks computed at a time.
     progress
         Called with the number of blocks done and the number of all blocks.
+    overwrite
+        Replace whatever files are there.
 
     Raises
     ------
     OutputError
-        If a file cannot be written.
+        If a file cannot be written, or another is there.
     """
     from rasterio.errors import RasterioError
 
+    check_files(files, overwrite=overwrite)
     target = next(iter(files))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,6 +123,28 @@ def write_cogs(
         raise OutputError(f"cannot write {target}: {reason}. Check the space there.") from error
     except RasterioError as error:
         raise OutputError(f"cannot write {target}: {error}. Check the space there.") from error
+
+
+def check_files(files: Mapping[Path, Raster], *, overwrite: bool = False) -> None:
+    """Raise if one of the files is there and may not be replaced.
+
+    A file is replaced only by the same raster made again: one with its grid, bands, type, nodata, time and
+    request. Everything else is left as it is; :mod:`~odc_cleansat.storage.replace` has the rule for all files.
+
+    Parameters
+    ----------
+    files
+        Path to the content that is to be written there.
+    overwrite
+        Replace whatever files are there.
+
+    Raises
+    ------
+    OutputError
+        If a file is there that is another raster or no raster, or the path is that of a folder or a device.
+    """
+    for path, raster in files.items():
+        check_free(path, partial(_difference, raster), overwrite)
 
 
 def write_cog(raster: Raster, path: Path) -> None:
@@ -251,3 +291,48 @@ def _cog_options(raster: Raster) -> dict[str, Any]:
     halvings = math.log2(max(min(raster.grid.shape), 1) / raster.smallest_overview)
     count = max(int(halvings), 0)
     return options | ({"overview_count": count} if count else {"overviews": "NONE"})
+
+
+def _difference(raster: Raster, path: Path) -> str:
+    """Return how a file that is there differs from one with this content; "" if it is the same."""
+    import rasterio
+    from odc.geo.geobox import GeoBox
+    from rasterio.errors import RasterioError
+
+    try:
+        with rasterio.open(path, driver="GTiff") as file:
+            there = GeoBox.from_rio(file) if file.crs is not None else None
+            held = (file.dtypes, file.descriptions, file.nodata)
+            tags = file.tags()
+    except RasterioError:
+        return "is no GeoTIFF"
+    if there is None or not _same_grid(there, raster.grid):
+        return f"has another grid, {'without a CRS' if there is None else _described(there)}"
+    names = tuple(name or None for name in raster.bands)
+    dtypes = (raster.first.dtype.name,) * len(names)
+    if held[:2] != (dtypes, names) or not _same_number(held[2], raster.nodata):
+        return f"holds other bands: {', '.join(name or 'one without a name' for name in held[1])}"
+    wanted = raster.tags or {}
+    for tag, said in _SAME.items():
+        if tags.get(tag) != wanted.get(tag):
+            return f"{said}: {tags.get(tag, 'none that it names')}"
+    return ""
+
+
+def _same_grid(one: GeoBox, other: GeoBox) -> bool:
+    return bool(
+        one.crs == other.crs
+        and one.shape == other.shape
+        and one.affine.almost_equals(other.affine, precision=1e-6 * abs(other.affine.a))
+    )
+
+
+def _same_number(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return bool(np.isclose(one, other, rtol=0, atol=0, equal_nan=True))
+
+
+def _described(grid: GeoBox) -> str:
+    rows, columns = grid.shape
+    return f"{rows} x {columns} pixels in {crs_name(grid.crs):.60}"

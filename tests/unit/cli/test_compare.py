@@ -31,7 +31,9 @@ def test_compare_a_mask(run: Run, cube: Cube, tmp_path: Path) -> None:
     assert "2024-06-15 10:10 UTC" in said
     assert "UCL and SCL agree" in said
     assert "SCL (simulated), cloud classes only" in said
-    result = run(mask, "--bbox", "13.66,47.80,13.69,47.82", "-o", outputs[0], "--json")
+    result = run(
+        mask, "--bbox", "13.66,47.80,13.69,47.82", "-o", outputs[0], "--json", "--overwrite"
+    )
     (line,) = good(result).splitlines()
     numbers = json.loads(line)
     assert numbers["time"] == "2024-06-15T10:10:31Z"
@@ -83,6 +85,11 @@ def test_wrong_usage(run: Run, cube: Cube, tmp_path: Path) -> None:
     assert "--ucl is for SOURCE" in failure(run("--product", "a", "--ucl", "b", *out), 2)
     assert "--out" in failure(run("a"), 2)
     assert "*.html" in failure(run("a", "-o", "x.tif"))
+    (tmp_path / "mine.png").write_bytes(b"mine")
+    said = failure(run("a", "-o", tmp_path / "mine.png"))
+    assert "mine.png is there already and is no comparison" in said
+    assert "or --overwrite to replace it" in said
+    (tmp_path / "mine.png").unlink()
     assert "there is no" in failure(run(tmp_path / "x.json", *out))
     mask = cube.masks["june"].local_path.parent
     assert "is a mask" in failure(run(mask, "--offset", "0", *out), 2)

@@ -36,6 +36,14 @@ def test_recall_a_folder(run: Run, cube: Cube, tmp_path: Path) -> None:
     config = ["-C", cube.folder / "datacube.conf", "-E", "default"]
     arguments = ["--crs", "EPSG:3857", "--resolution", 100, "--bbox", "13.66,47.8,13.72,47.84"]
     good(run("recall", *arguments, "--how", "mode", "--confidence", "-o", tmp_path, *config))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    arguments[3] = 200
+    said = failure(
+        run("recall", *arguments, "--how", "mode", "--confidence", "-o", tmp_path, *config)
+    )
+    assert "is there already and has another grid" in said
+    assert "--overwrite" in said
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
     names = [f"s2_l2a_ucl_{t}Z" for t in ("2024-06-15T101031", "2024-07-05T101031")]
     endings = ("mode_ucl", "ucl_confidence")
     assert {p.name for p in tmp_path.iterdir()} == {f"{n}_{e}.tif" for n in names for e in endings}

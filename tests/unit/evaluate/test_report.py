@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from odc_cleansat.errors import OutputError
 from odc_cleansat.evaluate.confusion import Question
 from odc_cleansat.evaluate.report import write_report
 from odc_cleansat.evaluate.results import Evaluation
@@ -32,3 +36,17 @@ def test_files(many: Evaluation, tmp_path: Path) -> None:
         if line.startswith("|---"):
             assert line == "|" + "---|" * line.count("---")
     assert paths[3].read_bytes().startswith(b"\x89PNG")
+
+
+def test_only_the_same_report_is_replaced(many: Evaluation, tmp_path: Path) -> None:
+    first = {name: counts[:1] for name, counts in many.counts.items()}
+    one = replace(many, scenes=many.scenes[:1], counts=first)
+    paths = write_report(many, tmp_path)
+    write_report(many, tmp_path)
+    with pytest.raises(OutputError, match="is the report of another evaluation, of "):
+        write_report(one, tmp_path)
+    paths[1].write_text("[]")
+    with pytest.raises(OutputError, match=r"evaluation\.md is there already and is no report"):
+        write_report(many, tmp_path)
+    assert paths[1].read_text() == "[]"
+    write_report(one, tmp_path, overwrite=True)

@@ -10,6 +10,7 @@ from matplotlib.colors import to_rgb
 from odc.geo.geobox import GeoBox
 
 from odc_cleansat import CloudClass
+from odc_cleansat.errors import OutputError
 from odc_cleansat.review.comparison import compare
 from odc_cleansat.review.figure import true_colour
 from unit.review.helpers import GRID, drawn, made_up, two_dates
@@ -59,6 +60,13 @@ def test_the_figure_is_drawn(tmp_path: Path, crs: str, suffix: str, style: str) 
     assert path.stat().st_size > 10_000
     assert path.read_bytes()[:4] == {"png": b"\x89PNG", "pdf": b"%PDF"}[suffix]
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+    found.save(path)
+    with pytest.raises(OutputError, match="is there already and is another comparison"):
+        compare(made_up(grid), style=style, title="Another scene").save(path)
+    path.write_bytes(path.read_bytes()[:4])
+    with pytest.raises(OutputError, match="is there already and is no comparison"):
+        found.save(path)
+    found.save(path, overwrite=True)
 
 
 def test_the_figure_has_a_panel_for_each_layer() -> None:

@@ -93,6 +93,8 @@ def test_a_page_that_cannot_be_written(masks: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write"):
         page(product(masks, "06"), tmp_path / "file" / "page.html")
+    with pytest.raises(OutputError, match="file is there already and is no page of masks"):
+        page(product(masks, "06"), tmp_path / "file")
 
 
 @pytest.fixture(scope="module")
