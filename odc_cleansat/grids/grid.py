@@ -15,7 +15,7 @@ from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
-from ..errors import SceneError
+from ..errors import SceneError, first_line
 from .centres import Roi, reach
 from .windows import Box, pixels_covering
 
@@ -136,10 +136,10 @@ def _zone(geobox: GeoBox) -> CRS:
 
 
 def unevenness(data: xr.Dataset | xr.DataArray) -> str | None:
-    """Say why the pixels of an array are on no grid: rows or columns were dropped, repeated or put in another order.
+    """Say why the pixels of an array are on no grid: its coordinates are no places, or not evenly spaced.
 
     A geobox knows the first and the last coordinate only. With a row missing between them, all others would be taken
-    for rows of another place.
+    for rows of another place. Ask before ``.odc.geobox``: that may raise anything where this gives a reason.
 
     Parameters
     ----------
@@ -150,10 +150,23 @@ def unevenness(data: xr.Dataset | xr.DataArray) -> str | None:
     -------
     str or None
         The reason; None if each coordinate is within a quarter of a pixel of its even place. Coordinates in float32
-        are rounded by up to a tenth.
+        are rounded by up to a tenth. None also for an array without coordinates, which has no geobox.
     """
-    for name in data.odc.spatial_dims or ():
+    try:
+        dims, grid = data.odc.spatial_dims or (), data.odc.geobox
+        if grid is not None and 0 not in grid.shape:
+            corners = [grid.affine * (0, 0), grid.affine * grid.shape[::-1], grid.resolution.xy]
+            if not np.isfinite(corners).all():
+                return f"the coordinates are no places: {grid.affine!r}; give each pixel its own"
+            grid.affine.__invert__()
+    except Exception as error:  # of odc-geo, pyproj, numpy and affine, each with its own
+        return f"the grid cannot be understood ({first_line(error)}); correct the coordinates and the attributes that tell it"
+    for name in dims:
+        if name in data.coords and data[name].dtype.kind not in "uif":
+            return f"the coordinate {name} is {data[name].dtype}, and no number"
         values = data[name].values.astype("float64") if name in data.coords else np.empty(0)
+        if not np.isfinite(values).all():
+            return f"the coordinate {name} is not finite everywhere; give each pixel a place"
         even = np.linspace(values[0], values[-1], values.size) if values.size > 2 else values
         pixel = abs(even[1] - even[0]) if values.size > 2 else 0.0
         if not np.all(np.abs(values - even) <= pixel / 4):

@@ -6,7 +6,6 @@ chunk is reduced with all of its dates at once.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import date
 from types import MappingProxyType
@@ -15,6 +14,7 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from ..arguments import fault_of_metres, is_number, texts
 from ..classes import CLOUDS, CloudClass
 from ..errors import CleansatError, SceneError
 from ..grids.grid import crs_name, unevenness
@@ -146,29 +146,22 @@ def composite(
 def _check_options(
     method: str, dilation: Mapping[str, float] | None, min_observations: int, target: object
 ) -> None:
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise CleansatError(f"there is no method {method!r}; choose from {', '.join(METHODS)}.")
     if target is not None and method != "best":
         raise CleansatError(f"a {method} has no target date; leave it out, or use method='best'.")
-    if min_observations < 1:
-        raise CleansatError(f"min_observations is {min_observations}; it must be 1 or more.")
-    for name, metres in (dilation or {}).items():
-        if name not in _HIDING:
-            raise CleansatError(f"cannot dilate {name!r}; choose from {', '.join(_HIDING)}.")
-        if not 0 <= metres < math.inf:
-            raise CleansatError(
-                f"the dilation of {name} is {metres}; it must be metres, 0 or more."
-            )
+    if not is_number(min_observations) or min_observations < 1:
+        raise CleansatError(f"min_observations is {min_observations!r}; it must be 1 or more.")
+    if fault := fault_of_metres(dilation, tuple(_HIDING)):
+        raise CleansatError(fault)
 
 
 def _classes_of_labels(clear: Iterable[str]) -> set[CloudClass]:
-    labels = {clear} if isinstance(clear, str) else set(clear)
+    labels = texts(clear)
     known = {c.label: c for c in CloudClass if c is not CloudClass.NODATA}
-    if not labels or labels - set(known):
-        raise CleansatError(
-            f"clear is {', '.join(sorted(map(str, labels))) or 'empty'}; name one or more of "
-            f"{', '.join(known)}."
-        )
+    if not labels or not known.keys() >= set(labels):
+        shown = repr(clear) if labels is None else ", ".join(sorted(set(labels))) or "empty"
+        raise CleansatError(f"clear is {shown}; name one or more of {', '.join(known)}.")
     return {known[label] for label in labels}
 
 
@@ -184,10 +177,18 @@ def _check_ucl(scene: xr.Dataset) -> None:
             "scene['ucl'] = classify(scene).ucl."
         )
     ucl = scene.ucl
-    if "time" not in ucl.dims or 0 in ucl.shape:
+    if ucl.ndim != 3 or "time" not in ucl.dims or 0 in ucl.shape:
         raise SceneError(
             f"`ucl` has the dims {dict(ucl.sizes)}; a composite needs one date or more along `time`. "
             "Join dates with xr.concat(scenes, 'time'), or give a single one .expand_dims('time')."
+        )
+    if "time" in scene.indexes and scene.time.dtype.kind not in "Mui":
+        raise SceneError(
+            f"the times are {scene.time.dtype}; give the scene a coordinate `time` of datetime64."
+        )
+    if "time" in scene.indexes and scene.indexes["time"].hasnans:
+        raise SceneError(
+            "a time is missing (NaT), so that the dates have no order; give each its own."
         )
     if ucl.dtype.kind not in "ui":
         raise SceneError(
@@ -198,15 +199,15 @@ def _check_ucl(scene: xr.Dataset) -> None:
 
 
 def _grid(ucl: xr.DataArray) -> GeoBox:
+    if reason := unevenness(ucl):
+        raise SceneError(
+            f"{reason}. Or dates on different grids have been joined: load them on one grid, e.g. with like=."
+        )
     grid: GeoBox | None = ucl.odc.geobox
     if grid is None or grid.crs is None:
         raise SceneError(
             "the scene has no grid with a coordinate system; give it one, e.g. "
             "scene.odc.assign_crs('EPSG:32633')."
-        )
-    if reason := unevenness(ucl):
-        raise SceneError(
-            f"{reason}. Or dates on different grids have been joined: load them on one grid, e.g. with like=."
         )
     return grid
 
@@ -217,7 +218,9 @@ def _band_names(scene: xr.Dataset, wanted: Iterable[str] | None) -> list[Hashabl
     if wanted is None:
         names = [name for name in scene.data_vars if is_reflective(name)]
     else:
-        names = [wanted] if isinstance(wanted, str) else list(wanted)
+        if (given := texts(wanted)) is None:
+            raise CleansatError(f"bands= is {wanted!r}; pass the names of variables.")
+        names = list(dict.fromkeys(given))
     missing = [str(name) for name in names if name not in scene.data_vars]
     if missing or not names:
         raise SceneError(
@@ -272,19 +275,19 @@ def _in_order(scene: xr.Dataset) -> xr.Dataset:
 
 def _observed(scene: xr.Dataset, bands: Sequence[Hashable]) -> xr.DataArray:
     """Return where ``ucl`` and every band have data; a 0 says nothing of one band by itself."""
+    # Not in place: some of the variables may be lazy, and others not.
     observed: xr.DataArray = scene.ucl != CloudClass.NODATA
     any_above = xr.zeros_like(observed)
     for name in bands:
         nodata = input_nodata(scene[name])
         if nodata == 0:
-            any_above |= scene[name] != 0
+            any_above = any_above | (scene[name] != 0)
         else:
-            observed &= scene[name] != nodata
-            any_above |= True
+            observed = observed & (scene[name] != nodata)
+            any_above = any_above | True
         if scene[name].dtype.kind == "f":
-            observed &= np.isfinite(scene[name])
-    observed &= any_above
-    return observed
+            observed = observed & np.isfinite(scene[name])
+    return observed & any_above
 
 
 def _hidden(
@@ -296,7 +299,7 @@ def _hidden(
         if hiding := set(classes) - clear:
             found = _is_class(ucl, hiding)
             radius = radius_in_pixels(dilation.get(name, 0), grid)
-            hidden |= widen(found, radius) if radius else found
+            hidden = hidden | (widen(found, radius) if radius else found)
     return hidden
 
 

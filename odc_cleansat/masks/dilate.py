@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from ..arguments import fault_of_metres
 from ..classes import CloudClass
 from ..errors import ModelError
 from ..grids.grid import ground_resolution
@@ -39,14 +41,11 @@ def dilate(ucl: xr.DataArray, dilation: Mapping[str, float], grid: GeoBox) -> xr
     Raises
     ------
     ModelError
-        If there is another name than these two, or a number of metres is below 0 or infinite.
+        If there is another name than these two, or metres are no number from 0 to
+        :data:`~odc_cleansat.arguments.FARTHEST`.
     """
-    if unknown := set(dilation) - set(_KINDS):
-        raise ModelError(
-            f"cannot dilate {', '.join(sorted(unknown))}; choose from cloud and shadow."
-        )
-    if wrong := [metres for metres in dilation.values() if not 0 <= metres < np.inf]:
-        raise ModelError(f"cannot dilate by {wrong[0]} m; pass a number of metres, 0 or more.")
+    if fault := fault_of_metres(dilation, ("cloud", "shadow")):
+        raise ModelError(fault)
     clear = ucl == CloudClass.CLEAR
     grown = ucl
     for name, classes in _KINDS.items():
@@ -85,6 +84,8 @@ def widen(mask: xr.DataArray, radius: int) -> xr.DataArray:
     # odc-algo 1.2.2 marks the corner of an empty mask, and under dask refuses a mask that is smaller
     # than the radius. Padding prevents both.
     spatial = mask.dims[-2:]
+    # No two pixels are farther apart than the corners.
+    radius = min(radius, math.ceil(math.hypot(*mask.shape[-2:])))
     padded = mask.pad(dict.fromkeys(spatial, radius), constant_values=False)
     inside = dict.fromkeys(spatial, slice(radius, -radius))
     widened: xr.DataArray = mask_cleanup(padded, [("dilation", radius)]).isel(inside)

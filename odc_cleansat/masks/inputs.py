@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from ..arguments import is_number
 from ..errors import SceneError
 from ..grids.grid import crs_name, ground_resolution, unevenness
 from ..models.model import Model
@@ -114,6 +115,8 @@ def _spatial_dims_last(data: xr.DataArray, name: str) -> xr.DataArray:
         raise SceneError(
             f"band {name} has dtype {data.dtype}; digital numbers or reflectance are needed."
         )
+    if reason := unevenness(data):
+        raise SceneError(f"{reason}.")
     spatial = data.odc.spatial_dims
     if spatial is not None and set(data.dims) in ({*spatial}, {"time", *spatial}):
         data = data.transpose(..., *spatial)
@@ -128,13 +131,13 @@ def _spatial_dims_last(data: xr.DataArray, name: str) -> xr.DataArray:
 
 
 def _grid(data: xr.Dataset | xr.DataArray) -> GeoBox:
+    if reason := unevenness(data):
+        raise SceneError(f"{reason}.")
     grid = data.odc.geobox
     if grid is None or grid.crs is None:
         raise SceneError(
             "the scene has no coordinate system; give it one, e.g. scene.odc.assign_crs('EPSG:32633')."
         )
-    if reason := unevenness(data):
-        raise SceneError(f"{reason}.")
     arrays = data.data_vars.values() if isinstance(data, xr.Dataset) else [data]
     spec = next((a.attrs["spec"] for a in arrays if "spec" in a.attrs), None)
     if spec is not None and hasattr(spec, "bounds"):
@@ -170,9 +173,9 @@ def output_grid(scene: GeoBox, geobox: GeoBox | None, resolution: float | None) 
     if geobox is not None and resolution is not None:
         raise SceneError("pass geobox= or resolution=, not both.")
     if resolution is not None:
-        if not 0 < resolution < np.inf:
+        if not is_number(resolution) or resolution <= 0:
             raise SceneError(
-                f"the resolution {resolution} is not above 0; it is in units of {crs_name(scene.crs)}."
+                f"the resolution {resolution!r} is not above 0; it is in units of {crs_name(scene.crs)}."
             )
         return GeoBox.from_bbox(scene.boundingbox, scene.crs, resolution=resolution, tight=True)
     if geobox is None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
+from ..arguments import is_number
 from ..classes import CloudClass
 from ..errors import ModelError, SceneError
 from ..grids.grid import ground_resolution
@@ -75,10 +74,12 @@ def check_scale_and_offset(scale: float | None, offset: float | None) -> None:
     SceneError
         If the scale is not above 0, or the offset is not finite.
     """
-    if scale is not None and not 0 < scale < np.inf:
-        raise SceneError(f"the scale {scale} is not above 0; that of Sentinel-2 is 1/10000.")
-    if offset is not None and not np.isfinite(offset):
-        raise SceneError(f"the offset {offset} is not a number of digital numbers, such as -1000.")
+    if scale is not None and not (is_number(scale) and scale > 0):
+        raise SceneError(f"the scale {scale!r} is not above 0; that of Sentinel-2 is 1/10000.")
+    if offset is not None and not is_number(offset):
+        raise SceneError(
+            f"the offset {offset!r} is not a number of digital numbers, such as -1000."
+        )
 
 
 def check_thresholds(thresholds: Mapping[str, float] | None, model: Model) -> None:
@@ -94,15 +95,21 @@ def check_thresholds(thresholds: Mapping[str, float] | None, model: Model) -> No
     Raises
     ------
     ModelError
-        If one is not between 0 and 1, or names no class of the model, or all classes have one.
+        If they are no mapping, one is not between 0 and 1 or names no class of the model, or all classes have one.
     """
     known = [c.label for c in model.classes]
-    for name, value in (thresholds or {}).items():
+    if thresholds is None:
+        return
+    if not isinstance(thresholds, Mapping):
+        raise ModelError(
+            f"the thresholds are {thresholds!r}; pass a mapping of classes ({', '.join(known)}) to probabilities."
+        )
+    for name, value in thresholds.items():
         if name not in known:
             raise ModelError(f"{model.name} has no class {name!r}; it has {', '.join(known)}.")
-        if not 0 <= value <= 1:
-            raise ModelError(f"the threshold of {name} is {value}; it must be between 0 and 1.")
-    if thresholds and len(thresholds) == len(known):
+        if not (is_number(value) and 0 <= value <= 1):
+            raise ModelError(f"the threshold of {name} is {value!r}; it must be between 0 and 1.")
+    if len(thresholds) == len(known):
         raise ModelError(
             f"thresholds name every class of {model.name}; leave out the one, such as clear, that "
             "takes the pixels where no threshold is reached."

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..arguments import fault_of_metres, is_number
 from ..classes import CLOUDS, CloudClass
 from ..errors import CleansatError, SceneError
 from ..grids.grid import unevenness
@@ -29,7 +30,7 @@ class Preset:
     Raises
     ------
     CleansatError
-        If a confidence is not 0 to 100 percent.
+        If a confidence is not 0 to 100 percent, or a dilation no number of metres from 0.
     """
 
     name: str
@@ -60,10 +61,13 @@ class Preset:
 
     def __post_init__(self) -> None:
         for percent in (self.least_clear, self.least_cloud, self.least_shadow):
-            if not 0 <= percent <= 100:
+            if not is_number(percent) or not 0 <= percent <= 100:
                 raise CleansatError(
-                    f"preset {self.name}: a confidence of {percent} is not percent; pass 0 to 100."
+                    f"preset {self.name}: a confidence of {percent!r} is not percent; pass 0 to 100."
                 )
+        metres = {"cloud": self.cloud_dilation, "shadow": self.shadow_dilation}
+        if fault := fault_of_metres(metres, ("cloud", "shadow")):
+            raise CleansatError(f"preset {self.name}: {fault}")
 
 
 PRESETS = {
@@ -101,7 +105,7 @@ def get_preset(name: str | Preset) -> Preset:
     """
     if isinstance(name, Preset):
         return name
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise CleansatError(f"there is no preset {name!r}; choose from {', '.join(PRESETS)}.")
     return PRESETS[name]
 
@@ -169,13 +173,13 @@ def _dilate(codes: xr.DataArray, preset: Preset) -> xr.DataArray:
     """Return the codes with cloud and shadow grown."""
     if not (preset.cloud_dilation or preset.shadow_dilation):
         return codes
+    if reason := unevenness(codes):
+        raise SceneError(f"{reason}.")
     grid = codes.odc.geobox
     if grid is None or grid.crs is None:
         raise SceneError(
             "the mask has no coordinate system, so that metres mean nothing; give it one, e.g. "
             "mask.odc.assign_crs('EPSG:32633')."
         )
-    if reason := unevenness(codes):
-        raise SceneError(f"{reason}.")
     metres = {"cloud": preset.cloud_dilation, "shadow": preset.shadow_dilation}
     return dilate(codes, metres, grid)

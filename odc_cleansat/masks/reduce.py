@@ -35,11 +35,21 @@ def input_nodata(band: xr.DataArray) -> float:
     -------
     float
         The declared value, else 0 for integers and NaN for floating point.
+
+    Raises
+    ------
+    SceneError
+        If the declared value is no number, or infinite for integers.
     """
-    declared = band.odc.nodata
-    if band.dtype.kind == "f":
-        return math.nan if declared is None else float(declared)
-    return 0 if declared is None or math.isnan(declared) else int(declared)
+    try:
+        declared = band.odc.nodata
+        found = math.nan if declared is None else float(declared)
+        return found if band.dtype.kind == "f" else 0 if math.isnan(found) else int(declared)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SceneError(
+            f"the nodata value {band.attrs.get('nodata')!r} of {band.name} is no number of {band.dtype}; correct its "
+            "attribute `nodata`."
+        ) from error
 
 
 def output_nodata(band: xr.DataArray) -> float:

@@ -81,9 +81,9 @@ def check_engine(name: str | None, precision: str | None) -> None:
     ModelError
         With the names of those that there are.
     """
-    if name is not None and name not in _ENGINES:
+    if name is not None and not (isinstance(name, str) and name in _ENGINES):
         raise ModelError(f"there is no engine {name!r}; choose from {', '.join(_ENGINES)}.")
-    if precision is not None and precision not in _PRECISIONS:
+    if precision is not None and not (isinstance(precision, str) and precision in _PRECISIONS):
         raise ModelError(
             f"there is no precision {precision!r}; choose from {', '.join(_PRECISIONS)}."
         )

@@ -113,6 +113,8 @@ def get_model(name: str | Model | None = None, bands: Iterable[Hashable] | None 
     if isinstance(name, Model):
         return name
     if name is not None:
+        if not isinstance(name, str):
+            raise ModelError(f"the model is {name!r}; pass its name, or a Model.")
         return _named(name)
     if bands is None:
         return _named(DEFAULTS[0])

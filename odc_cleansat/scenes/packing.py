@@ -131,7 +131,7 @@ def declared_nodata(band: xr.DataArray) -> float | None:
 def _number(value: Any, name: str, message: str) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise SceneError(message.format(value, name)) from None
 
 

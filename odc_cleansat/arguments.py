@@ -1,0 +1,68 @@
+"""What callers pass: whether it is a number, a mapping or names.
+
+Python takes anything for anything. So a function that users call looks at the kind of each argument before it compares
+it or looks it up. Then text for a number is a :class:`CleansatError` that names the argument, and no TypeError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+FARTHEST = 20_000.0
+"""Metres beyond which a dilation cannot be meant. A tile of Sentinel-2 is 110 km wide."""
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is one finite number.
+
+    Numbers of numpy and arrays without dims count. Text, true and false, and integers that no float can hold do not.
+    """
+    try:
+        found = np.asarray(value)
+        return found.ndim == 0 and found.dtype.kind in "iuf" and bool(np.isfinite(found))
+    except Exception:  # an object may say anything of itself as an array
+        return False
+
+
+def fault_of_metres(dilation: Any, kinds: Iterable[str]) -> str | None:
+    """Say what is wrong with metres by which classes are dilated.
+
+    Parameters
+    ----------
+    dilation
+        What the caller passes: a mapping of names to metres on the ground, or None.
+    kinds
+        Names that there are.
+
+    Returns
+    -------
+    str or None
+        A sentence; None if nothing is wrong.
+    """
+    names = " and ".join(kinds)
+    if dilation is None:
+        return None
+    if not isinstance(dilation, Mapping):
+        return f"the dilation is {dilation!r}; pass a mapping of {names} to metres."
+    for name, metres in dilation.items():
+        if name not in kinds:
+            return f"cannot dilate {name!r}; choose from {names}."
+        if not is_number(metres) or metres < 0:
+            return f"cannot dilate {name} by {metres!r}; pass a number of metres, 0 or more."
+        if metres > FARTHEST:
+            return f"cannot dilate {name} by {metres:g} m; pass {FARTHEST:g} m at most."
+    return None
+
+
+def texts(value: Any) -> list[str] | None:
+    """Return the texts that a caller passes, one or several; None if it is something else."""
+    if isinstance(value, str):
+        return [value]
+    try:
+        found = list(value)
+    except Exception:  # not iterable, or not to its end
+        return None
+    return found if all(isinstance(each, str) for each in found) else None
