@@ -287,7 +287,8 @@ def _observed(scene: xr.Dataset, bands: Sequence[Hashable]) -> xr.DataArray:
             any_above = any_above | True
         if scene[name].dtype.kind == "f":
             observed = observed & np.isfinite(scene[name])
-    return observed & any_above
+    seen: xr.DataArray = observed & any_above
+    return seen
 
 
 def _hidden(
