@@ -102,7 +102,7 @@ def page(
         "version": __version__,
         "rows": rows,
     }
-    write_file(out, fill_template("page.html", title, _MARK, data).encode("utf-8"))
+    write_file(out, fill_template("page.html", title, data, _MARK).encode("utf-8"))
     return out
 
 

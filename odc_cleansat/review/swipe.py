@@ -37,7 +37,7 @@ def swipe_page(panels: Panels, mark: str = "odc_cleansat comparison") -> str:
     frames = panels.frames
     if len(frames) == 1 and frames[0].date not in ("", title):
         title += f", {frames[0].date}"
-    return fill_template("swipe.html", title, mark, _data(panels))
+    return fill_template("swipe.html", title, _data(panels), mark)
 
 
 def _data(panels: Panels) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 
-def fill_template(name: str, title: str, mark: str, data: Mapping[str, Any]) -> str:
+def fill_template(name: str, title: str, data: Mapping[str, Any], mark: str = "") -> str:
     """Return a page (HTML) with a title, and with data for its script.
 
     Parameters
@@ -18,10 +18,10 @@ def fill_template(name: str, title: str, mark: str, data: Mapping[str, Any]) -> 
         Name of the template's file.
     title
         Title of the page, as plain text.
-    mark
-        What the page is, by which it is known again; see :func:`~odc_cleansat.storage.replace.mark_of`.
     data
         A document for JSON. NaN is not allowed.
+    mark
+        What the page is, by which it is known again; see :func:`~odc_cleansat.storage.replace.mark_of`.
     """
     # Without "<" no tag in the data can end the element that holds it.
     text = json.dumps(data, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c")
