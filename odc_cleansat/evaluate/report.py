@@ -12,6 +12,7 @@ from typing import Any
 from .._version import __version__
 from ..classes import CloudClass
 from ..errors import OutputError
+from ..storage.reader import DocumentError, parse_json
 from ..storage.replace import check_free
 from .confusion import Question
 from .figure import draw_figure
@@ -121,9 +122,9 @@ def write_report(
 def _difference(path: Path, evaluation: Evaluation) -> str:
     """Return how the report beside a file differs from that of an evaluation; "" if it is the same."""
     try:
-        there = json.loads((path.parent / "evaluation.json").read_text(encoding="utf-8"))
+        there = parse_json((path.parent / "evaluation.json").read_bytes(), "the report", nan=True)
         known = there["version"], sorted(there["predictors"]), sorted(there["scenes"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, DocumentError, KeyError, TypeError):
         return "is no report that this package wrote"
     same = known[1:] == (sorted(evaluation.predictors), sorted(evaluation.scenes))
     return "" if same else f"is the report of another evaluation, of {', '.join(known[1])}"

@@ -269,7 +269,7 @@ def found(cube: Cube, summaries: dict[str, Path]) -> dict[str, Any]:
 def test_mistakes_are_said(found: dict[str, Any]) -> None:
     assert "unet-of-tomorrow" in found["model"]
     assert "choose from nearest" in found["resampling"]
-    assert "cannot dilate snow" in found["dilation"]
+    assert "cannot dilate 'snow'" in found["dilation"]
     assert "s2_l2a, s2_l2a_ucl" in found["mixed"]
     assert "count twice" in found["mixed"]
 

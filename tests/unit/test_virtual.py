@@ -457,7 +457,7 @@ def test_nothing_where_datacube_fails_first(
         ({"thresholds": 0.4}, "thresholds is 0.4; it must be a mapping"),
         ({"thresholds": {"cloud": "low"}}, "thresholds.cloud is 'low'"),
         ({"thresholds": {"fog": 0.5}}, "has no class 'fog'; it has clear, cloud, shadow"),
-        ({"dilation": {"snow": 30}}, "cannot dilate snow"),
+        ({"dilation": {"snow": 30}}, "cannot dilate 'snow'"),
     ],
     ids=str,
 )

@@ -60,7 +60,9 @@ def test_no_date(run: Run, tmp_path: Path) -> None:
 
 def test_an_output_folder_that_cannot_be_made(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert "--out" in failure(run("demo", "--out", tmp_path / "file" / "out"))
+    line = failure(run("demo", "--out", tmp_path / "file" / "out"))
+    assert "cannot make the folder" in line
+    assert "Choose another folder." in line
 
 
 def test_unknown_model(run: Run, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_wrong_usage(place: Place, run: Run) -> None:
     place.index(0)
     nothing = run("review", "list", "--time", "1999", "-C", place.folder / CONFIG_NAME)
     assert nothing.exit_code == 1
-    assert "no mask of s2_l2a_ucl matches time='1999'" in nothing.stderr
+    assert "no mask of s2_l2a_ucl matches --time 1999" in nothing.stderr
 
 
 def test_a_path_that_is_not_there_is_no_question_for_a_datacube(tmp_path: Path) -> None:

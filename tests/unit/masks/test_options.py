@@ -29,7 +29,7 @@ def test_an_offset_is_not_taken_off_reflectance(simulated: xr.Dataset) -> None:
     numbers = simulated[SIX].astype("float32")
     scene = ((numbers - 1000) / 10000).where(simulated[SIX] != 0)
     for each in (scene, scene.chunk()):
-        with pytest.raises(SceneError, match=r"offset=0 \(--offset 0\) for reflectance, or scale="):
+        with pytest.raises(SceneError, match=r"offset=0 for reflectance, or scale="):
             classify(each, offset=-1000)
     found = classify(numbers, offset=-1000, scale=1e-4).ucl
     np.testing.assert_array_equal(found, classify(scene).ucl)
