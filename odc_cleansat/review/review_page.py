@@ -88,7 +88,7 @@ def page(
         If there is no mask, another file is there, or the page cannot be written.
     """
     out = Path(out)
-    check_free(out, lambda there: mark_difference(there, _MARK), overwrite=False)
+    check_free(out, lambda there: mark_difference(there, _MARK), overwrite=None)
     collection = collect(masks, dc, model)
     if not collection:
         raise OutputError("there is no mask to review; give mask products, or datasets of them.")

@@ -17,7 +17,7 @@ _LARGEST = 200_000_000
 """Bytes of the largest file that is searched for a mark. Pictures and pages have far fewer."""
 
 
-def check_free(path: Path, difference: Callable[[Path], str], overwrite: bool) -> None:
+def check_free(path: Path, difference: Callable[[Path], str], overwrite: bool | None) -> None:
     """Raise if a file is there that something else would replace.
 
     Parameters
@@ -28,7 +28,7 @@ def check_free(path: Path, difference: Callable[[Path], str], overwrite: bool) -
         Says how the file that is there differs from the one to be written, as in ``is no picture``. It returns ""
         if it is the same.
     overwrite
-        Replace whatever file is there.
+        Replace whatever file is there; None where the caller has no such argument.
 
     Raises
     ------
@@ -40,9 +40,8 @@ def check_free(path: Path, difference: Callable[[Path], str], overwrite: bool) -
     if not path.is_file():
         raise OutputError(f"{path} is no file but a {_kind(path)}; give the path of a file.")
     if not overwrite and (said := difference(path)):
-        raise OutputError(
-            f"{path} is there already and {said}. Give another path, or overwrite=True to replace it."
-        )
+        instead = "remove that file" if overwrite is None else "overwrite=True to replace it"
+        raise OutputError(f"{path} is there already and {said}. Give another path, or {instead}.")
 
 
 def _kind(path: Path) -> str:

@@ -93,7 +93,10 @@ def test_a_page_that_cannot_be_written(masks: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write"):
         page(product(masks, "06"), tmp_path / "file" / "page.html")
-    with pytest.raises(OutputError, match="file is there already and is no page of masks"):
+    with pytest.raises(
+        OutputError,
+        match=r"file is there already and is no page of masks\. Give another path, or remove that file",
+    ):
         page(product(masks, "06"), tmp_path / "file")
 
 
