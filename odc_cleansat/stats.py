@@ -27,7 +27,7 @@ from .masks.dilate import dilate
 from .masks.on_demand import compute_layer, on_demand_mask
 from .models.registry import get_model
 from .products.job import mask_grid
-from .products.verdict_files import filter_by_verdict
+from .products.verdict_filter import filter_by_verdict
 from .scenes.bands import find_bands
 from .scenes.files import SceneFiles
 from .storage.eo3 import native_grid

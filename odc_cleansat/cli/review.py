@@ -35,7 +35,7 @@ def command() -> None:
     """Look through many masks, and accept or reject them.
 
     Verdicts are kept beside the masks, in files that are never changed. The latest that accepts or rejects
-    counts; a flag is only a remark.
+    counts, unless its author withdraws it; a flag is only a remark.
 
     `load`, `recall` and `export` leave out rejected masks, and `run` does not index them. With
     --only-accepted, `export` and `run` take accepted masks only.
@@ -108,6 +108,19 @@ def flag(**arguments: Any) -> None:
     _give("flag", **arguments)
 
 
+@verdict_command(
+    "withdraw",
+    "Take back your latest verdict on masks that still stands. Their state is then what it was without it."
+    + _WHICH,
+    """  cleansat review withdraw 0d52f7c9
+  cleansat review withdraw 0d52f7c9 --by "A. Name" --note "that was the mask beside it"
+""",
+)
+def withdraw(**arguments: Any) -> None:
+    """Take back verdicts."""
+    _give("withdraw", **arguments)
+
+
 def _give(
     kind: str,
     masks: tuple[str, ...],
@@ -122,11 +135,20 @@ def _give(
     if kind == "flag" and not note.strip():
         raise click.UsageError("a flag is a remark: say what with --note.")
     give = getattr(products, kind)
-    done = {"accept": "accepted", "reject": "rejected", "flag": "flagged"}[kind]
+    done = _DONE[kind]
     with _lookup(masks, config, env) as (found, dc):
         for mask in found:
             given = give(mask, note, by, dc=dc)
             click.echo(given.to_json() if as_json else f"{given.mask} {done} by {given.by}")
+
+
+_DONE = {
+    "accept": "accepted",
+    "reject": "rejected",
+    "flag": "flagged",
+    "withdraw": "as before: verdict withdrawn",
+}
+"""What is printed of a verdict, by its kind."""
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from ..errors import CubeError, ReflectanceWarning, warn_caller
 from ..masks.presets import Preset, get_preset
 from ..masks.storable import storable
-from ..products.verdict_files import filter_by_verdict
+from ..products.verdict_filter import filter_by_verdict
 from .choose import check_verdict_options
 from .driver import BANDS
 from .lookup import MaskOptions, look_up, search_masks_of, warn_of_other_masks

@@ -20,7 +20,7 @@ from ..errors import CubeError, GapWarning, warn_caller
 from ..grids.centres import reach
 from ..masks.storable import storable
 from ..models.model import Model
-from ..products.verdict_files import filter_by_verdict
+from ..products.verdict_filter import filter_by_verdict
 from ..scenes.files import local_path
 from ..storage.eo3 import MASK_PRODUCT, native_grid
 from ..storage.settings import prepare_gdal

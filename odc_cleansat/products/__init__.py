@@ -10,7 +10,7 @@ from .identity import mask_id
 from .job import MaskJob
 from .product import MaskProduct
 from .provenance import Provenance
-from .verdict_files import Verdict, accept, flag, reject, verdict, verdicts
+from .verdict_files import Verdict, accept, flag, reject, verdict, verdicts, withdraw
 from .verification import Check, Verification, verify
 from .write import write_mask
 
@@ -28,5 +28,6 @@ __all__ = [
     "verdict",
     "verdicts",
     "verify",
+    "withdraw",
     "write_mask",
 ]

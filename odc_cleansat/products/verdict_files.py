@@ -1,8 +1,9 @@
 """Verdicts: what people say of masks, kept beside them.
 
 A verdict is a small file of its own in the folder of the product, on this machine as on S3. It is never
-changed or overwritten. Whoever thinks otherwise adds another verdict. So several people can review at
-once, and it stays known who said what and when. The file names begin with the time, which orders them.
+changed or overwritten. Whoever thinks otherwise adds another verdict, and whoever errs adds a withdrawal. So
+several people can review at once, and it stays known who said what and when. The file names begin with
+the time, which orders them.
 """
 
 from __future__ import annotations
@@ -10,21 +11,21 @@ from __future__ import annotations
 import getpass
 import json
 import secrets
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from .._version import __version__
 from ..addresses import without_secrets
-from ..errors import CleansatError, CubeError, GapWarning, OutputError, first_line
+from ..errors import CleansatError, OutputError, first_line
 from ..storage.folder import Folder, split_file
 from ..storage.reader import DocumentError, parse_json
 from ..storage.validators import shortened
+from .product import MaskProduct
 from .search import find_product
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
     from datacube.model import Dataset
 
 
-T = TypeVar("T")
+KINDS = ("accept", "reject", "flag", "withdraw")
+"""What a verdict can say. A flag is a remark: what was accepted or rejected before stays so.
 
-KINDS = ("accept", "reject", "flag")
-"""What a verdict can say. A flag is a remark: what was accepted or rejected before stays so."""
+A withdrawal takes back the latest verdict of its author that still stands."""
 
 STATES = ("accepted", "rejected", "unreviewed")
 """States of review that a mask can be in."""
@@ -170,6 +171,25 @@ def flag(
     return _give("flag", mask, note, by, dc)
 
 
+def withdraw(
+    mask: Dataset | Path | str | UUID,
+    note: str = "",
+    by: str | None = None,
+    *,
+    dc: Datacube | None = None,
+) -> Verdict:
+    """Take back your latest verdict on a mask that still stands. The state is then what it was without it.
+
+    The verdict stays in its file, and a withdrawal is written beside it. See :func:`accept`.
+
+    Raises
+    ------
+    CleansatError
+        If there is no verdict to take back.
+    """
+    return _give("withdraw", mask, note, by, dc)
+
+
 def _give(
     kind: str, mask: Dataset | Path | str | UUID, note: str, by: str | None, dc: Datacube | None
 ) -> Verdict:
@@ -180,6 +200,8 @@ def _give(
     now = datetime.now(timezone.utc)
     said, who = without_secrets(note.strip(), mark=""), without_secrets(who, mark="")
     given = Verdict(product.id, kind, said, who, now, __version__)
+    if kind == "withdraw":
+        _check_withdrawal(product, who)
     try:
         content = (given.to_json() + "\n").encode()
         product.folder.write(_new_file(product.folder, product.id, now), content)
@@ -189,6 +211,14 @@ def _give(
             "kept with the masks; give a copy of them that you may write to, or ask for permission."
         ) from error
     return given
+
+
+def _check_withdrawal(product: MaskProduct, who: str) -> None:
+    said, _ = read_each(product.folder, [product.id])
+    if all(each.by != who for each in standing_verdicts(said[product.id])):
+        raise CleansatError(
+            f"there is no verdict by {who!r} on {product.label} to withdraw; name who gave it with by."
+        )
 
 
 def _user() -> str:
@@ -225,13 +255,25 @@ def verdicts(mask: Dataset | Path | str | UUID, *, dc: Datacube | None = None) -
 
 
 def verdict(mask: Dataset | Path | str | UUID, *, dc: Datacube | None = None) -> Verdict | None:
-    """Read the verdict that counts: the latest that accepts or rejects; see :func:`verdicts`."""
+    """Read the verdict that counts: the latest that accepts or rejects and stands; see :func:`verdicts`."""
     return current_verdict(verdicts(mask, dc=dc))
 
 
+def standing_verdicts(given: Sequence[Verdict]) -> list[Verdict]:
+    """Return, of all verdicts on a mask, those that were not withdrawn, without the withdrawals."""
+    stand: list[Verdict] = []
+    for each in given:
+        if each.verdict != "withdraw":
+            stand.append(each)
+        elif own := [i for i, other in enumerate(stand) if other.by == each.by]:
+            del stand[own[-1]]
+    return stand
+
+
 def current_verdict(given: Sequence[Verdict]) -> Verdict | None:
-    """Return, of all verdicts on a mask, the latest that accepts or rejects."""
-    return next((each for each in reversed(given) if each.verdict in _STATE), None)
+    """Return, of all verdicts on a mask, the latest that accepts or rejects and was not withdrawn."""
+    stand = standing_verdicts(given)
+    return next((each for each in reversed(stand) if each.verdict in _STATE), None)
 
 
 def review_state(given: Sequence[Verdict]) -> str:
@@ -242,9 +284,10 @@ def review_state(given: Sequence[Verdict]) -> str:
 
 def open_remarks(given: Sequence[Verdict]) -> list[Verdict]:
     """Return the flags since the verdict that counts, which has not settled them."""
-    kinds = [each.verdict in _STATE for each in given]
+    stand = standing_verdicts(given)
+    kinds = [each.verdict in _STATE for each in stand]
     since = len(kinds) - kinds[::-1].index(True) if True in kinds else 0
-    return list(given[since:])
+    return stand[since:]
 
 
 def read_folder(folder: Folder, masks: Sequence[UUID]) -> dict[UUID, list[Verdict]]:
@@ -372,65 +415,3 @@ def _files(folder: Folder, masks: Iterable[UUID]) -> list[str]:
         and len(parts := name.removesuffix(SUFFIX).split("_")) == 3
         and parts[1] in wanted
     )
-
-
-# Using verdicts
-
-
-def filter_by_verdict(
-    items: Sequence[T],
-    masks: Sequence[Dataset | None],
-    what: str,
-    *,
-    only_accepted: bool,
-) -> list[T]:
-    """Leave out what was rejected, or all that was not accepted, and warn of it.
-
-    Parameters
-    ----------
-    items
-        Scenes or masks.
-    masks
-        The mask of each item; None where it has none.
-    what
-        What the items are called in messages, such as "scenes".
-    only_accepted
-        Whether to leave out also the items whose mask nobody has accepted.
-
-    Raises
-    ------
-    CubeError
-        If nothing is left.
-
-    Warns
-    -----
-    GapWarning
-        If something is left out, or verdicts cannot be read.
-    """
-    known = {mask.id: folder_of(mask.uri) for mask in masks if mask is not None}
-    given, unread = read_many(known)
-    if unread:
-        why = next(iter(unread.values()))
-        warnings.warn(
-            f"the verdicts on {len(unread)} of {len(known)} masks cannot be read, and count as none: {why}",
-            GapWarning,
-            stacklevel=3,
-        )
-    states = [review_state(given[mask.id]) if mask is not None else "unreviewed" for mask in masks]
-    wanted = ("accepted",) if only_accepted else ("accepted", "unreviewed")
-    kept = [item for item, state in zip(items, states, strict=True) if state in wanted]
-    rejected, waiting = states.count("rejected"), states.count("unreviewed")
-    reasons = [f"{rejected} rejected by reviewers"] * bool(rejected)
-    reasons += [f"{waiting} not accepted by any"] * bool(only_accepted and waiting)
-    if reasons and not kept:
-        raise CubeError(
-            f"none of the {len(items)} {what} is left: {', '.join(reasons)}; "
-            "`cleansat review` shows and takes verdicts."
-        )
-    if reasons:
-        warnings.warn(
-            f"{len(items) - len(kept)} of {len(items)} {what} are left out: {', '.join(reasons)}.",
-            GapWarning,
-            stacklevel=3,
-        )
-    return kept

@@ -62,10 +62,59 @@ class HotSpots:
     """The worst cells, in order."""
 
 
+@dataclass(frozen=True)
+class Cells:
+    """What share of the pixels has a property, by coarse cells."""
+
+    percent: np.ndarray
+    """``(rows, columns)`` float64; NaN where a quarter of a cell or less has data."""
+
+    known: np.ndarray
+    """``(rows, columns)`` integer count of the pixels with data."""
+
+    side: int
+    """Side of a cell in pixels."""
+
+    @property
+    def worst(self) -> float:
+        """Mean percent in the worst tenth of the cells; NaN if no cell has enough data."""
+        found = np.sort(self.percent[np.isfinite(self.percent)])[::-1]
+        return float(found[: math.ceil(_WORST * found.size)].mean()) if found.size else math.nan
+
+
+def count_cells(those: np.ndarray, known: np.ndarray, cells: int = CELLS) -> Cells:
+    """Count pixels with a property in coarse cells.
+
+    Parameters
+    ----------
+    those, known
+        ``(h, w)`` bool: the pixels with the property, and all pixels with data.
+    cells
+        Number of cells along the longer side.
+    """
+    side = math.ceil(max(known.shape) / cells)
+    counts, part = _sums(known, side), _sums(those & known, side)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        percent = np.where(counts > _LEAST * side**2, 100 * part / counts, np.nan)
+    return Cells(percent, counts, side)
+
+
 _KINDS = np.zeros(256, dtype="uint8")  # class to clear, cloud (of any kind) or shadow
 _KINDS[[c for c in CloudClass if c != CloudClass.NODATA]] = CloudClass.CLEAR
 _KINDS[list(CLOUDS)] = CloudClass.CLOUD
 _KINDS[CloudClass.SHADOW] = CloudClass.SHADOW
+
+
+def kinds(codes: np.ndarray) -> np.ndarray:
+    """Return what pixels are as far as comparisons go: clear, cloud of any kind, or shadow.
+
+    Parameters
+    ----------
+    codes
+        Any shape, uint8 :class:`CloudClass` codes, nodata 0.
+    """
+    found: np.ndarray = _KINDS[codes]
+    return found
 
 
 def hot_spots(ucl: np.ndarray, scl: np.ndarray, grid: GeoBox, cells: int = CELLS) -> HotSpots:
@@ -80,18 +129,14 @@ def hot_spots(ucl: np.ndarray, scl: np.ndarray, grid: GeoBox, cells: int = CELLS
     cells
         Number of cells along the longer side.
     """
-    mine, theirs = _KINDS[ucl], _KINDS[scl]
+    mine, theirs = kinds(ucl), kinds(scl)
     both = (mine != CloudClass.NODATA) & (theirs != CloudClass.NODATA)
     differ = both & (mine != theirs)
-    side = math.ceil(max(ucl.shape) / cells)
-    known, wrong = _sums(both, side), _sums(differ, side)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        percent = np.where(known > _LEAST * side**2, 100 * wrong / known, np.nan)
+    found = count_cells(differ, both, cells)
+    percent, side = found.percent, found.side
     # Of equal cells, the one with more data comes first, and then the first in the grid.
-    order = np.lexsort((-known.ravel(), -np.nan_to_num(percent, nan=-1.0).ravel()))
+    order = np.lexsort((-found.known.ravel(), -np.nan_to_num(percent, nan=-1.0).ravel()))
     count = int(np.isfinite(percent).sum())
-    worst = order[: math.ceil(_WORST * count)]
-    score = float(percent.ravel()[worst].mean()) if count else math.nan
     spots = []
     for cell in order[: min(SPOTS, count)]:
         row, column = (int(i) for i in np.unravel_index(cell, percent.shape))
@@ -102,7 +147,7 @@ def hot_spots(ucl: np.ndarray, scl: np.ndarray, grid: GeoBox, cells: int = CELLS
             centre = ((column + 0.5) * side, (row + 0.5) * side)
             spots.append(Spot(int(cell), value, *names, _latlon(grid, centre)))
     listed = tuple(None if math.isnan(p) else round(float(p), 1) for p in percent.ravel())
-    return HotSpots(score, side, percent.shape[1], listed, tuple(spots))
+    return HotSpots(found.worst, side, percent.shape[1], listed, tuple(spots))
 
 
 def _commonest_pair(mine: np.ndarray, theirs: np.ndarray) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from ..products.verdict_files import Verdict, read_each
 from ..scenes.files import BandFile, local_path, reading
 from ..scenes.offset import QUANTIFICATION, Offset
 from .bands import read_band, scene_bands, scl_file
+from .doubt import Doubt, find_doubt
 from .flags import Flag, contradiction, little_data, low_confidence, offset_doubt, seams
 from .hot_spots import HotSpots, hot_spots
 from .layers import blank_missing, thin, thin_grid
@@ -46,6 +47,9 @@ class Inspection:
     data_percent: float
     """Percent of the pixels that have data."""
 
+    confidence: np.ndarray | None = None
+    """``(h, w)`` uint8 percent, nodata 255; None if it cannot be had."""
+
     scl: np.ndarray | None = None
     """``(h, w)`` SCL as uint8 :class:`CloudClass` codes; None if it cannot be had."""
 
@@ -62,6 +66,9 @@ class Inspection:
 
     flags: list[Flag] = field(default_factory=list)
     """What is odd."""
+
+    doubt: Doubt | None = None
+    """How much the UCL is in doubt."""
 
     verdicts: list[Verdict] = field(default_factory=list)
     """What people said, the latest last."""
@@ -93,7 +100,9 @@ def inspect_mask(product: MaskProduct) -> Inspection:
     result.gaps += gaps
     result.record = _record(result)
     _add_scene(result)
-    result.flags += [each for each in _flags(result, codes, native, step) if each]
+    _add_confidence(result, step)
+    result.flags += [each for each in _flags(result, codes, native) if each]
+    result.doubt = find_doubt(ucl, result.confidence, result.scl, result.flags)
     return result
 
 
@@ -218,9 +227,7 @@ def _read_scl(file: BandFile, grid: GeoBox) -> np.ndarray:
     return read_band(file, grid, "nearest", overviews=remote)[0]
 
 
-def _flags(
-    result: Inspection, codes: np.ndarray, native: GeoBox, step: int
-) -> Iterable[Flag | None]:
+def _flags(result: Inspection, codes: np.ndarray, native: GeoBox) -> Iterable[Flag | None]:
     properties = result.product.properties
     if result.scl is not None:
         by_scl = cloud_percent(percent_by_label(result.scl))
@@ -228,10 +235,8 @@ def _flags(
     if "cleansat:offset" in properties:
         source = str(properties.get("cleansat:offset_source", ""))
         yield offset_doubt(Offset(float(properties["cleansat:offset"]), source), result.rgb)
-    try:
-        yield low_confidence(_read_confidence(result.product, step))
-    except (CleansatError, KeyError) as error:
-        result.gaps.append(f"confidence: {first_line(error)}")
+    if result.confidence is not None:
+        yield low_confidence(result.confidence)
     yield little_data(result.data_percent)
     try:
         model = get_model(result.product.model)
@@ -242,11 +247,21 @@ def _flags(
         return
 
 
-def _read_confidence(product: MaskProduct, step: int) -> np.ndarray:
+def _add_confidence(result: Inspection, step: int) -> None:
+    """Add the confidence, if it can be had."""
+    try:
+        result.confidence = _read_confidence(result.product, step, result.ucl.shape)
+    except (CleansatError, KeyError) as error:
+        result.gaps.append(f"confidence: {first_line(error)}")
+
+
+def _read_confidence(product: MaskProduct, step: int, shape: tuple[int, ...]) -> np.ndarray:
     if product.folder.path is not None:
-        return thin(_read_layer(product, "ucl_confidence")[0], step)
+        found = thin(_read_layer(product, "ucl_confidence")[0], step)
+        if found.shape != shape:
+            raise CleansatError("it has another shape than the mask")
+        return found
     # It is many times larger than the classes, so that only an overview of it is read from a store.
     with reading(product.label), product.open_layer("ucl_confidence") as file:
-        shape = tuple(math.ceil(size / step) for size in file.shape)
         values: np.ndarray = file.read(1, out_shape=shape)
     return np.where(values > 100, CONFIDENCE_NODATA, values).astype("uint8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,7 @@ def _inspected(found: Inspection, side: int) -> dict[str, Any]:
         "flags": [{"name": each.name, "text": each.text} for each in found.flags],
         "gaps": found.gaps,
         "hot": _hot_spots(found.grid, found.spots),
+        "doubt": None if found.doubt is None else _numbers(asdict(found.doubt)),
         "made": _provenance(found),
         "size": [-(-columns // step), -(-rows // step)],
     }

@@ -53,8 +53,8 @@ def page(
 ) -> Path:
     """Write a page (HTML) to review many masks: one file, which opens offline.
 
-    It has a table with pictures, percentages, automatic flags and verdicts. The masks where UCL and SCL
-    disagree most come first. A chart shows cloud cover over time by both. If something of a scene
+    It has a table with pictures, percentages, automatic flags and verdicts. The masks that are most in doubt
+    come first; see :mod:`~odc_cleansat.review.doubt`. A chart shows cloud cover over time by both. If something of a scene
     cannot be read, the row of its mask says so.
 
     Parameters
@@ -125,8 +125,8 @@ def picture_side(count: int) -> int:
 
 
 def _order(row: Mapping[str, Any]) -> tuple[bool, float, str]:
-    """Where UCL and SCL disagree most first; what could not be compared last."""
-    score = (row.get("hot") or {}).get("score")
+    """What is most in doubt first; what could not be looked at last."""
+    score = (row.get("doubt") or {}).get("score")
     return score is None, -(score or 0), row.get("day", "")
 
 

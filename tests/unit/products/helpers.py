@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import rasterio
@@ -11,6 +13,8 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
 from odc_cleansat.products.product import DOCUMENT
+from odc_cleansat.products.verdict_files import SUFFIX
+from odc_cleansat.storage.folder import Folder
 
 
 def one(folder: Path, pattern: str) -> Path:
@@ -44,3 +48,30 @@ def uuid_of(product: Path) -> str:
 def read_yaml(path: Path | str) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load(Path(path).read_text())
     return found
+
+
+class Masks:
+    """Three folders that hold just enough of a product: a document that tells what it is."""
+
+    def __init__(self, root: Folder) -> None:
+        self.ids = [uuid.uuid4() for _ in range(3)]
+        self.stores = [root / str(i) for i in range(3)]
+        for mask, store in zip(self.ids, self.stores, strict=True):
+            if store.path is not None:
+                store.path.mkdir(parents=True)
+            text = f"id: {mask}\nmeasurements: {{ucl: {{path: ucl.tif}}}}\n"
+            store.write(f"{mask}.odc-metadata.yaml", text.encode())
+
+    @property
+    def folders(self) -> list[Path]:
+        return [Path(str(store)) for store in self.stores]
+
+    def files(self, i: int) -> list[Path]:
+        return sorted(self.folders[i].glob(f"*{SUFFIX}"))
+
+    def datasets(self) -> list[Any]:
+        """As a datacube gives them."""
+        return [
+            SimpleNamespace(id=mask, uri=str(store.file(f"{mask}.odc-metadata.yaml")))
+            for mask, store in zip(self.ids, self.stores, strict=True)
+        ]

@@ -10,63 +10,35 @@ import shutil
 import stat
 import time
 import uuid
-import warnings
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone, tzinfo
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import fsspec
 import pytest
 from datacube.utils import read_documents
 
-from odc_cleansat.errors import CleansatError, CubeError, GapWarning, OutputError
+from odc_cleansat.errors import CleansatError, OutputError
 from odc_cleansat.products.verdict_files import (
     SUFFIX,
     Verdict,
     accept,
     current_verdict,
-    filter_by_verdict,
     flag,
     folder_of,
     open_remarks,
     read_many,
     reject,
     review_state,
+    standing_verdicts,
     verdict,
     verdicts,
+    withdraw,
 )
 from odc_cleansat.storage.folder import Folder
+from unit.products.helpers import Masks
 
 NOW = datetime(2024, 6, 1, 10, 11, 12, 13, tzinfo=timezone.utc)
-
-
-class Masks:
-    """Three folders that hold just enough of a product: a document that tells what it is."""
-
-    def __init__(self, root: Folder) -> None:
-        self.ids = [uuid.uuid4() for _ in range(3)]
-        self.stores = [root / str(i) for i in range(3)]
-        for mask, store in zip(self.ids, self.stores, strict=True):
-            if store.path is not None:
-                store.path.mkdir(parents=True)
-            text = f"id: {mask}\nmeasurements: {{ucl: {{path: ucl.tif}}}}\n"
-            store.write(f"{mask}.odc-metadata.yaml", text.encode())
-
-    @property
-    def folders(self) -> list[Path]:
-        return [Path(str(store)) for store in self.stores]
-
-    def files(self, i: int) -> list[Path]:
-        return sorted(self.folders[i].glob(f"*{SUFFIX}"))
-
-    def datasets(self) -> list[Any]:
-        """As a datacube gives them."""
-        return [
-            SimpleNamespace(id=mask, uri=str(store.file(f"{mask}.odc-metadata.yaml")))
-            for mask, store in zip(self.ids, self.stores, strict=True)
-        ]
 
 
 @pytest.fixture
@@ -156,6 +128,39 @@ def test_flags_alone_leave_a_mask_unreviewed() -> None:
         flags,
     )
     assert (review_state([]), open_remarks([])) == ("unreviewed", [])
+
+
+def test_a_withdrawal_takes_back_the_own_latest_verdict(masks: Masks) -> None:
+    folder = masks.folders[0]
+    with pytest.raises(CleansatError, match="there is no verdict by 'one' on .* to withdraw; name"):
+        withdraw(folder, by="one")
+    assert masks.files(0) == []
+    first = accept(folder, by="one")
+    second = reject(folder, "smoke", "two")
+    third = flag(folder, "who knows?", "one")
+    kept = [file.read_bytes() for file in masks.files(0)]
+    said = withdraw(folder, "a slip", " two ")
+    assert (said.verdict, said.note, said.by) == ("withdraw", "a slip", "two")
+    assert verdicts(folder) == [first, second, third, said]
+    assert standing_verdicts(verdicts(folder)) == [first, third]
+    assert verdict(folder) == first
+    assert open_remarks(verdicts(folder)) == [third]
+    withdraw(folder, by="one")
+    assert standing_verdicts(verdicts(folder)) == [first]
+    withdraw(folder, by="one")
+    assert (review_state(verdicts(folder)), verdict(folder)) == ("unreviewed", None)
+    with pytest.raises(CleansatError, match="no verdict by 'one'"):
+        withdraw(folder, by="one")
+    assert [file.read_bytes() for file in masks.files(0)][:3] == kept
+    again = reject(folder, by="two")
+    assert verdict(folder) == again
+
+
+def test_a_withdrawal_of_nothing_changes_nothing() -> None:
+    """Two may be written at once, as by two programs of one person."""
+    said = [given("withdraw"), given("accept"), given("withdraw"), given("withdraw")]
+    assert standing_verdicts(said[:2]) == said[1:2]
+    assert standing_verdicts(said) == []
 
 
 def test_who_by_default_and_who_not(masks: Masks, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,49 +328,6 @@ def test_folder_of_a_document() -> None:
     assert folder_of(None) is None
     assert str(folder_of("/masks/1/a.odc-metadata.yaml")) == "/masks/1"
     assert str(folder_of("memory://masks/1/a.odc-metadata.yaml")) == "memory://masks/1"
-
-
-def left(masks: list[Any], *, only_accepted: bool) -> tuple[list[int], list[str]]:
-    """The places of the items that are kept, and the warnings."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        items = list(range(len(masks)))
-        kept = filter_by_verdict(items, masks, "scenes", only_accepted=only_accepted)
-    assert {each.category for each in caught} <= {GapWarning}
-    return kept, [str(each.message) for each in caught]
-
-
-def test_what_verdicts_leave_out(masks: Masks) -> None:
-    items = [*masks.datasets(), None]
-    nobody = "none of the 4 scenes is left: 4 not accepted by any; `cleansat review` shows"
-    assert left(items, only_accepted=False) == ([0, 1, 2, 3], [])
-    with pytest.raises(CubeError, match=nobody):
-        left(items, only_accepted=True)
-    reject(masks.folders[0], by="me")
-    rejected = "1 of 4 scenes are left out: 1 rejected by reviewers."
-    assert left(items, only_accepted=False) == ([1, 2, 3], [rejected])
-    with pytest.raises(CubeError, match="1 rejected by reviewers, 3 not accepted by any; "):
-        left(items, only_accepted=True)
-    with pytest.raises(CubeError, match="none of the 1 scenes is left: 1 rejected by reviewers; "):
-        left(items[:1], only_accepted=False)
-    accept(masks.folders[1], by="me")
-    both = "3 of 4 scenes are left out: 1 rejected by reviewers, 2 not accepted by any."
-    assert left(items, only_accepted=True) == ([1], [both])
-    assert left(items[1:2], only_accepted=True) == ([0], [])
-    assert left([], only_accepted=True) == ([], [])
-
-
-def test_verdicts_that_cannot_be_read_count_as_none(masks: Masks) -> None:
-    accept(masks.folders[0], by="me")
-    for i in (1, 2):
-        reject(masks.folders[i], by="me")
-        masks.files(i)[0].write_text("{")
-    first = f"{masks.files(1)[0]} cannot be read as a verdict: "
-    kept, messages = left([*masks.datasets(), None], only_accepted=False)
-    assert kept == [0, 1, 2, 3]
-    (message,) = messages
-    start = "the verdicts on 2 of 3 masks cannot be read, and count as none: "
-    assert message.startswith(start + first)
 
 
 def test_masks_in_one_folder_keep_their_verdicts_apart(masks: Masks, tmp_path: Path) -> None:
