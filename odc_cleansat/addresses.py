@@ -11,6 +11,7 @@ import base64
 import binascii
 import os
 import re
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
@@ -46,6 +47,10 @@ _NAMES = (
     r"[a-z0-9_-]*(?:token|password|passwd|pwd|secret|signature|credentials?|authorization|api[_-]?key|userpwd"
     r"|(?:secret|subscription|account|storage|access)[_-]?key(?:[_-]?id)?)"
     r"|sig|cookie|jsessionid|sharedaccess\w*|gdal_http_headers"
+)
+_PLACE = re.compile(
+    r"(?P<quote>['\"])(?P<quoted>~?/[^'\"]+)(?P=quote)|(?:[a-z][a-z0-9+.-]*://|(?<![\w.<~-])~?/)[^\s'\"<>|]*[^\s'\"<>|.,;:!?)\]}]",
+    re.IGNORECASE,
 )
 _PAIR = re.compile(
     rf"(?<![a-z0-9_-])(?P<name>(?:{_NAMES})['\"]?(?:\s*=\s*|%(?:25)*3d|['\"]?:\s*(?=\S)))"
@@ -125,6 +130,26 @@ def without_secrets(text: str, mark: str = MARK) -> str:
     text = _without_pairs(text, mark)
     text = _BEARER.sub(rf"\g<1>{mark}", text)
     return _BASIC.sub(lambda found: f"{found[1]}{mark}" if _is_login(found[2]) else found[0], text)
+
+
+def without_places(text: str, known: Iterable[str] = ()) -> str:
+    """Return a text in which paths and addresses are cut to their last part, for people elsewhere.
+
+    Parameters
+    ----------
+    text
+        Any text, such as the message of an error.
+    known
+        Paths and addresses that may be in it. They are found even if there are blanks in them.
+    """
+    for place in sorted(filter(None, known), key=len, reverse=True):
+        text = text.replace(place, _last_part(place))
+    return _PLACE.sub(lambda found: _last_part(found["quoted"] or found[0]), without_secrets(text))
+
+
+def _last_part(place: str) -> str:
+    path = re.split(r"[?#]", place)[0] if "://" in place else place
+    return path.rstrip("/").rpartition("/")[2]
 
 
 def public_values(value: Any) -> Any:

@@ -126,6 +126,7 @@ def command(
     The command prints how far UCL and SCL agree.
     """
     from ..review.comparison import check_output, compare
+    from ..review.datasets import layer_names
 
     for path in outputs:
         check_output(path, overwrite)
@@ -149,7 +150,7 @@ def command(
                 agreement=agreement,
                 offset=offset,
                 style=style,
-                names=_layer_names(data, model),
+                names=layer_names(data, model),
                 title=data.attrs.get("title", product or ""),
             )
         for path in outputs:
@@ -167,19 +168,6 @@ def _read_label(path: str, mapping: str | None, agreement: str | None) -> xr.Dat
     if mapping is None:
         check_label(np.unique(label.values))
     return label
-
-
-def _layer_names(data: xr.Dataset, model: str | None) -> dict[str, str]:
-    """Names of layers that are not what they usually are."""
-    from ..models.registry import DEFAULTS
-
-    names = {}
-    made_by = data.attrs.get("model", model)
-    if made_by and made_by not in DEFAULTS:
-        names["ucl"] = f"UCL ({made_by})"
-    if data.attrs.get("simulated", False):
-        names["scl"] = "SCL (simulated)"
-    return names
 
 
 def _check_usage(

@@ -5,27 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import click
 
 from ..errors import CubeError
 from .console import Console
-from .options import check_box, connected, datacube_options, grid_query
-from .wording import in_options
+from .options import connected, datacube_options
+from .review_options import EXIT_CODES, several_masks, several_options, warn_of_gaps
 
 if TYPE_CHECKING:
     from datacube import Datacube
-    from datacube.model import Dataset
 
     from ..products import MaskProduct, Verdict
-    from ..review.collection import Collection
 
-
-EXIT_CODES = "\n\n\b\nExit codes: 0 done, 1 failed (the message says why), 2 wrong usage.\n"
 
 MARKS = {"accepted": "green", "rejected": "red", "unreviewed": "yellow"}
 
@@ -202,58 +197,6 @@ def _verdict_text(given: Verdict) -> str:
     return f"{given.when:%Y-%m-%d %H:%M} {given.verdict} by {given.by}{note}"
 
 
-def several_options(function: Any) -> Any:
-    """Options that choose masks of files or of a datacube."""
-    for option in (
-        datacube_options,
-        click.option(
-            "--bbox",
-            callback=check_box,
-            metavar="W,S,E,N",
-            help="Area, for masks of the datacube: west, south, east and north in degrees.",
-        ),
-        click.option(
-            "--time",
-            metavar="ISO8601[/ISO8601]",
-            help="Time, for masks of the datacube: a day, month or year, or two with a slash between.",
-        ),
-        click.option(
-            "--product",
-            default="s2_l2a_ucl",
-            show_default=True,
-            help="Product of masks in the datacube.",
-        ),
-        click.option("--model", metavar="NAME", help="Take only masks that this model made."),
-        click.argument("paths", metavar="[PATH]...", nargs=-1),
-    ):
-        function = option(function)
-    return function
-
-
-@contextlib.contextmanager
-def _several(
-    paths: tuple[str, ...],
-    product: str,
-    time: str | None,
-    bbox: tuple[float, float, float, float] | None,
-    config: tuple[str, ...],
-    env: str | None,
-) -> Iterator[tuple[Sequence[str | Dataset], Datacube | None]]:
-    """The paths and URLs as they are, or the masks of the datacube."""
-    if paths:
-        if time or bbox or config or env:
-            raise click.UsageError(
-                "PATH names the masks; --time, --bbox, -C and -E are for those of a datacube."
-            )
-        yield paths, None
-        return
-    from ..cube.query import Query, find_masks
-
-    with connected(config, env) as dc:
-        query = Query.of(product, grid_query(time, bbox, None, None, None))
-        yield find_masks(dc, query), dc
-
-
 @command.command(
     "list",
     epilog=f"""\b
@@ -290,10 +233,10 @@ def list_masks(
     from ..products.verdict_files import read_many, review_state
     from ..review.collection import collect
 
-    with _several(paths, product, time, bbox, config, env) as (masks, dc):
+    with several_masks(paths, product, time, bbox, config, env) as (masks, dc):
         found = collect(masks, dc, model)
     verdicts, unread = read_many({each.id: each.folder for each in found.products})
-    _warn_of_gaps(found, unread)
+    warn_of_gaps(found, unread)
     counts = dict.fromkeys(MARKS, 0)
     with_model = len({each.model for each in found.products}) > 1
     for mask in sorted(found.products, key=lambda each: (each.day, each.label)):
@@ -304,13 +247,6 @@ def list_masks(
             click.echo(_json_line(mask, given) if as_json else _text_line(mask, given, with_model))
     if not as_json:
         click.echo(", ".join(f"{count} {name}" for name, count in counts.items()))
-
-
-def _warn_of_gaps(found: Collection, unread: Mapping[UUID, str]) -> None:
-    """Tell which masks, and which verdicts, cannot be read."""
-    reasons = [f"{each.place}: {each.reason}" for each in found.unreadable]
-    for reason in (*reasons, *dict.fromkeys(unread.values())):
-        click.secho(f"Warning: {in_options(reason)}", err=True, fg="yellow")
 
 
 def _json_line(mask: MaskProduct, given: Sequence[Verdict]) -> str:
@@ -383,12 +319,12 @@ def write_page(
     masks of the datacube are taken.
 
     The page has a table with true colour, SCL and UCL side by side, how far they agree, what is odd, and the
-    verdicts. The masks where SCL and UCL disagree most come first. A chart shows cloud cover over time.
+    verdicts. The masks whose UCL is most in doubt come first. A chart shows cloud cover over time.
     """
     from ..review import page
 
     console = Console()
-    with _several(paths, product, time, bbox, config, env) as (masks, dc):
+    with several_masks(paths, product, time, bbox, config, env) as (masks, dc):
         where = [word for file in config for word in ("-C", str(Path(file).absolute()))]
         where += ["-E", env] if env else []
         with console.step("Looking at masks", "mask") as progress:

@@ -19,12 +19,11 @@ from ..errors import CleansatError, SceneError
 from ..evaluate.mappings import check_codes, get_mapping
 from ..grids.centres import reach
 from ..masks.classify import classify
-from ..models.registry import get_model
+from ..models.registry import DEFAULTS, get_model
 from ..products.job import mask_grid
 from ..products.product import DOCUMENT, MaskProduct
-from ..scenes.files import BandFile, open_bands, reading
+from ..scenes.files import BandFile, SceneFiles, open_bands, reading
 from ..scenes.read import read_metadata, read_scene
-from ..scenes.scene import Scene
 from ..storage.eo3 import acquisition_time
 from ..storage.folder import Folder, split_file
 from ..storage.settings import gdal_settings
@@ -60,17 +59,17 @@ def is_mask(place: Path | str) -> bool:
 
 
 def mask_dataset(
-    place: Path | str, *, bbox: BBox | None = None, scl: str | None = None
+    place: Path | str | MaskProduct, *, bbox: BBox | None = None, scl: str | None = None
 ) -> xr.Dataset:
     """Read a mask product with the true colour and the SCL of its scene.
 
-    The files of the scene are those that the product names. An SCL that it does not name is looked for
+    The files of the scene are those that a datacube has, or else those that the product names. An SCL that it does not name is looked for
     beside them.
 
     Parameters
     ----------
     place
-        Path or URL of the product's folder or document.
+        Path or URL of the product's folder or document; or the product.
     bbox
         Read only this box: west, south, east and north in degrees.
     scl
@@ -91,14 +90,17 @@ def mask_dataset(
     SceneError
         If its scene is not where it was, or the box lies elsewhere.
     """
-    product = MaskProduct(place)
+    product = place if isinstance(place, MaskProduct) else MaskProduct(place)
     layers = {
         name: BandFile(product.layer_file(name), 1, None)
         for name in product.document["measurements"]
     }
     record = product.record.get("cleansat", {})
-    bands = scene_bands(product.properties, record)
-    bands |= scl_file(bands, scl)
+    if product.scene is not None:
+        bands = _bands(product.scene, scl)
+    else:
+        bands = scene_bands(product.properties, record)
+        bands |= scl_file(bands, scl)
     grid = _drawn_grid(layers["ucl"].open().grid, bands["red"], bbox)
     data = _read_bands(bands, grid, product.name)
     _check_scl(data, scl)
@@ -150,7 +152,7 @@ def scene_dataset(
     scene = read_scene(source, moment)
     properties = scene.dataset.metadata_doc["properties"]
     decided = scene.files.offset(offset)
-    bands = _bands(scene, scl)
+    bands = _bands(scene.files, scl)
     given = None if ucl is None else BandFile(ucl, 1, 0)
     if ucl is not None:
         _check_day(ucl, properties)
@@ -209,11 +211,30 @@ def class_file(path: str, mapping: str = "ucl") -> xr.DataArray:
     return classes
 
 
-def _bands(scene: Scene, scl: str | None) -> dict[str, BandFile]:
+def layer_names(data: xr.Dataset, model: str | None = None) -> dict[str, str]:
+    """Return names of layers that are not what they usually are, for :func:`~odc_cleansat.review.compare`.
+
+    Parameters
+    ----------
+    data
+        A scene with its masks, dims ``([time,] y, x)``, any dtype.
+    model
+        The model that made the UCL, if `data` does not say it.
+    """
+    names = {}
+    made_by = data.attrs.get("model", model)
+    if made_by and made_by not in DEFAULTS:
+        names["ucl"] = f"UCL ({made_by})"
+    if data.attrs.get("simulated", False):
+        names["scl"] = "SCL (simulated)"
+    return names
+
+
+def _bands(scene: SceneFiles, scl: str | None) -> dict[str, BandFile]:
     """Files of red, green and blue, and of the SCL if there is one."""
-    bands = scene.files.wanted(["red", "green", "blue"])
-    if scene.files.scl is not None:
-        bands["scl"] = scene.files.scl
+    bands = scene.wanted(["red", "green", "blue"])
+    if scene.scl is not None:
+        bands["scl"] = scene.scl
     return bands | scl_file(bands, scl)
 
 

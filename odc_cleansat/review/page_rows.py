@@ -16,7 +16,13 @@ from ..classes import CloudClass
 from ..errors import CleansatError, first_line
 from ..grids.grid import crs_name
 from ..products.product import MaskProduct
-from ..products.verdict_files import Verdict, current_verdict, open_remarks, review_state
+from ..products.verdict_files import (
+    Verdict,
+    current_verdict,
+    open_remarks,
+    review_state,
+    standing_verdicts,
+)
 from .collection import Unreadable
 from .figure import true_colour
 from .hot_spots import HotSpots, cell_size
@@ -56,23 +62,34 @@ def mask_row(product: MaskProduct, side: int) -> dict[str, Any]:
     side
         About how many pixels the pictures have along their longer side.
     """
-    row = {
-        "id": str(product.id),
-        "label": product.label,
-        "day": _day(product),
-        "target": _target(product),
-    }
+    row = _heading(product)
     try:
         found = inspect_mask(product)
-        row |= _inspected(found, side) | _review(found.verdicts)
+        row |= _inspected(found, side) | review_row(found.verdicts)
         shown = pictures(found, _step(found, side))
     except (
         Exception
     ) as error:  # any, of documents of strangers; the other masks still have their rows
         verdicts, gaps = read_verdicts(product)
         reason = f"{type(error).__name__}: " * (not isinstance(error, CleansatError | OSError))
-        return public_row({**row, **_review(verdicts), "gaps": [reason + first_line(error), *gaps]})
+        return public_row(
+            {**row, **review_row(verdicts), "gaps": [reason + first_line(error), *gaps]}
+        )
     return {**public_row(row), "pictures": shown}
+
+
+def waiting_row(product: MaskProduct) -> dict[str, Any]:
+    """Return the row of a mask that nothing but its document was read of yet."""
+    return public_row({**_heading(product), **review_row(()), "waiting": True, "gaps": []})
+
+
+def _heading(product: MaskProduct) -> dict[str, Any]:
+    return {
+        "id": str(product.id),
+        "label": product.label,
+        "day": _day(product),
+        "target": _target(product),
+    }
 
 
 def public_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -121,14 +138,21 @@ def _step(found: Inspection, side: int) -> int:
     return step
 
 
-def _review(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    current = current_verdict(verdicts)
+def review_row(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Return the part of a row that tells what people said of the mask, the latest first."""
+    current, standing = current_verdict(verdicts), standing_verdicts(verdicts)
     return {
         "state": review_state(verdicts),
         "by": current.by if current else "",
         "remarks": len(open_remarks(verdicts)),
         "verdicts": [
-            {"verdict": v.verdict, "by": v.by, "when": f"{v.when:%Y-%m-%d %H:%M}", "note": v.note}
+            {
+                "verdict": v.verdict,
+                "by": v.by,
+                "when": f"{v.when:%Y-%m-%d %H:%M}",
+                "note": v.note,
+                "stands": any(v is each for each in standing),
+            }
             for v in reversed(verdicts)
         ],
     }

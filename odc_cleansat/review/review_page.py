@@ -97,7 +97,7 @@ def page(
     drop_pictures(rows, LARGEST)
     data = {
         "command": command,
-        "classes": _legend(rows),
+        "classes": LEGEND,
         "written": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         "version": __version__,
         "rows": rows,
@@ -130,37 +130,24 @@ def _order(row: Mapping[str, Any]) -> tuple[bool, float, str]:
     return score is None, -(score or 0), row.get("day", "")
 
 
-_LEGEND = (
-    CloudClass.CLEAR,
-    CloudClass.CLOUD,
-    CloudClass.THIN_CLOUD,
-    CloudClass.SHADOW,
-    CloudClass.SNOW,
-    CloudClass.WATER,
-    CloudClass.NODATA,
+LEGEND = tuple(
+    {
+        "name": c.label,
+        "text": c.description,
+        "short": c.label.replace("_", " "),
+        "colour": c.colour,
+    }
+    for c in (
+        CloudClass.CLEAR,
+        CloudClass.CLOUD,
+        CloudClass.THIN_CLOUD,
+        CloudClass.SHADOW,
+        CloudClass.SNOW,
+        CloudClass.WATER,
+        CloudClass.NODATA,
+    )
 )
-"""The classes in the order of the legend."""
-
-
-def _legend(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """The three usual classes, and the others that occur."""
-    present = {
-        name
-        for row in rows
-        for shares in (row.get("ucl"), row.get("scl"))
-        for name, value in (shares or {}).items()
-        if value
-    } | {c.label for c in (CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.SHADOW)}
-    return [
-        {
-            "name": c.label,
-            "text": c.description,
-            "short": c.label.replace("_", " "),
-            "colour": c.colour,
-        }
-        for c in _LEGEND
-        if c.label in present
-    ]
+"""The classes in the order of the legend, which leaves out unusual ones that do not occur."""
 
 
 def drop_pictures(rows: Sequence[dict[str, Any]], largest: int) -> None:

@@ -6,7 +6,13 @@ import time
 
 import pytest
 
-from odc_cleansat.addresses import has_secret, public_address, public_values, without_secrets
+from odc_cleansat.addresses import (
+    has_secret,
+    public_address,
+    public_values,
+    without_places,
+    without_secrets,
+)
 
 SECRET = "s3cr3t-Kq9"
 
@@ -102,6 +108,22 @@ def test_secrets_of_the_environment_go_wherever_they_stand(monkeypatch: pytest.M
     monkeypatch.setenv("HF_TOKEN", SECRET)
     monkeypatch.setenv("GDAL_HTTP_HEADERS", "X-Own: other-s3cr3t")
     assert without_secrets(f"<{SECRET}> <other-s3cr3t>") == "<***> <***>"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/home/me/masks/a_ucl.tif is missing; give a mask.", "a_ucl.tif is missing; give a mask."),
+        ("cannot write to s3://bucket/a/b: no.", "cannot write to b: no."),
+        ("[Errno 2] No such file: '/data/with blanks/a b.tif'", "[Errno 2] No such file: a b.tif"),
+        ("(/a/b), ~/c/d. file:///e/f/", "(b), d. f"),
+        ("https://u:p@host/a/b.tif?sig=1 failed", "b.tif failed"),
+        ("A / B, and/or 1/2, 10 m/pixel, 2024-06/07, n/a", "A / B, and/or 1/2, 10 m/pixel, 2024-06/07, n/a"),
+        ("/my own/store/x is full", "x is full"),
+    ],
+)  # fmt: skip
+def test_people_elsewhere_see_no_places(text: str, shown: str) -> None:
+    assert without_places(text, ["/my own", "", "/my own/store/x"]) == shown
 
 
 def test_values_of_secret_keys_go() -> None:

@@ -113,6 +113,19 @@ def test_commands_by_id_and_by_path(place: Place, run: Run) -> None:
     assert document["verdict"]["note"] == "smoke"
 
 
+def test_withdraw_a_verdict(place: Place, run: Run) -> None:
+    assert run("review", "reject", place.folders[0], "--by", "me").exit_code == 0
+    said = run("review", "withdraw", place.folders[0], "--by", "me", "--note", "a slip")
+    assert said.stdout == f"{place.jobs[0].id} as before: verdict withdrawn by me\n"
+    shown = run("review", "show", place.folders[0]).stdout.splitlines()
+    assert shown[0].endswith(": unreviewed")
+    assert "reject by me" in shown[1]
+    assert "withdraw by me: a slip" in shown[2]
+    nothing = run("review", "withdraw", place.folders[0], "--by", "me")
+    assert nothing.exit_code == 1
+    assert "there is no verdict by 'me' on" in nothing.stderr
+
+
 def test_nothing_is_said_if_one_of_the_masks_is_unknown(place: Place, run: Run) -> None:
     place.index(0)
     wrong = run("review", "accept", place.jobs[0].id, "zebra", "-C", place.folder / CONFIG_NAME)

@@ -132,7 +132,9 @@ def test_flags_alone_leave_a_mask_unreviewed() -> None:
 
 def test_a_withdrawal_takes_back_the_own_latest_verdict(masks: Masks) -> None:
     folder = masks.folders[0]
-    with pytest.raises(CleansatError, match="there is no verdict by 'one' on .* to withdraw; name"):
+    with pytest.raises(
+        CleansatError, match=r"there is no verdict by 'one' on .* to withdraw; name"
+    ):
         withdraw(folder, by="one")
     assert masks.files(0) == []
     first = accept(folder, by="one")

@@ -14,8 +14,10 @@ from odc.geo.geobox import GeoBox
 
 from odc_cleansat import CloudClass
 from odc_cleansat.errors import CleansatError, OutputError, SceneError
+from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.review.comparison import compare
-from odc_cleansat.review.datasets import mask_dataset, scene_dataset
+from odc_cleansat.review.datasets import layer_names, mask_dataset, scene_dataset
+from odc_cleansat.scenes.files import SceneFiles
 from unit.review.helpers import layer
 
 
@@ -41,6 +43,23 @@ def test_a_mask_product_finds_its_scene(cube: Cube) -> None:
     said = cube.masks["june"].metadata_doc["properties"]
     for c in (CloudClass.CLOUD, CloudClass.SHADOW):
         assert layer(found, "ucl").percent[int(c)] == pytest.approx(said[f"cleansat:{c.label}_percent"], abs=0.006)  # fmt: skip
+
+
+def test_a_product_of_a_datacube_has_the_files_of_its_scene(cube: Cube) -> None:
+    """They are taken from there, also where those that the product names are gone."""
+    path = cube.masks["june"].local_path
+    scene = SceneFiles.of_dataset(cube.scenes["june"])
+    product = MaskProduct.of_dataset(cube.masks["june"], scene)
+    product.record = {**product.record, "cleansat": {**product.record["cleansat"], "scene": {}}}
+    assert mask_dataset(product).identical(mask_dataset(path))
+
+
+def test_layers_that_are_not_what_they_usually_are(cube: Cube) -> None:
+    data = mask_dataset(cube.masks["june"].local_path)
+    assert layer_names(data) == {"scl": "SCL (simulated)"}
+    assert layer_names(data.assign_attrs(model="mine", simulated=False)) == {"ucl": "UCL (mine)"}
+    del data.attrs["model"]
+    assert layer_names(data, "yours")["ucl"] == "UCL (yours)"
 
 
 def test_a_part_and_a_coarser_grid(cube: Cube, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,8 +40,9 @@ def test_the_data_of_a_page(cube: Cube, masks: Path, tmp_path: Path) -> None:
     june, july = rows["2024-06"], rows["2024-07"]
     assert data["rows"][-1]["label"] == str(broken)
     assert "no EO3 document" in data["rows"][-1]["gaps"][0]
-    scores = [row["hot"]["score"] for row in data["rows"][:2]]
+    scores = [row["doubt"]["score"] for row in data["rows"][:2]]
     assert scores == sorted(scores, reverse=True)
+    assert june["doubt"].keys() == {"score", "worst", "unsure", "contested", "confidence"}
     assert july["state"] == "rejected"
     assert [v["verdict"] for v in july["verdicts"]] == ["flag", "reject"]
     assert july["verdicts"][1]["note"] == "</script><b>smoke</b>"
@@ -147,7 +148,7 @@ def test_sorting_and_filtering(opened: Page, written: Path) -> None:
     assert dates(opened)[:2] == [row["day"][:7] for row in by_agreement]
     opened.locator("#by-state").select_option("rejected")
     assert dates(opened) == ["2024-07"]
-    assert opened.locator("#shown").inner_text() == "1 of 3 masks"
+    assert opened.locator("#count").inner_text() == "1 of 3 masks"
     opened.locator("#by-state").select_option("")
     opened.get_by_label("Search").fill("haze")
     assert dates(opened) == ["2024-06"]
@@ -184,7 +185,7 @@ def test_notes_are_text_and_not_markup(opened: Page) -> None:
 def test_several_are_chosen_together(opened: Page) -> None:
     for box in opened.get_by_role("checkbox").all()[:2]:
         box.press("Space")
-    bar = opened.get_by_role("region", name="Chosen masks")
+    bar = opened.get_by_role("region", name="Verdict")
     assert "2 chosen" in bar.inner_text()
     bar.get_by_role("button", name="Choose none").click()
     assert bar.is_hidden()
