@@ -21,7 +21,7 @@ class Reporter(Protocol):
     def say(self, text: str) -> None:
         """Tell one line."""
 
-    def step(self, text: str, unit: str = "") -> AbstractContextManager[Count]:
+    def step(self, text: str, unit: str = "", together: int = 1) -> AbstractContextManager[Count]:
         """Begin a step that may take a while, and end it with the block.
 
         Parameters
@@ -30,6 +30,8 @@ class Reporter(Protocol):
             What is done, for instance ``Classifying``.
         unit
             What is counted, in the singular, for instance ``scene``.
+        together
+            How many units are worked at side by side.
 
         Returns
         -------
@@ -49,12 +51,54 @@ class _Silent:
         pass
 
     @contextlib.contextmanager
-    def step(self, text: str, unit: str = "") -> Iterator[Count]:
+    def step(self, text: str, unit: str = "", together: int = 1) -> Iterator[Count]:
         yield count_nothing
 
 
 SILENT: Reporter = _Silent()
 """A reporter that tells nobody: the default."""
+
+
+class Pace:
+    """How long a unit of a step takes, also where several are worked at side by side.
+
+    These begin together and end nearly together. So the time between any two ends says little. Between ends that
+    are whole rounds apart it is right, for then as much has been begun as has ended.
+
+    Parameters
+    ----------
+    together
+        How many units are worked at side by side.
+    """
+
+    def __init__(self, together: int = 1) -> None:
+        self._together = max(together, 1)
+        self._first: list[tuple[int, float]] = []
+        """Units that were done, and when, at the ends of the first round."""
+
+    def add(self, done: int, now: float) -> float | None:
+        """Take note of what is done, and return the pace.
+
+        Parameters
+        ----------
+        done
+            How many units are done.
+        now
+            The time, seconds since any moment.
+
+        Returns
+        -------
+        float or None
+            Seconds a unit; None until more is done than was begun together.
+        """
+        rounds = [(n, then) for n, then in self._first if done - n >= self._together]
+        whole = [(n, then) for n, then in rounds if (done - n) % self._together == 0]
+        if len(self._first) < self._together:
+            self._first.append((done, now))
+        if not rounds:
+            return None
+        before, then = (whole or rounds)[0]
+        return (now - then) / (done - before)
 
 
 def duration(seconds: float) -> str:

@@ -91,7 +91,7 @@ class Recorder:
         self.lines.append(text)
 
     @contextlib.contextmanager
-    def step(self, text: str, unit: str = "") -> Iterator[Count]:
+    def step(self, text: str, unit: str = "", together: int = 1) -> Iterator[Count]:
         self.lines.append(text)
 
         def count(done: int, total: int, note: str = "") -> None:

@@ -193,7 +193,8 @@ class BatchJob:
         try:
             with dask_client(workers, scheduler, scenes) as client:
                 text = f"Masking {scenes} scenes on {describe(client)}"
-                with self._reporter.step(text, "scene") as self._count:
+                together = sum(client.nthreads().values())
+                with self._reporter.step(text, "scene", together) as self._count:
                     for task, outcome in work_through(
                         client, make_mask, self.tasks(), lambda: stop() or self._is_stuck()
                     ):

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ..addresses import without_secrets
 from ..errors import CleansatError
-from ..progress import duration
+from ..progress import Pace, duration
+from .journal import keep, tell
 from .wording import in_options
 
 if TYPE_CHECKING:
@@ -47,17 +46,17 @@ class Console:
     def say(self, text: str) -> None:
         """Print a line, above the bar."""
         with self._bar.set_aside() if self._bar else contextlib.nullcontext():
-            click.echo(in_options(without_secrets(text)), err=self._to_stderr)
+            tell(in_options(without_secrets(text)), err=self._to_stderr)
 
     @contextlib.contextmanager
-    def step(self, text: str, unit: str = "") -> Iterator[Count]:
+    def step(self, text: str, unit: str = "", together: int = 1) -> Iterator[Count]:
         """Print what begins, show what is counted, and print how long it took if that is a second or more."""
         self.say(f"{text} ...")
         begun = time.monotonic()
         if sys.stderr.isatty():
             self._bar = _Bar(unit)
         try:
-            yield self._bar or _Lines(self.say, unit)
+            yield _Progress(self._bar, keep if self._bar else self.say, unit, Pace(together))
         finally:
             if self._bar:
                 self._bar.close()
@@ -73,18 +72,22 @@ class _Bar:
         self._unit = unit
         self._bar: Any = None
 
-    def __call__(self, done: int, total: int, note: str = "") -> None:
+    def show(self, done: int, total: int, notes: str) -> None:
+        """Show how far the step is, with notes behind the bar."""
         from tqdm import tqdm
 
         if self._bar is None:
-            how = {
-                "unit": self._unit or "it",
-                "file": sys.stderr,
-                "leave": False,
-                "delay": _BAR_AFTER,
-            }
-            self._bar = tqdm(total=total, initial=done, **how)
-        self._bar.set_postfix_str(note, refresh=False)
+            # Without tqdm's own forecast, which takes units that end together for a sprint.
+            self._bar = tqdm(
+                total=total,
+                initial=done,
+                unit=self._unit or "it",
+                file=sys.stderr,
+                leave=False,
+                delay=_BAR_AFTER,
+                bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
+            )
+        self._bar.set_postfix_str(notes, refresh=False)
         self._bar.update(done - self._bar.n)
 
     def set_aside(self) -> contextlib.AbstractContextManager[None]:
@@ -100,27 +103,30 @@ class _Bar:
             self._bar.close()
 
 
-class _Lines:
-    """Lines that say how far a step is, how fast it goes and how long it will take."""
+class _Progress:
+    """Says how far a step is, how fast it goes and how long it will take: by a bar, and by lines now and then."""
 
-    def __init__(self, say: Callable[[str], None], unit: str) -> None:
-        self._say = say
+    def __init__(
+        self, bar: _Bar | None, write: Callable[[str], None], unit: str, pace: Pace
+    ) -> None:
+        self._bar = bar
+        self._write = write
         self._unit = f" {unit}s" if unit else ""
         self._last = time.monotonic()
-        self._first: tuple[int, float] | None = None
-        """What was done at the first call, and when: the pace is that of the work since."""
+        self._pace = pace
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
-        before, begun = self._first = self._first or (done, now)
+        pace = self._pace.add(done, now)
+        left = "" if pace is None else f"{duration(pace * (total - done))} left"
+        if self._bar:
+            self._bar.show(done, total, ", ".join(filter(None, [left, note])))
         if now - self._last < _LINE_EVERY:
             return
         self._last = now
-        parts = [f"{done} of {total}{self._unit}", note]
-        if done > before:
-            pace = (now - begun) / (done - before)
-            parts += [f"{3600 / pace:.0f} an hour", f"{duration(pace * (total - done))} left"]
-        self._say(", ".join(filter(None, parts)))
+        speed = f"{3600 / pace:.0f} an hour" if pace else ""
+        parts = [f"{done} of {total}{self._unit}", note, speed, left]
+        self._write(", ".join(filter(None, parts)))
 
 
 def describe_error(error: Exception) -> str:

@@ -15,6 +15,7 @@ import click
 from .._version import __version__
 from ..errors import LOG, GapWarning, ModelWarning, ReflectanceWarning
 from .console import describe_error
+from .journal import tell
 from .wording import in_options
 
 INTERRUPTED = 130
@@ -87,7 +88,7 @@ def _quieten() -> None:
         warnings.simplefilter("always", kind)
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        click.secho(f"Warning: {in_options(str(message))}", err=True, fg="yellow")
+        tell(f"Warning: {in_options(str(message))}", err=True, fg="yellow")
 
     class Show(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

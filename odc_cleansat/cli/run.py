@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..progress import duration
-from .console import Console
+from .console import Console, describe_error
+from .journal import journal, keep, tell
 from .main import INTERRUPTED, SOME_FAILED
 from .options import connected, datacube_options, scene_options, search_terms
 
@@ -41,6 +42,7 @@ Examples:
   cleansat run --time 2024 -o s3://bucket/masks --scheduler tcp://10.0.0.5:8786
   cleansat run --time 2024 -o masks --no-index
   cleansat run --time 2024 -o masks --only-accepted
+  cleansat run --time 2024 -o masks --log-file run.log >/dev/null 2>&1
 
 \b
 Exit codes:
@@ -97,6 +99,12 @@ After 1, 3, 4 and 130 the same command goes on where it stopped.
     show_default=True,
     help="Where scenes that fail are listed with the reason, as JSON lines. The file is replaced.",
 )
+@click.option(
+    "--log-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also append what is said to FILE, each line with its time in UTC.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print a summary for programs.")
 @datacube_options
@@ -116,6 +124,7 @@ def command(
     scheduler: str | None,
     retries: int,
     failures: Path,
+    log_file: Path | None,
     dry_run: bool,
     as_json: bool,
     config: tuple[str, ...],
@@ -140,32 +149,25 @@ def command(
             "--scheduler."
         )
     root = out if "://" in out else Path(out).absolute()
-    if isinstance(root, Path) and not dry_run:
-        make_folder(root)
     request = Request(
         product, root, model, offset, index, only_accepted, limit, search_terms(time, bbox)
     )
+    how = {"workers": workers, "scheduler": scheduler, "retries": retries, "failures": failures}
     console = Console(to_stderr=as_json)
-    with connected(config, env) as dc:
-        found = plan(dc, request)
-        console.say(describe_plan(found))
-        if dry_run:
-            _preview(dc, found, as_json)
-            return
-        with _stopped_at_once(context):
-            report = execute(
-                dc,
-                found,
-                workers=workers,
-                scheduler=scheduler,
-                retries=retries,
-                failures=failures,
-                reporter=console,
-            )
-    code = exit_code(report)
-    if as_json:
-        click.echo(json.dumps(run_summary(report, code, failures)))
-    console.say(describe_report(report, failures))
+    with journal(log_file), _stopped_at_once(context):
+        if isinstance(root, Path) and not dry_run:
+            make_folder(root)
+        with connected(config, env) as dc:
+            found = plan(dc, request)
+            console.say(describe_plan(found))
+            if dry_run:
+                _preview(dc, found, as_json)
+                return
+            report = execute(dc, found, **how, reporter=console)
+        code = exit_code(report)
+        if as_json:
+            click.echo(json.dumps(run_summary(report, code, failures)))
+        console.say(describe_report(report, failures))
     context.exit(code)
 
 
@@ -179,19 +181,20 @@ def _preview(dc: Datacube, found: Plan, as_json: bool) -> None:
         names = ", ".join(preview(dc, found, _SHOWN))
         verb = "index" if found.request.only_accepted else "mask"
         more = len(found.missing) - _SHOWN
-        click.echo(f"would {verb}: {names}" + (f" and {more} more" if more > 0 else ""))
+        tell(f"would {verb}: {names}" + (f" and {more} more" if more > 0 else ""))
 
 
 @contextmanager
 def _stopped_at_once(context: click.Context) -> Iterator[None]:
-    """End the command where the block was interrupted."""
+    """End the command where the block was interrupted; errors are kept in the journal."""
     try:
         yield
     except KeyboardInterrupt:
-        click.echo(
-            "Stopped. What is indexed is whole; the same command goes on from here.", err=True
-        )
+        tell("Stopped. What is indexed is whole; the same command goes on from here.", err=True)
         context.exit(INTERRUPTED)
+    except Exception as error:
+        keep(f"Error: {describe_error(error)}")
+        raise
 
 
 def exit_code(report: Report) -> int:

@@ -161,7 +161,7 @@ def test_workers_are_killed(archive: Archive, client: Client, scheduler: str) ->
 
     class Killer(Recorder):
         @contextlib.contextmanager
-        def step(self, text: str, unit: str = "") -> Iterator[Count]:
+        def step(self, text: str, unit: str = "", together: int = 1) -> Iterator[Count]:
             def count(done: int, total: int, note: str = "") -> None:
                 if done == 1:
                     os.kill(random.choice(list(client.run(os.getpid).values())), signal.SIGKILL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -54,7 +55,7 @@ def test_killed_runs_go_on_and_two_runners_do_not_meet(
     one = archive.call(*arguments)
     assert one.stderr is not None
     # As soon as it hands out scenes, another begins.
-    said = list(takewhile(lambda line: not line.startswith("Masking"), one.stderr))
+    said = list(takewhile(lambda line: "Masking" not in line, one.stderr))
     other = invoke(*arguments)
     code, out, err = outcome(one)
     results = [(code, out, "".join(said) + err), (other.exit_code, other.stdout, other.stderr)]
@@ -104,6 +105,9 @@ def test_dry_run_exit_codes_and_status(
     assert f"would mask: {month}-01, {month}-02" in dry.output
     assert json.loads(run(month, "--dry-run", "--json").stdout)["to_mask"] == 2
     assert not root.exists()
+    log = tmp_path / "run.log"
+    assert run(month, "--dry-run", "--json", "--log-file", log).exit_code == 0
+    assert re.fullmatch(r"\S+Z 2 scenes of s2_l2a: 0 masked already, 2 to mask\n", log.read_text())
 
     ways = ("--scheduler", scheduler, "--retries", 0)
     bad = run(f"{month}-02", *ways)
@@ -126,6 +130,8 @@ def test_dry_run_exit_codes_and_status(
     assert "No scene of s2_l2a matches" in nothing.output
     assert not listed.exists()
     assert run(month, *ways, "--workers", 2).exit_code == 2
+    assert run(month, *ways, "--model", "none", "--log-file", log).exit_code == 1
+    assert "Z Error: there is no model 'none'" in log.read_text()
     listed.write_text("no list")
     spoilt = invoke("status", "--time", month, "--failures", listed)
     assert spoilt.exit_code == 1

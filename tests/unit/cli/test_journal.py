@@ -1,0 +1,72 @@
+"""What a long command tells, with its times: on the terminal, elsewhere, and in a file."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from odc_cleansat.cli.console import Console
+from odc_cleansat.cli.journal import journal, keep, tell
+from odc_cleansat.errors import OutputError
+
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
+
+
+def test_each_line_has_its_time_in_the_file_and_where_no_terminal_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "run.log"
+    log.write_text("of yesterday\n")
+    with journal(log):
+        Console().say("one\n  two")
+        tell("Warning: three", err=True, fg="yellow")
+        keep("four")
+    before, *lines = log.read_text().splitlines()
+    assert before == "of yesterday"
+    assert [re.sub(TIME, "", line) for line in lines] == ["one", "  two", "Warning: three", "four"]
+    assert all(re.match(TIME, line) for line in lines)
+    out, err = capsys.readouterr()
+    assert out.splitlines() == lines[:2]
+    assert click.unstyle(err).splitlines() == lines[2:3]
+
+
+def test_a_terminal_shows_no_times_and_the_file_has_the_lines_beside_the_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setattr("odc_cleansat.cli.console._LINE_EVERY", 0.0)
+    log = tmp_path / "run.log"
+    with journal(log), Console().step("Masking", unit="scene") as count:
+        count(1, 4)
+    assert re.fullmatch(rf"{TIME}Masking \.\.\.\n{TIME}1 of 4 scenes\n", log.read_text())
+    assert capsys.readouterr().out == "Masking ...\n"
+
+
+def test_without_a_journal_nothing_has_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    tell("hello")
+    keep("nowhere")
+    with journal(None):
+        keep("nowhere")
+    assert capsys.readouterr() == ("hello\n", "")
+
+
+def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="No such file or directory; name another"):
+        with journal(tmp_path / "none" / "run.log"):
+            pytest.fail("nothing may be done without it")
+
+
+def test_a_full_disk_ends_the_file_and_not_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with journal(Path("/dev/full")):
+        tell("one")
+        tell("two")
+    out, err = capsys.readouterr()
+    assert [re.sub(TIME, "", line) for line in out.splitlines()] == ["one", "two"]
+    assert err.count("/dev/full takes no more lines: No space left on device") == 1
