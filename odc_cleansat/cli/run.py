@@ -152,7 +152,12 @@ def command(
     request = Request(
         product, root, model, offset, index, only_accepted, limit, search_terms(time, bbox)
     )
-    how = {"workers": workers, "scheduler": scheduler, "retries": retries, "failures": failures}
+    how: dict[str, Any] = {
+        "workers": workers,
+        "scheduler": scheduler,
+        "retries": retries,
+        "failures": failures,
+    }
     console = Console(to_stderr=as_json)
     with journal(log_file), _stopped_at_once(context):
         if isinstance(root, Path) and not dry_run:

@@ -56,9 +56,9 @@ def test_without_a_journal_nothing_has_a_time(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="No such file or directory; name another"):
-        with journal(tmp_path / "none" / "run.log"):
-            pytest.fail("nothing may be done without it")
+    missing = journal(tmp_path / "none" / "run.log")
+    with pytest.raises(OutputError, match="No such file or directory; name another"), missing:
+        pytest.fail("nothing may be done without it")
 
 
 def test_a_full_disk_ends_the_file_and_not_the_command(
