@@ -17,6 +17,7 @@ from .options import (
     check_label,
     connected,
     datacube_options,
+    fetch_scenes_option,
     grid_options,
     grid_query,
     overwrite_option,
@@ -91,6 +92,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     help="Classes as filled panels, or as outlines over true colour.",
 )
 @source_options
+@fetch_scenes_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object for each date instead."
 )
@@ -110,6 +112,7 @@ def command(
     model: str | None,
     offset: float | None,
     moment: str | None,
+    fetch_scenes: bool,
     as_json: bool,
     config: tuple[str, ...],
     env: str | None,
@@ -119,6 +122,7 @@ def command(
 
     SOURCE is a mask product (its folder or its document), or a scene as for `cleansat mask`: a STAC item or
     an EO3 document, a SAFE folder, or a folder with one file for each band. --bbox shows a part of it.
+    A mask names the files of its scene, which are opened near the mask and on its host.
 
     With --product the scenes come from the datacube, one row for each date. Their masks come from the
     index, or are computed.
@@ -138,7 +142,7 @@ def command(
         if source is not None:
             part = {"bbox": grid["bbox"], "scl": scl}
             masking = {"model": model, "offset": offset, "ucl": ucl, "moment": moment}
-            data = _from_files(source, part, masking, console)
+            data = _from_files(source, part, masking, fetch_scenes, console)
         else:
             dc = stack.enter_context(connected(config, env))
             data = _from_cube(dc, str(product), model, offset, query, console)
@@ -195,7 +199,11 @@ def _check_question(mapping: str, agreement: str | None) -> None:
 
 
 def _from_files(
-    source: str, part: Mapping[str, Any], masking: dict[str, Any], console: Console
+    source: str,
+    part: Mapping[str, Any],
+    masking: dict[str, Any],
+    fetch_scenes: bool,
+    console: Console,
 ) -> xr.Dataset:
     from ..review.datasets import is_mask, mask_dataset, scene_dataset
     from ..scenes.band_folder import parse_moment
@@ -204,7 +212,7 @@ def _from_files(
         if refused := [f"--{n}" for n in ("ucl", "model", "offset") if masking[n] is not None]:
             raise click.UsageError(f"{source} is a mask; {', '.join(refused)} would not change it.")
         with console.step(f"Reading the mask {source} and its scene"):
-            data = mask_dataset(source, **part)
+            data = mask_dataset(source, **part, fetch_scenes=fetch_scenes)
     else:
         if masking["moment"] is not None:
             masking["moment"] = parse_moment(masking["moment"])

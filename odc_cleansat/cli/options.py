@@ -143,6 +143,15 @@ overwrite_option = click.option(
 """For commands that write files whose names a user gives; see :mod:`odc_cleansat.storage.replace`."""
 
 
+fetch_scenes_option = click.option(
+    "--fetch-scenes",
+    is_flag=True,
+    help="Open the files of scenes wherever the masks say that they are. Give it only for masks that you trust. "
+    "Otherwise they are opened near a mask, on its host, and where the datacube knows the scene.",
+)
+"""For commands that look at masks and their scenes; see :mod:`odc_cleansat.products.scene_files`."""
+
+
 @contextlib.contextmanager
 def connected(config: Sequence[str], env: str | None) -> Iterator[Datacube]:
     """Connect to the datacube that :data:`datacube_options` name.

@@ -13,8 +13,9 @@ import click
 
 from ..errors import CubeError
 from .console import Console
-from .options import connected, datacube_options
+from .options import connected, datacube_options, fetch_scenes_option
 from .review_options import EXIT_CODES, several_masks, several_options, warn_of_gaps
+from .wording import in_options
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -301,6 +302,7 @@ Examples:
     show_default=True,
     help="How many masks are read at a time.",
 )
+@fetch_scenes_option
 def write_page(
     paths: tuple[str, ...],
     product: str,
@@ -310,6 +312,7 @@ def write_page(
     out: Path,
     title: str,
     threads: int,
+    fetch_scenes: bool,
     config: tuple[str, ...],
     env: str | None,
 ) -> None:
@@ -321,21 +324,22 @@ def write_page(
     The page has a table with true colour, SCL and UCL side by side, how far they agree, what is odd, and the
     verdicts. The masks whose UCL is most in doubt come first. A chart shows cloud cover over time.
     """
-    from ..review import page
+    from ..review import PageText, page
 
     console = Console()
     with several_masks(paths, product, time, bbox, config, env) as (masks, dc):
         where = [word for file in config for word in ("-C", str(Path(file).absolute()))]
         where += ["-E", env] if env else []
+        command = " ".join(["cleansat review", "VERDICT", *map(shlex.quote, where)])
         with console.step("Looking at masks", "mask") as progress:
             page(
                 masks,
                 out,
                 dc=dc,
                 model=model,
-                title=title,
-                command=" ".join(["cleansat review", "VERDICT", *map(shlex.quote, where)]),
+                text=PageText(title, command, in_options),
                 threads=threads,
+                fetch_scenes=fetch_scenes,
                 progress=progress,
             )
     console.say(f"{out}: {out.stat().st_size / 1e6:.1f} MB")

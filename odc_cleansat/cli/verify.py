@@ -11,11 +11,18 @@ import click
 
 from ..addresses import public_address
 from ..errors import CleansatError
-from .options import connected, datacube_options, query_options, search_terms
+from .options import (
+    connected,
+    datacube_options,
+    fetch_scenes_option,
+    query_options,
+    search_terms,
+)
 from .wording import in_options
 
 if TYPE_CHECKING:
     from ..products import MaskProduct, Verification
+    from ..products.search import Unreadable
 
 
 NOT_CHECKED = 3
@@ -52,6 +59,7 @@ Exit codes:
     show_default=True,
     help="Make each mask again from its scene and compare. This takes as long as making it.",
 )
+@fetch_scenes_option
 @click.option("-q", "--quiet", is_flag=True, help="Print only a line for each that is not right.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each.")
 @datacube_options
@@ -63,6 +71,7 @@ def command(
     time: str | None,
     bbox: tuple[float, float, float, float] | None,
     pixels: bool,
+    fetch_scenes: bool,
     quiet: bool,
     as_json: bool,
     config: tuple[str, ...],
@@ -72,7 +81,8 @@ def command(
 
     PATH is a product's document, its folder, or a folder with products below. It may be a path or a URL
     such as s3://bucket/prefix. All that can be derived is derived again and compared: files, documents, id,
-    percentages, footprint, and the pixels, where the scene can be reached.
+    percentages, footprint, and the pixels, where the scene can be reached. The files of a scene are opened near
+    its mask, on the host of the mask, and where the datacube of --indexed knows the scene; --fetch-scenes opens others.
 
     Of one product all checks are listed. Of several, there is a line for each that is not right, and a count.
     """
@@ -80,13 +90,14 @@ def command(
 
     if bool(paths) == indexed or (paths and (time or bbox)):
         raise click.UsageError("give PATH, or --indexed; --time and --bbox go with --indexed.")
+    products: list[MaskProduct | Unreadable]
     if indexed:
         products = _indexed_masks(config, env, search_terms(time, bbox))
     else:
         products = [product for path in paths for product in MaskProduct.find(path)]
     counts: Counter[bool | None] = Counter()
     for product in products:
-        report = _verified(product, pixels)
+        report = _verified(product, pixels, fetch_scenes)
         counts[report.right] += 1
         if as_json:
             click.echo(json.dumps(report.as_dict()))
@@ -104,25 +115,29 @@ def command(
 
 def _indexed_masks(
     config: tuple[str, ...], env: str | None, terms: dict[str, Any]
-) -> list[MaskProduct]:
-    """The masks of a datacube. Those without a location cannot be looked at."""
+) -> list[MaskProduct | Unreadable]:
+    """The masks of a datacube, with the files of their scenes where it knows these."""
     from ..cube.query import Query, find_masks
-    from ..products import MaskProduct
+    from ..products.search import indexed_products
     from ..storage.eo3 import MASK_PRODUCT
 
     with connected(config, env) as dc:
         found = find_masks(dc, Query.of(MASK_PRODUCT, terms))
-    return [MaskProduct.of_dataset(each) for each in found]
+        return indexed_products(dc, found)
 
 
-def _verified(product: MaskProduct, pixels: bool) -> Verification:
+def _verified(product: MaskProduct | Unreadable, pixels: bool, fetch_scenes: bool) -> Verification:
     """The report on a product, also of one that cannot be reached."""
     from ..products import Check, Verification, verify
+    from ..products.search import Unreadable
 
-    try:
-        report = verify(product, pixels=pixels)
-    except CleansatError as error:
-        report = Verification(str(product.folder), (Check("files", None, str(error)),))
+    if isinstance(product, Unreadable):
+        report = Verification(product.place, (Check("files", None, product.reason),))
+    else:
+        try:
+            report = verify(product, pixels=pixels, fetch_scenes=fetch_scenes)
+        except CleansatError as error:
+            report = Verification(str(product.folder), (Check("files", None, str(error)),))
     checks = (replace(check, detail=in_options(check.detail)) for check in report.checks)
     return replace(report, product=public_address(report.product), checks=tuple(checks))
 

@@ -16,6 +16,7 @@ OPTIONS = {
     "common": "--common",
     "data": "--data",
     "failures": "--failures",
+    "fetch_scenes": "--fetch-scenes",
     "force": "--force",
     "group_by": "--group-by",
     "how": "--how",

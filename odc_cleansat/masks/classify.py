@@ -27,10 +27,10 @@ from ..grids.windows import Window
 from ..models.engines import check_engine
 from ..models.model import Model
 from ..models.registry import get_model
-from ..scenes.files import Band, parts_of, warn_of_level
+from ..scenes.files import Band, parts_of
 from ..scenes.offset import processing_level
 from ..scenes.packing import item_metadata
-from ..scenes.sensor import check_sensor
+from ..scenes.sensor import check_sensor, warn_of_level
 from ..threads import compute
 from .dilate import dilate
 from .inputs import (

@@ -14,6 +14,7 @@ from ..models.engines import Engine, get_engine
 from ..scenes.files import open_bands
 from .evidence import Evidence, UnprovenError, WrongError
 from .provenance import software
+from .scene_files import scene_files
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -112,7 +113,7 @@ def _share(right: np.ndarray) -> float:
 
 
 def make_again(evidence: Evidence) -> tuple[xr.Dataset, str]:
-    """Make a mask again from the scene's files, as the product names them.
+    """Make a mask again from the scene's files, as the datacube or else the product names them.
 
     Returns
     -------
@@ -125,17 +126,23 @@ def make_again(evidence: Evidence) -> tuple[xr.Dataset, str]:
     Raises
     ------
     UnprovenError
-        If the scene or the model is not here.
+        If the scene or the model is not here, or the scene is not opened.
     """
     provenance = evidence.provenance
     if not provenance.bands:
         raise UnprovenError("the product does not say where its scene is")
     try:
         engine = _engine(evidence)
+        files = scene_files(
+            evidence.product,
+            provenance.bands,
+            provenance.bands,
+            fetch_scenes=evidence.fetch_scenes,
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the offset, which is the product's own
             mask = classify(
-                open_bands(provenance.bands),
+                open_bands(files),
                 model=provenance.model,
                 geobox=evidence.grid,
                 confidence=True,

@@ -15,11 +15,11 @@ from ..errors import ModelError
 from ..models.model import Model
 from ..models.registry import get_model
 from ..models.weights import sha256_of
-from ..scenes.files import BandFile
 from ..scenes.offset import Offset
 from .identity import ALGORITHM_VERSION
 from .product import DOCUMENT, ITEM, RECORD, MaskProduct
 from .provenance import Provenance, inherited
+from .scene_files import recorded_files
 
 if TYPE_CHECKING:
     from eodatasets3 import DatasetDoc
@@ -54,12 +54,18 @@ class Evidence:
     ----------
     product
         The product. Of an indexed one the files count, not what the index has.
+    fetch_scenes
+        Whether to open the files of its scene wherever they are; see :mod:`.scene_files`.
     """
 
-    def __init__(self, product: MaskProduct) -> None:
+    def __init__(self, product: MaskProduct, *, fetch_scenes: bool = False) -> None:
         self.indexed = product.document if product.indexed else None
         """The document that the index has; None if the product was not looked up there."""
-        self.product = MaskProduct(str(product.document_file)) if product.indexed else product
+        self.product = product
+        if product.indexed:
+            self.product = MaskProduct(str(product.document_file), scene=product.scene)
+        self.fetch_scenes = fetch_scenes
+        """Whether the files of the scene are opened wherever they are."""
         self.equal: float | None = None
         """Share of the pixels that came out equal when the mask was made again; None before."""
 
@@ -70,17 +76,8 @@ class Evidence:
 
     @property
     def record(self) -> Mapping[str, Any]:
-        """The part of the processing record that is this package's own.
-
-        Raises
-        ------
-        WrongError
-            If there is none.
-        """
-        found = self.product.record.get("cleansat")
-        if not isinstance(found, dict):
-            raise WrongError(f"the processing record lacks {'cleansat'!r}")
-        return found
+        """The part of the processing record that is this package's own."""
+        return self.product.own_record
 
     @cached_property
     def versions(self) -> dict[str, str]:
@@ -168,6 +165,7 @@ class Evidence:
         record, properties = self.record, self.document["properties"]
         scene = record["scene"]
         times = {"datetime": properties["datetime"]}
+        files = recorded_files(record) if scene["bands"] else {}
         source = DatasetDoc(
             id=UUID(scene["id"]),
             product=ProductDoc(name=scene["product"]),
@@ -178,8 +176,8 @@ class Evidence:
             source=source,
             model=self.model,
             offset=Offset(**record["offset"]),
-            bands={name: BandFile(**each) for name, each in scene["bands"].items()},
-            scl=BandFile(**scene["scl"]) if "scl" in scene else None,
+            bands={name: file for name, file in files.items() if name != "scl"},
+            scl=files.get("scl"),
             engine=record["engine"]["name"],
             precision=record["engine"]["precision"],
         )

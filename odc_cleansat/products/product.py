@@ -16,8 +16,8 @@ from ..errors import CubeError, OutputError, first_line
 from ..scenes.files import SceneFiles
 from ..storage.eo3 import acquisition_time, native_grid
 from ..storage.folder import Folder, split_file
-from ..storage.reader import DocumentError, check_regular, parse_json, parse_yaml
-from ..storage.settings import gdal_settings
+from ..storage.reader import DocumentError, parse_json, parse_yaml
+from ..storage.strangers import open_carefully
 
 if TYPE_CHECKING:
     from datacube.model import Dataset
@@ -254,6 +254,20 @@ class MaskProduct:
         """
         return self._parse(RECORD)
 
+    @property
+    def own_record(self) -> Mapping[str, Any]:
+        """The part of the processing record that is this package's own.
+
+        Raises
+        ------
+        MaskProductError
+            If the record is missing, cannot be read or lacks it.
+        """
+        found = self.record.get("cleansat")
+        if not isinstance(found, dict):
+            raise MaskProductError(f"the processing record lacks {'cleansat'!r}")
+        return found
+
     @cached_property
     def stac_item(self) -> Mapping[str, Any]:
         """The STAC item.
@@ -338,17 +352,19 @@ class MaskProduct:
         Raises
         ------
         MaskProductError
-            If it is elsewhere than in the product's folder, no plain file, or has far more pixels than a scene.
+            If it is elsewhere than in the product's folder or no plain file, names another file, or has far more
+            pixels than a scene.
         rasterio.errors.RasterioError
             If it is no GeoTIFF. Other formats may name files and addresses that would then be read.
         """
-        import rasterio
-
         file = self.layer_file(name)
-        if self.folder.path is not None:
-            with contextlib.suppress(OSError):  # rasterio says what is wrong
-                check_regular(Path(file), file)
-        with gdal_settings(file), rasterio.open(file, driver="GTiff") as opened:
+        if self.folder.leaves(file):
+            raise MaskProductError(f"{file} is a link out of its folder; it is not opened.")
+        with contextlib.ExitStack() as stack:
+            try:
+                opened = stack.enter_context(open_carefully(file, ("GTiff",)))
+            except DocumentError as error:
+                raise MaskProductError(str(error)) from error
             if opened.width * opened.height > MOST_PIXELS:
                 raise MaskProductError(
                     f"{file} has {opened.width} x {opened.height} pixels, more than any scene; it is not read."

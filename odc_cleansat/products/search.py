@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ..errors import CubeError, OutputError
+from ..errors import CleansatError, CubeError, OutputError, first_line
+from ..scenes.files import SceneFiles
 from ..storage.eo3 import MASK_PRODUCT
 from .product import DOCUMENT, MaskProduct
 
 if TYPE_CHECKING:
     from datacube import Datacube
     from datacube.model import Dataset
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A place that should hold a mask product and holds none that can be read."""
+
+    place: str
+    """Path or URL, or the id of a dataset."""
+
+    reason: str
+    """Why it cannot be read."""
 
 
 FEWEST_DIGITS = 4
@@ -22,6 +36,41 @@ FEWEST_DIGITS = 4
 def is_place(text: str) -> bool:
     """Return whether a text is the path or URL of a mask, and not an id or a label."""
     return "/" in text or text.endswith(DOCUMENT) or Path(text).exists()
+
+
+def indexed_products(
+    dc: Datacube | None, datasets: Sequence[Dataset]
+) -> list[MaskProduct | Unreadable]:
+    """Return the products of indexed masks, with the files of their scenes where the datacube knows these.
+
+    Parameters
+    ----------
+    dc
+        The datacube of the masks, in which their scenes are looked up.
+    datasets
+        The masks.
+    """
+    scenes = {each.id: _id_of_scene(each) for each in datasets}
+    wanted = [scene for scene in scenes.values() if scene is not None]
+    known = dc.index.datasets.bulk_get(wanted) if dc is not None and wanted else ()
+    by_id = {scene.id: scene for scene in known if scene.uri is not None}
+    found: list[MaskProduct | Unreadable] = []
+    for each in datasets:
+        scene = by_id.get(scenes[each.id])
+        try:
+            files = SceneFiles.of_dataset(scene) if scene is not None else None
+            found.append(MaskProduct.of_dataset(each, files))
+        except CleansatError as error:
+            found.append(Unreadable(str(each.id), first_line(error)))
+    return found
+
+
+def _id_of_scene(mask: Dataset) -> UUID | None:
+    """Return the id of a mask's scene; None if the mask names none."""
+    try:
+        return UUID(str(mask.metadata_doc["properties"]["cleansat:scene"]))
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def find_product(mask: Dataset | Path | str | UUID, dc: Datacube | None = None) -> MaskProduct:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import CleansatError
+from ..errors import OutputError
 from .check_documents import look_at_documents, look_at_files, look_at_identity
 from .check_layers import look_at_layers
 from .check_pixels import look_at_pixels
@@ -71,7 +71,9 @@ class Verification:
         return {"right": self.right, **asdict(self)}
 
 
-def verify(place: MaskProduct | Path | str, *, pixels: bool = True) -> Verification:
+def verify(
+    place: MaskProduct | Path | str, *, pixels: bool = True, fetch_scenes: bool = False
+) -> Verification:
     """Check that a mask product is whole and true.
 
     All that can be derived is derived again and compared. The files are those of a product, and no others.
@@ -85,6 +87,9 @@ def verify(place: MaskProduct | Path | str, *, pixels: bool = True) -> Verificat
         The product, or path or URL of its folder or document.
     pixels
         Whether to make the mask again, which takes as long as the first time.
+    fetch_scenes
+        Whether to open the scene's files wherever the product says that they are. Otherwise they are opened only
+        near the mask, on its host, or where a datacube knows the scene.
 
     Returns
     -------
@@ -97,7 +102,7 @@ def verify(place: MaskProduct | Path | str, *, pixels: bool = True) -> Verificat
         If a store cannot be reached.
     """
     product = place if isinstance(place, MaskProduct) else MaskProduct(place)
-    evidence = Evidence(product)
+    evidence = Evidence(product, fetch_scenes=fetch_scenes)
     checks = [
         _run_check(name, evidence)
         if pixels or name != "pixels"
@@ -114,7 +119,7 @@ def _run_check(name: str, evidence: Evidence) -> Check:
         return Check(name, False, str(error))
     except UnprovenError as error:
         return Check(name, None, str(error))
-    except CleansatError:
+    except OutputError:
         raise
     except KeyError as error:
         return Check(name, False, f"a document is not as it should be: it lacks {error}")

@@ -9,12 +9,13 @@ from .comparison import Appearance, Comparison, compare
 from .datasets import class_file, mask_dataset, scene_dataset
 from .figure import true_colour
 from .inspection import Inspection, inspect_mask
-from .review_page import page
+from .review_page import PageText, page
 
 __all__ = [
     "Appearance",
     "Comparison",
     "Inspection",
+    "PageText",
     "class_file",
     "compare",
     "inspect_mask",

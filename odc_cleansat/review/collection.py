@@ -7,11 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from ..errors import CleansatError, OutputError, first_line
 from ..products.product import MaskProduct
-from ..scenes.files import SceneFiles
+from ..products.search import Unreadable, indexed_products
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -20,17 +19,6 @@ if TYPE_CHECKING:
 
 THREADS = 32
 """Documents that are read at a time."""
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A place that should hold a mask product and holds none that can be read."""
-
-    place: str
-    """Path or URL, or the id of a dataset."""
-
-    reason: str
-    """Why it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +59,7 @@ def collect(
     """
     given = [masks] if isinstance(masks, (Path, str)) else list(masks)
     found = _stored([each for each in given if isinstance(each, (Path, str))])
-    found += _indexed(dc, [each for each in given if not isinstance(each, (Path, str))])
+    found += indexed_products(dc, [each for each in given if not isinstance(each, (Path, str))])
     products = {each.id: each for each in found if isinstance(each, MaskProduct)}
     unreadable = {each.place: each for each in found if isinstance(each, Unreadable)}
     chosen = [each for each in products.values() if model in (None, each.model)]
@@ -93,23 +81,3 @@ def _with_document(product: MaskProduct) -> MaskProduct | Unreadable:
     except (CleansatError, OSError) as error:
         return Unreadable(str(product.folder), first_line(error))
     return product
-
-
-def _indexed(dc: Datacube | None, datasets: Sequence[Dataset]) -> list[MaskProduct | Unreadable]:
-    """Masks of a datacube, with the files of their scenes where it knows these."""
-    scenes = {
-        each.id: str(each.metadata_doc.get("properties", {}).get("cleansat:scene", ""))
-        for each in datasets
-    }
-    wanted = [UUID(scene) for scene in scenes.values() if scene]
-    known = dc.index.datasets.bulk_get(wanted) if dc is not None and wanted else ()
-    by_id = {str(scene.id): scene for scene in known if scene.uri is not None}
-    found: list[MaskProduct | Unreadable] = []
-    for each in datasets:
-        scene = by_id.get(scenes[each.id])
-        try:
-            files = SceneFiles.of_dataset(scene) if scene is not None else None
-            found.append(MaskProduct.of_dataset(each, files))
-        except CleansatError as error:
-            found.append(Unreadable(str(each.id), first_line(error)))
-    return found

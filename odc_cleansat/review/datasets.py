@@ -26,8 +26,9 @@ from ..scenes.files import BandFile, SceneFiles, open_bands, reading
 from ..scenes.read import read_metadata, read_scene
 from ..storage.eo3 import acquisition_time
 from ..storage.folder import Folder, split_file
+from ..storage.reader import strange_values
 from ..storage.settings import gdal_settings
-from .bands import read_band, scene_bands, scl_file
+from .bands import COLOURS, given_scl, read_band, scene_bands, scl_beside, warp_band
 from .comparison import DRAWN
 
 LARGEST = 6000**2
@@ -59,12 +60,17 @@ def is_mask(place: Path | str) -> bool:
 
 
 def mask_dataset(
-    place: Path | str | MaskProduct, *, bbox: BBox | None = None, scl: str | None = None
+    place: Path | str | MaskProduct,
+    *,
+    bbox: BBox | None = None,
+    scl: str | None = None,
+    fetch_scenes: bool = False,
 ) -> xr.Dataset:
     """Read a mask product with the true colour and the SCL of its scene.
 
-    The files of the scene are those that a datacube has, or else those that the product names. An SCL that it does not name is looked for
-    beside them.
+    The files of the scene are those that a datacube has, or else those that the product names. An SCL that it does not
+    name is looked for beside them. They are opened near the mask and on its host; see
+    :mod:`odc_cleansat.products.scene_files`.
 
     Parameters
     ----------
@@ -74,6 +80,8 @@ def mask_dataset(
         Read only this box: west, south, east and north in degrees.
     scl
         File of the SCL, if it is not found.
+    fetch_scenes
+        Whether to open the files of the scene wherever the product says that they are.
 
     Returns
     -------
@@ -88,27 +96,24 @@ def mask_dataset(
     OutputError
         If there is no mask product.
     SceneError
-        If its scene is not where it was, or the box lies elsewhere.
+        If its scene is not where it was or not opened, or the box lies elsewhere.
     """
     product = place if isinstance(place, MaskProduct) else MaskProduct(place)
-    layers = {
-        name: BandFile(product.layer_file(name), 1, None)
-        for name in product.document["measurements"]
-    }
-    record = product.record.get("cleansat", {})
-    if product.scene is not None:
-        bands = _bands(product.scene, scl)
-    else:
-        bands = scene_bands(product.properties, record)
-        bands |= scl_file(bands, scl)
-    grid = _drawn_grid(layers["ucl"].open().grid, bands["red"], bbox)
+    own = _layer_grid(product)
+    record = product.own_record
+    bands = scene_bands(product, record, fetch_scenes=fetch_scenes)
+    if scl is not None:
+        bands["scl"] = given_scl(scl, bands["red"])
+    grid = _drawn_grid(own, bands["red"], bbox)
     data = _read_bands(bands, grid, product.name)
     _check_scl(data, scl)
-    known = {CloudClass.NODATA.label, *record["model"]["classes"]}
-    codes = {name: _read_codes(layers[name], grid) for name in ("ucl", "ucl_confidence")}
+    with strange_values(f"the processing record of {product.name}"):
+        known = {CloudClass.NODATA.label, *record["model"]["classes"]}
+        offset = float(record["offset"]["value"])
+    codes = {name: _read_layer(product, name, grid) for name in ("ucl", "ucl_confidence")}
     _add_mask(data, codes, grid, [c for c in CloudClass if c.label in known])
     data.attrs["model"] = product.model
-    return _describe(data, product.properties, product.name, record["offset"]["value"])
+    return _describe(data, product.properties, product.name, offset)
 
 
 def scene_dataset(
@@ -232,10 +237,12 @@ def layer_names(data: xr.Dataset, model: str | None = None) -> dict[str, str]:
 
 def _bands(scene: SceneFiles, scl: str | None) -> dict[str, BandFile]:
     """Files of red, green and blue, and of the SCL if there is one."""
-    bands = scene.wanted(["red", "green", "blue"])
+    bands = scene.wanted(COLOURS)
+    if scl is not None:
+        return {**bands, "scl": given_scl(scl, bands["red"])}
     if scene.scl is not None:
-        bands["scl"] = scene.scl
-    return bands | scl_file(bands, scl)
+        return {**bands, "scl": scene.scl}
+    return bands | scl_beside(bands)
 
 
 def _drawn_grid(mask: GeoBox, red: BandFile, bbox: BBox | None) -> GeoBox:
@@ -306,6 +313,18 @@ def _check_day(ucl: str, scene: Mapping[str, Any]) -> None:
             f"{ucl} is the mask of another scene: it is of {days[0]}, and this is of {days[1]}. The folder of the mask "
             "alone finds its scene."
         )
+
+
+def _layer_grid(product: MaskProduct) -> GeoBox:
+    with reading(product.label), product.open_layer("ucl") as opened:
+        if opened.crs is None:
+            raise SceneError(f"the ucl of {product.label} has no coordinate system.")
+        return GeoBox.from_rio(opened)
+
+
+def _read_layer(product: MaskProduct, name: str, grid: GeoBox) -> np.ndarray:
+    with reading(product.label), product.open_layer(name) as opened:
+        return warp_band(opened, 1, grid, "nearest")[0]
 
 
 def _read_codes(file: BandFile, grid: GeoBox) -> np.ndarray:

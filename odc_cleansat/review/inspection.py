@@ -18,7 +18,7 @@ from ..products.product import MaskProduct
 from ..products.verdict_files import Verdict, read_each
 from ..scenes.files import BandFile, local_path, reading
 from ..scenes.offset import QUANTIFICATION, Offset
-from .bands import read_band, scene_bands, scl_file
+from .bands import COLOURS, read_band, scene_bands
 from .doubt import Doubt, find_doubt
 from .flags import Flag, contradiction, little_data, low_confidence, offset_doubt, seams
 from .hot_spots import HotSpots, hot_spots
@@ -80,11 +80,19 @@ class Inspection:
     """How the mask was made, from the processing record."""
 
 
-def inspect_mask(product: MaskProduct) -> Inspection:
+def inspect_mask(product: MaskProduct, *, fetch_scenes: bool = False) -> Inspection:
     """Inspect a mask.
 
     Classes are compared on every n-th pixel of every n-th row of the mask. Overviews would lose small
     features; only the SCL of a remote scene is read from them. True colour is averaged.
+
+    Parameters
+    ----------
+    product
+        The mask.
+    fetch_scenes
+        Whether to open the scene's files wherever the mask says that they are. Otherwise they are opened only
+        near the mask, on its host, or where the datacube knows the scene.
 
     Raises
     ------
@@ -99,7 +107,7 @@ def inspect_mask(product: MaskProduct) -> Inspection:
     result.verdicts, gaps = read_verdicts(product)
     result.gaps += gaps
     result.record = _record(result)
-    _add_scene(result)
+    _add_scene(result, fetch_scenes)
     _add_confidence(result, step)
     result.flags += [each for each in _flags(result, codes, native) if each]
     result.doubt = find_doubt(ucl, result.confidence, result.scl, result.flags)
@@ -161,19 +169,16 @@ def _data_percent(product: MaskProduct, codes: np.ndarray) -> float:
 
 def _record(result: Inspection) -> Mapping[str, Any]:
     try:
-        record = result.product.record.get("cleansat") or {}
-        if not isinstance(record, Mapping):
-            raise CleansatError("its part cleansat is no mapping")
-        return dict(record)
+        return dict(result.product.own_record)
     except Exception as error:  # stores and YAML raise several; a page is made of what there is
         result.gaps.append(f"processing record: {first_line(error)}")
         return {}
 
 
-def _add_scene(result: Inspection) -> None:
+def _add_scene(result: Inspection, fetch_scenes: bool) -> None:
     """Add true colour and SCL, as far as they can be had."""
     try:
-        bands = _bands(result)
+        bands = scene_bands(result.product, result.record, fetch_scenes=fetch_scenes)
     except Exception as error:  # also of providers' APIs
         result.gaps.append(f"scene: {first_line(error)}")
         return
@@ -194,21 +199,8 @@ def _add_scene(result: Inspection) -> None:
     result.spots = hot_spots(result.ucl, result.scl, result.grid)
 
 
-def _bands(result: Inspection) -> dict[str, BandFile]:
-    """Files of red, green and blue, and of the SCL if there is one."""
-    scene = result.product.scene
-    if scene is None:
-        bands = scene_bands(result.product.properties, result.record)
-        return bands | scl_file(bands, None)
-    bands = scene.wanted(["red", "green", "blue"])
-    return bands | ({"scl": scene.scl} if scene.scl else {})
-
-
 def _true_colour(bands: Mapping[str, BandFile], result: Inspection) -> np.ndarray:
-    planes = [
-        read_band(bands[name], result.grid, "average", overviews=True)
-        for name in ("red", "green", "blue")
-    ]
+    planes = [read_band(bands[name], result.grid, "average", overviews=True) for name in COLOURS]
     offset = float(result.product.properties.get("cleansat:offset", 0))
     return _reflectance(planes, offset)
 

@@ -16,6 +16,7 @@ from ..classes import CloudClass
 from ..errors import CleansatError, first_line
 from ..grids.grid import crs_name
 from ..products.product import MaskProduct
+from ..products.search import Unreadable
 from ..products.verdict_files import (
     Verdict,
     current_verdict,
@@ -23,7 +24,6 @@ from ..products.verdict_files import (
     review_state,
     standing_verdicts,
 )
-from .collection import Unreadable
 from .figure import true_colour
 from .hot_spots import HotSpots, cell_size
 from .images import png_uri, webp_uri
@@ -52,7 +52,7 @@ def unreadable_row(place: Unreadable) -> dict[str, Any]:
     return public_row(row)
 
 
-def mask_row(product: MaskProduct, side: int) -> dict[str, Any]:
+def mask_row(product: MaskProduct, side: int, *, fetch_scenes: bool = False) -> dict[str, Any]:
     """Inspect a mask and return its row. What is unknown is None.
 
     Parameters
@@ -61,10 +61,12 @@ def mask_row(product: MaskProduct, side: int) -> dict[str, Any]:
         The mask.
     side
         About how many pixels the pictures have along their longer side.
+    fetch_scenes
+        See :func:`~odc_cleansat.review.inspect_mask`.
     """
     row = _heading(product)
     try:
-        found = inspect_mask(product)
+        found = inspect_mask(product, fetch_scenes=fetch_scenes)
         row |= _inspected(found, side) | review_row(found.verdicts)
         shown = pictures(found, _step(found, side))
     except (

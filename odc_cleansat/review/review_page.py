@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from datacube import Datacube
     from datacube.model import Dataset
 
+    from ..products.product import MaskProduct
+
 
 LARGEST = 14_000_000
 """Characters that a page may have before pictures are left out of it."""
@@ -40,15 +43,29 @@ _SMALLEST = 128
 """Pixels along a side of a picture if there are more masks."""
 
 
+@dataclass(frozen=True)
+class PageText:
+    """What a page says that depends on who writes it."""
+
+    title: str = "Masks to review"
+    """Title of the page."""
+
+    command: str = "cleansat review VERDICT"
+    """How the commands begin that give a verdict; VERDICT stands for its kind."""
+
+    words: Callable[[str], str] = str
+    """Says a gap in the words of whoever writes the page."""
+
+
 def page(
     masks: Path | str | Iterable[Path | str | Dataset],
     out: Path | str,
     *,
     dc: Datacube | None = None,
     model: str | None = None,
-    title: str = "Masks to review",
-    command: str = "cleansat review VERDICT",
+    text: PageText | None = None,
     threads: int = THREADS,
+    fetch_scenes: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write a page (HTML) to review many masks: one file, which opens offline.
@@ -68,12 +85,13 @@ def page(
         The datacube that the datasets are from, in which their scenes are looked up.
     model
         Show only the masks that this model made.
-    title
-        Title of the page.
-    command
-        How the commands begin that give a verdict; VERDICT stands for its kind.
+    text
+        What the page says that depends on who writes it.
     threads
         How many masks are read at a time.
+    fetch_scenes
+        Whether to open the files of scenes wherever the masks say that they are. Otherwise they are opened only
+        near a mask, on its host, or where the datacube knows the scene. What is not opened is a gap.
     progress
         Called with the number of masks done and the number of all masks.
 
@@ -87,30 +105,35 @@ def page(
     OutputError
         If there is no mask, another file is there, or the page cannot be written.
     """
-    out = Path(out)
+    out, text = Path(out), text or PageText()
     check_free(out, lambda there: mark_difference(there, _MARK), overwrite=None)
     collection = collect(masks, dc, model)
     if not collection:
         raise OutputError("there is no mask to review; give mask products, or datasets of them.")
-    rows = _rows(collection, threads, progress)
+    make_row = partial(mask_row, side=picture_side(len(collection)), fetch_scenes=fetch_scenes)
+    rows = _rows(collection, make_row, threads, progress)
+    for row in rows:
+        row["gaps"] = [text.words(gap) for gap in row["gaps"]]
     rows.sort(key=_order)
     drop_pictures(rows, LARGEST)
     data = {
-        "command": command,
+        "command": text.command,
         "classes": LEGEND,
         "written": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         "version": __version__,
         "rows": rows,
     }
-    write_file(out, fill_template("page.html", title, data, _MARK).encode("utf-8"))
+    write_file(out, fill_template("page.html", text.title, data, _MARK).encode("utf-8"))
     return out
 
 
 def _rows(
-    collection: Collection, threads: int, progress: Callable[[int, int], None] | None
+    collection: Collection,
+    make_row: Callable[[MaskProduct], dict[str, Any]],
+    threads: int,
+    progress: Callable[[int, int], None] | None,
 ) -> list[dict[str, Any]]:
     rows = [unreadable_row(each) for each in collection.unreadable]
-    make_row = partial(mask_row, side=picture_side(len(collection)))
     with ThreadPoolExecutor(threads) as pool:
         waiting = [pool.submit(make_row, each) for each in collection.products]
         for done, _ in enumerate(as_completed(waiting), start=len(rows) + 1):

@@ -15,20 +15,22 @@ from urllib.request import url2pathname
 
 from odc.geo.geobox import GeoBox
 
-from ..errors import ModelWarning, SceneError, tell
+from ..errors import SceneError
 from ..grids.grid import overlap
 from ..storage.failures import store_advice
 from ..storage.reader import DocumentError, check_regular
 from ..storage.settings import credentials, gdal_settings, prepare_gdal
+from ..storage.strangers import careful_settings
 from .bands import band_of, find_bands, is_reflective, names_of
 from .offset import Offset, processing_level, resolve_offset, stated_offset
 from .packing import Packing, read_packing
-from .sensor import check_sensor
+from .sensor import check_sensor, warn_of_level
 
 if TYPE_CHECKING:
     import pystac
     import xarray as xr
     from datacube.model import Dataset
+    from rasterio.io import DatasetReader
 
 
 class Band(NamedTuple):
@@ -88,6 +90,9 @@ class BandFile(NamedTuple):
     scale: float | None = None
     """Reflectance per number, for files that give none in their tags."""
 
+    of_stranger: bool = False
+    """Whether a stranger named it, so that it may name no other file; see :mod:`odc_cleansat.storage.strangers`."""
+
     def open(self) -> Band:
         """Open the band on its own grid; pixels are read when they are used.
 
@@ -106,9 +111,8 @@ class BandFile(NamedTuple):
         from rasterio.errors import RasterioError
 
         try:
-            _check_no_pipe(local_path(self.uri))
-            with gdal_settings(self.uri):
-                opened = rioxarray.open_rasterio(local_path(self.uri), cache=False)
+            with self._settings() as (path, options):
+                opened = rioxarray.open_rasterio(path, cache=False, **options)
         except (RasterioError, OSError, DocumentError) as error:
             hint = store_advice(error) if "://" in self.uri else None
             raise SceneError(
@@ -130,6 +134,35 @@ class BandFile(NamedTuple):
         # The file's own transform: the coordinates of the pixels are rounded.
         return Band(data, GeoBox(data.shape, data.rio.transform(recalc=False), str(data.rio.crs)))
 
+    @contextlib.contextmanager
+    def opened(self, **options: Any) -> Iterator[DatasetReader]:
+        """Open the file with rasterio.
+
+        Parameters
+        ----------
+        **options
+            For GDAL.
+
+        Raises
+        ------
+        DocumentError
+            If it is a pipe or a device, or is a stranger's and names another file.
+        rasterio.errors.RasterioError
+            If it cannot be opened.
+        """
+        import rasterio
+
+        with self._settings() as (path, own), rasterio.open(path, **own, **options) as opened:
+            yield opened
+
+    @contextlib.contextmanager
+    def _settings(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        path = local_path(self.uri)
+        _check_no_pipe(path)
+        settings = careful_settings(path) if self.of_stranger else gdal_settings(self.uri)
+        with settings as options:
+            yield path, options or {}
+
     def fault(self) -> str | None:
         """Say why a file that rasterio can open is no use; None if there is no such reason.
 
@@ -138,9 +171,7 @@ class BandFile(NamedTuple):
         rasterio.errors.RasterioError
             If it cannot be opened.
         """
-        import rasterio
-
-        with rasterio.open(local_path(self.uri)) as file:
+        with self.opened() as file:
             if file.count < self.band:
                 has = (
                     "several rasters and no band"
@@ -331,31 +362,6 @@ class SceneFiles:
         # L1C has no SCL.
         level = processing_level(self.properties) or ("L2A" if self.scl else "")
         warn_of_level(level, model, trained_on)
-
-
-def warn_of_level(level: str, model: str, trained_on: str) -> None:
-    """Warn if a model was trained on another processing level than that of a scene.
-
-    Parameters
-    ----------
-    level
-        Level of the scene: ``L1C``, ``L2A``, or ``""`` if that is not known.
-    model
-        Name of the model.
-    trained_on
-        Level of the model.
-
-    Warns
-    -----
-    ModelWarning
-        If the two differ.
-    """
-    if level and level != trained_on:
-        tell(
-            f"{model} was trained on {trained_on}, and this scene is {level}; what its mask is worth "
-            f"is not known. Take a model for {level}: cleansat models list shows the level of each.",
-            ModelWarning,
-        )
 
 
 def offset_hints(measurement: Mapping[str, Any]) -> dict[str, Any]:

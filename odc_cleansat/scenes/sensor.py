@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..errors import SceneError
+from ..errors import ModelWarning, SceneError, tell
 
 _PLATFORMS = (
     "platform",
@@ -79,3 +79,28 @@ def check_sensor(properties: Mapping[str, Any], names: Iterable[object], label: 
 def _text(value: Any) -> str:
     """Return a property as text; instruments are a list, and stackstac gives a set."""
     return ", ".join(map(str, value)) if isinstance(value, list | tuple | set) else str(value)
+
+
+def warn_of_level(level: str, model: str, trained_on: str) -> None:
+    """Warn if a model was trained on another processing level than that of a scene.
+
+    Parameters
+    ----------
+    level
+        Level of the scene: ``L1C``, ``L2A``, or ``""`` if that is not known.
+    model
+        Name of the model.
+    trained_on
+        Level of the model.
+
+    Warns
+    -----
+    ModelWarning
+        If the two differ.
+    """
+    if level and level != trained_on:
+        tell(
+            f"{model} was trained on {trained_on}, and this scene is {level}; what its mask is worth "
+            f"is not known. Take a model for {level}: cleansat models list shows the level of each.",
+            ModelWarning,
+        )

@@ -116,8 +116,16 @@ class Folder:
         return set()
 
     def leaves(self, name: str) -> bool:
-        """Return whether a name in a folder on this machine is a link to a file elsewhere."""
-        return self.path is not None and (self.path / name).resolve().parent != self.path.resolve()
+        """Return whether a name in a folder on this machine is, or passes through, a link to a file elsewhere.
+
+        Parameters
+        ----------
+        name
+            Name of a file in the folder, or its path.
+        """
+        return self.path is not None and not (self.path / name).resolve().is_relative_to(
+            self.path.resolve()
+        )
 
     def exists(self) -> bool:
         """Return whether the folder exists; in a store, whether it holds a file."""

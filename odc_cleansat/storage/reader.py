@@ -7,6 +7,7 @@ wrong, the answer is a :class:`DocumentError`. All documents of the package are 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -159,6 +160,31 @@ def _construct_integer(loader: Any, node: Any) -> int:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _construct_integer)
+
+
+@contextlib.contextmanager
+def strange_values(name: str) -> Iterator[None]:
+    """Take values out of a document in this context, whatever stands in it.
+
+    Parameters
+    ----------
+    name
+        What the document is called in messages.
+
+    Raises
+    ------
+    DocumentError
+        If a value is missing, of another kind, or impossible.
+    """
+    try:
+        yield
+    except CleansatError:
+        raise
+    except KeyError as error:
+        raise DocumentError(f"{name} lacks {error}.", f"it lacks {error}") from error
+    except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError) as error:
+        reason = f"a value in it is not as it should be ({first_line(error)})"
+        raise DocumentError(f"{name} cannot be used: {reason}.", reason) from error
 
 
 def _text(content: bytes | str, name: str, form: str, largest: int) -> str:

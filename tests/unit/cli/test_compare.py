@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -41,6 +42,19 @@ def test_compare_a_mask(run: Run, cube: Cube, tmp_path: Path) -> None:
     assert sum(numbers["percent"]["ucl"].values()) == pytest.approx(100, abs=0.01)
     assert numbers["agreement"]["overall"] <= 100
     assert "Drawing" in result.stderr
+
+
+def test_the_scene_of_a_mask_is_opened_only_if_it_may_be(
+    run: Run, cube: Cube, tmp_path: Path
+) -> None:
+    written = cube.masks["june"].local_path.parent
+    copy = shutil.copytree(written, tmp_path / "a" / "b" / written.name)
+    part = ("--bbox", "13.66,47.80,13.69,47.82", "-o", tmp_path / "june.png")
+    said = run(copy, *part)
+    assert said.exit_code == 1
+    assert "B04.tif is not opened: the mask names it" in said.output
+    assert "If you trust the mask, pass --fetch-scenes" in said.output
+    assert "UCL and SCL agree" in good(run(copy, *part, "--fetch-scenes"))
 
 
 def test_compare_a_scene(run: Run, cube: Cube, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,19 @@ def test_a_page_over_a_folder(cube: Cube, run: Run, tmp_path: Path) -> None:
     done = run("review", "page", cube.folder / "products", "-o", out)
     assert done.exit_code == 0, done.output
     assert len(page_data(out)["rows"]) == 2
+
+
+def test_scenes_elsewhere_are_gaps_of_a_page(cube: Cube, run: Run, tmp_path: Path) -> None:
+    written = cube.masks["june"].local_path.parent
+    copy = shutil.copytree(written, tmp_path / "a" / "b" / written.name)
+    out = tmp_path / "page.html"
+    assert run("review", "page", copy, "-o", out).exit_code == 0
+    (row,) = page_data(out)["rows"]
+    (gap,) = row["gaps"]
+    assert "is not opened: the mask names it" in gap
+    assert gap.endswith("If you trust the mask, pass --fetch-scenes")
+    assert row["scl"] is None
+    assert run("review", "page", copy, "-o", out, "--fetch-scenes").exit_code == 0
+    (row,) = page_data(out)["rows"]
+    assert row["gaps"] == []
+    assert row["scl"] is not None

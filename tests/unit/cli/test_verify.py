@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from calling import Run
 from conftest import Cube
+from datacube.model import Dataset
 
 from odc_cleansat.cube.embedded import CONFIG_NAME
 from odc_cleansat.cube.index import add_dataset
@@ -90,3 +91,34 @@ def test_the_masks_of_a_datacube(cube: Cube, run: Run) -> None:
     finally:
         document.write_text(text)
     assert add_dataset(cube.dc, document).id == cube.masks["june"].id
+
+
+def test_scenes_elsewhere_are_opened_only_if_they_may_be(
+    cube: Cube, run: Run, tmp_path: Path, fast_network: None
+) -> None:
+    """The scene is not near the copy of the mask, and the datacube knows it."""
+    written = cube.masks["june"].local_path.parent
+    copy = shutil.copytree(written, tmp_path / "a" / "b" / written.name)
+    found = run("verify", copy)
+    assert found.exit_code == 3, found.output
+    assert "pixels     not checked the mask cannot be made again here: " in found.output
+    assert (
+        "is not opened: the mask names it, and it lies neither near the mask nor on its host"
+        in found.output
+    )
+    assert "If you trust the mask, pass --fetch-scenes" in found.output
+    assert "of the pixels are equal" in run("verify", "--fetch-scenes", copy).output
+    indexed = run("verify", "--indexed", "--time", "2024-06", "-C", cube.folder / CONFIG_NAME)
+    assert "of the pixels are equal" in indexed.output
+
+
+def test_masks_without_a_location_are_passed_by(
+    cube: Cube, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Dataset(cube.masks["july"].product, cube.masks["july"].metadata_doc)
+    monkeypatch.setattr("odc_cleansat.cube.query.find_masks", lambda *_: [lost, cube.masks["june"]])
+    found = run("verify", "--no-pixels", "--indexed", "-C", cube.folder / CONFIG_NAME)
+    assert found.exit_code == 3, found.output
+    line, count = found.output.splitlines()
+    assert line.startswith(f"not checked  {lost.id}  files: the dataset {lost.id} has no location")
+    assert count == "2 product(s): 1 right, 0 wrong, 1 not checked"

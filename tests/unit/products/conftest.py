@@ -44,5 +44,5 @@ def written(scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def product(written: Path, tmp_path: Path) -> Path:
-    """A copy that may be harmed."""
-    return Path(shutil.copytree(written, tmp_path / "root" / written.name))
+    """A copy that may be harmed. Its scene lies beside the folder of masks, which is `tmp_path`."""
+    return Path(shutil.copytree(written, tmp_path / MASK_PRODUCT / written.name))

@@ -18,6 +18,7 @@ from odc_cleansat.products.product import DOCUMENT
 from odc_cleansat.products.verification import CHECKS, verify
 from odc_cleansat.products.write import write_layer
 from odc_cleansat.scenes.read import read_scene
+from odc_cleansat.storage.eo3 import MASK_PRODUCT
 from odc_cleansat.synthetic.scene import SimulatedScene
 from unit.products.helpers import grid, one, uuid_of
 from unit.products.tampering import CASES, CASES_AFTER, PIXEL_CASES, Forger
@@ -35,7 +36,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def forger(honest: Path, tmp_path: Path, fast_network: None) -> Forger:
-    return Forger(Path(shutil.copytree(honest, tmp_path / honest.name)))
+    return Forger(Path(shutil.copytree(honest, tmp_path / MASK_PRODUCT / honest.name)))
 
 
 def test_a_forger_who_changes_nothing_is_not_noticed(forger: Forger) -> None:

@@ -33,7 +33,6 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def masks(cube: Cube, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copies of the masks of june and july, to give verdicts on."""
-    folder: Path = shutil.copytree(
-        cube.folder / "products", tmp_path_factory.mktemp("page") / "masks"
-    )
-    return folder
+    folder: Path = tmp_path_factory.mktemp("page")
+    # The scenes are below the folder that holds this one, so they are near.
+    return Path(shutil.copytree(cube.folder / "products", folder, dirs_exist_ok=True))

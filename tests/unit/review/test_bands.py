@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
 from odc_cleansat.errors import SceneError
-from odc_cleansat.review.bands import read_band, scene_bands, scl_file
+from odc_cleansat.review.bands import given_scl, read_band, scl_beside
 from odc_cleansat.scenes.files import BandFile
 
 GRID = GeoBox((40, 60), Affine(10, 0, 399960, 0, -10, 5300040), "EPSG:32633")
@@ -66,20 +66,22 @@ def test_the_scl_beside_the_red_band_is_found(tmp_path: Path, values: np.ndarray
     (tmp_path / "R10m").mkdir()
     (tmp_path / "R20m").mkdir()
     red = {"red": write(tmp_path / "R10m" / "T33_B04_10m.tif", values)}
-    assert scl_file(red, None) == {}
+    assert scl_beside(red) == {}
     scl = write(tmp_path / "R20m" / "T33_SCL_20m.tif", values)
-    assert scl_file(red, None) == {"scl": scl}
-    assert scl_file({**red, "scl": scl}, None) == {}
-    assert scl_file(red, scl.uri) == {"scl": scl}
+    assert scl_beside(red) == {"scl": scl}
+    assert given_scl(scl.uri, red["red"]) == scl
     with pytest.raises(SceneError, match="cannot read"):
-        scl_file(red, str(tmp_path / "nothing.tif"))
+        given_scl(str(tmp_path / "nothing.tif"), red["red"])
 
 
-def test_a_record_names_the_files_of_its_scene() -> None:
-    bands = {name: {"uri": f"/x/{name}.tif", "band": 1, "nodata": 0} for name in ("red", "green", "blue", "nir")}  # fmt: skip
-    scl = {"uri": "/x/SCL.tif", "band": 1, "nodata": 0}
-    found = scene_bands({}, {"scene": {"bands": bands, "scl": scl}})
-    assert list(found) == ["red", "green", "blue", "scl"]
-    assert found["scl"] == BandFile("/x/SCL.tif", 1, 0)
-    with pytest.raises(SceneError, match="does not say which files"):
-        scene_bands({}, {})
+def test_the_scl_beside_is_opened_only_if_it_may_be(tmp_path: Path, values: np.ndarray) -> None:
+    red = {"red": write(tmp_path / "B04.tif", values)}
+    write(tmp_path / "SCL.tif", values)
+    asked: list[BandFile] = []
+
+    def refuse(file: BandFile) -> BandFile:
+        asked.append(file)
+        raise SceneError("no")
+
+    assert scl_beside(red, refuse) == {}
+    assert [each.uri for each in asked] == [str(tmp_path / "SCL.tif")]

@@ -62,11 +62,15 @@ def test_what_is_missing_is_a_gap(masks: Path, tmp_path: Path) -> None:
     text = record.read_text()
     record.write_text(text.replace("/june/", "/nowhere/"))
     (mask,) = MaskProduct.find(copy)
-    found = inspect_mask(mask)
+    found = inspect_mask(mask, fetch_scenes=True)
     assert found.rgb is None
     assert found.scl is None
     assert found.agreement == {}
     assert [gap.split(":")[0] for gap in found.gaps] == ["true colour", "SCL"]
+    (gap,) = inspect_mask(mask).gaps
+    assert gap.startswith("scene: ")
+    assert "is not opened: the mask names it" in gap
+    assert gap.endswith("pass fetch_scenes=True")
     record.unlink()
     next(copy.glob("*_confidence.tif")).write_bytes(b"no raster")
     assert [gap.split(":")[0] for gap in inspect_mask(MaskProduct(copy)).gaps] == ["processing record", "scene", "confidence"]  # fmt: skip

@@ -73,7 +73,7 @@ def test_odd_fields_lose_no_row(masks: Path, tmp_path: Path) -> None:
     record.write_text(
         record.read_text().replace("label: ", "label: https://u:s3cr3t@host/?sig=s3cr3t #", 1)
     )
-    written = page(tmp_path / "masks", tmp_path / "page.html")
+    written = page(tmp_path / "masks", tmp_path / "page.html", fetch_scenes=True)
     rows = page_data(written)["rows"]
     assert len(rows) == 6
     assert "s3cr3t" not in written.read_text()

@@ -111,7 +111,7 @@ def written(cube: Cube, tmp_path_factory: pytest.TempPathFactory) -> Path:
     flag(product(masks, "06"), "haze?", "C")
     broken = Path(shutil.copytree(product(masks, "07"), masks / "broken"))
     next(broken.glob("*.odc-metadata.yaml")).write_text("{")
-    return page(masks, folder / "page.html")
+    return page(masks, folder / "page.html", fetch_scenes=True)
 
 
 @pytest.fixture
