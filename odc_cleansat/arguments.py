@@ -1,4 +1,4 @@
-"""What callers pass: whether it is a number, a mapping or names.
+"""What callers pass: whether it is a number, a mapping or names, and which name they may have meant.
 
 Python takes anything for anything. So a function that users call looks at the kind of each argument before it compares
 it or looks it up. Then text for a number is a :class:`CleansatError` that names the argument, and no TypeError.
@@ -7,6 +7,7 @@ it or looks it up. Then text for a number is a :class:`CleansatError` that names
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def fault_of_metres(dilation: Any, kinds: Iterable[str]) -> str | None:
         return f"the dilation is {dilation!r}; pass a mapping of {names} to metres."
     for name, metres in dilation.items():
         if name not in kinds:
-            return f"cannot dilate {name!r}; choose from {names}."
+            return f"cannot dilate {name!r}; choose from {names}.{meant(name, kinds)}"
         if not is_number(metres) or metres < 0:
             return f"cannot dilate {name} by {metres!r}; pass a number of metres, 0 or more."
         if metres > FARTHEST:
@@ -66,3 +67,23 @@ def texts(value: Any) -> list[str] | None:
     except Exception:  # not iterable, or not to its end
         return None
     return found if all(isinstance(each, str) for each in found) else None
+
+
+def meant(given: object, known: Iterable[str]) -> str:
+    """Return a question that ends a message on an unknown name: `` Did you mean 'median'?``.
+
+    Parameters
+    ----------
+    given
+        What the caller passes.
+    known
+        The names that there are.
+
+    Returns
+    -------
+    str
+        Empty if no name is like the given one. Small and capital letters do not count.
+    """
+    names = {name.lower(): name for name in known}
+    near = get_close_matches(str(given).lower(), names, 1)
+    return f" Did you mean {names[near[0]]!r}?" if near else ""

@@ -13,6 +13,7 @@ import click
 import numpy as np
 
 from .console import Console
+from .names import Choice
 from .options import (
     check_label,
     connected,
@@ -79,14 +80,14 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 @click.option("--confidence", is_flag=True, help="Also show how sure the UCL is.")
 @click.option(
     "--agreement",
-    type=click.Choice(["contaminated", "cloud", "shadow"]),
+    type=Choice(["contaminated", "cloud", "shadow"]),
     is_flag=False,
     flag_value="contaminated",
     help="Also show where UCL and SCL, or UCL and label, agree. Without a value: on cloud or shadow.",
 )
 @click.option(
     "--style",
-    type=click.Choice(["panels", "outlines"]),
+    type=Choice(["panels", "outlines"]),
     default="panels",
     show_default=True,
     help="Classes as filled panels, or as outlines over true colour.",

@@ -12,6 +12,7 @@ import click
 from ..classes import CloudClass
 from ..errors import CleansatError
 from .console import Console
+from .names import Choice
 from .options import check_label, overwrite_option
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 )
 @click.option(
     "--layout",
-    type=click.Choice(["cloudsen12", "on-cloud-n"]),
+    type=Choice(["cloudsen12", "on-cloud-n"]),
     help="--label is a folder of this dataset, as its makers publish it.",
 )
 @click.option(

@@ -11,6 +11,7 @@ import click
 from dask.callbacks import Callback
 
 from .console import Console
+from .names import Choice
 from .options import (
     connected,
     datacube_options,
@@ -52,7 +53,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 @grid_options
 @click.option(
     "--method",
-    type=click.Choice(["median", "geomedian", "best"]),
+    type=Choice(["median", "geomedian", "best"]),
     default="median",
     show_default=True,
     help="How the clear observations are combined; best takes all bands from one date.",
@@ -66,7 +67,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 )
 @click.option(
     "--ucl",
-    type=click.Choice(["auto", "indexed", "computed"]),
+    type=Choice(["auto", "indexed", "computed"]),
     default="auto",
     show_default=True,
     help="Source of the masks: auto takes those in the index and computes the others.",
@@ -74,7 +75,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 @click.option("--model", metavar="NAME", help="Which model's masks.")
 @click.option(
     "--preset",
-    type=click.Choice(["balanced", "conservative", "permissive"]),
+    type=Choice(["balanced", "conservative", "permissive"]),
     help="Make masks stricter or more lenient. Default: as the network gave them.",
 )
 @click.option(
@@ -84,7 +85,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 )
 @click.option(
     "--group-by",
-    type=click.Choice(["time", "solar_day"]),
+    type=Choice(["time", "solar_day"]),
     default="solar_day",
     show_default=True,
     help="What is one observation.",

@@ -16,6 +16,7 @@ from .._version import __version__
 from ..errors import LOG, GapWarning, ModelWarning, ReflectanceWarning
 from .console import describe_error
 from .journal import tell
+from .names import Group
 from .wording import in_options
 
 INTERRUPTED = 130
@@ -42,7 +43,7 @@ COMMANDS = {
 """Name of each subcommand, which is that of its module, and its first line of help."""
 
 
-class _Group(click.Group):
+class _Group(Group):
     """Imports subcommands when they are called.
 
     Turns exceptions into one line and exit code 1, unless ``--debug`` asks for the traceback.

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..classes import CloudClass
 from ..errors import CleansatError, ModelError
 from .console import describe_error
+from .names import Group
 
 if TYPE_CHECKING:
     from ..models.model import Model
@@ -33,6 +35,14 @@ _VERDICTS = {
 }
 """Word and colour for a model that is right, is wrong, or is not allowed to run."""
 
+_COLUMNS = (
+    "name", "level", "bands", "pixel", "speed", "cloud", "shadow", "thin cloud", "licence", "weights",
+)  # fmt: skip
+
+_NOTE = """* the default: of these, the first whose bands a scene has
+speed: times that of the default; cloud, shadow: F1 in simulated scenes; - is not measured
+`cleansat models show NAME` has what is known of real scenes."""
+
 _allow_option = click.option(
     "--allow-torchscript",
     is_flag=True,
@@ -40,7 +50,7 @@ _allow_option = click.option(
 )
 
 
-@click.group("models")
+@click.group("models", cls=Group)
 def command() -> None:
     """List, fetch, check, add and remove models.
 
@@ -54,15 +64,22 @@ def command() -> None:
     epilog="""\b
 Examples:
   cleansat models list
-  cleansat models list --json | jq -r '.models[] | select(.level == "L2A") | .name'
+  cleansat models list --json | jq -r 'select(.level == "L2A") | .name'
 """
     + _EXIT_CODES,
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object a line for each model. What cannot be used has a `problem`.",
+)
 def list_(as_json: bool) -> None:
-    """List the models. Fetches nothing.
+    """List the models, with * at the default. Fetches nothing.
 
-    The weights of a model are packaged (installed with a package), here, to fetch, or missing.
+    Speed is how many times as fast a model is as the default. Cloud and shadow are its F1 in six simulated scenes,
+    which are easier than real ones. What was not measured is -. The weights of a model are packaged (installed with
+    a package), here, to fetch, or missing.
     """
     from ..models.registry import find_models, get_model
 
@@ -70,11 +87,12 @@ def list_(as_json: bool) -> None:
     good = [(entry, get_model(entry.name)) for entry in entries if not entry.problem]
     bad = [entry for entry in entries if entry.problem]
     if as_json:
-        models = [_as_dict(model, entry) for entry, model in good]
         problems = [{"name": e.name, "origin": e.origin, "problem": e.problem} for e in bad]
-        click.echo(json.dumps({"models": models, "problems": problems}, indent=2))
+        for document in (*(_as_dict(model, entry) for entry, model in good), *problems):
+            click.echo(json.dumps(document))
         return
     _print_table([_row(model) for _, model in good])
+    click.echo(f"\n{_NOTE}")
     for licence in sorted({m.licence for _, m in good if m.is_noncommercial}):
         click.echo(f"\n{licence} forbids commercial use.")
     for entry in bad:
@@ -99,7 +117,7 @@ def show(name: str, as_json: bool) -> None:
     model = get_model(name)
     entry = next((e for e in find_models() if e.name == name and not e.problem), None)
     if as_json:
-        click.echo(json.dumps(_as_dict(model, entry), indent=2))
+        click.echo(json.dumps(_as_dict(model, entry)))
         return
     for key, value in _as_words(model, entry).items():
         click.echo(f"{key:14}{value}")
@@ -162,7 +180,7 @@ def fetch(ctx: click.Context, names: tuple[str, ...], all_: bool, allow_torchscr
 Examples:
   cleansat models verify
   cleansat models verify cloudsen12-unetmobv2-v2
-  cleansat models verify --json | jq '.models[] | select(.right == false)'
+  cleansat models verify --json | jq 'select(.right == false)'
 
 \b
 Exit codes: 0 nothing is wrong, 1 something is wrong, 2 wrong usage.
@@ -170,7 +188,9 @@ A model that is not allowed to run is not wrong; in JSON its `right` is null.
 """,
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object a line for each model."
+)
 @click.pass_context
 def verify(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     """Check the weights of models: their checksum, that they load, and their answers. Fetches nothing.
@@ -178,21 +198,20 @@ def verify(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     Without a NAME, all models are checked whose weights are here. TorchScript that is not allowed to run is checked
     for its checksum only.
     """
-    reports = []
+    verdicts: list[bool | None] = []
     for model in _models(names):
         if not names and _availability(model) == "to fetch":
             continue
         right, problem = _verdict(model)
-        reports.append({"name": model.name, "right": right, "problem": problem})
-        if not as_json:
+        verdicts.append(right)
+        if as_json:
+            click.echo(json.dumps({"name": model.name, "right": right, "problem": problem}))
+        else:
             word, colour = _VERDICTS[right]
             click.echo(f"{model.name}: {click.style(word, fg=colour)}{problem and ': '}{problem}")
-    verdicts = [report["right"] for report in reports]
-    if as_json:
-        click.echo(json.dumps({"right": False not in verdicts, "models": reports}, indent=2))
-    else:
+    if not as_json:
         counts = [f"{verdicts.count(v)} {word.lower()}" for v, (word, _) in _VERDICTS.items()]
-        click.echo(f"{len(reports)} model(s): {', '.join(counts)}")
+        click.echo(f"{len(verdicts)} model(s): {', '.join(counts)}")
     ctx.exit(1 if False in verdicts else 0)
 
 
@@ -305,19 +324,24 @@ def _availability(model: Model) -> str:
 
 
 def _row(model: Model) -> list[str]:
+    from ..models.registry import DEFAULTS
+
+    accuracy = dict(model.accuracy)
     return [
-        model.name,
+        f"{model.name} *" if model.name in DEFAULTS else model.name,
         model.level,
         str(len(model.bands)),
         f"{model.resolution:g} m",
-        ", ".join(c.label for c in model.classes),
+        f"{model.speed:.1f} x" if model.speed else "-",
+        *(f"{accuracy[name]:.3f}" if name in accuracy else "-" for name in ("cloud", "shadow")),
+        "yes" if CloudClass.THIN_CLOUD in model.classes else "",
         model.licence,
         _availability(model),
     ]
 
 
 def _print_table(rows: list[list[str]]) -> None:
-    rows = [["name", "level", "bands", "pixel", "classes", "licence", "weights"], *rows]
+    rows = [[*_COLUMNS], *rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
@@ -336,6 +360,9 @@ def _as_words(model: Model, entry: Entry | None) -> dict[str, str]:
         "resolution": f"{model.resolution:g} m",
         "bands": ", ".join(model.bands),
         "classes": ", ".join(c.label for c in model.classes),
+        "speed": f"{model.speed:g} times that of the default" if model.speed else "",
+        "accuracy": ", ".join(f"F1 of {label} {value:g}" for label, value in model.accuracy)
+        + " in simulated scenes" * bool(model.accuracy),
         "network": str(model.architecture or ""),
         "weights": model.weights,
         "state": _availability(model),
@@ -350,12 +377,15 @@ def _as_words(model: Model, entry: Entry | None) -> dict[str, str]:
 
 def _as_dict(model: Model, entry: Entry | None) -> dict[str, Any]:
     """Return what `--json` prints."""
+    from ..models.registry import DEFAULTS
+
     architecture = model.architecture
     return {
         "name": model.name,
         "title": model.title,
         "version": model.version,
         "origin": entry.origin if entry else None,
+        "default": model.name in DEFAULTS,
         "level": model.level,
         "resolution": model.resolution,
         "bands": list(model.bands),
@@ -363,6 +393,8 @@ def _as_dict(model: Model, entry: Entry | None) -> dict[str, Any]:
         "mean": list(model.mean),
         "std": list(model.std),
         "classes": [c.label for c in model.classes],
+        "speed": model.speed or None,
+        "accuracy": dict(model.accuracy) or None,
         "architecture": architecture
         and {"name": architecture.name, "encoder": architecture.encoder},
         "members": [each.name for each in model.members],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import CubeError
+from .names import Choice, Group
 from .options import connected, datacube_options
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ PRODUCTS = ("s2_l2a_ucl", "s2_l2a", "s2_l2a_ucl_summary")
 """Those that come with this package; the first is added by default."""
 
 
-@click.group("product")
+@click.group("product", cls=Group)
 def command() -> None:
     """Put the products into the datacube."""
 
@@ -35,7 +36,7 @@ Examples:
 Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 """,
 )
-@click.argument("names", nargs=-1, type=click.Choice(PRODUCTS), metavar="[NAME]...")
+@click.argument("names", nargs=-1, type=Choice(PRODUCTS), metavar="[NAME]...")
 @datacube_options
 def add(names: tuple[str, ...], config: tuple[str, ...], env: str | None) -> None:
     """Put products and their metadata type into the datacube.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import Console
+from .names import Choice
 from .options import (
     connected,
     cpu_count,
@@ -34,7 +35,7 @@ CHUNK = 2048
     epilog="""\b
 Examples:
   cleansat recall --time 2024-06-15 -o mask.tif
-  cleansat recall --time 2024-06 --bbox 13.6,47.7,13.8,47.9 --crs EPSG:3577 \\
+  cleansat recall --time 2024-06 --bbox 13.6,47.7,13.8,47.9 --crs EPSG:3035 \\
       --resolution 100 -o masks
   cleansat recall --time 2024 --how fraction --crs EPSG:6933 \\
       --resolution 1000 -o cover
@@ -48,7 +49,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 @grid_options
 @click.option(
     "--how",
-    type=click.Choice(["nearest", "mode", "any_cloud", "fraction"]),
+    type=Choice(["nearest", "mode", "any_cloud", "fraction"]),
     default="nearest",
     show_default=True,
     help="Which class each pixel gets: that of the nearest native pixel, the most frequent, or the worst of "
@@ -69,7 +70,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 )
 @click.option(
     "--group-by",
-    type=click.Choice(["time", "solar_day"]),
+    type=Choice(["time", "solar_day"]),
     default="time",
     show_default=True,
     help="What goes into one file: masks of one time, or of one day.",

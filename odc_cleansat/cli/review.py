@@ -13,6 +13,7 @@ import click
 
 from ..errors import CubeError
 from .console import Console
+from .names import Choice, Group
 from .options import connected, datacube_options, fetch_scenes_option
 from .review_options import EXIT_CODES, several_masks, several_options, warn_of_gaps
 from .wording import in_options
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 MARKS = {"accepted": "green", "rejected": "red", "unreviewed": "yellow"}
 
 
-@click.group("review")
+@click.group("review", cls=Group)
 def command() -> None:
     """Look through many masks, and accept or reject them.
 
@@ -211,7 +212,7 @@ Examples:
 @click.option(
     "--state",
     "wanted",
-    type=click.Choice(["accepted", "rejected", "unreviewed"]),
+    type=Choice(["accepted", "rejected", "unreviewed"]),
     help="List only masks in this state.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each mask.")

@@ -11,6 +11,7 @@ import click
 
 from .console import Console
 from .main import INTERRUPTED
+from .names import Choice
 
 if TYPE_CHECKING:
     from ..training.recipe import Recipe
@@ -70,12 +71,10 @@ After 1 and 130 the same command goes on from the last checkpoint.
     metavar="H",
     help="Stop after so many hours. The same command goes on another time.",
 )
-@click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), help="Default: cuda where there is one."
-)
+@click.option("--device", type=Choice(["cpu", "cuda"]), help="Default: cuda where there is one.")
 @click.option(
     "--precision",
-    type=click.Choice(["bf16", "f32"]),
+    type=Choice(["bf16", "f32"]),
     help="Default: bf16 where the device computes in it.",
 )
 @click.option("--export-only", is_flag=True, help="Do not train; write the model so far.")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..arguments import meant
 from ..errors import CubeError, ModelWarning, SceneError, warn_caller
 from ..masks.on_demand import OnDemandMask, on_demand_mask
 from ..models.registry import get_model
@@ -46,7 +47,9 @@ class MaskOptions:
 
     def __post_init__(self) -> None:
         if self.ucl not in UCL_FROM:
-            raise CubeError(f"ucl={self.ucl!r} is unknown; choose from {', '.join(UCL_FROM)}.")
+            raise CubeError(
+                f"ucl={self.ucl!r} is unknown; choose from {', '.join(UCL_FROM)}.{meant(self.ucl, UCL_FROM)}"
+            )
         if self.model is not None:
             get_model(self.model)
 

@@ -15,6 +15,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
+from ..arguments import meant
 from ..errors import CubeError, first_line
 from ..storage.eo3 import MASK_PRODUCT
 from .area import PLACE, inside, parse_area, searches
@@ -135,7 +136,7 @@ def check_product(dc: Datacube, name: str | None) -> None:
     known = sorted(each.name for each in dc.index.products.get_all())
     if name not in known:
         others = f"it has {', '.join(known)}" if known else "it has none yet"
-        raise CubeError(f"the index has no product {name!r}; {others}.")
+        raise CubeError(f"the index has no product {name!r}; {others}.{meant(name, known)}")
 
 
 def check_mask_product(dc: Datacube, name: str | None = MASK_PRODUCT) -> None:

@@ -16,6 +16,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import bbox_union, box
 
+from ..arguments import meant
 from ..errors import CubeError, GapWarning, warn_caller
 from ..grids.centres import reach
 from ..masks.storable import storable
@@ -164,7 +165,9 @@ def recall(
 def _layer_names(how: str, measurements: str | Sequence[str] | None) -> list[str]:
     """Return the layers that are asked for."""
     if how not in VARIABLES:
-        raise CubeError(f"how={how!r} is unknown; choose from {', '.join(VARIABLES)}.")
+        raise CubeError(
+            f"how={how!r} is unknown; choose from {', '.join(VARIABLES)}.{meant(how, VARIABLES)}"
+        )
     if measurements is None:
         return list(FRACTIONS) if how == "fraction" else ["ucl"]
     names = [measurements] if isinstance(measurements, str) else list(measurements)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import meant
 from ..classes import SCL_TO_UCL, CloudClass
 from ..errors import CleansatError, SceneError, first_line
 from ..storage.reader import parse_yaml, read_file
@@ -146,7 +147,7 @@ def get_mapping(spec: str | ClassMapping) -> ClassMapping:
         return _parse_mapping(spec, _read_mapping(Path(spec)).items())
     raise CleansatError(
         f"there is no mapping {spec!r}; choose from {', '.join(MAPPINGS)}, or write codes and classes, "
-        "like 0=clear,1=cloud,3=shadow, or name a JSON or YAML file of them."
+        f"like 0=clear,1=cloud,3=shadow, or name a JSON or YAML file of them.{meant(spec, MAPPINGS)}"
     )
 
 
@@ -218,6 +219,7 @@ def _parse_mapping(name: str, pairs: Iterable[tuple[Any, Any]]) -> ClassMapping:
             labels = ", ".join(c.label for c in CloudClass)
             raise CleansatError(
                 f"{name}: there is no class {str(text).strip()!r}; choose from {labels}."
+                f"{meant(str(text).strip(), (c.label for c in CloudClass))}"
             )
         if cls is not CloudClass.NODATA:
             codes[int(code)] = cls

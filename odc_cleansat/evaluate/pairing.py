@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..arguments import meant
 from ..errors import SceneError
 from .mappings import MAPPINGS, ClassMapping
 from .rasters import Case, ClassRaster
@@ -115,7 +116,9 @@ def find_layout(folder: str, layout: str) -> dict[str, str]:
         If there are no labels, or no such layout is known.
     """
     if layout not in LAYOUTS:
-        raise SceneError(f"there is no layout {layout!r}; choose from {', '.join(LAYOUTS)}.")
+        raise SceneError(
+            f"there is no layout {layout!r}; choose from {', '.join(LAYOUTS)}.{meant(layout, LAYOUTS)}"
+        )
     known = LAYOUTS[layout]
     for pattern in known.patterns:
         if found := _files_by_scene(f"{folder.rstrip('/')}/{pattern}", nested=known.nested):

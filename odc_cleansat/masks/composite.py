@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from ..arguments import fault_of_metres, is_number, texts
+from ..arguments import fault_of_metres, is_number, meant, texts
 from ..classes import CLOUDS, CloudClass
 from ..errors import CleansatError, SceneError
 from ..grids.grid import crs_name, unevenness
@@ -147,7 +147,9 @@ def _check_options(
     method: str, dilation: Mapping[str, float] | None, min_observations: int, target: object
 ) -> None:
     if not isinstance(method, str) or method not in METHODS:
-        raise CleansatError(f"there is no method {method!r}; choose from {', '.join(METHODS)}.")
+        raise CleansatError(
+            f"there is no method {method!r}; choose from {', '.join(METHODS)}.{meant(method, METHODS)}"
+        )
     if target is not None and method != "best":
         raise CleansatError(f"a {method} has no target date; leave it out, or use method='best'.")
     if not is_number(min_observations) or min_observations < 1:

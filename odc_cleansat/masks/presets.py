@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arguments import fault_of_metres, is_number
+from ..arguments import fault_of_metres, is_number, meant
 from ..classes import CLOUDS, CloudClass
 from ..errors import CleansatError, SceneError
 from ..grids.grid import unevenness
@@ -106,7 +106,9 @@ def get_preset(name: str | Preset) -> Preset:
     if isinstance(name, Preset):
         return name
     if not isinstance(name, str) or name not in PRESETS:
-        raise CleansatError(f"there is no preset {name!r}; choose from {', '.join(PRESETS)}.")
+        raise CleansatError(
+            f"there is no preset {name!r}; choose from {', '.join(PRESETS)}.{meant(name, PRESETS)}"
+        )
     return PRESETS[name]
 
 

@@ -87,7 +87,7 @@ def document_of(model: Model, folder: Path) -> str:
     for each in fields(model):
         value = getattr(model, each.name)
         if each.name in _NEEDED or value != each.default:
-            found[each.name] = _plain_value(value)
+            found[each.name] = _plain_value(dict(value) if each.name == "accuracy" else value)
     if model.members:
         found = {key: found[key] for key in found if key in _ALLOWED_IN_ENSEMBLES}
         found["members"] = [member.name for member in model.members]
@@ -250,6 +250,12 @@ def _tiling(value: Any) -> Tiling:
     return Tiling((stride[0], stride[1]), overlap, whole)
 
 
+def _accuracy(value: Any) -> tuple[tuple[str, float], ...]:
+    if not isinstance(value, Mapping) or not all(0 <= number(each) <= 1 for each in value.values()):
+        raise ValueError("should be a mapping of classes to their F1, from 0 to 1")
+    return tuple((_class(label).label, number(each)) for label, each in value.items())
+
+
 VALIDATORS: dict[str, Callable[[Any], Any]] = {
     "name": _name,
     "version": text,
@@ -269,6 +275,8 @@ VALIDATORS: dict[str, Callable[[Any], Any]] = {
     "channels": list_of(_band, unique=True),
     "output": one_of(_OUTPUTS),
     "torchscript": flag,
+    "speed": above_zero,
+    "accuracy": _accuracy,
     "members": list_of(_name, unique=True),
     "tiling": _tiling,
 }

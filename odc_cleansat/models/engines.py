@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ..arguments import meant
 from ..errors import ModelError
 from .model import Model
 from .openvino_engine import OpenVINOEngine
@@ -82,7 +83,9 @@ def check_engine(name: str | None, precision: str | None) -> None:
         With the names of those that there are.
     """
     if name is not None and not (isinstance(name, str) and name in _ENGINES):
-        raise ModelError(f"there is no engine {name!r}; choose from {', '.join(_ENGINES)}.")
+        raise ModelError(
+            f"there is no engine {name!r}; choose from {', '.join(_ENGINES)}.{meant(name, _ENGINES)}"
+        )
     if precision is not None and not (isinstance(precision, str) and precision in _PRECISIONS):
         raise ModelError(
             f"there is no precision {precision!r}; choose from {', '.join(_PRECISIONS)}."

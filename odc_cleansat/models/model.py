@@ -107,6 +107,13 @@ class Model:
     members: tuple[Model, ...] = ()
     """Models of an ensemble, which gives the mean of their probabilities. Empty for a single network."""
 
+    speed: float = field(default=0.0, compare=False)
+    """How many times as fast as ``unet-efficientnetb4-l2a-6b`` over the same area. 0 if that was not measured."""
+
+    accuracy: tuple[tuple[str, float], ...] = field(default=(), compare=False)
+    """Labels of classes, and the F1 of each, 0 to 1, in six simulated scenes (`benchmarks/students.py`). Empty if that
+    was not measured."""
+
     tiling: Tiling = DEFAULT_TILING
     """Size and overlap of the windows that scenes are cut into."""
 

@@ -7,11 +7,11 @@ import os
 import sys
 import warnings
 from collections.abc import Hashable, Iterable, Iterator
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..arguments import meant
 from ..errors import ModelError, ModelWarning, SceneError, first_line
 from ..scenes.bands import find_bands
 from .documents import read_document
@@ -173,9 +173,9 @@ def _named(name: str, within: tuple[str, ...] = ()) -> Model:
 
 
 def _unknown(name: str, names: list[str]) -> ModelError:
-    near = get_close_matches(name, names, 1, 0.5)
-    hint = f"perhaps {near[0]} is meant. All" if near else "those"
-    return ModelError(f"there is no model {name!r}; {hint} that there are: {', '.join(names)}.")
+    return ModelError(
+        f"there is no model {name!r}; there are {', '.join(names)}.{meant(name, names)}"
+    )
 
 
 def _read(path: Path, within: tuple[str, ...]) -> Model:

@@ -16,6 +16,7 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from ..arguments import meant
 from ..errors import OutputError, ReflectanceWarning, SceneError
 from ..evaluate.confusion import Question
 from ..evaluate.scores import agreement as agree
@@ -217,7 +218,9 @@ def compare(
     """
     look = Appearance(**appearance)
     if look.style not in STYLES:
-        raise SceneError(f"style={look.style!r} is unknown; choose {' or '.join(STYLES)}.")
+        raise SceneError(
+            f"style={look.style!r} is unknown; choose {' or '.join(STYLES)}.{meant(look.style, STYLES)}"
+        )
     question = None if agreement is None else _question(agreement)
     scene = arrange_dims(scene, "scene")
     grid = scene_grid(scene)
@@ -242,8 +245,10 @@ def _question(name: str) -> Question:
     try:
         return Question(name)
     except ValueError:
-        known = ", ".join(q.value for q in Question)
-        raise SceneError(f"agreement={name!r} is unknown; choose from {known}.") from None
+        known = [q.value for q in Question]
+        raise SceneError(
+            f"agreement={name!r} is unknown; choose from {', '.join(known)}.{meant(name, known)}"
+        ) from None
 
 
 @dataclass(frozen=True)

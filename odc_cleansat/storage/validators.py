@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Callable, Collection, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..arguments import meant
 from ..errors import CleansatError
 from .reader import parse_yaml, read_file
 
@@ -72,9 +72,8 @@ def validated(
             f"{where} should be a mapping of keys to values, and is {shortened(found)}."
         )
     if unknown := [str(key) for key in found if key not in validators]:
-        near = get_close_matches(unknown[0], validators, 1)
-        hint = f"perhaps {near[0]!r} is meant." if near else f"there are {', '.join(validators)}."
-        raise ValueError(f"{inside}there is no {unknown[0]!r}; {hint}")
+        hint = meant(unknown[0], validators) or f" There are {', '.join(validators)}."
+        raise ValueError(f"{inside}there is no {unknown[0]!r}.{hint}")
     if missing := [key for key in needed if key not in found]:
         raise ValueError(f"{inside}it lacks {', '.join(missing)}.")
     values = {}

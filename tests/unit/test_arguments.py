@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from odc_cleansat.arguments import FARTHEST, fault_of_metres, is_number, texts
+from odc_cleansat.arguments import FARTHEST, fault_of_metres, is_number, meant, texts
 
 
 class Broken:
@@ -60,3 +60,11 @@ def test_metres_that_cannot_be(dilation: Any, fault: str) -> None:
 )  # fmt: skip
 def test_texts(value: Any, found: list[str] | None) -> None:
     assert texts(value) == found
+
+
+@pytest.mark.parametrize(
+    ("given", "question"),
+    [("meadian", " Did you mean 'median'?"), ("MEDIAN", " Did you mean 'median'?"), ("x", ""), (7, "")],
+)  # fmt: skip
+def test_what_may_be_meant(given: object, question: str) -> None:
+    assert meant(given, ["median", "geomedian", "best"]) == question

@@ -20,7 +20,7 @@ from odc_cleansat.cli.main import main
 from odc_cleansat.errors import ModelError
 from odc_cleansat.models.install import try_model
 from odc_cleansat.models.places import remote_of
-from odc_cleansat.models.registry import read_model
+from odc_cleansat.models.registry import DEFAULTS, read_model
 
 BUILTIN = ["cloudsen12-l2a", "cloudsen12-unetmobv2-v1", "cloudsen12-unetmobv2-v2"]
 
@@ -42,6 +42,10 @@ def folders(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.setenv("CLEANSAT_CACHE", str(cache))
     monkeypatch.setenv("CLEANSAT_OFFLINE", "1")
     return tmp_path
+
+
+def json_lines(*arguments: object, code: int = 0) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in run(*arguments, "--json", code=code).stdout.splitlines()]
 
 
 def run(*arguments: object, code: int = 0) -> Result:
@@ -177,8 +181,7 @@ def test_cloudsen12_from_torchscript_only_where_it_is_allowed(
     assert "cloudsen12-l2a: not allowed to run: " in output
     assert "0 right, 0 wrong, 1 not allowed to run" in output
     assert "CLEANSAT_ALLOW_TORCHSCRIPT" in output
-    found = json.loads(run("verify", "--json", "cloudsen12-l2a").output)
-    assert (found["right"], found["models"][0]["right"]) == (True, None)
+    assert [each["right"] for each in json_lines("verify", "cloudsen12-l2a")] == [None]
     monkeypatch.setenv("CLEANSAT_ALLOW_TORCHSCRIPT", "1")
     assert "1 right" in run("verify", "cloudsen12-l2a").output
 
@@ -216,19 +219,28 @@ def test_list() -> None:
     lines = {line.split()[0]: line for line in output.splitlines() if line}
     assert set(list_models()) <= set(lines)
     assert lines["unet-efficientnetb4-l2a-6b"].endswith("packaged")
+    defaults = [name for name, line in lines.items() if f"{name} * " in line]
+    assert defaults == list(DEFAULTS)
+    assert lines["unet-mobilenetv2-l2a"].split()[1:] == [
+        "L2A", "6", "30", "m", "2.8", "x", "0.946", "0.818", "Apache-2.0", "packaged",
+    ]  # fmt: skip
+    assert lines["cloudsen12-l2a"].split()[5:9] == ["-", "-", "-", "yes"]
     assert lines["cloudsen12-l2a"].endswith("to fetch")
     assert "CC-BY-NC-4.0 forbids commercial use." in output
 
 
 def test_list_for_programs(mine: Path) -> None:
     run("import", mine / "mine.yaml")
-    found = json.loads(run("list", "--json").output)
-    models = {model["name"]: model for model in found["models"]}
+    models = {model["name"]: model for model in json_lines("list")}
     assert set(models) == set(list_models())
+    assert [name for name, model in models.items() if model["default"]] == list(DEFAULTS)
+    assert models["unet-mobilenetv2-l2a"]["speed"] == 2.77
+    assert models["unet-mobilenetv2-l2a"]["accuracy"] == {"cloud": 0.946, "shadow": 0.818}
+    assert models["mine"]["speed"] is None
     assert models["mine"]["origin"] == "user"
     assert models["mine"]["state"] == "here"
     assert models["cloudsen12-l2a"]["noncommercial"] is True
-    assert found["problems"] == []
+    assert not [model for model in models.values() if "problem" in model]
 
 
 def test_list_reports_a_broken_document_and_goes_on(tmp_path: Path) -> None:
@@ -237,8 +249,7 @@ def test_list_reports_a_broken_document_and_goes_on(tmp_path: Path) -> None:
     output = run("list").output
     assert "unet-efficientnetb4-l2a-6b" in output
     assert "bad (user) cannot be used" in output
-    found = json.loads(run("list", "--json").output)
-    assert [each["name"] for each in found["problems"]] == ["bad"]
+    assert [each["name"] for each in json_lines("list") if "problem" in each] == ["bad"]
 
 
 def test_a_broken_document_hides_no_good_one_of_its_name(mine: Path, folders: Path) -> None:
@@ -252,7 +263,7 @@ def test_a_broken_document_hides_no_good_one_of_its_name(mine: Path, folders: Pa
 def test_an_address_that_is_not_encrypted_hurts_no_other_model(folders: Path) -> None:
     (folders / "models").mkdir()
     document(folders / "models" / "mine.yaml", weights="http://example.com/mine.safetensors")
-    (problem,) = json.loads(run("list", "--json").output)["problems"]
+    (problem,) = [each for each in json_lines("list") if "problem" in each]
     assert "http://example.com" in problem["problem"]
     run("show", "unet-efficientnetb4-l2a-6b")
     assert "model_6b_l2a.onnx" in run("fetch", "--all", code=1).output
@@ -266,7 +277,7 @@ def test_weights_that_cannot_be_read_hurt_no_list(mine: Path, folders: Path) -> 
     weights = folders / "models" / "mine.safetensors"
     weights.unlink()
     weights.symlink_to("/proc/self/mem")  # not to be read, even by root
-    models = {m["name"]: m for m in json.loads(run("list", "--json").output)["models"]}
+    models = {m["name"]: m for m in json_lines("list")}
     assert (models["mine"]["state"], models["mine"]["sha256"]) == ("here", None)
     assert "mine: WRONG" in run("verify", "mine", code=1).output
 
@@ -332,13 +343,12 @@ def test_verify_of_one_that_is_not_here() -> None:
 
 def test_verify_leaves_out_what_is_not_here(mine: Path, tmp_path: Path) -> None:
     run("import", mine / "mine.yaml")
-    found = json.loads(run("verify", "--json", "mine").output)
-    assert found == {"right": True, "models": [{"name": "mine", "right": True, "problem": ""}]}
+    assert json_lines("verify", "mine") == [{"name": "mine", "right": True, "problem": ""}]
     with open(tmp_path / "models" / "mine.safetensors", "r+b") as file:
         file.seek(-1, 2)
         file.write(b"\xff")
-    found = json.loads(run("verify", "--json", "mine", code=1).output)
-    assert "sha256" in found["models"][0]["problem"]
+    (found,) = json_lines("verify", "mine", code=1)
+    assert "sha256" in found["problem"]
 
 
 # --- import

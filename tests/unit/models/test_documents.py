@@ -81,7 +81,7 @@ def test_a_network_of_one_channel_is_refused(models_of_the_user: Path) -> None:
         ({"name": "../../etc/passwd"}, "letters, digits"),
         ({"name": "a+b"}, "letters, digits"),
         ({"licence": None}, "lacks licence"),
-        ({"licenze": "MIT"}, "perhaps 'licence' is meant"),
+        ({"licenze": "MIT"}, "Did you mean 'licence'"),
         ({"sha256": 12}, "64 hexadecimal digits"),
         ({"weights": "ftp://somewhere/x.onnx"}, "should be package:NAME/FILE"),
         ({"weights": "http://example.com/x.onnx"}, "cannot read weights from 'http:"),

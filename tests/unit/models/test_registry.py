@@ -38,7 +38,7 @@ def test_unknown_model_lists_the_known() -> None:
 
 @pytest.mark.parametrize("name", ["unet-efficientnetb4-l2a-6", "unet_efficientnetb4_l2a_6b"])
 def test_a_slip_of_the_keyboard(name: str) -> None:
-    with pytest.raises(ModelError, match="perhaps unet-efficientnetb4-l2a-6b is meant"):
+    with pytest.raises(ModelError, match="Did you mean 'unet-efficientnetb4-l2a-6b'"):
         get_model(name)
 
 

@@ -65,8 +65,8 @@ def test_a_mapping_is_validated_key_by_key() -> None:
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({"nam": "x"}, "^data: there is no 'nam'; perhaps 'name' is meant.$"),
-        ({"zzzz": 1}, "there is no 'zzzz'; there are name, share, steps, tags."),
+        ({"nam": "x"}, "^data: there is no 'nam'. Did you mean 'name'\\?$"),
+        ({"zzzz": 1}, "there is no 'zzzz'. There are name, share, steps, tags."),
         ({"share": 0}, "^data: it lacks name.$"),
         ({"name": "x", "share": 2}, "^data: share should be from 0 to below 1, and is 2.$"),
         ({"name": ""}, r"name should be text .*, and is empty; fill it in.$"),

@@ -24,13 +24,13 @@ def test_the_recipe_of_the_shipped_model_is_in_order() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bans": ["blue"]}, "no 'bans'; perhaps 'bands' is meant"),
+        ({"bans": ["blue"]}, "no 'bans'. Did you mean 'bands'"),
         ({"licence": None}, "lacks licence"),
         ({"few": 9}, "few is 9, and there are 6 bands"),
         ({"bands": ["blue", "pink"]}, "bands should be of coastal, blue"),
         ({"classes": None}, "no teachers, so it must say its classes"),
         ({"plan": plan(size=100)}, "plan: size should be a multiple of 32, and is 100"),
-        ({"plan": plan(stepps=3)}, "plan: there is no 'stepps'; perhaps 'steps' is meant"),
+        ({"plan": plan(stepps=3)}, "plan: there is no 'stepps'. Did you mean 'steps'"),
         ({"plan": plan(rate="high")}, "rate should be a number"),
         ({"plan": plan(teacher=1, truth=0)}, "no teachers, and the plan gives labels no weight"),
         ({"data": [{"archiv": "a.npz"}]}, "one of archive, labels, scenes, simulated"),

@@ -1,0 +1,48 @@
+"""Names that a user types: of commands, and of the values of options. A misspelt one is answered by the one it is like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ..arguments import meant
+
+
+class Group(click.Group):
+    """A command with subcommands."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the subcommand that is called, and its arguments.
+
+        Raises
+        ------
+        click.UsageError
+            If there is none of that name.
+        """
+        name, known = args[0], self.list_commands(ctx)
+        if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
+            ctx.fail(
+                f"there is no command {name!r}; there are {', '.join(known)}.{meant(name, known)}"
+            )
+        return super().resolve_command(ctx, args)
+
+
+class Choice(click.Choice):  # type: ignore[type-arg]
+    """One of some words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the word.
+
+        Raises
+        ------
+        click.BadParameter
+            If it is none of them.
+        """
+        known = list(map(str, self.choices))
+        if value not in known:
+            text = f"{value!r} is none of {', '.join(known)}.{meant(value, known)}"
+            raise click.BadParameter(text, ctx, param)
+        return super().convert(value, param, ctx)
