@@ -44,6 +44,8 @@ def dask_client(
 ) -> Iterator[Client]:
     """Connect to the scheduler at an address, or start processes on this machine, which end with the block.
 
+    Only what is given to the client is computed there: lazy arrays of this process do not become its work.
+
     Parameters
     ----------
     workers
@@ -68,7 +70,7 @@ def dask_client(
 
     if scheduler is not None:
         try:
-            client = Client(scheduler, timeout=CONNECT_TIMEOUT)
+            client = Client(scheduler, timeout=CONNECT_TIMEOUT, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ClusterError(
                 f"no dask scheduler answers at {scheduler}: {error}. Is it running, and the address right?"
@@ -77,7 +79,10 @@ def dask_client(
             yield client
         return
     count = workers or default_workers()
-    with _local_cluster(min(count, scenes or count)) as cluster, Client(cluster) as client:
+    with (
+        _local_cluster(min(count, scenes or count)) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
         client.register_plugin(_plugin())
         yield client
 
@@ -286,7 +291,7 @@ class _Dispatcher(Generic[_U, _T]):
             if future is None:
                 continue
             unit = self._pending.pop(future)
-            result = _outcome(future)
+            result = outcome(future)
             suspect = isinstance(result, KilledWorker) and not self._alone
             if suspect:
                 self._suspects.append(unit)
@@ -337,8 +342,14 @@ class _Dispatcher(Generic[_U, _T]):
             future.cancel()
 
 
-def _outcome(future: Future) -> Any:
-    """Return the result of a future that is over, or its error."""
+def outcome(future: Future) -> Any:
+    """Return the result of a future that is over, or its error.
+
+    Raises
+    ------
+    ClusterError
+        If the scheduler is lost, or the workers have no `odc_cleansat`.
+    """
     error: BaseException | None
     if future.cancelled():
         raise ClusterError(
@@ -350,6 +361,18 @@ def _outcome(future: Future) -> Any:
             "the workers of the scheduler have no odc_cleansat; install it there, in the same version as here."
         )
     return future.result() if error is None else error
+
+
+def explained(error: BaseException) -> BaseException:
+    """Return an error whose text says what dask's own error means."""
+    from distributed.scheduler import KilledWorker
+
+    if isinstance(error, KilledWorker):
+        return ClusterError(
+            f"{error.allowed_failures + 1} workers died while they made this mask, most likely because memory "
+            "ran out: a whole tile takes 3 GB. Use fewer workers on a machine, or give them more memory."
+        )
+    return error
 
 
 def _waiting(client: Client, pending: Iterable[Future]) -> list[Future]:

@@ -13,7 +13,7 @@ from ..cube.index import add_dataset
 from ..errors import CubeError, OutputError, ReflectanceWarning
 from ..progress import SILENT, Count, Reporter, count_nothing
 from ..storage.folder import Folder
-from .cluster import ClusterError, dask_client, describe, work_through
+from .cluster import ClusterError, dask_client, describe, explained, work_through
 from .records import Failure, FailureLog, Plan, Report, Request, dataset_label
 from .stop import Stop
 from .survey import plan, survey
@@ -235,7 +235,7 @@ class BatchJob:
     def finish(self, task: SceneTask, outcome: WrittenMask | Failure | BaseException) -> None:
         """Index a mask that is written, or note why there is none."""
         if isinstance(outcome, BaseException):
-            outcome = Failure.of(task.scene, task.mask, "mask", _explained(outcome))
+            outcome = Failure.of(task.dataset, task.mask, "mask", explained(outcome))
         if isinstance(outcome, WrittenMask):
             if outcome.rejected and self._plan.request.index:
                 self.rejected += 1
@@ -262,7 +262,9 @@ class BatchJob:
                 lambda: add_dataset(self._dc, mask.document), task, "index", CubeError
             )
         for text in mask.warnings:
-            warnings.warn(f"{dataset_label(task.scene)}: {text}", ReflectanceWarning, stacklevel=2)
+            warnings.warn(
+                f"{dataset_label(task.dataset)}: {text}", ReflectanceWarning, stacklevel=2
+            )
         return indexed if isinstance(indexed, Failure) else mask
 
     def _is_stuck(self) -> bool:
@@ -279,15 +281,3 @@ class BatchJob:
     def _list(self, failure: Failure) -> None:
         self.failures.append(failure)
         self._log.write(failure)
-
-
-def _explained(error: BaseException) -> BaseException:
-    """Return an error whose text says what dask's own error means."""
-    from distributed.scheduler import KilledWorker
-
-    if isinstance(error, KilledWorker):
-        return ClusterError(
-            f"{error.allowed_failures + 1} workers died while they made this mask, most likely because memory "
-            "ran out: a whole tile takes 3 GB. Use fewer workers on a machine, or give them more memory."
-        )
-    return error

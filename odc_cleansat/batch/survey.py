@@ -235,16 +235,18 @@ def read_scenes(dc: Datacube, ids: Sequence[UUID], area: Geometry | None = None)
 
     They lack the index's search fields, which are slow to read and of no use to other machines.
     """
-    from datacube.model import Dataset as DatasetClass
-
     found = {each.id: each for each in dc.index.datasets.bulk_get(ids)}
     scenes = [found[each] for each in ids if each in found]
     if area is not None:
         scenes = inside_area(scenes, area)
-    return [
-        DatasetClass(_small_product(scene.product), scene.metadata_doc, uri=scene.uri)
-        for scene in scenes
-    ]
+    return [small_dataset(scene) for scene in scenes]
+
+
+def small_dataset(scene: Dataset) -> Dataset:
+    """Return a dataset of an index without the index's search fields, which other machines cannot read."""
+    from datacube.model import Dataset as DatasetClass
+
+    return DatasetClass(_small_product(scene.product), scene.metadata_doc, uri=scene.uri)
 
 
 @cached(LRUCache(64), key=lambda product: (product.name, product.id, len(product.measurements)))

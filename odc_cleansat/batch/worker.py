@@ -1,4 +1,8 @@
-"""What runs on a worker: the mask of one scene is made, or found, without a database."""
+"""What runs on a worker: the mask of one scene is made, or found, without a database.
+
+A client that follows a mask names its work by a *ticket*. Workers tell under the ticket how far they are, and stop
+between two windows when they are told that nobody wants it any more.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from uuid import UUID
 
-from ..errors import ModelError, OutputError, ReflectanceWarning
+from ..errors import CleansatError, ModelError, OutputError, ReflectanceWarning
+from ..masks.tasks import Progress
+from ..models.engines import get_engine
 from ..models.model import Model
+from ..models.registry import get_model
 from ..products.job import MaskJob
 from ..products.verdict_files import folder_of, read_many, review_state
+from ..scenes.scene import Scene
 from .cluster import THREADS_VARIABLE
 from .records import Failure
 
@@ -25,14 +33,24 @@ if TYPE_CHECKING:
 _LONGEST_PAUSE = 60.0
 """Seconds."""
 
+_TELL_EVERY = 0.2
+"""Seconds between two messages of progress."""
+
+_WITHDRAWN: set[str] = set()
+"""Tickets of this worker that nobody wants any more."""
+
 T = TypeVar("T")
+
+
+class WithdrawnError(CleansatError):
+    """A mask that is not made, because nobody wants it any more."""
 
 
 class SceneTask(NamedTuple):
     """One scene to mask: all that a worker needs to know, and small."""
 
-    scene: Dataset
-    """Without what only an index needs."""
+    scene: Dataset | Scene
+    """A dataset without what only an index needs, or a scene that no datacube knows."""
 
     mask: UUID
     """Id of its mask."""
@@ -54,9 +72,22 @@ class SceneTask(NamedTuple):
         """Name of the task for dask, which takes what is between hyphens for words unless it is all one number."""
         return f"mask-{self.mask.hex}"
 
+    @property
+    def dataset(self) -> Dataset:
+        """The dataset of the scene."""
+        return self.scene.dataset if isinstance(self.scene, Scene) else self.scene
+
     def job(self) -> MaskJob:
         """Return the job of making the mask."""
-        return MaskJob(self.scene, self.root, self.model, self.offset)
+        return mask_job(self.scene, self.root, self.model, self.offset)
+
+
+def mask_job(
+    scene: Dataset | Scene, root: str | Path, model: str | Model | None, offset: float | None
+) -> MaskJob:
+    """Return the job of a scene, known to a datacube or not; parameters and errors as of :class:`MaskJob`."""
+    make = MaskJob.of_scene if isinstance(scene, Scene) else MaskJob
+    return make(scene, root, model, offset)
 
 
 class WrittenMask(NamedTuple):
@@ -81,13 +112,68 @@ def make_mask(task: SceneTask) -> WrittenMask | Failure:
     return with_retries(lambda: _make(task), task, "mask", ModelError)
 
 
-def _make(task: SceneTask) -> WrittenMask:
-    with collected_warnings():  # the plan has told them
+def _make(task: SceneTask, progress: Progress | None = None) -> WrittenMask:
+    with collected_warnings() as foreseen:
         job = task.job()
     with collected_warnings() as texts:
         there = job.document
-        document = there or job.run()
-    return WrittenMask(document, tuple(texts), _is_rejected(task, document), there is not None)
+        document = there or job.run(progress)
+    if progress is not None:  # else a plan has told them
+        texts = foreseen + texts
+    return WrittenMask(document, tuple(texts), is_rejected(task, document), there is not None)
+
+
+def make_followed_mask(task: SceneTask, ticket: str, topic: str) -> WrittenMask | Failure:
+    """Make the mask of one scene as :func:`make_mask` does, while a client looks on; runs on a worker.
+
+    When work begins, and from then on some times a second, the worker logs an event under the topic: a dictionary
+    with ``ticket``, ``worker`` (its address), ``done`` and ``total`` (windows; 0 while the total is not known).
+
+    Parameters
+    ----------
+    task
+        The scene.
+    ticket
+        Name of this work, for :func:`withdraw_ticket`. Work that is withdrawn ends as the failure
+        :class:`WithdrawnError`, unless all its windows were done; then it is finished.
+    topic
+        Where events are logged.
+    """
+    from distributed import get_worker
+
+    worker = get_worker()
+    told = float("-inf")
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        if ticket in _WITHDRAWN:
+            raise WithdrawnError("nobody wants the mask any more.")
+        if done == total or time.monotonic() - told >= _TELL_EVERY:
+            told = time.monotonic()
+            event = {"ticket": ticket, "worker": worker.address, "done": done, "total": total}
+            worker.log_event(topic, event)
+
+    def make() -> WrittenMask:
+        progress(0, 0)
+        return _make(task, progress)
+
+    _limit_threads()
+    try:
+        return with_retries(make, task, "mask", (ModelError, WithdrawnError))
+    finally:
+        _WITHDRAWN.discard(ticket)
+
+
+def withdraw_ticket(ticket: str) -> None:
+    """Let the work under a ticket stop before its next window; runs on the worker that has it."""
+    _WITHDRAWN.add(ticket)
+
+
+def warm_up() -> None:
+    """Load the default model and all that masking needs, so that the first mask is as fast as others."""
+    _limit_threads()
+    with contextlib.suppress(CleansatError):  # whoever makes the first mask is told
+        get_engine(get_model(None))
 
 
 def find_mask(task: SceneTask) -> WrittenMask | Failure:
@@ -100,10 +186,17 @@ def _find(task: SceneTask) -> WrittenMask:
         document = task.job().document
     if document is None:
         raise OutputError("the mask is not whole; without only_accepted=True it is made again.")
-    return WrittenMask(document, rejected=_is_rejected(task, document))
+    return WrittenMask(document, rejected=is_rejected(task, document))
 
 
-def _is_rejected(task: SceneTask, document: str | Path) -> bool:
+def is_rejected(task: SceneTask, document: str | Path) -> bool:
+    """Return whether reviewers have rejected a mask that is written.
+
+    Raises
+    ------
+    OutputError
+        If the verdicts cannot be read.
+    """
     said, unread = read_many({task.mask: folder_of(document)})
     if unread:
         raise OutputError(unread[task.mask])
@@ -111,7 +204,10 @@ def _is_rejected(task: SceneTask, document: str | Path) -> bool:
 
 
 def with_retries(
-    act: Callable[[], T], task: SceneTask, stage: str, final: type[Exception]
+    act: Callable[[], T],
+    task: SceneTask,
+    stage: str,
+    final: type[Exception] | tuple[type[Exception], ...],
 ) -> T | Failure:
     """Try until it succeeds, with pauses of one second, two, four and so on.
 
@@ -124,7 +220,7 @@ def with_retries(
     stage
         Of a failure: ``mask`` or ``index``.
     final
-        An error after which it is not tried again.
+        Errors after which it is not tried again.
 
     Returns
     -------
@@ -137,7 +233,7 @@ def with_retries(
             return act()
         except Exception as error:
             if attempt > task.retries or isinstance(error, final):
-                return Failure.of(task.scene, task.mask, stage, error, attempt)
+                return Failure.of(task.dataset, task.mask, stage, error, attempt)
         time.sleep(min(2.0 ** (attempt - 1), _LONGEST_PAUSE))
         attempt += 1
 

@@ -117,6 +117,13 @@ def test_what_has_begun_is_finished_when_it_stops(client: Client, tmp_path: Path
     assert "Ctrl-C again" in said[0]
 
 
+def test_lazy_arrays_of_this_process_are_not_its_work(client: Client) -> None:
+    from distributed import get_client
+
+    with pytest.raises(ValueError, match="No global client"):
+        get_client()
+
+
 def test_workers_share_the_processors(client: Client) -> None:
     from odc_cleansat.threads import available_cpus
 
