@@ -1,7 +1,8 @@
-"""Threads: how many a process may use, and pools that a forked process can use too."""
+"""Processors and memory that a process may use, and pools of threads that a forked process can use too."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -27,6 +28,17 @@ def available_cpus() -> int:
     return cpus if quota == "max" else max(1, min(cpus, round(int(quota) / int(period))))
 
 
+def available_memory() -> int:
+    """Return the bytes of memory that are free on this machine, or the limit of its cgroup if that is less."""
+    import psutil
+
+    found = [int(psutil.virtual_memory().available)]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # there is none, or it is "max"
+            found.append(int(Path("/sys/fs/cgroup", name).read_text()))
+    return min(found)
+
+
 def compute(lazy: Lazy) -> Lazy:
     """Compute with dask, in threads that end with the call.
 
@@ -39,9 +51,11 @@ def compute(lazy: Lazy) -> Lazy:
         A collection of dask, or lists, tuples and dictionaries with such collections: any shape and dtype.
     """
     import dask
+    import dask.threaded
 
     with ThreadPoolExecutor(available_cpus(), "cleansat") as pool:
-        (computed,) = dask.compute(lazy, scheduler="threads", pool=pool)
+        # Not by the name of the scheduler, for which dask would import all of distributed.
+        (computed,) = dask.compute(lazy, scheduler=dask.threaded.get, pool=pool)
     result: Lazy = computed
     return result
 

@@ -14,6 +14,7 @@ from odc.geo.geom import Geometry
 
 from ..errors import CubeError, first_line
 from ..grids.grid import crs_name, unevenness
+from ..threads import available_memory
 from .area import INSTEAD, check_area, parse_area, parse_crs
 
 if TYPE_CHECKING:
@@ -200,14 +201,11 @@ def check_memory(grid: GeoBox, times: int, pixel_bytes: int) -> None:
     CubeError
         Saying how large it is.
     """
-    import psutil
-    from distributed.system import MEMORY_LIMIT
-
     rows, columns = grid.shape
     needed = (
         2 * pixel_bytes * times * rows * columns
     )  # the blocks, and the whole that is made of them
-    free = min(psutil.virtual_memory().available, MEMORY_LIMIT)
+    free = available_memory()
     if needed > free:
         y, x = grid.dimensions
         raise CubeError(

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from odc_cleansat.threads import available_cpus
+from odc_cleansat.threads import available_cpus, available_memory
 
 FORK = """
 import sys
@@ -58,3 +59,13 @@ def test_a_forked_process_classifies_as_its_parent_did() -> None:
         capture_output=True, text=True, check=False, timeout=150,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_memory_that_is_free(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    free = available_memory()
+    assert 10_000_000 < free <= psutil.virtual_memory().total
+    (tmp_path / "memory.max").write_text("5000\n")
+    monkeypatch.setattr("odc_cleansat.threads.Path", lambda _, name: tmp_path / name)
+    assert available_memory() == 5000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_memory() > 10_000_000

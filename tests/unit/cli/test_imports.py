@@ -1,0 +1,53 @@
+"""Commands that run no network load none of what only networks and pictures need."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from odc_cleansat.cube.embedded import CONFIG_NAME
+from unit.archive import PATIENCE, Archive
+
+HEAVY = ("torch", "openvino", "matplotlib", "distributed", "onnx", "segmentation_models_pytorch")
+
+PROGRAM = f"""
+import json, sys, odc_cleansat
+from odc_cleansat.cli.main import main
+for name in ["", *sys.argv[1:]]:
+    try:
+        main(name.split("|") if name else ["--version"])
+    except SystemExit as stop:
+        print(json.dumps([name, stop.code, [each for each in {HEAVY} if each in sys.modules]]))
+"""
+
+
+def test_commands_without_a_network_load_none(archive: Archive, tmp_path: Path) -> None:
+    month, _ = archive.scenes(2)
+    root = tmp_path / "masks"
+    made = archive.call("run", "--time", month, "-o", root, "--workers", 1)
+    _, said = made.communicate(timeout=PATIENCE)
+    assert made.returncode == 0, said
+    (mask, _) = sorted(path.parent for path in root.rglob("*.odc-metadata.yaml"))
+    here = f"|-C|{archive.folder / CONFIG_NAME}"
+    time = f"|--time|{month}{here}"
+    commands = [
+        "models|list",
+        f"product|add{here}",
+        f"status{time}",
+        f"run|--dry-run|-o|{root}{time}",
+        f"review|list{time}",
+        f"review|accept|{mask}",
+        f"review|show|{mask}",
+        f"verify|--no-pixels|{root}",
+        f"recall|-o|{tmp_path / 'recalled'}{time}",
+    ]
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *commands], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    lines = [json.loads(line) for line in result.stdout.splitlines() if line.startswith('["')]
+    assert [name for name, _, _ in lines] == ["", *commands]
+    for name, code, loaded in lines:
+        assert (code, loaded) == (0, []), (name, result.stderr)
