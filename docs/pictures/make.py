@@ -5,9 +5,13 @@ Needs Chromium and, from the extra `test`, Playwright.
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -17,6 +21,7 @@ from odc_cleansat.synthetic.scene import SimulatedScene
 
 HERE = Path(__file__).parent
 CHROMIUM = "/usr/bin/chromium"
+PORT = 8651
 DAYS = ("06-05", "06-15", "06-25", "07-05")
 
 
@@ -35,8 +40,23 @@ def main() -> None:
             cleansat(work, "mask", f"simulated-{day}", "--out", "masks")
         cleansat(work, "review", "page", "masks", "-o", "review.html")
         cleansat(work, "compare", "simulated-06-25", "-o", "swipe.html")
-        shoot(work / "review.html", HERE / "review.png", height=940)
-        shoot(work / "swipe.html", HERE / "swipe.png", height=680)
+        shoot((work / "review.html").as_uri(), HERE / "review.png", height=940)
+        shoot((work / "swipe.html").as_uri(), HERE / "swipe.png", height=680)
+        with serving(work):
+            shoot(f"http://127.0.0.1:{PORT}/", HERE / "serve.png", height=880, keys="a")
+
+
+@contextlib.contextmanager
+def serving(work: Path) -> Iterator[None]:
+    """The page with buttons, on this machine."""
+    words = ("review", "serve", "masks", "--by", "A. Name", "--port", str(PORT))
+    program = Path(sys.executable).with_name("cleansat")
+    with subprocess.Popen([program, *words], cwd=work, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        server.stdout.readline()  # it listens
+        time.sleep(20)  # the masks are looked at meanwhile
+        yield
+        server.send_signal(signal.SIGINT)
 
 
 def cleansat(work: Path, *words: str) -> None:
@@ -44,15 +64,18 @@ def cleansat(work: Path, *words: str) -> None:
     subprocess.run([Path(sys.executable).with_name("cleansat"), *words], cwd=work, check=True)
 
 
-def shoot(page: Path, picture: Path, height: int) -> None:
-    """What a window of a browser shows of a page."""
+def shoot(page: str, picture: Path, height: int, keys: str = "") -> None:
+    """What a window of a browser shows of a page, after some keys."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM,
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         window = browser.new_page(viewport={"width": 1280, "height": height})
-        window.goto(page.as_uri())
+        window.goto(page)
+        for key in keys:
+            window.wait_for_timeout(500)
+            window.keyboard.press(key)
         window.wait_for_timeout(1500)
         window.screenshot(path=picture)
         browser.close()

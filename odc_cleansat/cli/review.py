@@ -16,6 +16,7 @@ from .console import Console
 from .names import Choice, Group
 from .options import connected, datacube_options, fetch_scenes_option
 from .review_options import EXIT_CODES, several_masks, several_options, warn_of_gaps
+from .review_serve import command as serve
 from .wording import in_options
 
 if TYPE_CHECKING:
@@ -344,3 +345,6 @@ def write_page(
                 progress=progress,
             )
     console.say(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+
+
+command.add_command(serve)

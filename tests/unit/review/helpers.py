@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
+import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from odc.geo.xr import wrap_xr
 
 from odc_cleansat import CloudClass
 from odc_cleansat.review.comparison import Comparison
+from odc_cleansat.review.desk import Desk
 
 GRID = GeoBox.from_bbox(
     (399960, 5290000, 411960, 5300000), "EPSG:32633", resolution=100, tight=True
@@ -78,3 +82,25 @@ def page_data(path: Path) -> dict[str, Any]:
 def product(masks: Path, month: str) -> Path:
     (document,) = masks.rglob(f"*_2024-{month}-*.odc-metadata.yaml")
     return document.parent
+
+
+def copies(masks: Path, folder: Path, count: int) -> Path:
+    """Copies of the masks of june and july in turn, each with an id of its own."""
+    for i in range(count):
+        source = product(masks, "06" if i % 2 else "07")
+        copy = Path(shutil.copytree(source, folder / f"{i:02d}"))
+        for verdict in copy.glob("*.verdict.json"):
+            verdict.unlink()
+        document = next(copy.glob("*.odc-metadata.yaml"))
+        text = re.sub(r"(?m)^id: .*", f"id: {uuid.UUID(int=i + 1)}", document.read_text())
+        document.write_text(text)
+    return folder
+
+
+def inspected(desk: Desk) -> dict[str, Any]:
+    """All rows, when every mask was inspected."""
+    end = time.monotonic() + 60
+    while (found := desk.since(0))["waiting"]:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return found
