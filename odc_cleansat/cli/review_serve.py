@@ -12,7 +12,9 @@ import click
 
 from ..errors import CleansatError
 from .console import Console
+from .options import fetch_scenes_option
 from .review_options import EXIT_CODES, several_masks, several_options, warn_of_gaps
+from .wording import in_options
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 """Addresses that only this machine reaches."""
@@ -53,6 +55,7 @@ Examples:
 )
 @click.option("--open/--no-open", "show", default=False, help="Open the page in a browser.")
 @click.option("--title", default="Masks to review", show_default=True, help="Title of the page.")
+@fetch_scenes_option
 def command(
     paths: tuple[str, ...],
     product: str,
@@ -65,6 +68,7 @@ def command(
     names: tuple[str, ...],
     show: bool,
     title: str,
+    fetch_scenes: bool,
     config: tuple[str, ...],
     env: str | None,
 ) -> None:
@@ -100,7 +104,8 @@ def command(
     with several_masks(paths, product, time, bbox, config, env) as (masks, dc):
         found = collect(masks, dc, model)
     warn_of_gaps(found, {})
-    with _listening(host, port) as listening, Desk(lambda: found) as desk:
+    desk = Desk(lambda: found, fetch_scenes=fetch_scenes, words=in_options)
+    with _listening(host, port) as listening, desk:
         local = host in LOOPBACK
         routes = review_routes(
             desk,

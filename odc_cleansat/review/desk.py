@@ -20,8 +20,9 @@ from ..addresses import without_places
 from ..errors import LOG, CleansatError, first_line
 from ..products import verdict_files
 from ..products.product import MaskProduct, MaskProductError
+from ..products.search import Unreadable
 from ..products.verdict_files import KINDS, read_many
-from .collection import Collection, Unreadable
+from .collection import Collection
 from .comparison import compare
 from .datasets import layer_names, mask_dataset
 from .inspection import SIDE
@@ -75,10 +76,22 @@ class Desk:
     ----------
     source
         Gives the masks. It is asked again now and then, so that new masks appear.
+    fetch_scenes
+        See :func:`~odc_cleansat.review.inspect_mask`.
+    words
+        Says what is wrong in the words of whoever serves the masks.
     """
 
-    def __init__(self, source: Callable[[], Collection]) -> None:
+    def __init__(
+        self,
+        source: Callable[[], Collection],
+        *,
+        fetch_scenes: bool = False,
+        words: Callable[[str], str] = str,
+    ) -> None:
         self._source = source
+        self._fetch_scenes = fetch_scenes
+        self._words = words
         self._entries: dict[UUID, _Entry] = {}
         self._unreadable: tuple[Unreadable, ...] = ()
         self._pictures: LRUCache[UUID, Mapping[str, tuple[bytes, str]]] = LRUCache(
@@ -202,7 +215,7 @@ class Desk:
             with self._lock:
                 page = self._swipes.get(mask)
             if page is None:
-                data = mask_dataset(product)
+                data = mask_dataset(product, fetch_scenes=self._fetch_scenes)
                 panels = compare(
                     data,
                     confidence="ucl_confidence" in data,
@@ -268,8 +281,21 @@ class Desk:
                 "Look for it in the store."
             )
         except (CleansatError, OSError) as error:
-            return public_reason(error, entry.product)
+            return self.reason(error, entry.product)
         return ""
+
+    def reason(self, error: Exception, product: MaskProduct | None = None) -> str:
+        """Return what went wrong, in words that name no place of this machine or store.
+
+        Parameters
+        ----------
+        error
+            The error.
+        product
+            The product that it is about.
+        """
+        what = str(error) if isinstance(error, CleansatError) else first_line(error)
+        return self._words(without_places(what, _places(product)))
 
     # Inside
 
@@ -305,7 +331,8 @@ class Desk:
             self._set_row(mask, _shown(row, _places(product)))
 
     def _inspect(self, mask: UUID, product: MaskProduct) -> Mapping[str, tuple[bytes, str]]:
-        row = mask_row(product, SIDE)
+        row = mask_row(product, SIDE, fetch_scenes=self._fetch_scenes)
+        row["gaps"] = [self._words(gap) for gap in row["gaps"]]
         pictures = {
             name: _decoded(uri) for name, uri in row.pop("pictures", {}).items() if uri is not None
         }
@@ -337,12 +364,6 @@ class Desk:
                 if review != entry.review:
                     self._changes += 1
                     entry.review, entry.review_changed = review, self._changes
-
-
-def public_reason(error: Exception, product: MaskProduct | None = None) -> str:
-    """Return what went wrong, in words that name no place of this machine or store."""
-    what = str(error) if isinstance(error, CleansatError) else first_line(error)
-    return without_places(what, _places(product))
 
 
 def _check(kind: str, note: str, by: str) -> None:

@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Route
 
 from .._version import __version__
 from ..errors import LOG, CleansatError
-from .desk import LONGEST_NAME, LONGEST_NOTE, Desk, UnknownMaskError, public_reason
+from .desk import LONGEST_NAME, LONGEST_NOTE, Desk, UnknownMaskError
 from .review_page import LEGEND
 from .templates import content_policy, fill_template
 
@@ -106,7 +106,8 @@ def review_routes(
     served = _Served(desk, who, suggested, title, secrets.token_bytes(32))
 
     def route(path: str, function: Callable[[_Served, Request], Any], method: str = "GET") -> Route:
-        return Route(path, _answered(functools.partial(function, served)), methods=[method])
+        answer = _answered(functools.partial(function, served), desk)
+        return Route(path, answer, methods=[method])
 
     return [
         route("/", _page),
@@ -137,7 +138,7 @@ def review_app(hosts: Sequence[str], routes: Sequence[BaseRoute]) -> Starlette:
 
 
 def _answered(
-    function: Callable[[Request], Awaitable[Response]],
+    function: Callable[[Request], Awaitable[Response]], desk: Desk
 ) -> Callable[[Request], Awaitable[Response]]:
     """Turn what goes wrong into words, which name no place of this machine."""
 
@@ -147,9 +148,9 @@ def _answered(
         except _Refusal as error:
             response = _trouble(request, error.status, str(error))
         except UnknownMaskError as error:
-            response = _trouble(request, 404, public_reason(error))
+            response = _trouble(request, 404, desk.reason(error))
         except (CleansatError, OSError) as error:
-            response = _trouble(request, 400, public_reason(error))
+            response = _trouble(request, 400, desk.reason(error))
         except Exception:
             LOG.exception("the review page cannot answer %s", request.url.path)
             words = "something went wrong that nobody expected; the log of the server says what."

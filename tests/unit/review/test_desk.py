@@ -38,7 +38,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def desk(stored: Path) -> Iterator[Desk]:
     found = collect(stored, None)
-    with Desk(lambda: found) as opened:
+    with Desk(lambda: found, fetch_scenes=True) as opened:
         opened.refresh()
         yield opened
 
@@ -203,12 +203,12 @@ def test_masks_come_and_go(stored: Path) -> None:
 def test_a_mask_that_breaks_the_inspection_has_a_row(
     stored: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("nobody expects this")
 
     monkeypatch.setattr(desk_module, "mask_row", broken)
     found = collect(stored, None)
-    with Desk(lambda: found) as desk:
+    with Desk(lambda: found, fetch_scenes=True) as desk:
         desk.refresh()
         for row in inspected(desk)["rows"]:
             assert row["gaps"] == ["it cannot be inspected; the log says why"]
@@ -227,11 +227,26 @@ def test_a_page_to_swipe(desk: Desk, stored: Path, monkeypatch: pytest.MonkeyPat
         desk.swipe(uuid.uuid4())
 
 
+def test_scenes_are_opened_where_the_user_has_them(stored: Path) -> None:
+    """Elsewhere only if the user says so, and what to do is told in the words of whoever serves."""
+    found = collect(next(stored.iterdir()), None)
+    with Desk(
+        lambda: found, words=lambda text: text.replace("fetch_scenes=True", "--fetch")
+    ) as desk:
+        desk.refresh()
+        (row,) = inspected(desk)["rows"]
+        assert "rgb" not in row["pictures"]
+        assert "--fetch" in row["gaps"][0]
+        with pytest.raises(SceneError) as caught:
+            desk.swipe(found.products[0].id)
+        assert "--fetch" in desk.reason(caught.value)
+
+
 def test_a_page_to_swipe_needs_the_scene(stored: Path) -> None:
     (record,) = list(stored.rglob("*.proc-info.yaml"))[:1]
     record.write_text(record.read_text().replace("/june/", "/no/").replace("/july/", "/no/"))
     found = collect(record.parent, None)
-    with Desk(lambda: found) as desk:
+    with Desk(lambda: found, fetch_scenes=True) as desk:
         desk.refresh()
         with pytest.raises(SceneError):
             desk.swipe(found.products[0].id)

@@ -39,7 +39,7 @@ def stored(masks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def desk(stored: Path) -> Iterator[Desk]:
     found = collect(stored, None)
-    with pytest.MonkeyPatch.context() as patch, Desk(lambda: found) as opened:
+    with pytest.MonkeyPatch.context() as patch, Desk(lambda: found, fetch_scenes=True) as opened:
         patch.setattr(desk_module, "EVERY", 0)
         patch.setattr(desk_module, "SHARE", 1e9)
         opened.refresh()
