@@ -298,7 +298,7 @@ def find_ids(
     query = Query.of(product, terms)
     wheres = [{}] if query.area is None else searches(query.area)
     rows: set[tuple[str, UUID]] = set()
-    with _understanding():
+    with understanding():
         for where in wheres:
             parsed = DatacubeQuery(dc.index, product=product, **query.search_terms, **where)
             found = dc.index.datasets.search_returning(["id", "time"], **parsed.search_terms)
@@ -359,14 +359,20 @@ def _nothing_found(dc: Datacube, query: Query, kind: str) -> CubeError:
 
 
 def _search(dc: Datacube, product: str | None, terms: Mapping[str, Any]) -> list[Dataset]:
-    with _understanding():
+    with understanding():
         found: list[Dataset] = dc.find_datasets(product=product, **terms)
     return found
 
 
 @contextlib.contextmanager
-def _understanding() -> Iterator[None]:
-    """Turn errors of datacube and of its database about search terms into ours."""
+def understanding() -> Iterator[None]:
+    """Turn errors of datacube and of its database about search terms into ours.
+
+    Raises
+    ------
+    CubeError
+        If the database does not answer, or does not understand a term.
+    """
     from sqlalchemy.exc import DBAPIError, OperationalError
 
     try:

@@ -17,6 +17,7 @@ from datacube import Datacube
 from odc.geo.geobox import GeoBox
 
 from odc_cleansat import load, recall, with_ucl
+from odc_cleansat.cube.catalogue import list_scenes
 from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 
@@ -103,6 +104,13 @@ def test_recall(cube: Cube, postgis: Datacube, how: str) -> None:
     assert (found.ucl > 0).any()
     np.testing.assert_array_equal(found.ucl, expected.ucl)
     np.testing.assert_array_equal(found.time, expected.time)
+
+
+def test_list_of_scenes(cube: Cube, postgis: Datacube) -> None:
+    for area in (None, (13.6, 47.0, 13.7, 48.0)):
+        found, expected = (list_scenes(dc, "s2_l2a", area=area) for dc in (postgis, cube.dc))
+        assert sorted(found, key=lambda row: row.id) == sorted(expected, key=lambda row: row.id)
+        assert sum(len(row.masks) for row in found) == 2
 
 
 def test_indexing_again_changes_nothing(cube: Cube, postgis: Datacube) -> None:

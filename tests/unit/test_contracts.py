@@ -113,7 +113,7 @@ CONTRACTS = [
     Contract("datacube.index.abstract:AbstractDatasetResource.bulk_get", "2"),
     Contract("datacube.index.abstract:AbstractDatasetResource.bulk_has", "2"),
     Contract("datacube.index.abstract:AbstractDatasetResource.restore", "2", r"datasets\.restore"),
-    Contract("datacube.index.abstract:AbstractDatasetResource.search_returning", "2, time"),
+    Contract("datacube.index.abstract:AbstractDatasetResource.search_returning", "3, limit, order_by, time"),
     Contract(
         "datacube.index.abstract:AbstractDatasetResource.add", "2, with_lineage", r"datasets\.add\("
     ),
@@ -124,6 +124,8 @@ CONTRACTS = [
     Contract("datacube.index.hl:Doc2Dataset", "1, products, verify_lineage, skip_lineage"),
     Contract("datacube.index.eo3:prep_eo3", "1"),
     Contract("datacube.metadata:stac2ds", "2"),
+    Contract("datacube.drivers.postgres._fields:PgField.alchemy_expression"),
+    Contract("datacube.drivers.postgis._fields:PgField.alchemy_expression"),
     Contract("datacube.drivers.postgres._schema:DATASET.indexes", None, r"_schema import DATASET"),
     # Datasets and products
     Contract("datacube.model:Dataset", "2, uri, indexed_time", r"\bDataset(Class)?\("),
