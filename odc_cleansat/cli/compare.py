@@ -21,6 +21,7 @@ from .options import (
     fetch_scenes_option,
     grid_options,
     grid_query,
+    json_option,
     overwrite_option,
     source_options,
 )
@@ -63,7 +64,9 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     help="File NAME.png or NAME.pdf, or NAME.html, a page to swipe between layers. May be given several times.",
 )
 @overwrite_option
-@click.option("--product", help="Product of scenes in the datacube, instead of SOURCE.")
+@click.option(
+    "--product", metavar="NAME", help="Product of scenes in the datacube, instead of SOURCE."
+)
 @grid_options
 @click.option(
     "--ucl", metavar="FILE", help="Mask of the scene SOURCE. Default: the mask is computed."
@@ -94,9 +97,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 )
 @source_options
 @fetch_scenes_option
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object for each date instead."
-)
+@json_option("for each date")
 @datacube_options
 def command(
     source: str | None,
@@ -120,6 +121,8 @@ def command(
     **grid: Any,
 ) -> None:
     """Show true colour, SCL (cloud classes only) and UCL side by side.
+
+    UCL are the classes of a mask, SCL those of Sen2Cor, which come with the scene.
 
     SOURCE is a mask product (its folder or its document), or a scene as for `cleansat mask`: a STAC item or
     an EO3 document, a SAFE folder, or a folder with one file for each band. --bbox shows a part of it.

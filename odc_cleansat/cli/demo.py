@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .console import Console, program
+from .options import model_option
 
 if TYPE_CHECKING:
     from ..demo import DemoResult
@@ -20,6 +21,9 @@ Examples:
   cleansat demo
   cleansat demo --scene BANDS_FOLDER --datetime 2024-04-01T02:00:00Z --out out
   cleansat demo --stop
+
+\b
+Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 """,
 )
 @click.option(
@@ -36,11 +40,13 @@ Examples:
 @click.option(
     "--offset",
     type=float,
+    metavar="DN",
     help="Radiometric offset of the digital numbers: -1000 since processing baseline 04.00, unless "
     "the provider removed it. Default: from the scene's metadata.",
 )
-@click.option("--model", metavar="NAME", help="Default: the best model for the scene's bands.")
+@model_option
 @click.option(
+    "-o",
     "--out",
     type=click.Path(path_type=Path),
     default=Path("cleansat-demo"),

@@ -13,7 +13,7 @@ from ..classes import CloudClass
 from ..errors import CleansatError
 from .console import Console
 from .names import Choice
-from .options import check_label, overwrite_option
+from .options import check_label, json_option, overwrite_option
 
 if TYPE_CHECKING:
     from ..evaluate.counting import Protocol
@@ -30,15 +30,17 @@ Predictions = dict[str, tuple[str, "ClassMapping"]]
 Examples:
   cleansat evaluate --label label.tif --pred UCL=ucl.tif --pred SCL=SCL.tif:scl
   cleansat evaluate --label 'scenes/{scene}/shadow.tif' --label-mapping 0=clear,1=shadow \\
-      --pred 'UCL=masks/**/*{scene}*_ucl.tif' --pred 'SCL=scenes/{scene}/SCL.tif:scl' -o out
+      --pred 'UCL=masks/**/*{scene}*_ucl.tif' \\
+      --pred 'SCL=scenes/{scene}/SCL.tif:scl' -o out
   cleansat evaluate --label CLOUDSEN12/high --layout cloudsen12 --pred UCL=masks \\
       --pred 'Sen2Cor=CLOUDSEN12/high/{scene}/labels/sen2cor.tif:scl' -o out
   cleansat evaluate --points pixels.csv --pred UCL=ucl.tif --pred SCL=SCL.tif:scl
 
 \b
-Known mappings: ucl, scl, fmask, fmask4, cloudsen12, omnicloudmask, s2cloudless, ukis-csmask,
-on-cloud-n, shadow-label; or codes and classes as above, of clear, cloud, shadow, snow, water and
-thin_cloud; or a JSON or YAML file of them. Codes that a mapping does not name are no data.
+Known mappings: ucl, scl, fmask, fmask4, cloudsen12, omnicloudmask, s2cloudless,
+ukis-csmask, on-cloud-n, shadow-label; or codes and classes as above, of clear,
+cloud, shadow, snow, water and thin_cloud; or a JSON or YAML file of them. Codes
+that a mapping does not name are no data.
 
 \b
 Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
@@ -112,12 +114,15 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 )
 @click.option(
     "--draws",
+    metavar="N",
     type=click.IntRange(100, 100_000),
     default=1000,
     show_default=True,
     help="Draws of the bootstrap.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option(
+    "--seed", type=int, metavar="N", default=0, show_default=True, help="Seed of the bootstrap."
+)
 @click.option(
     "-o",
     "--out",
@@ -125,7 +130,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     help="Folder for evaluation.md, .json, .csv and .png.",
 )
 @overwrite_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+@json_option("of all scores")
 def command(
     label: str | None,
     layout: str | None,

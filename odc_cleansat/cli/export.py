@@ -43,13 +43,14 @@ _DECIDING = (
 Examples:
   cleansat export --product s2_l2a --time 2024-06 --bbox 13.6,47.7,13.8,47.9 \\
       --crs EPSG:32633 --resolution 10 --bands red,green,blue -o june.tif
-  cleansat export --product s2_l2a --time 2024 --like scene.tif --method geomedian --min-clear 0.3 -o year
+  cleansat export --product s2_l2a --time 2024 --like scene.tif \\
+      --method geomedian --min-clear 0.3 -o year
 
 \b
 Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 """,
 )
-@click.option("--product", required=True, help="Product of Sentinel-2 L2A scenes.")
+@click.option("--product", metavar="NAME", required=True, help="Product of Sentinel-2 L2A scenes.")
 @grid_options
 @click.option(
     "--method",
@@ -72,7 +73,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     show_default=True,
     help="Source of the masks: auto takes those in the index and computes the others.",
 )
-@click.option("--model", metavar="NAME", help="Which model's masks.")
+@click.option("--model", metavar="NAME", help="Take or make the masks of this model.")
 @click.option(
     "--preset",
     type=Choice(["balanced", "conservative", "permissive"]),
@@ -92,6 +93,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 )
 @click.option(
     "--resampling",
+    metavar="METHOD",
     default="bilinear",
     show_default=True,
     help="Resampling of reflectance, as in dc.load; classes are always resampled by nearest.",

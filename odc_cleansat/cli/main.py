@@ -108,6 +108,12 @@ def _quieten() -> None:
 def main(debug: bool) -> None:
     """Cloud and cloud-shadow masks for Sentinel-2 in the Open Data Cube.
 
+    A mask gives each pixel a class, the UCL: clear, cloud, shadow and what else its model knows. It is
+    indexed as the product s2_l2a_ucl. SCL is the classification that Sen2Cor adds to each scene.
+
+    Begin with `cleansat demo`, which needs no data. Then `cleansat mask` masks a scene, and `cleansat run` all scenes
+    of a datacube. `cleansat COMMAND --help` has examples.
+
     Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage, 130 interrupted. Commands for several
     scenes also end with 3 if some of them failed.
     """

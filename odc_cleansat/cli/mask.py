@@ -16,7 +16,7 @@ import click
 from ..addresses import public_address, public_values
 from .console import Console, describe_error
 from .main import SOME_FAILED
-from .options import check_box, connected, datacube_options, source_options
+from .options import check_box, connected, datacube_options, json_option, source_options
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -88,7 +88,7 @@ usage, 3 some scenes of a search failed.
     show_default=True,
     help="Index the masks in the configured datacube, which must have the product s2_l2a_ucl.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each scene.")
+@json_option("for each scene")
 @datacube_options
 def command(
     scene: str | None,

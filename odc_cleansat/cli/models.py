@@ -13,6 +13,7 @@ from ..classes import CloudClass
 from ..errors import CleansatError, ModelError
 from .console import describe_error
 from .names import Group
+from .options import json_option
 
 if TYPE_CHECKING:
     from ..models.model import Model
@@ -68,12 +69,7 @@ Examples:
 """
     + _EXIT_CODES,
 )
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print one JSON object a line for each model. What cannot be used has a `problem`.",
-)
+@json_option("for each model; one that cannot be used has a problem")
 def list_(as_json: bool) -> None:
     """List the models, with * at the default. Fetches nothing.
 
@@ -109,7 +105,7 @@ Examples:
     + _EXIT_CODES,
 )
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@json_option("of all that is known")
 def show(name: str, as_json: bool) -> None:
     """Show a model and its card. Fetches nothing."""
     from ..models.registry import find_models, get_model
@@ -138,13 +134,14 @@ Examples:
 """
     + _EXIT_CODES,
 )
-@click.argument("names", metavar="NAME...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--all", "all_", is_flag=True, help="Fetch the weights of all models.")
 @_allow_option
 @click.pass_context
 def fetch(ctx: click.Context, names: tuple[str, ...], all_: bool, allow_torchscript: bool) -> None:
     """Fetch the weights of models, and check them.
 
+    Give the names of models, or --all.
     They are kept in CLEANSAT_WEIGHTS, or in a folder of the user's data. An interrupted download is continued.
     Weights that are here already are only checked.
     """
@@ -188,13 +185,12 @@ A model that is not allowed to run is not wrong; in JSON its `right` is null.
 """,
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object a line for each model."
-)
+@json_option("for each model")
 @click.pass_context
 def verify(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
-    """Check the weights of models: their checksum, that they load, and their answers. Fetches nothing.
+    """Check the weights of models. Fetches nothing.
 
+    Their checksum is compared, they are loaded, and the network has to answer as it should.
     Without a NAME, all models are checked whose weights are here. TorchScript that is not allowed to run is checked
     for its checksum only.
     """
@@ -219,7 +215,7 @@ def verify(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     "import",
     epilog="""\b
 Examples:
-  cleansat models import --template mynet.safetensors   # writes mynet.yaml, to be filled in
+  cleansat models import --template mynet.safetensors   # writes mynet.yaml
   cleansat models import mynet.safetensors
   cleansat models import --force mynet.yaml
   cleansat models import --allow-torchscript theirnet.yaml
@@ -268,9 +264,9 @@ Examples:
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(name: str, yes: bool) -> None:
-    """Remove a model of your own: its document, and the card and weights that were copied with it.
+    """Remove a model of your own.
 
-    Models that ship and models of plugins are never removed.
+    Its document goes, and the card and weights that were copied with it. Models that ship and models of plugins are never removed.
     """
     from ..models.install import files_of, find_own
 

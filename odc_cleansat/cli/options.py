@@ -88,11 +88,18 @@ datacube_options = option_group(
 )
 """``--config`` and ``--env``, as those of the command `datacube`; see :func:`connected`."""
 
+model_option = click.option(
+    "--model",
+    metavar="NAME",
+    help="Model that makes the masks, see `cleansat models list`. Default: the best for a scene's bands.",
+)
+
 source_options = option_group(
-    click.option("--model", metavar="NAME", help="Default: the best model for the scene's bands."),
+    model_option,
     click.option(
         "--offset",
         type=float,
+        metavar="DN",
         help="Radiometric offset of the digital numbers, 0 or -1000. Default: from the metadata.",
     ),
     click.option(
@@ -111,12 +118,15 @@ query_options = option_group(
 """Which datasets of a product; see :func:`search_terms`."""
 
 scene_options = option_group(
-    click.option("--product", default="s2_l2a", show_default=True, help="Product of scenes."),
+    click.option(
+        "--product", metavar="NAME", default="s2_l2a", show_default=True, help="Product of scenes."
+    ),
     query_options,
-    click.option("--model", metavar="NAME", help="Default: the best model for each scene's bands."),
+    model_option,
     click.option(
         "--offset",
         type=float,
+        metavar="DN",
         help="Radiometric offset of the digital numbers. Default: from each scene's metadata.",
     ),
 )
@@ -126,14 +136,34 @@ grid_options = option_group(
     _time,
     _bbox("Area: west, south, east and north in degrees."),
     click.option("--crs", metavar="EPSG:CODE", help="Coordinate system of the result."),
-    click.option("--resolution", type=float, help="Pixel size, in units of the coordinate system."),
+    click.option(
+        "--resolution",
+        type=float,
+        metavar="SIZE",
+        help="Pixel size, in units of the coordinate system.",
+    ),
     click.option(
         "--like",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
         help="Take the grid of this raster file, instead of --bbox, --crs and --resolution.",
     ),
 )
 """Where and on which grid; see :func:`grid_query`."""
+
+
+def json_option(what: str) -> Callable[[F], F]:
+    """Return the option ``--json``: standard output is JSON, one object a line, and the rest goes to standard error.
+
+    Parameters
+    ----------
+    what
+        What the objects tell of, such as ``for each mask``.
+    """
+    return click.option(
+        "--json", "as_json", is_flag=True, help=f"Print JSON, one object a line, {what}."
+    )
+
 
 overwrite_option = click.option(
     "--overwrite",

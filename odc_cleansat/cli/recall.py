@@ -45,7 +45,9 @@ Examples:
 Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 """,
 )
-@click.option("--product", default="s2_l2a_ucl", show_default=True, help="Product of masks.")
+@click.option(
+    "--product", metavar="NAME", default="s2_l2a_ucl", show_default=True, help="Product of masks."
+)
 @grid_options
 @click.option(
     "--how",

@@ -14,7 +14,7 @@ import click
 from ..errors import CubeError
 from .console import Console
 from .names import Choice, Group
-from .options import connected, datacube_options, fetch_scenes_option
+from .options import connected, datacube_options, fetch_scenes_option, json_option
 from .review_options import EXIT_CODES, several_masks, several_options, warn_of_gaps
 from .review_serve import command as serve
 from .wording import in_options
@@ -46,9 +46,7 @@ def verdict_command(name: str, text: str, example: str) -> Callable[..., Any]:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for option in (
             datacube_options,
-            click.option(
-                "--json", "as_json", is_flag=True, help="Print one JSON object for each verdict."
-            ),
+            json_option("for each verdict"),
             click.option(
                 "--by",
                 metavar="NAME",
@@ -75,7 +73,7 @@ _WHICH = """
     "accept",
     "Accept masks: they are good enough to be used." + _WHICH,
     """  cleansat review accept 0d52f7c9
-  cleansat review accept masks/s2_l2a_ucl/33UVP/2024/06/15/* --note "checked against true colour"
+  cleansat review accept masks/s2_l2a_ucl/33UVP/2024/06/15/* --note "as in true colour"
 """,
 )
 def accept(**arguments: Any) -> None:
@@ -87,7 +85,8 @@ def accept(**arguments: Any) -> None:
     "reject",
     "Reject masks: they are left out wherever masks are used." + _WHICH,
     """  cleansat review reject 0d52f7c9 --note "the harbour is called cloud"
-  cleansat review reject s3://bucket/masks/s2_l2a_ucl/33UVP/2024/06/15/LABEL --note "smoke" --by "A. Name"
+  cleansat review reject s3://bucket/masks/s2_l2a_ucl/33UVP/2024/06/15/LABEL \\
+      --note "smoke" --by "A. Name"
 """,
 )
 def reject(**arguments: Any) -> None:
@@ -178,7 +177,7 @@ Examples:
 """,
 )
 @click.argument("masks", metavar="ID|PATH...", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each verdict.")
+@json_option("for each verdict")
 @datacube_options
 def show(masks: tuple[str, ...], as_json: bool, config: tuple[str, ...], env: str | None) -> None:
     """Show all verdicts on masks, the latest last."""
@@ -216,7 +215,7 @@ Examples:
     type=Choice(["accepted", "rejected", "unreviewed"]),
     help="List only masks in this state.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each mask.")
+@json_option("for each mask")
 def list_masks(
     paths: tuple[str, ...],
     product: str,
@@ -299,6 +298,7 @@ Examples:
 @click.option("--title", default="Masks to review", show_default=True, help="Title of the page.")
 @click.option(
     "--threads",
+    metavar="N",
     type=click.IntRange(1),
     default=8,
     show_default=True,
@@ -318,7 +318,9 @@ def write_page(
     config: tuple[str, ...],
     env: str | None,
 ) -> None:
-    """Write a page to review many masks: one HTML file, which opens offline.
+    """Write a page to review many masks.
+
+    It is one HTML file, which opens offline.
 
     PATH is a mask product, or a folder or URL with products below, such as -o of `run`. Without PATH the
     masks of the datacube are taken.

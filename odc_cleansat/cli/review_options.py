@@ -40,6 +40,7 @@ def several_options(function: Any) -> Any:
         ),
         click.option(
             "--product",
+            metavar="NAME",
             default="s2_l2a_ucl",
             show_default=True,
             help="Product of masks in the datacube.",

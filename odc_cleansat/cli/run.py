@@ -14,7 +14,7 @@ from ..progress import duration
 from .console import Console, describe_error
 from .journal import journal, keep, tell
 from .main import INTERRUPTED, SOME_FAILED
-from .options import connected, datacube_options, scene_options, search_terms
+from .options import connected, datacube_options, json_option, scene_options, search_terms
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -106,7 +106,7 @@ After 1, 3, 4 and 130 the same command goes on where it stopped.
     help="Also append what is said to FILE, each line with its time in UTC.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print a summary for programs.")
+@json_option("that sums up the run")
 @datacube_options
 @click.pass_context
 def command(

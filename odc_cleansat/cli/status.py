@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .options import connected, datacube_options, scene_options, search_terms
+from .options import connected, datacube_options, json_option, scene_options, search_terms
 from .run import FAILURES
 from .wording import in_options
 
@@ -35,12 +35,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 )
 @click.option("--missing", "list_missing", is_flag=True, help="List the scenes without a mask.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the scenes, and no counts.")
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print one JSON object a line: the counts, then the scenes.",
-)
+@json_option("of the counts; with --missing, another for each scene")
 @datacube_options
 def command(
     product: str,

@@ -15,6 +15,7 @@ from .options import (
     connected,
     datacube_options,
     fetch_scenes_option,
+    json_option,
     query_options,
     search_terms,
 )
@@ -61,7 +62,7 @@ Exit codes:
 )
 @fetch_scenes_option
 @click.option("-q", "--quiet", is_flag=True, help="Print only a line for each that is not right.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each.")
+@json_option("for each product")
 @datacube_options
 @click.pass_context
 def command(

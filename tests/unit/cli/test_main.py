@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -33,15 +34,30 @@ def test_version_and_help() -> None:
     assert "--datetime" in text
 
 
-PAGES = ["", "demo", "mask", "recall", "run", "status", "product", "product add"]
+def pages(command: click.Command, path: str = "") -> Iterator[str]:
+    """The path of a command, and those of its subcommands."""
+    yield path
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from pages(inner, f"{path} {name}".strip())
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_help_fits_a_terminal(page: str) -> None:
+@pytest.mark.parametrize("page", list(pages(main)))
+def test_help_is_whole_and_fits_a_terminal(page: str) -> None:
     result = CliRunner().invoke(main, [*page.split(), "--help"], terminal_width=80)
     assert result.exit_code == 0
     assert "..." not in result.output.partition("Commands:")[2], "a summary is cut short"
-    assert not [line for line in result.output.splitlines() if len(line) > 85]
+    assert not [line for line in result.output.splitlines() if len(line) > 92]
+    for vague in ("TEXT ", "FLOAT", "INTEGER"):
+        assert f" {vague}" not in result.output.replace("--note TEXT", "").replace(
+            "--title TEXT", ""
+        )
+    if "Commands:" not in result.output:
+        assert "Examples:" in result.output
+        assert "Exit codes:" in result.output
 
 
 @pytest.mark.parametrize("name", COMMANDS)
