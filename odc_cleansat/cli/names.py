@@ -29,6 +29,14 @@ class Group(click.Group):
             )
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the subcommands with the first sentences of their help, whole."""
+        found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, each.get_short_help_str(300)) for name, each in found.items() if each]
+            )
+
 
 class Choice(click.Choice):  # type: ignore[type-arg]
     """One of some words."""
