@@ -17,8 +17,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
 
 from .._version import __version__
 from ..errors import LOG, CleansatError
@@ -87,9 +87,9 @@ class _Served:
 def review_routes(
     desk: Desk, who: Who | None = None, *, suggested: str = "", title: str = "Masks to review"
 ) -> list[BaseRoute]:
-    """Return the routes of the review page, which an application may mount under any prefix.
+    """Return the routes of the review page, which an application may have under any prefix.
 
-    Addresses in the page are relative, so it is served at a path that ends in a slash. Everything needs
+    Addresses in the page are relative, so its own ends in a slash; see :func:`mounted`. Everything needs
     what `who` allows. Verdicts also need the token of a page of the same person and the same origin.
 
     Parameters
@@ -116,6 +116,23 @@ def review_routes(
         route("/masks/{mask:uuid}/swipe", _swipe),
         route("/masks/{mask:uuid}/{picture}", _picture),
     ]
+
+
+def mounted(prefix: str, routes: Sequence[BaseRoute]) -> list[BaseRoute]:
+    """Return routes under a prefix, and one that adds the slash where somebody leaves it out.
+
+    Parameters
+    ----------
+    prefix
+        Such as ``/review``.
+    routes
+        See :func:`review_routes`.
+    """
+
+    async def add_slash(request: Request) -> Response:
+        return RedirectResponse(f"{prefix.rpartition('/')[2]}/")
+
+    return [Route(prefix, add_slash, methods=["GET"]), Mount(prefix, routes=list(routes))]
 
 
 def review_app(hosts: Sequence[str], routes: Sequence[BaseRoute]) -> Starlette:

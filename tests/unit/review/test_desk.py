@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from s3_server import Proxy, client
 
 from odc_cleansat.errors import CleansatError, SceneError
 from odc_cleansat.products.verdict_files import SUFFIX, accept, reject, review_state, verdicts
@@ -19,7 +20,7 @@ from odc_cleansat.review import desk as desk_module
 from odc_cleansat.review.collection import Collection, Unreadable, collect
 from odc_cleansat.review.desk import LONGEST_NOTE, Desk, UnknownMaskError
 from odc_cleansat.storage.folder import Folder
-from unit.review.helpers import copies, inspected
+from unit.review.helpers import copies, inspected, product
 
 
 @pytest.fixture
@@ -169,6 +170,35 @@ def test_one_mask_that_fails_stops_no_other(
     assert said["reviews"][str(fine)]["state"] == "accepted"
     assert str(stored.parent) not in json.dumps(said)
     assert not place.parent.joinpath(gone.hex).exists()
+
+
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_masks_in_a_store(masks: Path, bucket: str, moto: int, proxy: Proxy) -> None:
+    source = product(masks, "06")
+    for path in source.iterdir():
+        client(moto).upload_file(str(path), bucket, f"masks/one/{path.name}")
+    found = collect(f"s3://{bucket}/masks", None)
+    with Desk(lambda: found) as desk:
+        desk.refresh()
+        inspected(desk)
+        (mask,) = ids(desk)
+        assert desk.picture(mask, "ucl")[1] == "image/png"
+        said = desk.give("accept", [mask], "", "me")
+        assert said["reviews"][str(mask)]["state"] == "accepted"
+        assert [each.by for each in verdicts(f"s3://{bucket}/masks/one")] == ["me"]
+        proxy.fail("deny", method="PUT")
+        failed = desk.give("reject", [mask], "", "me")
+        assert "no permission; check the credentials" in failed["failed"][str(mask)]
+        proxy.fail("deny")
+        desk.refresh()
+        (row,) = desk.since(0)["rows"]
+        assert row["state"] == "accepted"
+        assert row["unread"]
+        shown = json.dumps([said, failed, desk.since(0)])
+        for place in (f"s3://{bucket}", proxy.url, bucket + "/", "secret"):
+            assert place not in shown
 
 
 def test_verdicts_that_cannot_be_read_leave_what_was_known(desk: Desk, stored: Path) -> None:

@@ -14,7 +14,8 @@ from conftest import Cube
 
 from odc_cleansat.errors import OutputError
 from odc_cleansat.products.verdict_files import accept, flag, reject
-from odc_cleansat.review.review_page import drop_pictures, page, picture_side
+from odc_cleansat.review.review_page import LEGEND, drop_pictures, page, picture_side
+from odc_cleansat.review.templates import fill_template
 from unit.review.helpers import page_data, product
 
 if TYPE_CHECKING:
@@ -220,3 +221,39 @@ def test_it_fits_the_width(opened: Page, width: int) -> None:
         box = image.bounding_box()
         assert box
         assert box["width"] >= 80
+
+
+def test_keys_walk_through_a_page_that_is_a_file(opened: Page) -> None:
+    order = opened.locator("tr.mask").evaluate_all("all => all.map((each) => each.id)")
+    for key, at in (("n", 0), ("n", 1), ("p", 0)):
+        opened.keyboard.press(key)
+        assert opened.locator("tr.mask.current").get_attribute("id") == order[at]
+    bar = opened.get_by_role("region", name="Verdict")
+    assert bar.is_hidden()
+    opened.keyboard.press("x")
+    assert "1 chosen" in bar.inner_text()
+    opened.keyboard.press("Shift+X")
+    assert "3 chosen" in bar.inner_text()
+    opened.keyboard.press("Escape")
+    assert bar.is_hidden()
+    opened.keyboard.press("?")
+    assert "accept" not in opened.get_by_role("dialog").inner_text()
+
+
+def test_only_some_of_many_rows_are_drawn(browser: Browser, tmp_path: Path) -> None:
+    row = {"state": "unreviewed", "gaps": [], "target": "x"}
+    rows = [{**row, "id": str(i), "label": f"mask {i}"} for i in range(230)]
+    data = {"command": "cleansat review VERDICT", "classes": LEGEND, "written": "", "version": "", "rows": rows}  # fmt: skip
+    (tmp_path / "page.html").write_text(fill_template("page.html", "Many", data))
+    tab = browser.new_page()
+    tab.goto((tmp_path / "page.html").as_uri())
+    drawn = tab.locator("tr.mask")
+    assert drawn.count() == 100
+    tab.get_by_role("button", name="Show 100 more of 130").click()
+    assert drawn.count() == 200
+    drawn.last.get_by_role("button", name="Details").focus()
+    tab.keyboard.press("n")
+    assert "mask 200" in tab.locator("tr.mask.current").inner_text()
+    assert drawn.count() == 230
+    assert tab.locator("#more").is_hidden()
+    tab.close()

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from odc_cleansat.products.verdict_files import reject, review_state, verdicts
@@ -23,7 +22,7 @@ from odc_cleansat.review import desk as desk_module
 from odc_cleansat.review import serving
 from odc_cleansat.review.collection import collect
 from odc_cleansat.review.desk import Desk
-from odc_cleansat.review.serving import TOKEN, review_app, review_routes
+from odc_cleansat.review.serving import TOKEN, mounted, review_app, review_routes
 from unit.review.helpers import copies, inspected
 
 if TYPE_CHECKING:
@@ -233,8 +232,9 @@ def test_what_nobody_expects_is_told_without_a_traceback(
 def test_mounted_by_an_application_that_knows_who_it_is(desk: Desk) -> None:
     name: list[str | None] = ["A. Name"]
     routes = review_routes(desk, lambda request: name[0], title="Ours")
-    app = Starlette(routes=[Mount("/review", routes=routes)])
-    caller = Caller(app, "/review/")
+    app = Starlette(routes=mounted("/a/review", routes))
+    caller = Caller(app, "/a/review/")
+    assert str(caller.client.get("/a/review").url) == "http://localhost:8502/a/review/"
     assert caller.data["served"]["by"] == "A. Name"
     assert "<h1>Ours</h1>" in caller.page
     assert not re.search(r'(src|href)="/', caller.page)
@@ -244,7 +244,7 @@ def test_mounted_by_an_application_that_knows_who_it_is(desk: Desk) -> None:
     assert caller.say().status_code == 403
     name[0] = None
     for path in ("", "states", f"masks/{caller.ids[0]}/ucl", f"masks/{caller.ids[0]}/swipe"):
-        answer = caller.client.get(f"/review/{path}")
+        answer = caller.client.get(f"/a/review/{path}")
         assert answer.status_code == 401
         assert answer.json()["error"].startswith("Nobody is signed in")
     assert caller.say().status_code == 401
@@ -381,6 +381,17 @@ def test_what_others_say_appears_and_who_is_asked(
     other.close()
     reject(next(stored.rglob("*.odc-metadata.yaml")).parent, by="C")
     opened.locator("tr.mask", has_text="C, 20").wait_for()
+
+
+def test_the_address_names_the_mask(opened: Page, browser: Browser) -> None:
+    opened.keyboard.press("n")
+    opened.keyboard.press("n")
+    name = opened.locator("tr.mask.current").get_attribute("id")
+    other = browser.new_page()
+    other.goto(opened.url)
+    assert other.locator("tr.mask.current").get_attribute("id") == name
+    assert other.locator("tr.mask.current + tr.details").is_visible()
+    other.close()
 
 
 def test_the_viewer_opens_beside_the_page(opened: Page) -> None:
