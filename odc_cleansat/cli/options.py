@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..classes import CloudClass
-from ..errors import CleansatError, CubeError
+from ..errors import CleansatError
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -191,16 +191,9 @@ def connected(config: Sequence[str], env: str | None) -> Iterator[Datacube]:
     CubeError
         If it cannot be reached.
     """
-    from datacube import Datacube
+    from ..cube.connect import connect
 
-    try:
-        dc = Datacube(config=list(config) or None, env=env, app="cleansat")
-    except Exception as error:  # of datacube and SQLAlchemy
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise CubeError(
-            f"the datacube cannot be reached: {(lines or [type(error).__name__])[0].strip()}. Look at "
-            "`datacube system check`; -C names its configuration, -E the environment."
-        ) from error
+    dc = connect(config, env)
     with contextlib.closing(dc):
         yield dc
 

@@ -176,7 +176,7 @@ def scene_dataset(
             mask = classify(
                 open_bands(scene.files.wanted(chosen.bands)),
                 model=chosen,
-                geobox=_part(own, bbox),
+                geobox=grid_part(own, bbox),
                 confidence=True,
                 offset=decided.value,
                 progress=progress,
@@ -247,16 +247,22 @@ def _bands(scene: SceneFiles, scl: str | None) -> dict[str, BandFile]:
 
 def _drawn_grid(mask: GeoBox, red: BandFile, bbox: BBox | None) -> GeoBox:
     """The grid of the red band if it has few enough pixels to be drawn; else the mask's, thinned if needed."""
-    fine = _part(red.open().grid, bbox)
+    fine = grid_part(red.open().grid, bbox)
     if math.prod(fine.shape) <= DRAWN:
         return fine
-    part = _part(mask, bbox)
+    part = grid_part(mask, bbox)
     factor = math.ceil(math.sqrt(math.prod(part.shape) / LARGEST))
     return part if factor <= 1 else part.zoom_out(factor)
 
 
-def _part(grid: GeoBox, bbox: BBox | None) -> GeoBox:
-    """The pixels of a grid that a box in degrees touches."""
+def grid_part(grid: GeoBox, bbox: BBox | None) -> GeoBox:
+    """Return the pixels of a grid that a box in degrees touches; all of them without a box.
+
+    Raises
+    ------
+    SceneError
+        If the box lies outside.
+    """
     if bbox is None:
         return grid
     west, south, east, north = bbox

@@ -1,0 +1,30 @@
+"""The page to judge masks: the review page of `cleansat review serve`, inside the application."""
+
+from __future__ import annotations
+
+from .parts import failing_in_words, open_page
+from .service import get_service
+
+HEIGHT = 900
+"""Pixels."""
+
+
+def show() -> None:
+    """Show the page."""
+    import streamlit as st
+    from urllib.parse import urlencode
+
+    service = get_service()
+    st.title("Judge")
+    with failing_in_words():
+        masks = st.text_input(
+            "Masks", key="masks", bind="query-params", persist_state="session", label_visibility="collapsed",
+            placeholder="Choose masked scenes on the page Scenes, then press Judge.",
+        )  # fmt: skip
+        if not masks.strip():
+            st.info("No mask is chosen. Choose masked scenes on the page Scenes, and press Judge.")
+            if st.button("Go to Scenes", type="primary"):
+                open_page("Scenes")
+            return
+        key = service.door.key(st.session_state.person)
+        st.iframe(f"/review/?{urlencode({'key': key, 'masks': masks})}", height=HEIGHT)

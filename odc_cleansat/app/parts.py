@@ -1,0 +1,95 @@
+"""Parts that several pages show."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..classes import CloudClass
+from .words import in_words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..cube.catalogue import SceneRow
+
+
+@contextlib.contextmanager
+def failing_in_words() -> Iterator[None]:
+    """Show an error of the block in words, with a button to try again."""
+    import streamlit as st
+    from streamlit.runtime.scriptrunner_utils.exceptions import RerunException, StopException
+
+    try:
+        yield
+    except (RerunException, StopException):
+        raise
+    except Exception as error:
+        text = in_words(error)
+        st.error(text[:1].upper() + text[1:])
+        st.button("Try again")
+
+
+def open_page(title: str, **query: str | None) -> None:
+    """Go to a page, with a query in its address."""
+    import streamlit as st
+
+    given = {name: value for name, value in query.items() if value}
+    st.switch_page(st.session_state.pages[title], query_params=given)
+
+
+def opens(row: SceneRow) -> str:
+    """Return how a scene and its mask stand in the address of a view."""
+    return f"{row.id}.{row.mask.id if row.mask else '-'}"
+
+
+def cloud_chart(frame: pd.DataFrame, key: str) -> list[int]:
+    """Draw cloud cover by SCL and by UCL over time; return the rows of points that were just clicked.
+
+    Parameters
+    ----------
+    frame
+        Columns ``time``, ``tile``, ``scl`` and ``ucl``, in percent.
+    key
+        Key of the chart.
+    """
+    import altair as alt
+    import streamlit as st
+
+    points = frame[["time", "tile", "scl", "ucl"]].reset_index(names="row")
+    points = points.melt(["row", "time", "tile"], ["scl", "ucl"], "by", "cloud").dropna()
+    points["by"] = points["by"].str.upper()
+    if points.empty:
+        st.info("No scene says how cloudy it is; mask some to see their cloud cover over time.")
+        return []
+    pick = alt.selection_point(fields=["row"], name="pick")
+    chart = (
+        alt.Chart(points)
+        .mark_point(size=70, filled=True)
+        .encode(
+            x=alt.X("time:T", title=None),
+            y=alt.Y("cloud:Q", title="Cloud cover, %", scale=alt.Scale(domain=[0, 100])),
+            color=alt.Color(
+                "by:N",
+                title=None,
+                legend=alt.Legend(orient="top"),
+                scale=alt.Scale(domain=["SCL", "UCL"], range=["#8a949c", CloudClass.CLOUD.colour]),
+            ),
+            shape=alt.Shape(
+                "by:N", title=None, scale=alt.Scale(domain=["SCL", "UCL"], range=["circle", "triangle-up"])
+            ),
+            opacity=alt.condition(pick, alt.value(1.0), alt.value(0.35)),
+            tooltip=["time:T", "tile:N", "by:N", alt.Tooltip("cloud:Q", format=".1f")],
+        )
+        .add_params(pick)
+        .properties(height=380)
+    )
+    event = st.altair_chart(
+        chart, key=key, on_select="rerun", alt="Cloud cover of the scenes by SCL and UCL over time."
+    )
+    picked = [int(each["row"]) for each in event.selection.get("pick", [])]
+    if picked == st.session_state.get(f"{key}_picked", []):
+        return []
+    st.session_state[f"{key}_picked"] = picked
+    return picked

@@ -1,0 +1,57 @@
+"""Who sits before the page."""
+
+from __future__ import annotations
+
+import getpass
+
+from .door import LONGEST_NAME, ClosedError, named_by_header
+from .service import get_service
+
+
+def who() -> str:
+    """Return the name of the person, who is asked to sign in where that is needed.
+
+    Without a proxy and without sign-in, people say themselves who they are. That is meant for one person on one
+    machine.
+    """
+    import streamlit as st
+
+    settings = get_service().settings
+    if settings.user_header is not None:
+        try:
+            return named_by_header(st.context.headers.to_dict(), settings.user_header)
+        except ClosedError as error:
+            st.error(str(error))
+            st.stop()
+    if settings.sign_in:
+        return _signed_in()
+    if "name" not in st.session_state:
+        st.session_state.name = _of_this_machine()
+    with st.sidebar:
+        name = st.text_input("Your name", key="name", max_chars=LONGEST_NAME, help="Verdicts carry it.")
+    return str(name).strip() or "somebody"
+
+
+def _signed_in() -> str:
+    import streamlit as st
+
+    if not st.user.is_logged_in:
+        st.title("Cloud masks")
+        st.write("Sign in to see scenes and masks.")
+        st.button("Sign in", type="primary", on_click=st.login)
+        st.stop()
+    with st.sidebar:
+        found = str(st.user.get("email") or st.user.get("name") or st.user.get("sub") or "")
+        st.write(f"Signed in as {found}")
+        st.button("Sign out", on_click=st.logout)
+    if not found or len(found) > LONGEST_NAME:
+        st.error("Your sign-in has no name that verdicts could carry; ask whoever runs it.")
+        st.stop()
+    return found
+
+
+def _of_this_machine() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "somebody"

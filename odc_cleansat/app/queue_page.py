@@ -1,0 +1,90 @@
+"""The page of the queue: which masks are being made, how far they are, and who waits for which."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .parts import failing_in_words, open_page
+from .service import Service, get_service
+
+if TYPE_CHECKING:
+    from ..batch.queue import Job
+
+
+LISTED = 30
+"""Jobs that are over and still listed."""
+
+EVERY = 1.0
+"""Seconds between two looks at the queue."""
+
+OVER = {
+    "done": ":material/check_circle: masked",
+    "found": ":material/check_circle: was masked already",
+    "failed": ":material/error: failed",
+    "withdrawn": ":material/cancel: withdrawn",
+}
+
+
+def show() -> None:
+    """Show the page."""
+    import streamlit as st
+
+    st.title("Queue")
+    if refused := st.session_state.pop("refused", ""):
+        st.warning(f"Not all of them were taken: {refused}")
+    st.caption("Masks are made in the background. You may close this page; nothing is lost.")
+    st.fragment(_jobs, run_every=EVERY)()
+
+
+def _jobs() -> None:
+    import streamlit as st
+
+    service = get_service()
+    with failing_in_words():
+        jobs = service.queue.jobs()
+        for job in [job for job in jobs if not job.is_over]:
+            _active(service, job)
+        over = [job for job in jobs if job.is_over][:LISTED]
+        if not jobs:
+            st.info("Nothing is being masked. Choose scenes on the page Scenes, and press Mask.")
+        for job in over:
+            _over(job)
+
+
+def _active(service: Service, job: Job) -> None:
+    import streamlit as st
+
+    name, button = st.columns([5, 1], vertical_alignment="center")
+    person = st.session_state.person
+    who = ", ".join("you" if each == person else each for each in job.persons) or "nobody any more"
+    name.progress(job.done / job.total if job.total else 0.0, text=f"{job.label}: {progress_text(job)}, for {who}")
+    if person in job.persons and button.button("Withdraw", key=f"withdraw_{job.mask}"):
+        service.queue.withdraw(job.mask, person)
+        st.rerun(scope="fragment")
+
+
+def progress_text(job: Job) -> str:
+    """Return how far a job is, in words."""
+    if job.state == "waiting":
+        return "next" if job.place == 1 else f"number {job.place} of those that wait"
+    if job.state == "indexing":
+        return "being put into the datacube"
+    if not job.persons:
+        return "stopping"
+    return f"{job.done} of {job.total} windows" if job.total else "begins"
+
+
+def _over(job: Job) -> None:
+    import streamlit as st
+
+    name, button = st.columns([5, 1], vertical_alignment="center")
+    took = ""
+    if job.state == "done" and job.begun and job.ended:
+        took = f" in {(job.ended - job.begun).total_seconds():.0f} s"
+    name.markdown(f"{OVER[job.state]}{took}: {job.label}")
+    if job.reason:
+        name.error(job.reason)
+    for text in job.warnings:
+        name.warning(text)
+    if job.state in ("done", "found") and button.button("Look", key=f"look_{job.mask}"):
+        open_page("Look", show=f"{job.scene}.{job.mask}")

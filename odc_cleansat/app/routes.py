@@ -1,0 +1,203 @@
+"""Routes beside Streamlit's pages: tiles, thumbnails, values, shares, the swipe viewer, the map library.
+
+All but the library need a key of the :class:`~odc_cleansat.app.door.Door`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from importlib import resources
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+from uuid import UUID
+
+from ..errors import CleansatError
+from ..review.swipe import swipe_page
+from ..review.tiles import COMPOSITIONS, LAYERS, Bounds, NoTileError
+from ..review.views import MaskedFiles, compare_view
+from .door import ClosedError
+from .words import in_words
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    from .service import Service
+
+
+NONE = "-"
+"""Stands in an address for a mask that there is not."""
+
+ASSETS = {"maplibre-gl.js": "text/javascript", "maplibre-gl.css": "text/css"}
+"""Files of the map library, and what they are."""
+
+PRIVATE = {"Cache-Control": "private, max-age=3600"}
+"""A browser may keep pictures, and nobody in between."""
+
+DEEPEST = 22
+"""Zoom of the smallest tiles."""
+
+
+def tile_address(kind: str, scene: UUID, mask: UUID | None, **query: str) -> str:
+    """Return the address of a layer's tiles, with ``{z}``, ``{x}`` and ``{y}`` left in."""
+    return f"tiles/{kind}/{scene}/{mask or NONE}/{{z}}/{{x}}/{{y}}.png?{urlencode(query)}"
+
+
+def picture_address(kind: str, scene: UUID, mask: UUID | None, **query: str) -> str:
+    """Return the address of a thumbnail."""
+    return f"thumbnails/{kind}/{scene}/{mask or NONE}.png?{urlencode(query)}"
+
+
+def place_address(what: str, scene: UUID, mask: UUID | None, **query: str) -> str:
+    """Return the address of ``values`` at a point, or of ``shares`` of a view."""
+    return f"{what}/{scene}/{mask or NONE}?{urlencode(query)}"
+
+
+def swipe_address(pairs: list[tuple[UUID, UUID | None]], **query: str) -> str:
+    """Return the address of the swipe viewer for scenes and their masks."""
+    return f"swipe/{','.join(f'{scene}.{mask or NONE}' for scene, mask in pairs)}.html?{urlencode(query)}"
+
+
+def make_routes(service: Service) -> list[Route]:
+    """Return the routes of an application."""
+    from starlette.responses import JSONResponse, PlainTextResponse, Response
+    from starlette.routing import Route
+
+    def behind_door(answer: Callable[[Request], Response]) -> Callable[[Request], Response]:
+        @wraps(answer)
+        def guarded(request: Request) -> Response:
+            try:
+                service.door.person(request.query_params.get("key"))
+                return answer(request)
+            except ClosedError as error:
+                return JSONResponse({"error": str(error)}, 403)
+            except NoTileError as error:
+                return JSONResponse({"error": str(error)}, 404)
+            except CleansatError as error:
+                return JSONResponse({"error": in_words(error)}, 502)
+            except Exception as error:
+                return JSONResponse({"error": in_words(error)}, 500)
+
+        return guarded
+
+    def tile(request: Request) -> Response:
+        given = request.path_params
+        kind, scene, mask = _layer(given["kind"]), given["scene"], _mask(given["mask"])
+        zoom, column, row = given["z"], given["x"], given["y"]
+        if not (0 <= zoom <= DEEPEST and 0 <= column < 2**zoom and 0 <= row < 2**zoom):
+            raise NoTileError("there is no such tile.")
+        limits = _limits(request.query_params.get("stretch"))
+        try:
+            content = service.tiles(scene, mask).tile(kind, zoom, column, row, limits)
+        except NoTileError:
+            return Response(status_code=204, headers=PRIVATE)
+        return Response(content, media_type="image/png", headers=PRIVATE)
+
+    def thumbnail(request: Request) -> Response:
+        given = request.path_params
+        tiles = service.tiles(given["scene"], _mask(given["mask"]))
+        return Response(
+            tiles.thumbnail(_layer(given["kind"])), media_type="image/png", headers=PRIVATE
+        )
+
+    def values(request: Request) -> Response:
+        given = request.path_params
+        lon, lat = (_number(request.query_params.get(name)) for name in ("lon", "lat"))
+        if not (-180 <= lon <= 180 and -90 <= lat <= 90):
+            raise NoTileError("the place is not on the Earth.")
+        tiles = service.tiles(given["scene"], _mask(given["mask"]))
+        return JSONResponse(tiles.values_at(lon, lat))
+
+    def shares(request: Request) -> Response:
+        given = request.path_params
+        tiles = service.tiles(given["scene"], _mask(given["mask"]))
+        found = tiles.shares(_bounds(request.query_params.get("bounds")))
+        return JSONResponse(
+            {"ucl": dict(found.ucl), "scl": dict(found.scl), "agreement": _finite(found.agreement)}
+        )
+
+    def swipe(request: Request) -> Response:
+        pictures = [_picture(service, each) for each in request.path_params["pairs"].split(",")[:8]]
+        text = request.query_params.get("bounds")
+        page = swipe_page(compare_view(pictures, None if text is None else _bounds(text)))
+        return Response(page, media_type="text/html", headers={"Cache-Control": "no-store"})
+
+    def asset(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in ASSETS:
+            return PlainTextResponse("There is no such file.", 404)
+        content = resources.files("maplibre").joinpath("srcjs", name).read_bytes()
+        return Response(content, media_type=ASSETS[name], headers={"Cache-Control": "max-age=86400"})
+
+    def alive(request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    guarded = behind_door
+    return [
+        Route("/tiles/{kind}/{scene:uuid}/{mask}/{z:int}/{x:int}/{y:int}.png", guarded(tile)),
+        Route("/thumbnails/{kind}/{scene:uuid}/{mask}.png", guarded(thumbnail)),
+        Route("/values/{scene:uuid}/{mask}", guarded(values)),
+        Route("/shares/{scene:uuid}/{mask}", guarded(shares)),
+        Route("/swipe/{pairs}.html", guarded(swipe)),
+        Route("/map/{name}", asset),
+        Route("/alive", alive),
+    ]
+
+
+def _picture(service: Service, pair: str) -> MaskedFiles:
+    scene, _, mask = pair.partition(".")
+    known = _mask(mask)
+    product = None if known is None else service.mask(known)
+    return MaskedFiles(service.scene_files(_uuid(scene)), product)
+
+
+def _layer(kind: str) -> str:
+    if kind not in (*COMPOSITIONS, *LAYERS):
+        raise NoTileError("there is no such layer.")
+    return kind
+
+
+def _mask(text: str) -> UUID | None:
+    return None if text in (NONE, "") else _uuid(text)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NoTileError("the address names no scene; open it from the application.") from None
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "")
+    except ValueError:
+        raise NoTileError("the address has no number where one is needed.") from None
+
+
+def _numbers(text: str, count: int) -> tuple[float, ...]:
+    parts = text.split(",")
+    if len(parts) != count:
+        raise NoTileError(f"the address needs {count} numbers with commas between.")
+    return tuple(_number(part) for part in parts)
+
+
+def _bounds(text: str | None) -> Bounds:
+    west, south, east, north = _numbers(text or "", 4)
+    return max(west, -180.0), max(south, -85.0), min(east, 180.0), min(north, 85.0)
+
+
+def _limits(text: str | None) -> tuple[float, float] | None:
+    if not text:
+        return None
+    low, high = _numbers(text, 2)
+    if not 0 <= low < high <= 2:
+        raise NoTileError("the stretch needs two reflectances, the lower one first.")
+    return low, high
+
+
+def _finite(values: object) -> dict[str, float]:
+    assert isinstance(values, dict)
+    return {name: value for name, value in values.items() if value == value}

@@ -1,0 +1,279 @@
+"""The page to find scenes: on a map, over time and in a table; and to have them masked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from ..errors import CleansatError
+from .areas import area_text, check_geometry, read_area, square_km
+from .map import make_map, show_map
+from .parts import cloud_chart, failing_in_words, open_page, opens
+from .routes import picture_address
+from .service import Service, get_service
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from odc.geo.geom import Geometry
+
+    from ..cube.catalogue import SceneRow
+
+
+TABLE = "scene_table"
+"""Key of the table in the session."""
+
+LOOKED_AT = 4
+"""Most scenes side by side."""
+
+
+def show() -> None:
+    """Show the page."""
+    import streamlit as st
+
+    service = get_service()
+    st.title("Scenes")
+    with failing_in_words():
+        area = _ask_area(service)
+        rows = _find(service, area)
+        if not rows:
+            _draw_map(service, area, [])
+            st.info(_nothing(service, area))
+            return
+        frame = _frame(service, rows)
+        _take_picks(frame)
+        left, right = st.columns([3, 2])
+        with left:
+            _draw_map(service, area, rows)
+        with right:
+            picked = cloud_chart(frame, "cloud_chart")
+        if picked:
+            _choose(frame, picked)
+        chosen = _table(frame)
+        _actions(service, [rows[i] for i in chosen])
+
+
+def _ask_area(service: Service) -> Geometry | None:
+    """Ask where and when; return the area, or None for everywhere."""
+    import streamlit as st
+
+    state = st.session_state
+    for name in ("area", "time"):
+        if (given := state.pop(f"new_{name}", None)) is not None:
+            state[name] = given
+    where, when, more = st.columns([3, 2, 1], vertical_alignment="bottom")
+    with where:
+        text = st.text_input(
+            "Area",
+            key="area",
+            bind="query-params",
+            persist_state="session",
+            placeholder="west,south,east,north in degrees; or draw it on the map; or GeoJSON",
+            help="Empty for everywhere. A polygon is lon,lat;lon,lat;lon,lat.",
+        )
+    with when:
+        st.text_input(
+            "Time",
+            key="time",
+            bind="query-params",
+            persist_state="session",
+            placeholder="2024-06, or 2024-06-01/2024-07-15",
+            help="A day, month or year, or two of them with a slash between. Empty for all.",
+        )
+    with more, st.popover("Upload", use_container_width=True):
+        file = st.file_uploader("An area as GeoJSON, in degrees", type=["geojson", "json"])
+        if file is not None and state.get("uploaded") != file.file_id:
+            state.uploaded = file.file_id
+            found = read_area(file.getvalue().decode("utf-8", "replace"), service.settings.limits.area)
+            state.new_area = area_text(found)
+            st.rerun()
+    if not text.strip():
+        return None
+    area = read_area(text, service.settings.limits.area)
+    st.caption(f"The area has {square_km(area):,.1f} km².")
+    return area
+
+
+def _find(service: Service, area: Geometry | None) -> list[SceneRow]:
+    import streamlit as st
+
+    return service.find(area, st.session_state.time.strip() or None)
+
+
+def _nothing(service: Service, area: Geometry | None) -> str:
+    where = "in this area" if area is not None else "at all"
+    return (
+        f"The datacube has no scene of {service.settings.product} {where} at this time. Choose a larger area or "
+        "another time."
+    )
+
+
+def _frame(service: Service, rows: Sequence[SceneRow]) -> pd.DataFrame:
+    """Return what the table and the chart show: one line for each scene, in the same order."""
+    import pandas as pd
+    import streamlit as st
+
+    key = service.door.key(st.session_state.person)
+    states = service.review_states(rows)
+    return pd.DataFrame(
+        {
+            "picture": [
+                picture_address("colour", row.id, row.mask and row.mask.id, key=key) for row in rows
+            ],
+            "time": [row.time.replace(tzinfo=None) for row in rows],
+            "tile": [row.region for row in rows],
+            "scl": [row.cloud for row in rows],
+            "ucl": [row.mask.cloud if row.mask else None for row in rows],
+            "state": [states[row.id] for row in rows],
+            "name": [row.label for row in rows],
+            "id": [str(row.id) for row in rows],
+        }
+    )
+
+
+def _take_picks(frame: pd.DataFrame) -> None:
+    """Choose the scenes that were clicked on the map just now."""
+    import streamlit as st
+
+    if picked := st.session_state.pop("picked", None):
+        _choose(frame, frame.index[frame.tile.isin(picked) | frame.id.isin(picked)])
+
+
+def _choose(frame: pd.DataFrame, rows: Iterable[int]) -> None:
+    import streamlit as st
+
+    st.session_state[TABLE] = {"selection": {"rows": [int(i) for i in rows][:500], "columns": [], "cells": []}}
+
+
+def _draw_map(service: Service, area: Geometry | None, rows: Sequence[SceneRow]) -> None:
+    """Draw footprints and the area; take what is drawn or picked."""
+    import streamlit as st
+
+    footprints = _footprints(rows)
+    bounds = area.geom.bounds if area is not None else _bounds(rows)
+    drawn = show_map(
+        make_map(
+            service,
+            service.door.key(st.session_state.person),
+            footprints=footprints,
+            area=None if area is None else area.geom.__geo_interface__,
+            bounds=bounds,
+            fit=str(bounds),
+            draw=True,
+            height=420,
+        ),
+        "scenes_map",
+    )
+    if drawn.drawn is not None:
+        geometry = drawn.drawn["geometry"]
+        if geometry is None:
+            st.session_state.new_area = ""
+        else:
+            found = check_geometry(geometry, service.settings.limits.area)
+            st.session_state.new_area = area_text(found)
+        st.rerun()
+    if drawn.picked is not None:
+        st.session_state.picked = drawn.picked
+        st.rerun()
+
+
+def _footprints(rows: Sequence[SceneRow]) -> dict[str, Any]:
+    """Return one outline for each tile: thousands of scenes lie on few of them."""
+    by_tile = {row.region or str(row.id): row for row in reversed(rows)}
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"name": name, "chosen": False},
+            "geometry": row.footprint.geom.__geo_interface__,
+        }
+        for name, row in by_tile.items()
+        if row.footprint is not None
+    ]
+    return {"type": "FeatureCollection", "features": features}
+
+
+def _bounds(rows: Sequence[SceneRow]) -> tuple[float, float, float, float] | None:
+    found = [row.footprint.geom.bounds for row in rows if row.footprint is not None]
+    if not found:
+        return None
+    west, south, east, north = zip(*found, strict=True)
+    return min(west), min(south), max(east), max(north)
+
+
+def _table(frame: pd.DataFrame) -> list[int]:
+    """Show the table; return the rows that are chosen."""
+    import streamlit as st
+
+    column = st.column_config
+    event = st.dataframe(
+        frame,
+        key=TABLE,
+        on_select="rerun",
+        selection_mode="multi-row",
+        hide_index=True,
+        row_height=56,
+        height=420,
+        column_order=["picture", "time", "tile", "state", "scl", "ucl", "name"],
+        column_config={
+            "picture": column.ImageColumn("Picture", width="small"),
+            "time": column.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm"),
+            "tile": column.TextColumn("Tile", width="small"),
+            "state": column.TextColumn("State"),
+            "scl": column.NumberColumn("Cloud by SCL, %", format="%.0f"),
+            "ucl": column.NumberColumn("Cloud by UCL, %", format="%.0f"),
+            "name": column.TextColumn("Scene"),
+        },
+        alt="Scenes with their time, tile, state and cloud cover.",
+    )
+    rows = [i for i in event.selection.rows if i < len(frame)]
+    st.caption(
+        f"{len(frame):,} scenes, {int((frame.state == 'not masked').sum()):,} of them not masked; "
+        f"{len(rows)} chosen. Choose rows by their boxes, a point of the chart, or a tile of the map."
+    )
+    return rows
+
+
+def _actions(service: Service, rows: Sequence[SceneRow]) -> None:
+    """Buttons for the scenes that are chosen."""
+    import streamlit as st
+
+    missing = [row for row in rows if row.mask is None]
+    masked = [row for row in rows if row.mask is not None]
+    mask, look, judge, recall, composite = st.columns(5)
+    limit = service.settings.limits.jobs
+    if mask.button(
+        f"Mask {len(missing)} scenes" if len(missing) != 1 else "Mask 1 scene",
+        type="primary",
+        disabled=not missing,
+        use_container_width=True,
+        help=f"In the background, up to {limit} at a time. Scenes that have a mask are passed over.",
+    ):
+        _ask(service, [row.id for row in missing])
+    if look.button(
+        "Look", disabled=not 0 < len(rows) <= LOOKED_AT, use_container_width=True,
+        help=f"One scene, or up to {LOOKED_AT} side by side.",
+    ):  # fmt: skip
+        open_page("Look", show=",".join(opens(row) for row in rows))
+    if judge.button("Judge", disabled=not masked, use_container_width=True, help="Accept or reject."):
+        open_page("Judge", masks=",".join(str(row.mask.id) for row in masked[:200] if row.mask))
+    where = {name: st.session_state.get(name) for name in ("area", "time")}
+    if recall.button("Recall", use_container_width=True, help="The masks on any grid, to download."):
+        open_page("Recall", **where)
+    if composite.button("Composite", use_container_width=True, help="One picture without clouds."):
+        open_page("Composite", **where)
+
+
+def _ask(service: Service, scenes: Sequence[UUID]) -> None:
+    import streamlit as st
+
+    jobs, refused = [], ""
+    for scene in scenes:
+        try:
+            jobs += service.ask([scene], st.session_state.person)
+        except CleansatError as error:
+            refused = str(error)
+            break
+    if refused and not jobs:
+        raise CleansatError(refused)
+    st.session_state.refused = refused
+    open_page("Queue")

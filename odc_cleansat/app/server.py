@@ -1,0 +1,141 @@
+"""Start the application: Streamlit's server with routes of our own, on one port, in one process."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CleansatError
+from .routes import make_routes
+from .service import Service, set_service
+from .settings import AppSettings
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from streamlit.starlette import App
+
+
+THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]", "::1")
+"""Names under which a browser on this machine reaches the application."""
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "same-origin",
+}
+"""Sent with every answer. Addresses with keys go to no other site."""
+
+
+def serve(settings: AppSettings) -> None:
+    """Serve the application until it is stopped.
+
+    Raises
+    ------
+    CleansatError
+        If Streamlit or another package of the extra ``app`` is missing, or the store cannot be used.
+    """
+    try:
+        import maplibre  # noqa: F401
+        import rio_tiler  # noqa: F401
+        import streamlit  # noqa: F401
+    except ImportError as error:
+        raise CleansatError(
+            f"the application needs {error.name}; run: pip install 'odc-cleansat[app]'"
+        ) from error
+    service = Service(settings)
+    try:
+        service.start()
+        make_app(service).run(config=streamlit_config(settings))
+    finally:
+        service.close()
+
+
+def make_app(service: Service) -> App:
+    """Return the ASGI application of a service, for Streamlit's own server or another one."""
+    import streamlit as st
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    set_service(service)
+    # Scenes of other makers often have no overviews; a line for each tile tells nobody anything.
+    warnings.filterwarnings("ignore", message=".*no overviews", append=False)
+    settings = service.settings
+
+    @asynccontextmanager
+    async def lifespan(_: App) -> AsyncIterator[None]:
+        yield
+
+    return st.App(
+        Path(__file__).with_name("page.py"),
+        routes=make_routes(service),
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings)),
+            Middleware(_WithHeaders),
+        ],
+        lifespan=lifespan,
+        on_script_error=_on_script_error,
+    )
+
+
+def allowed_hosts(settings: AppSettings) -> list[str]:
+    """Return the names of hosts that are answered; others may be a trick with names (DNS rebinding)."""
+    named = settings.allowed_hosts or (() if settings.host in THIS_MACHINE else (settings.host,))
+    return [*THIS_MACHINE, *(name for name in named if name not in ("0.0.0.0", "::"))]
+
+
+def streamlit_config(settings: AppSettings) -> Mapping[str, Any]:
+    """Return Streamlit's options: no statistics to anybody, no tracebacks, small uploads."""
+    return {
+        "server.address": settings.host,
+        "server.port": settings.port,
+        "server.headless": True,
+        "server.fileWatcherType": "none",
+        "server.maxUploadSize": settings.limits.upload,
+        "server.enableStaticServing": False,
+        "browser.gatherUsageStats": False,
+        "client.showErrorDetails": "none",
+        "client.toolbarMode": "minimal",
+        "global.developmentMode": False,
+        "theme.primaryColor": "#0072b2",
+        "theme.base": "light",
+    }
+
+
+def _on_script_error(error: Exception) -> bool:
+    """Show an error that a page did not foresee in words."""
+    import streamlit as st
+
+    from .words import in_words
+
+    st.error(in_words(error))
+    return True
+
+
+class _WithHeaders:
+    """Adds :data:`HEADERS` to every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *(
+                        (name.lower().encode(), value.encode())
+                        for name, value in HEADERS.items()
+                        if name.lower().encode() not in given
+                    ),
+                ]
+            await send(message)
+
+        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+log = logging.getLogger("odc_cleansat.app")

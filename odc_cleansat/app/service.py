@@ -1,0 +1,253 @@
+"""What the pages and routes of the application ask: one for the process, used from many threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from cachetools import LRUCache
+
+from ..batch.queue import Job, MaskQueue
+from ..cube.catalogue import SceneRow, list_scenes
+from ..cube.connect import connect
+from ..cube.index import add_dataset, add_product
+from ..errors import CubeError, first_line
+from ..products.product import MaskProduct
+from ..products.verdict_files import Verdict, accept, flag, reject, verdicts
+from ..review.tiles import SceneTiles
+from ..scenes.files import SceneFiles
+from ..storage.eo3 import MASK_PRODUCT, product_definition
+from ..storage.folder import Folder
+from .door import Door
+from .settings import AppSettings
+from .states import ReviewStates
+
+if TYPE_CHECKING:
+    from datacube import Datacube
+    from datacube.model import Dataset
+    from odc.geo.geom import Geometry
+
+
+OPEN_SCENES = 256
+"""Scenes whose files are remembered."""
+
+
+class Service:
+    """The datacube, the queue of masks, the door and the tiles of an application.
+
+    The datacube is connected when it is needed first, and the queue started. So a page can say what is wrong with them,
+    and works again when they do.
+
+    Parameters
+    ----------
+    settings
+        How the application was started.
+    """
+
+    def __init__(self, settings: AppSettings) -> None:
+        self.settings = settings
+        self.door = Door()
+        self.states = ReviewStates()
+        self._lock = threading.RLock()
+        self._dc: Datacube | None = None
+        self._queue: MaskQueue | None = None
+        self._tiles: LRUCache[tuple[UUID, UUID | None], SceneTiles] = LRUCache(OPEN_SCENES)
+
+    @property
+    def dc(self) -> Datacube:
+        """The datacube.
+
+        Raises
+        ------
+        CubeError
+            If it cannot be reached.
+        """
+        with self._lock:
+            if self._dc is None:
+                self._dc = connect(self.settings.config, self.settings.env, "cleansat app")
+            return self._dc
+
+    @property
+    def queue(self) -> MaskQueue:
+        """The queue of masks, which indexes those that are whole."""
+        with self._lock:
+            if self._queue is None:
+                self._queue = MaskQueue(
+                    self.settings.store,
+                    workers=self.settings.workers,
+                    scheduler=self.settings.scheduler,
+                    index=lambda document: add_dataset(self.dc, document),
+                    most_per_person=self.settings.limits.jobs,
+                )
+            return self._queue
+
+    def start(self) -> None:
+        """Check the store, and let the workers come up, so that the first mask need not wait for them.
+
+        Raises
+        ------
+        OutputError
+            If the store cannot be used.
+        """
+        Folder(self.settings.store).check_usable()
+        self.queue.start()
+
+    def close(self) -> None:
+        """Stop the workers and leave the datacube."""
+        with self._lock:
+            if self._queue is not None:
+                self._queue.close()
+            if self._dc is not None:
+                self._dc.close()
+
+    # Scenes
+
+    def find(self, area: Geometry | None, time: str | None) -> list[SceneRow]:
+        """Return the scenes of an area and time, with what is known of their masks, the latest first.
+
+        Raises
+        ------
+        CubeError
+            If the datacube cannot be reached, or the query cannot be understood.
+        """
+        found = list_scenes(
+            self.dc,
+            self.settings.product,
+            time=time or None,
+            area=area,
+            limit=self.settings.limits.scenes,
+        )
+        return sorted(found, key=lambda row: row.time, reverse=True)
+
+    def dataset(self, id_: UUID) -> Dataset:
+        """Return a dataset of the datacube.
+
+        Raises
+        ------
+        CubeError
+            If there is none, or the datacube cannot be reached.
+        """
+        try:
+            found = self.dc.index.datasets.get(id_)
+        except CubeError:
+            raise
+        except Exception as error:  # of SQLAlchemy and its drivers
+            raise CubeError(
+                f"the database of the datacube does not answer: {first_line(error)}. Try again later."
+            ) from error
+        if found is None:
+            raise CubeError(f"the datacube has no dataset {id_}; it may have been removed.")
+        return found
+
+    def scene(self, id_: UUID) -> Dataset:
+        """Return a scene of the datacube; errors as :meth:`dataset`, also if it is a mask."""
+        dataset = self.dataset(id_)
+        if "ucl" in dataset.measurements:
+            raise CubeError(f"the dataset {id_} is a mask and no scene.")
+        return dataset
+
+    def scene_files(self, scene: UUID) -> SceneFiles:
+        """Return the files of a scene; errors as :meth:`scene`."""
+        return SceneFiles.of_dataset(self.scene(scene))
+
+    def mask(self, mask: UUID) -> MaskProduct:
+        """Return a mask of the datacube; errors as :meth:`dataset`."""
+        return MaskProduct.of_dataset(self.dataset(mask))
+
+    def tiles(self, scene: UUID, mask: UUID | None) -> SceneTiles:
+        """Return the tiles of a scene and its mask.
+
+        Raises
+        ------
+        CubeError
+            If there is no such scene or mask, or the datacube cannot be reached.
+        """
+        with self._lock:
+            found = self._tiles.get((scene, mask))
+        if found is None:
+            product = None if mask is None else self.mask(mask)
+            found = SceneTiles(self.scene_files(scene), product)
+            with self._lock:
+                self._tiles[scene, mask] = found
+        return found
+
+    # Masks
+
+    def ask(self, scenes: Iterable[UUID], person: str, model: str | None = None) -> list[Job]:
+        """Have scenes masked in the background; what is masked already is found.
+
+        Raises
+        ------
+        CleansatError
+            If a scene cannot be masked, or the queue is full.
+        """
+        self._add_mask_product()
+        return [self.queue.ask(self.dataset(id_), person=person, model=model) for id_ in scenes]
+
+    def _add_mask_product(self) -> None:
+        if self.dc.index.products.get_by_name(MASK_PRODUCT) is None:
+            add_product(self.dc, product_definition(MASK_PRODUCT))
+
+    def review_states(self, rows: Sequence[SceneRow]) -> dict[UUID, str]:
+        """Return the state of scenes for people, by the id of the scene; verdicts may still be on their way."""
+        masks = {row.mask.id: row.mask.folder for row in rows if row.mask and row.mask.folder}
+        known = self.states.get(masks)
+        return {
+            row.id: known.get(row.mask.id, "masked").replace("unreviewed", "masked")
+            if row.mask
+            else "not masked"
+            for row in rows
+        }
+
+    # Verdicts
+
+    def verdicts(self, mask: UUID) -> list[Verdict]:
+        """Return what was said of a mask, the latest last.
+
+        Raises
+        ------
+        CleansatError
+            If the mask or its verdicts cannot be read.
+        """
+        return verdicts(self.dataset(mask))
+
+    def judge(self, kind: str, mask: UUID, note: str, person: str) -> None:
+        """Accept, reject or flag a mask.
+
+        Raises
+        ------
+        CleansatError
+            If there is no such mask, or the store cannot be written.
+        """
+        give = {"accept": accept, "reject": reject, "flag": flag}[kind]
+        give(self.dataset(mask), note, person)
+        self.states.forget(mask)
+
+    def folders(self, masks: Sequence[UUID]) -> dict[UUID, Folder]:
+        """Return the folders of masks that the datacube knows, by id."""
+        found = self.dc.index.datasets.bulk_get(list(masks))
+        return {each.id: MaskProduct.of_dataset(each).folder for each in found if each.uri}
+
+
+_service: Service | None = None
+
+
+def set_service(service: Service | None) -> None:
+    """Let pages use a service; Streamlit runs them without arguments."""
+    global _service
+    _service = service
+
+
+def get_service() -> Service:
+    """Return the service of this process.
+
+    Raises
+    ------
+    RuntimeError
+        If the pages run without it.
+    """
+    if _service is None:
+        raise RuntimeError("start the application with: cleansat app")
+    return _service

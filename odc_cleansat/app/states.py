@@ -1,0 +1,77 @@
+"""The states of review of many masks, read in the background and remembered for a while."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from ..errors import CleansatError
+from ..products.verdict_files import read_many, review_state
+from ..storage.folder import Folder
+
+FRESH_SECONDS = 60
+"""How long a state is taken for what it was when it was read."""
+
+_BATCH = 200
+"""Masks that are read at a time, so that the first states are there soon."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    state: str
+    read: float
+    """When it was read, seconds of the monotonic clock."""
+
+
+class ReviewStates:
+    """Knows whether masks are accepted, rejected or unreviewed. Stores are slow, so nobody waits for them here."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[UUID, _Known] = {}
+        self._reading: set[UUID] = set()
+
+    def get(self, folders: Mapping[UUID, Folder]) -> dict[UUID, str]:
+        """Return what is known of some masks, and have the others read in the background.
+
+        Parameters
+        ----------
+        folders
+            The folder of each mask, by its id.
+
+        Returns
+        -------
+        dict
+            Id to one of :data:`~odc_cleansat.products.verdict_files.STATES`; unknown ones are missing.
+        """
+        oldest = time.monotonic() - FRESH_SECONDS
+        with self._lock:
+            known = {mask: self._known[mask] for mask in folders if mask in self._known}
+            due = {m: f for m, f in folders.items() if m not in known or known[m].read < oldest}
+            due = {mask: folder for mask, folder in due.items() if mask not in self._reading}
+            self._reading |= due.keys()
+        if due:
+            threading.Thread(target=self._read, args=(due,), daemon=True).start()
+        return {mask: each.state for mask, each in known.items()}
+
+    def forget(self, mask: UUID) -> None:
+        """Read a mask anew when it is asked for, because somebody has just said something of it."""
+        with self._lock:
+            self._known.pop(mask, None)
+
+    def _read(self, folders: dict[UUID, Folder]) -> None:
+        listed = list(folders.items())
+        for start in range(0, len(listed), _BATCH):
+            part = dict(listed[start : start + _BATCH])
+            try:
+                said, unread = read_many(part)
+                found = {mask: review_state(said[mask]) for mask in part if mask not in unread}
+            except (CleansatError, OSError):
+                found = {}
+            now = time.monotonic()
+            with self._lock:
+                self._known.update({mask: _Known(state, now) for mask, state in found.items()})
+                self._reading -= part.keys()
