@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from ..classes import CloudClass
+from .areas import read_area, square_km
+from .downloads import Grid
 from .words import in_words
 
 if TYPE_CHECKING:
     import pandas as pd
+    from odc.geo.geom import Geometry
 
     from ..cube.catalogue import SceneRow
+    from .service import Service
 
 
 @contextlib.contextmanager
@@ -93,3 +97,61 @@ def cloud_chart(frame: pd.DataFrame, key: str) -> list[int]:
         return []
     st.session_state[f"{key}_picked"] = picked
     return picked
+
+
+@contextlib.contextmanager
+def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar while the block runs; the value is called with what is done and all there is."""
+    import streamlit as st
+
+    bar = st.progress(0.0, text=text)
+
+    def count(done: int, total: int) -> None:
+        bar.progress(min(done / total, 1.0) if total else 0.0, text=f"{text}: {done} of {total}")
+
+    try:
+        yield count
+    finally:
+        bar.empty()
+
+
+def ask_grid(service: Service, resolution: float | None = None) -> Grid | None:
+    """Ask for area, time, coordinate system and resolution; return None as long as there is no area.
+
+    Parameters
+    ----------
+    service
+        Whose limits hold.
+    resolution
+        Pixel size that is offered; by default that of the masks.
+    """
+    import streamlit as st
+
+    shared: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
+    area = st.text_input(
+        "Area", key="area", placeholder="west,south,east,north in degrees; or corners lon,lat;…", **shared
+    )
+    when, system, size = st.columns(3)
+    time = when.text_input("Time", key="time", placeholder="2024-06, or 2024-06-01/2024-07-15", **shared)
+    crs = system.text_input(
+        "Coordinate system", key="crs", placeholder="EPSG:32633; empty for that of the masks", **shared
+    )
+    pixel = size.number_input(
+        "Pixel size, in its units", min_value=0.0, value=resolution or 0.0, key="resolution",
+        help="Metres, or degrees for EPSG:4326. 0 takes that of the masks.", **shared,
+    )  # fmt: skip
+    if not area.strip():
+        return None
+    found = read_area(area, service.settings.limits.area)
+    st.caption(f"The area has {square_km(found):,.1f} km².")
+    if pixel and not crs.strip():
+        crs = utm_of(found)
+    return Grid(found, time.strip(), crs.strip() or None, pixel or None)
+
+
+def utm_of(area: Geometry) -> str:
+    """Return the UTM zone of the middle of an area."""
+    from odc.geo.crs import CRS
+
+    lon, lat = area.centroid.coords[0]
+    return str(CRS(f"EPSG:{(32700 if lat < 0 else 32600) + int((lon + 180) // 6) % 60 + 1}"))

@@ -214,39 +214,15 @@ def _block_side(dc: Datacube, product: str, query: dict[str, Any], layers: int) 
 
 def _rasters_by_path(clean: xr.Dataset, out: Path, number: int) -> dict[Path, Raster]:
     """Return the content of each file by its path."""
-    from ..storage.cog import REQUEST, Raster
+    from ..masks.rasters import composite_raster, composite_rasters, share_a_file
 
-    period = [clean.attrs[f"time_coverage_{end}"][:19] for end in ("start", "end")]
-    tags = {
-        "COMPOSITE_METHOD": clean.attrs["composite_method"],
-        "TIME_COVERAGE_START": period[0],
-        "TIME_COVERAGE_END": period[1],
-        "OBSERVATIONS": str(number),
-        REQUEST: request_text(*_DECIDING),
-    }
-    counts = ("clear_count", "observation_count", "clear_share", "best_time")
-    bands = {str(n): layer for n, layer in clean.data_vars.items() if n not in counts}
-    kinds = {(layer.dtype, layer.attrs.get("nodata")) for layer in bands.values()}
-    if out.suffix.lower() in (".tif", ".tiff"):
-        if len(kinds) > 1:
-            raise click.UsageError(
-                "the bands have several types or nodata values, which one file cannot have; give a "
-                "folder with -o, or fewer --bands."
-            )
-        return {out: Raster(bands, _nodata(next(iter(bands.values()))), tags=tags)}
-    rasters = {
-        name: Raster({name: layer}, _nodata(layer), tags=tags) for name, layer in bands.items()
-    }
-    for name in ("clear_count", "observation_count", "clear_share"):
-        nodata = math.nan if name == "clear_share" else None  # a count of 0 is a count
-        rasters[name] = Raster({name: clean[name]}, nodata, tags=tags)
-    if "best_time" in clean:
-        day = clean.best_time.astype("datetime64[D]").astype("int64")
-        days = day.where(clean.best_time.notnull(), 0).astype("uint16")
-        rasters["best_day"] = Raster({"days since 1970-01-01": days}, 0, tags=tags)
-    return {out / f"{name}.tif": raster for name, raster in rasters.items()}
-
-
-def _nodata(layer: xr.DataArray) -> float | None:
-    nodata = layer.attrs.get("nodata")
-    return None if nodata is None else float(nodata)
+    request = request_text(*_DECIDING)
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        rasters = composite_rasters(clean, number, request)
+        return {out / f"{name}.tif": raster for name, raster in rasters.items()}
+    if not share_a_file(clean):
+        raise click.UsageError(
+            "the bands have several types or nodata values, which one file cannot have; give a "
+            "folder with -o, or fewer --bands."
+        )
+    return {out: composite_raster(clean, number, request)}

@@ -158,23 +158,11 @@ def _named(masks: xr.Dataset, product: str) -> Iterator[tuple[str, xr.Dataset]]:
 
 
 def _files(mask: xr.Dataset, name: str, how: str, out: Path) -> dict[Path, Raster]:
-    """What goes into which file: measurements with one nodata value share a file."""
-    from ..classes import CONFIDENCE_NODATA, CloudClass
-    from ..storage.cog import REQUEST, Raster
+    """What goes into which file."""
+    from ..masks.rasters import mask_rasters
 
-    def path(ending: str) -> Path:
-        return out if out.suffix.lower() in (".tif", ".tiff") else out / f"{name}_{ending}.tif"
-
-    moment = str(mask.time.values.astype("datetime64[s]"))
-    tags = {"TIFFTAG_DATETIME": moment.replace("-", ":").replace("T", " "), "HOW": how}
-    tags[REQUEST] = request_text("product", "how", "model", "only_accepted", "group_by")
-    if how == "fraction":
-        bands = {str(name): mask[name] for name in mask.data_vars}
-        return {path("fraction"): Raster(bands, float("nan"), tags=tags)}
-    colours = {int(c): c.colour for c in CloudClass}
-    ucl = "ucl" if how == "nearest" else f"{how}_ucl"
-    files = {path(ucl): Raster({"ucl": mask.ucl}, int(CloudClass.NODATA), colours, tags)}
-    if "ucl_confidence" in mask:
-        confidence = {"ucl_confidence": mask.ucl_confidence}
-        files[path("ucl_confidence")] = Raster(confidence, CONFIDENCE_NODATA, tags=tags)
-    return files
+    request = request_text("product", "how", "model", "only_accepted", "group_by")
+    rasters = mask_rasters(mask, how, request)
+    if out.suffix.lower() in (".tif", ".tiff"):
+        return {out: next(iter(rasters.values()))}
+    return {out / f"{name}_{ending}.tif": raster for ending, raster in rasters.items()}

@@ -1,0 +1,154 @@
+"""The page to make a picture without clouds, once by the UCL and once by the SCL, and to see the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import numpy as np
+
+from ..cube.load import load
+from ..errors import CubeError
+from ..review.figure import stretch_limits
+from .downloads import Grid, check_size, colour_picture, composite_files, make_composite, reflectance
+from .parts import ask_grid, failing_in_words, progress_bar
+from .service import Service, get_service
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+METHODS = {
+    "median": "median of each band",
+    "best": "the best date of each pixel",
+    "geomedian": "geometric median of all bands",
+}
+"""Ways to combine dates, in words."""
+
+
+def show() -> None:
+    """Show the page."""
+    import streamlit as st
+
+    service = get_service()
+    st.title("Composite")
+    st.caption("One picture of the ground from several dates, without cloud and shadow.")
+    with failing_in_words():
+        grid = ask_grid(service, resolution=20.0)
+        method = st.selectbox(
+            "Combine by", list(METHODS), format_func=METHODS.__getitem__, key="method", bind="query-params"
+        )
+        both = st.toggle("Also by the SCL, to compare", value=True, key="by_scl", bind="query-params")
+        if grid is None:
+            st.info("Choose an area: type it here, or draw it on the page Scenes.")
+            return
+        chosen = _ask_dates(service, grid)
+        if not chosen:
+            st.info("Choose one date at least.")
+            return
+        scenes = _load(service, grid, chosen, both)
+        st.write(f"That is {check_size(scenes, service.settings.limits)}, of {scenes.sizes['time']} dates.")
+        st.code(_lines(service, grid, method), language="python")
+        request = f"{grid.lines()}, method={method!r}, scenes={sorted(map(str, chosen))}, scl={both}"
+        if st.button("Make it", type="primary"):
+            st.session_state.composite = (request, *_make(scenes, method, both, request))
+        if st.session_state.get("composite", ("",))[0] == request:
+            _show(*st.session_state.composite[1:])
+
+
+def _ask_dates(service: Service, grid: Grid) -> list[UUID]:
+    """Ask which dates are used; return the ids of their scenes."""
+    import streamlit as st
+
+    rows = service.find(grid.area, grid.time or None)
+    days = sorted({f"{row.time:%Y-%m-%d}" for row in rows})
+    if not days:
+        raise CubeError("there is no scene in this area at this time; choose another area or time.")
+    picked = st.multiselect("Dates", days, default=days, help="Leave out dates that are no good.")
+    return [row.id for row in rows if f"{row.time:%Y-%m-%d}" in picked]
+
+
+def _load(service: Service, grid: Grid, scenes: Sequence[UUID], both: bool) -> xr.Dataset:
+    """Return the scenes with their masks, lazily."""
+    terms = {name: value for name, value in grid.terms().items() if name != "time"}
+    datasets = list(service.dc.index.datasets.bulk_get(list(scenes)))
+    found: xr.Dataset = load(
+        service.dc,
+        datasets=datasets,
+        measurements=["red", "green", "blue", "ucl", *(["scl"] if both else [])],
+        harmonized=True,
+        group_by="solar_day",
+        dask_chunks={"time": 1, "x": 1024, "y": 1024},
+        resampling={"*": "average", "scl": "nearest"},
+        **terms,
+    )
+    return found
+
+
+def _make(
+    scenes: xr.Dataset, method: str, both: bool, request: str
+) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
+    import streamlit as st
+
+    made, files = {}, {}
+    with st.spinner("Reading the scenes; those without a mask are masked now, which takes longer"):
+        here = scenes.compute()
+    for by in ("UCL", "SCL") if both else ("UCL",):
+        with st.spinner(f"Combining by the {by}"):
+            made[by] = make_composite(here, by, method)
+        with progress_bar(f"Writing the one by the {by}") as progress:
+            number = scenes.sizes["time"]
+            files[by] = composite_files(made[by], number, f"{request}, by {by}", progress)
+    return made, files
+
+
+def _show(made: dict[str, xr.Dataset], files: dict[str, Any]) -> None:
+    """Show the composites side by side, with one stretch, and the counts of clear looks."""
+    import streamlit as st
+
+    limits = stretch_limits([reflectance(each) for each in made.values()])
+    for place, (by, each) in zip(st.columns(len(made)), made.items(), strict=True):
+        with place:
+            st.subheader(f"By the {by}")
+            st.image(colour_picture(each, limits), use_container_width=True)
+            counts = each.clear_count.values
+            none = 100 * float(np.mean(counts == 0))
+            st.write(
+                f"Clear looks: {np.median(counts):.0f} at the median, {counts.min()} to {counts.max()}; "
+                f"{none:.1f} % of the area has none."
+            )
+            top = max(int(each.observation_count.max()), 1)
+            grey = np.round(255 * counts / top).astype("uint8")
+            st.image(grey, caption=f"Clear looks: black is none, white is {top}.", use_container_width=True)
+            file = files[by]
+            st.download_button(
+                f"Download by the {by} ({len(file.content) / 1e6:.1f} MB)", file.content,
+                f"composite_{by.lower()}.zip", file.kind, on_click="ignore", use_container_width=True,
+            )  # fmt: skip
+    if len(made) == 2:
+        _difference(*made.values(), limits)
+
+
+def _difference(one: xr.Dataset, other: xr.Dataset, limits: tuple[float, float]) -> None:
+    """Say how far the two composites differ."""
+    import streamlit as st
+
+    difference = np.abs(reflectance(one) - reflectance(other)).max(axis=-1)
+    if not np.isfinite(difference).any():
+        return
+    share = 100 * float(np.nanmean(difference > 0.02))
+    st.write(f"The two differ by more than 0.02 of reflectance on {share:.1f} % of the pixels that both have.")
+    shown = np.where(np.isfinite(difference), np.clip(difference / limits[1], 0, 1), 0)
+    st.image(np.round(255 * shown).astype("uint8"), caption="Where they differ: the brighter, the more.")
+
+
+def _lines(service: Service, grid: Grid, method: str) -> str:
+    return (
+        "from datacube import Datacube\nfrom odc_cleansat import composite, load\n\n"
+        f"scenes = load(Datacube(), {service.settings.product!r}, "
+        "measurements=['red', 'green', 'blue', 'ucl'],\n"
+        "              harmonized=True, group_by='solar_day',\n"
+        f"              {grid.lines()})\n"
+        f"clean = composite(scenes, method={method!r})"
+    )

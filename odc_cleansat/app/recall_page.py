@@ -1,0 +1,93 @@
+"""The page to recall masks: on any grid, with the size told before, as COG, PNG, or lines of Python."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..cube.recall import recall
+from ..storage.eo3 import MASK_PRODUCT
+from .downloads import Grid, check_size, class_picture, mask_files, png, share_picture
+from .parts import ask_grid, failing_in_words, progress_bar
+from .service import get_service
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+HOW = {
+    "nearest": "the nearest native pixel",
+    "mode": "the most frequent class",
+    "any_cloud": "the worst class: cloud before shadow before clear",
+    "fraction": "the shares of cloud and shadow, 0 to 1",
+}
+"""Ways to recall, in words."""
+
+CHUNK = 2048
+"""Pixels along each side of what is computed at a time."""
+
+
+def show() -> None:
+    """Show the page."""
+    import streamlit as st
+
+    service = get_service()
+    st.title("Recall")
+    st.caption("Masks that are indexed, on any grid. Rejected masks are left out.")
+    with failing_in_words():
+        grid = ask_grid(service)
+        how = st.selectbox(
+            "What a pixel gets", list(HOW), format_func=HOW.__getitem__, key="how", bind="query-params"
+        )
+        only_accepted = st.toggle("Only accepted masks", key="only_accepted", bind="query-params")
+        if grid is None:
+            st.info("Choose an area: type it here, or draw it on the page Scenes.")
+            return
+        options: dict[str, Any] = {"how": how}
+        if only_accepted:
+            options["only_accepted"] = True
+        masks = recall(
+            service.dc, MASK_PRODUCT, **options, dask_chunks={"x": CHUNK, "y": CHUNK}, **grid.terms()
+        )
+        st.write(f"That is {check_size(masks, service.settings.limits)}.")
+        st.code(_lines(grid, options), language="python")
+        request = f"{grid.lines()}, how={how!r}"
+        if st.button("Make it", type="primary"):
+            with progress_bar("Reading masks") as progress:
+                st.session_state.recalled = (request, masks.compute(), None)
+            with progress_bar("Writing") as progress:
+                made = st.session_state.recalled[1]
+                file = mask_files(made, how, request, progress)
+            st.session_state.recalled = (request, made, file)
+        if st.session_state.get("recalled", ("",))[0] == request and st.session_state.recalled[2]:
+            _offer(*st.session_state.recalled[1:], how)
+
+
+def _lines(grid: Grid, options: dict[str, Any]) -> str:
+    given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+    return (
+        "from datacube import Datacube\nfrom odc_cleansat import recall\n\n"
+        f"masks = recall(Datacube(), {MASK_PRODUCT!r}, {given},\n               {grid.lines()})"
+    )
+
+
+def _offer(masks: xr.Dataset, file: Any, how: str) -> None:
+    """Show the masks, and the downloads."""
+    import streamlit as st
+
+    times = [str(each)[:16].replace("T", " ") for each in masks.time.values.astype("datetime64[m]")]
+    moment = st.select_slider("Time", times) if len(times) > 1 else times[0]
+    one = masks.isel(time=times.index(moment))
+    if how == "fraction":
+        pixels, words = share_picture(one.cloud_fraction.values), "share of cloud"
+    else:
+        pixels, words = class_picture(one.ucl.values), "classes"
+    st.image(pixels, caption=f"{moment}, {words}")
+    cog, picture = st.columns(2)
+    cog.download_button(
+        f"Download {file.name} ({len(file.content) / 1e6:.1f} MB)", file.content, file.name, file.kind,
+        on_click="ignore", use_container_width=True, type="primary",
+    )  # fmt: skip
+    name = f"ucl_{moment.replace(' ', 'T').replace(':', '')}Z.png"
+    picture.download_button(
+        f"Download {name}", png(pixels), name, "image/png", on_click="ignore", use_container_width=True
+    )
