@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= cleansat-demo
+EXAMPLE ?= cleansat-example
+PORT ?= 8501
 # The newest Python that all dependencies have wheels for, in an environment of its own.
 NEWEST_PYTHON ?= python3.13
 NEWEST := .venv-newest
@@ -10,10 +12,11 @@ NEWEST := .venv-newest
 # The tests of the whole come first: a slow file at the end would keep one process busy alone.
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-programs test-newest newest coverage mutants lint bench clean help
+.PHONY: demo app test test-programs test-newest newest coverage mutants lint bench clean help
 
 help:
 	@echo "make demo           mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
+	@echo "make app            the web application on a datacube of its own with example scenes (PORT=8501)"
 	@echo "make test           run all tests in two processes (ARGS='-n 0 -k seams' runs some in one)"
 	@echo "make test-programs  install PostGIS, Chromium and odc-stats, as root on Debian; some tests skip without"
 	@echo "make test-newest    run the tests on Python 3.13 with the newest datacube (NEWEST_PYTHON=...)"
@@ -34,10 +37,15 @@ $(VENV)/demo.stamp: setup.cfg | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[demo]'
 	@touch $@
 
+$(VENV)/app.stamp: setup.cfg | $(BIN)/python
+	@echo "Installing odc-cleansat with its web application; torch is large, this takes some minutes."
+	$(BIN)/python -m pip install --quiet --editable '.[app,demo]'
+	@touch $@ $(VENV)/demo.stamp
+
 $(VENV)/test.stamp: setup.cfg | $(BIN)/python
 	@echo "Installing odc-cleansat and what its tests need; torch is large, this takes some minutes."
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
-	@touch $@ $(VENV)/demo.stamp
+	@touch $@ $(VENV)/demo.stamp $(VENV)/app.stamp
 
 $(VENV)/bench.stamp: setup.cfg | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
@@ -45,6 +53,9 @@ $(VENV)/bench.stamp: setup.cfg | $(BIN)/python
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/cleansat demo --out $(OUT) $(ARGS)
+
+app: $(VENV)/app.stamp
+	$(BIN)/cleansat app --example $(EXAMPLE) --port $(PORT) $(ARGS)
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest $(PARALLEL) --durations=25 $(ARGS)
@@ -90,4 +101,5 @@ bench: $(VENV)/bench.stamp
 
 clean:
 	[ ! -x $(BIN)/cleansat ] || $(BIN)/cleansat demo --stop --out $(OUT)
-	rm -rf $(VENV) .venv-stats $(NEWEST) $(OUT) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	[ ! -x $(BIN)/cleansat ] || $(BIN)/cleansat demo --stop --out $(EXAMPLE)
+	rm -rf $(VENV) .venv-stats $(NEWEST) $(OUT) $(EXAMPLE) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

@@ -111,7 +111,7 @@ def _show(made: dict[str, xr.Dataset], files: dict[str, Any]) -> None:
     for place, (by, each) in zip(st.columns(len(made)), made.items(), strict=True):
         with place:
             st.subheader(f"By the {by}")
-            st.image(colour_picture(each, limits), use_container_width=True)
+            st.image(colour_picture(each, limits), width="stretch")
             counts = each.clear_count.values
             none = 100 * float(np.mean(counts == 0))
             st.write(
@@ -120,11 +120,11 @@ def _show(made: dict[str, xr.Dataset], files: dict[str, Any]) -> None:
             )
             top = max(int(each.observation_count.max()), 1)
             grey = np.round(255 * counts / top).astype("uint8")
-            st.image(grey, caption=f"Clear looks: black is none, white is {top}.", use_container_width=True)
+            st.image(grey, caption=f"Clear looks: black is none, white is {top}.", width="stretch")
             file = files[by]
             st.download_button(
                 f"Download by the {by} ({len(file.content) / 1e6:.1f} MB)", file.content,
-                f"composite_{by.lower()}.zip", file.kind, on_click="ignore", use_container_width=True,
+                f"composite_{by.lower()}.zip", file.kind, on_click="ignore", width="stretch",
             )  # fmt: skip
     if len(made) == 2:
         _difference(*made.values(), limits)

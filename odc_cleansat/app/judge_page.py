@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .parts import failing_in_words, open_page
+from .parts import failing_in_words, kept_query, open_page
 from .service import get_service
 
 HEIGHT = 900
@@ -17,10 +17,7 @@ def show() -> None:
     service = get_service()
     st.title("Judge")
     with failing_in_words():
-        masks = st.text_input(
-            "Masks", key="masks", bind="query-params", persist_state="session", label_visibility="collapsed",
-            placeholder="Choose masked scenes on the page Scenes, then press Judge.",
-        )  # fmt: skip
+        masks = kept_query("masks")
         if not masks.strip():
             st.info("No mask is chosen. Choose masked scenes on the page Scenes, and press Judge.")
             if st.button("Go to Scenes", type="primary"):

@@ -43,6 +43,17 @@ def open_page(title: str, **query: str | None) -> None:
     st.switch_page(st.session_state.pages[title], query_params=given)
 
 
+def kept_query(name: str) -> str:
+    """Return what the address says under a name; if it says nothing, what it said before on this page."""
+    import streamlit as st
+
+    said = st.query_params.get(name) or str(st.session_state.get(f"kept_{name}", ""))
+    st.session_state[f"kept_{name}"] = said
+    if said and name not in st.query_params:
+        st.query_params[name] = said
+    return said
+
+
 def opens(row: SceneRow) -> str:
     """Return how a scene and its mask stand in the address of a view."""
     return f"{row.id}.{row.mask.id if row.mask else '-'}"

@@ -23,7 +23,7 @@ def who() -> str:
         except ClosedError as error:
             st.error(str(error))
             st.stop()
-    if settings.sign_in:
+    if settings.sign_in is not None:
         return _signed_in()
     if "name" not in st.session_state:
         st.session_state.name = _of_this_machine()

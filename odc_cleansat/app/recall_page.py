@@ -85,9 +85,9 @@ def _offer(masks: xr.Dataset, file: Any, how: str) -> None:
     cog, picture = st.columns(2)
     cog.download_button(
         f"Download {file.name} ({len(file.content) / 1e6:.1f} MB)", file.content, file.name, file.kind,
-        on_click="ignore", use_container_width=True, type="primary",
+        on_click="ignore", width="stretch", type="primary",
     )  # fmt: skip
     name = f"ucl_{moment.replace(' ', 'T').replace(':', '')}Z.png"
     picture.download_button(
-        f"Download {name}", png(pixels), name, "image/png", on_click="ignore", use_container_width=True
+        f"Download {name}", png(pixels), name, "image/png", on_click="ignore", width="stretch"
     )

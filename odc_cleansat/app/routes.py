@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 from uuid import UUID
@@ -58,6 +59,20 @@ def place_address(what: str, scene: UUID, mask: UUID | None, **query: str) -> st
 def swipe_address(pairs: list[tuple[UUID, UUID | None]], **query: str) -> str:
     """Return the address of the swipe viewer for scenes and their masks."""
     return f"swipe/{','.join(f'{scene}.{mask or NONE}' for scene, mask in pairs)}.html?{urlencode(query)}"
+
+
+def map_library() -> Path:
+    """Return the folder of the map library's files. Its package is not imported, for it wants other programs then.
+
+    Raises
+    ------
+    CleansatError
+        If it is not installed.
+    """
+    found = find_spec("maplibre")
+    if found is None or not found.submodule_search_locations:
+        raise CleansatError("the map needs maplibre; run: pip install 'odc-cleansat[app]'")
+    return Path(found.submodule_search_locations[0]) / "srcjs"
 
 
 def make_routes(service: Service) -> list[Route]:
@@ -128,7 +143,7 @@ def make_routes(service: Service) -> list[Route]:
         name = request.path_params["name"]
         if name not in ASSETS:
             return PlainTextResponse("There is no such file.", 404)
-        content = resources.files("maplibre").joinpath("srcjs", name).read_bytes()
+        content = (map_library() / name).read_bytes()
         return Response(content, media_type=ASSETS[name], headers={"Cache-Control": "max-age=86400"})
 
     def alive(request: Request) -> Response:

@@ -49,8 +49,10 @@ def show() -> None:
             picked = cloud_chart(frame, "cloud_chart")
         if picked:
             _choose(frame, picked)
+        above = st.container()
         chosen = _table(frame)
-        _actions(service, [rows[i] for i in chosen])
+        with above:
+            _actions(service, [rows[i] for i in chosen])
 
 
 def _ask_area(service: Service) -> Geometry | None:
@@ -80,7 +82,7 @@ def _ask_area(service: Service) -> Geometry | None:
             placeholder="2024-06, or 2024-06-01/2024-07-15",
             help="A day, month or year, or two of them with a slash between. Empty for all.",
         )
-    with more, st.popover("Upload", use_container_width=True):
+    with more, st.popover("Upload", width="stretch"):
         file = st.file_uploader("An area as GeoJSON, in degrees", type=["geojson", "json"])
         if file is not None and state.get("uploaded") != file.file_id:
             state.uploaded = file.file_id
@@ -245,21 +247,21 @@ def _actions(service: Service, rows: Sequence[SceneRow]) -> None:
         f"Mask {len(missing)} scenes" if len(missing) != 1 else "Mask 1 scene",
         type="primary",
         disabled=not missing,
-        use_container_width=True,
+        width="stretch",
         help=f"In the background, up to {limit} at a time. Scenes that have a mask are passed over.",
     ):
         _ask(service, [row.id for row in missing])
     if look.button(
-        "Look", disabled=not 0 < len(rows) <= LOOKED_AT, use_container_width=True,
+        "Look", disabled=not 0 < len(rows) <= LOOKED_AT, width="stretch",
         help=f"One scene, or up to {LOOKED_AT} side by side.",
     ):  # fmt: skip
         open_page("Look", show=",".join(opens(row) for row in rows))
-    if judge.button("Judge", disabled=not masked, use_container_width=True, help="Accept or reject."):
+    if judge.button("Judge", disabled=not masked, width="stretch", help="Accept or reject."):
         open_page("Judge", masks=",".join(str(row.mask.id) for row in masked[:200] if row.mask))
     where = {name: st.session_state.get(name) for name in ("area", "time")}
-    if recall.button("Recall", use_container_width=True, help="The masks on any grid, to download."):
+    if recall.button("Recall", width="stretch", help="The masks on any grid, to download."):
         open_page("Recall", **where)
-    if composite.button("Composite", use_container_width=True, help="One picture without clouds."):
+    if composite.button("Composite", width="stretch", help="One picture without clouds."):
         open_page("Composite", **where)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CleansatError
-from .routes import make_routes
+from .routes import make_routes, map_library
 from .service import Service, set_service
 from .settings import AppSettings
 
@@ -39,13 +38,13 @@ def serve(settings: AppSettings) -> None:
         If Streamlit or another package of the extra ``app`` is missing, or the store cannot be used.
     """
     try:
-        import maplibre  # noqa: F401
         import rio_tiler  # noqa: F401
         import streamlit  # noqa: F401
     except ImportError as error:
         raise CleansatError(
             f"the application needs {error.name}; run: pip install 'odc-cleansat[app]'"
         ) from error
+    map_library()
     service = Service(settings)
     try:
         service.start()
@@ -89,7 +88,9 @@ def allowed_hosts(settings: AppSettings) -> list[str]:
 
 def streamlit_config(settings: AppSettings) -> Mapping[str, Any]:
     """Return Streamlit's options: no statistics to anybody, no tracebacks, small uploads."""
+    secrets = {} if settings.sign_in is None else {"secrets.files": [str(settings.sign_in.absolute())]}
     return {
+        **secrets,
         "server.address": settings.host,
         "server.port": settings.port,
         "server.headless": True,
@@ -137,5 +138,3 @@ class _WithHeaders:
 
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
 
-
-log = logging.getLogger("odc_cleansat.app")

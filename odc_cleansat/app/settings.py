@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 PORT = 8501
 """Where the application listens by default."""
@@ -56,8 +57,8 @@ class AppSettings:
     user_header: str | None = None
     """Header of a trusted proxy that names who is signed in; None without such a proxy."""
 
-    sign_in: bool = False
-    """Whether people sign in by OpenID Connect, as Streamlit's secrets describe it."""
+    sign_in: Path | None = None
+    """TOML file with the section ``[auth]`` of Streamlit, by which people sign in; None without sign-in."""
 
     scheduler: str | None = None
     """Address of a dask scheduler; None for processes on this machine."""
@@ -76,9 +77,6 @@ class AppSettings:
 
     stac_collection: str = "sentinel-2-l2a"
     """Collection of that API."""
-
-    example: bool = False
-    """Whether it runs on the example datacube."""
 
     limits: Limits = field(default_factory=Limits)
     """What one person may ask for."""

@@ -32,7 +32,7 @@ def ask_verdict(service: Service, mask: UUID, title: str) -> None:
             (reject, "reject", "Reject"),
             (flag, "flag", "Flag, with a note"),
         ):
-            if place.button(text, key=f"{kind}_{mask}", use_container_width=True):
+            if place.button(text, key=f"{kind}_{mask}", width="stretch"):
                 if kind == "flag" and not note.strip():
                     raise CleansatError("a flag is a remark: write it as the note first.")
                 service.judge(kind, mask, note.strip(), st.session_state.person)

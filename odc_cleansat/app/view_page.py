@@ -11,7 +11,7 @@ from ..errors import CleansatError
 from ..grids.footprint import lonlat_footprint
 from ..storage.eo3 import acquisition_time
 from .map import Pane, make_map, show_map
-from .parts import failing_in_words, open_page
+from .parts import failing_in_words, kept_query, open_page
 from .service import Service, get_service
 from .verdicts import ask_verdict
 
@@ -49,15 +49,7 @@ def show() -> None:
     service = get_service()
     st.title("Look")
     with failing_in_words():
-        text = st.text_input(
-            "Scenes",
-            key="show",
-            bind="query-params",
-            persist_state="session",
-            help=f"Ids as in the address of this page: scene.mask, up to {MOST} with commas between.",
-            label_visibility="collapsed",
-            placeholder="Choose scenes on the page Scenes, then press Look.",
-        )
+        text = kept_query("show")
         if not text.strip():
             st.info("No scene is chosen. Choose one on the page Scenes, and press Look.")
             if st.button("Go to Scenes", type="primary"):

@@ -32,6 +32,7 @@ COMMANDS = {
     "export": "Write an unclouded composite to GeoTIFF.",
     "compare": "Draw true colour, SCL and UCL side by side, or a page to swipe between them.",
     "review": "Look through many masks, and accept or reject them.",
+    "app": "Serve the web application: find, mask, look, judge, recall, composite.",
     "evaluate": "Measure masks against labels.",
     "verify": "Check that mask products are whole and true.",
     "run": "Mask all scenes of a product that have no mask yet, on many processes.",

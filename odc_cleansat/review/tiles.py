@@ -48,6 +48,9 @@ COMPOSITIONS: Mapping[str, tuple[str, str, str]] = {
 }
 """Pictures of a scene, and the bands that are their red, green and blue."""
 
+VEIL = 90
+"""Opacity of what is clear, 0 to 255. The ground is to be seen through it, and no data to look different."""
+
 LAYERS = ("ucl", "scl", "confidence", "disagreement")
 """Layers of classes."""
 
@@ -353,7 +356,7 @@ def _palette(kind: str) -> np.ndarray:
     """Return the colours of a layer, ``(256, 4)`` uint8; values without one are transparent."""
     table = np.zeros((256, 4), dtype="uint8")
     for each in legend(kind):
-        table[each.value] = (*bytes.fromhex(each.colour[1:]), 255)
+        table[each.value] = (*bytes.fromhex(each.colour[1:]), VEIL if each.background else 255)
     return table
 
 

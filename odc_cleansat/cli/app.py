@@ -1,0 +1,144 @@
+"""`cleansat app`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .console import Console
+from .options import datacube_options
+
+
+@click.command(
+    "app",
+    epilog="""\b
+Examples:
+  cleansat app --example my-example
+  cleansat app --store masks
+  cleansat app --store s3://bucket/masks --product s2_l2a --port 8600
+  cleansat app --store s3://bucket/masks --host 0.0.0.0 --allowed-host masks.example.org \\
+      --user-header X-Forwarded-Email
+
+\b
+Exit codes: 0 stopped, 1 failed (the message says why), 2 wrong usage.
+""",
+)
+@click.option("--product", default="s2_l2a", show_default=True, help="Product of scenes.")
+@click.option(
+    "--store", metavar="DIR|URL", help="Folder or s3:// address under which masks are written."
+)
+@click.option(
+    "--example",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Make a datacube with simulated scenes in this folder, and use it: nothing else is needed.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on. 0.0.0.0 is all of this machine's.",
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name under which browsers reach the application. Give it again for several.",
+)
+@click.option(
+    "--user-header",
+    metavar="NAME",
+    help="Header in which a proxy in front names who is signed in. Only behind such a proxy.",
+)
+@click.option(
+    "--sign-in",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Let people sign in by OpenID Connect. The file is TOML with Streamlit's section [auth].",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Make masks on this dask scheduler.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Scenes that are masked at a time on this machine; each takes up to 3.5 GB.",
+)
+@click.option(
+    "--basemap",
+    metavar="URL",
+    help="Map tiles below everything, with {z}, {x} and {y}. Default: a graticule, which needs no network.",
+)
+@click.option("--basemap-credit", default="", metavar="TEXT", help="Who made the map tiles.")
+@click.option("--largest-area", type=float, default=20_000, show_default=True, help="Of a search, km2.")
+@click.option(
+    "--most-values",
+    type=click.IntRange(1),
+    default=50_000_000,
+    show_default=True,
+    help="Pixels of a download, all layers and times together.",
+)
+@click.option(
+    "--most-jobs",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Scenes that one person has masked at a time.",
+)
+@datacube_options
+def command(
+    product: str,
+    store: str | None,
+    example: Path | None,
+    host: str,
+    port: int,
+    allowed_hosts: tuple[str, ...],
+    user_header: str | None,
+    sign_in: Path | None,
+    scheduler: str | None,
+    workers: int,
+    basemap: str | None,
+    basemap_credit: str,
+    largest_area: float,
+    most_values: int,
+    most_jobs: int,
+    config: tuple[str, ...],
+    env: str | None,
+) -> None:
+    """Serve the web application: find scenes, mask them, look, judge, recall, composite.
+
+    It listens on this machine alone, unless --host says otherwise. Masks are made in the background, written
+    under --store and indexed in the datacube. Nothing is loaded from elsewhere, but a --basemap.
+    """
+    from ..app.server import THIS_MACHINE, serve
+    from ..app.settings import AppSettings, Limits
+
+    console = Console()
+    if (store is None) == (example is None):
+        raise click.UsageError("give --store for your datacube, or --example to try it.")
+    if user_header and sign_in:
+        raise click.UsageError("--user-header and --sign-in exclude each other.")
+    if host not in THIS_MACHINE and not (user_header or sign_in):
+        console.say(
+            f"Warning: everybody who reaches {host}:{port} can use it and give verdicts under any name. "
+            "--sign-in or --user-header closes it."
+        )
+    if example is not None:
+        from ..cube.embedded import CONFIG_NAME
+        from ..demo import example_cube
+
+        with console.step(f"Making the example datacube in {example}"):
+            example_cube(example).close()
+        store, config = str(example / "products"), (str(example / CONFIG_NAME),)
+    assert store is not None
+    settings = AppSettings(
+        store=store, product=product, config=config, env=env, host=host, port=port,
+        allowed_hosts=allowed_hosts, user_header=user_header, sign_in=sign_in, scheduler=scheduler, workers=workers,
+        basemap=basemap, basemap_credit=basemap_credit,
+        limits=Limits(area=largest_area, pixels=most_values, jobs=most_jobs),
+    )  # fmt: skip
+    console.say(f"The application is at http://{host}:{port}; Ctrl-C stops it.")
+    serve(settings)
