@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from odc.geo.geom import Geometry
 
+from ..cube.area import parse_area
 from ..errors import CleansatError
 from ..grids.footprint import lonlat_footprint
-from ..cube.area import parse_area
 
 MOST_CORNERS = 5_000
 """Corners of an area; more make searches slow."""
@@ -125,7 +126,7 @@ def _from_json(text: str) -> Mapping[str, Any]:
 
 def _from_numbers(text: str) -> Mapping[str, Any]:
     try:
-        pairs = [[float(x) for x in part.split(",")] for part in text.split(";") if part.strip()]
+        pairs = [[_number(x) for x in part.split(",")] for part in text.split(";") if part.strip()]
     except ValueError:
         raise AreaError(
             f"{text[:60]!r} is no area; write west,south,east,north in degrees, like 13.6,47.7,13.8,47.9, or GeoJSON."
@@ -148,3 +149,11 @@ def _from_numbers(text: str) -> Mapping[str, Any]:
             f"{text[:60]!r} is no area; write four numbers, west,south,east,north, or corners like lon,lat;lon,lat;lon,lat."
         )
     return {"type": "Polygon", "coordinates": [[*corners, corners[0]]]}
+
+
+def _number(text: str) -> float:
+    """Return a finite number."""
+    found = float(text)
+    if not math.isfinite(found):
+        raise ValueError(text)
+    return found

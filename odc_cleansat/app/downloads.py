@@ -90,7 +90,8 @@ def check_size(data: xr.Dataset, limits: Limits) -> str:
     times = data.sizes.get("time", 1)
     names = [name for name in data.data_vars if name != "spatial_ref"]
     pixels = rows * columns * times * len(names)
-    words = f"{columns:,} x {rows:,} pixels, {times} times, {len(names)} layers"
+    counts = f"{_counted(times, 'time')}, {_counted(len(names), 'layer')}"
+    words = f"{columns:,} x {rows:,} pixels, {counts}"
     if pixels > limits.pixels:
         raise CubeError(
             f"the result has {words}: {pixels / 1e6:,.0f} million values, and at most {limits.pixels / 1e6:,.0f} million are "
@@ -98,6 +99,10 @@ def check_size(data: xr.Dataset, limits: Limits) -> str:
         )
     size = sum(data[name].nbytes for name in names)
     return f"{words}: {size / 1e6:,.1f} MB before compression"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def mask_files(masks: xr.Dataset, how: str, request: str, progress: Progress) -> Download:

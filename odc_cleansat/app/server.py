@@ -61,7 +61,7 @@ def make_app(service: Service) -> App:
 
     set_service(service)
     # Scenes of other makers often have no overviews; a line for each tile tells nobody anything.
-    warnings.filterwarnings("ignore", message=".*no overviews", append=False)
+    warnings.filterwarnings("ignore", message="The dataset has no Overviews", append=False)
     settings = service.settings
 
     @asynccontextmanager

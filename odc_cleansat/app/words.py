@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 
+from ..addresses import without_places
 from ..errors import CleansatError
-
-_PLACE = re.compile(
-    r"(?:(?:file|s3|gs|az|https?|postgresql(?:\+\w+)?)://|/vsi\w+/|(?<![\w.<])/(?=[\w.~-]+/))[^\s'\"<>,;]*"
-)
-"""Matches addresses, and paths with a folder."""
 
 log = logging.getLogger("odc_cleansat.app")
 
@@ -30,15 +25,3 @@ def in_words(error: BaseException) -> str:
         f"Something failed that nobody foresaw. Tell whoever runs this application: error {number}. "
         "Try again, or reload the page."
     )
-
-
-def without_places(text: str) -> str:
-    """Return a text in which each path and address is its last part alone."""
-    return _PLACE.sub(_last_part, text)
-
-
-def _last_part(match: re.Match[str]) -> str:
-    text = match.group(0)
-    end = text[len(text.rstrip(".:)")) :]
-    parts = [part for part in text[: len(text) - len(end)].split("?")[0].split("/") if part]
-    return (parts[-1] if len(parts) > 1 else "…") + end

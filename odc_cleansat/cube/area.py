@@ -106,6 +106,8 @@ def _polygon(value: Any, crs: Any) -> Geometry:
             f"the area of the query cannot be understood: geopolygon= is a {type(value).__name__}. Pass a polygon of "
             "odc-geo, shapely or geopandas, or a GeoJSON geometry or feature."
         ) from error
+    if shape.is_empty:
+        raise CubeError("the area of the query is empty; pass a polygon with corners.")
     system = parse_crs(getattr(value, "crs", None) or crs or "EPSG:4326")
     found = Geometry(shapely.force_2d(shape), system)
     bounds = found.boundingbox

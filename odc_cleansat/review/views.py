@@ -72,7 +72,10 @@ def compare_view(
         raise SceneError("a scene has no mask yet, so there is nothing to compare; mask it first.")
     if len(dates) == 1:
         return compare(dates[0], confidence="ucl_confidence" in shared, title=title)
-    together = xr.concat([each[sorted(map(str, shared))] for each in dates], "time")
+    names = sorted(map(str, shared))
+    layers = [each[names].drop_vars("offset") for each in dates]
+    together = xr.concat(layers, "time", data_vars="all", coords="minimal", compat="override")
+    together = together.assign_coords(offset=("time", [float(each.offset) for each in dates]))
     return compare(together, confidence="ucl_confidence" in shared, title=title)
 
 

@@ -1,0 +1,128 @@
+"""Tiles of scenes and masks: what they show, where, and what is said of places outside."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from conftest import Cube
+from PIL import Image
+
+from odc_cleansat.classes import CloudClass, scl_to_ucl
+from odc_cleansat.grids.footprint import lonlat_footprint
+from odc_cleansat.products import MaskProduct
+from odc_cleansat.review.tiles import KINDS, VEIL, NoTileError, SceneTiles, legend
+from odc_cleansat.scenes.files import SceneFiles
+
+morecantile = pytest.importorskip("morecantile", reason="the extra app is not installed")
+
+
+@pytest.fixture(scope="module")
+def tiles(cube: Cube) -> SceneTiles:
+    product = MaskProduct.of_dataset(cube.masks["june"])
+    return SceneTiles(SceneFiles.of_dataset(cube.scenes["june"]), product)
+
+
+@pytest.fixture(scope="module")
+def bounds(cube: Cube) -> tuple[float, float, float, float]:
+    west, south, east, north = lonlat_footprint(cube.scenes["june"].extent).geom.bounds
+    return west, south, east, north
+
+
+def pixels(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGBA"))
+
+
+def middle(bounds: tuple[float, float, float, float], zoom: int) -> tuple[int, int, int]:
+    west, south, east, north = bounds
+    grid = morecantile.tms.get("WebMercatorQuad")
+    found = grid.tile((west + east) / 2, (south + north) / 2, zoom)
+    return zoom, found.x, found.y
+
+
+def test_a_scene_with_a_mask_has_all_kinds(tiles: SceneTiles, cube: Cube) -> None:
+    assert set(tiles.kinds) == set(KINDS)
+    bare = SceneTiles(SceneFiles.of_dataset(cube.scenes["june"]))
+    assert set(bare.kinds) == {"colour", "infrared", "swir", "scl"}
+    with pytest.raises(NoTileError, match="no layer 'ucl'"):
+        bare.tile("ucl", 0, 0, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_is_drawn(tiles: SceneTiles, bounds: tuple[float, ...], kind: str) -> None:
+    drawn = pixels(tiles.tile(kind, *middle(bounds, 13)))
+    assert drawn.shape == (256, 256, 4)
+    assert drawn[..., 3].any()
+    assert len(np.unique(drawn[..., :3])) > 1
+
+
+def test_classes_have_their_colours_and_clear_is_a_veil(
+    tiles: SceneTiles, bounds: tuple[float, ...]
+) -> None:
+    drawn = pixels(tiles.tile("ucl", *middle(bounds, 13)))
+    found = {tuple(each) for each in drawn.reshape(-1, 4).tolist()}
+    colours = {
+        (*bytes.fromhex(c.colour[1:]), VEIL if c is CloudClass.CLEAR else 255)
+        for c in (CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.SHADOW)
+    }
+    assert found <= colours | {(0, 0, 0, 0)}
+    assert len(found & colours) >= 2
+
+
+def test_outside_of_the_scene_is_transparent_or_no_tile(
+    tiles: SceneTiles, bounds: tuple[float, ...]
+) -> None:
+    whole = pixels(tiles.tile("colour", *middle(bounds, 8)))
+    assert 0 < (whole[..., 3] > 0).mean() < 0.5
+    with pytest.raises(NoTileError, match="elsewhere"):
+        tiles.tile("colour", 8, 0, 0)
+    with pytest.raises(NoTileError, match="elsewhere"):
+        tiles.values_at(-100, 10)
+
+
+def test_the_stretch_can_be_chosen(tiles: SceneTiles, bounds: tuple[float, ...]) -> None:
+    where = middle(bounds, 13)
+    dark, bright = (pixels(tiles.tile("colour", *where, limits)) for limits in ((0, 0.9), (0, 0.1)))
+    assert dark[..., :3].mean() < bright[..., :3].mean()
+
+
+def test_values_are_those_of_the_files(tiles: SceneTiles, cube: Cube) -> None:
+    from odc.geo.geom import point
+
+    mask = MaskProduct.of_dataset(cube.masks["june"])
+    with mask.open_layer("ucl") as file:
+        row, column = 100, 200
+        code = int(file.read(1)[row, column])
+        x, y = file.xy(row, column)
+    lon, lat = point(x, y, mask.grid.crs).to_crs("EPSG:4326").coords[0]
+    found = tiles.values_at(lon, lat)
+    assert found["UCL"] == CloudClass(code).description
+    assert found["SCL"] in {CloudClass(int(c)).description for c in scl_to_ucl(np.arange(12))}
+    assert 0 <= float(found["Reflectance, red"]) <= 2
+    assert found["Confidence"].endswith("%")
+
+
+def test_shares_of_all_are_those_of_the_document(
+    tiles: SceneTiles, cube: Cube, bounds: tuple[float, float, float, float]
+) -> None:
+    found = tiles.shares(bounds)
+    written = cube.masks["june"].metadata_doc["properties"]
+    for label in ("clear", "cloud", "shadow"):
+        assert found.ucl[label] == pytest.approx(written[f"cleansat:{label}_percent"], abs=1.5)
+    assert sum(found.scl.values()) == pytest.approx(100)
+    assert 0 <= found.agreement["overall"] <= 100
+    with pytest.raises(NoTileError, match="bounds"):
+        tiles.shares((13, 48, 12, 47))
+
+
+def test_thumbnails_are_small(tiles: SceneTiles) -> None:
+    drawn = pixels(tiles.thumbnail("colour"))
+    assert max(drawn.shape) == 160
+    assert drawn[..., 3].mean() > 200
+
+
+def test_legends_name_what_a_layer_has() -> None:
+    assert {each.name for each in legend("ucl")} >= {"clear", "cloud", "cloud shadow"}
+    assert [each.name for each in legend("disagreement")] == ["both", "only UCL", "only SCL"]
+    assert not legend("colour")
