@@ -12,7 +12,7 @@ NEWEST := .venv-newest
 # The tests of the whole come first: a slow file at the end would keep one process busy alone.
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo app test test-programs test-newest newest coverage mutants lint bench clean help
+.PHONY: demo app test test-programs test-newest newest coverage mutants lint bench bench-app clean help
 
 help:
 	@echo "make demo           mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
@@ -24,6 +24,7 @@ help:
 	@echo "make mutants        change the code at random and count how often tests notice (ARGS='--minutes 5')"
 	@echo "make lint           check style, types and imports"
 	@echo "make bench          measure speed, memory and seams against a peer (ARGS=--quick to try it)"
+	@echo "make bench-app      measure the web application in a browser, with ten people who pan"
 	@echo "make clean          stop the database of the demo and remove what was made"
 
 $(BIN)/python:
@@ -98,6 +99,9 @@ lint: $(VENV)/test.stamp
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -W ignore benchmarks/bench.py $(ARGS)
+
+bench-app: $(VENV)/test.stamp
+	$(BIN)/python -W ignore benchmarks/app.py $(ARGS)
 
 clean:
 	[ ! -x $(BIN)/cleansat ] || $(BIN)/cleansat demo --stop --out $(OUT)

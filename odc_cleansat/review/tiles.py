@@ -176,7 +176,7 @@ class SceneTiles:
             found["SCL"] = CloudClass(int(scl_to_ucl(np.array(at("scl"))))).description
         for name in ("blue", "green", "red", "nir", "swir16"):
             if self._has([name]):
-                value = self._reflectance([name], point)
+                value = self._reflectance([name], point, "nearest")
                 text = "no data" if np.isnan(value).any() else f"{float(value.ravel()[0]):.3f}"
                 found[f"Reflectance, {name}"] = text
         return found
@@ -257,12 +257,14 @@ class SceneTiles:
         codes: np.ndarray = _values(read, file, "nearest").filled(outside).astype("uint8")
         return codes
 
-    def _reflectance(self, bands: Sequence[str], read: _Read) -> np.ndarray:
+    def _reflectance(
+        self, bands: Sequence[str], read: _Read, resampling: str = "bilinear"
+    ) -> np.ndarray:
         """Return the reflectance of some bands, ``(..., bands)`` float32, NaN without data."""
         planes = []
         for file in self._files.wanted(bands).values():
             packing = self._packing(file)
-            found = _values(read, file, "bilinear").astype("float32")
+            found = _values(read, file, resampling).astype("float32")
             planes.append(((found + packing.offset) * packing.scale).filled(np.nan))
         values = np.stack(planes, axis=-1).astype("float32")
         # A 0 in one band is dark ground, and in all bands no data.

@@ -1,0 +1,62 @@
+"""The service: scenes, tiles and verdicts, and a datacube or a store that is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from conftest import Cube
+
+from odc_cleansat.app.service import Service, get_service, set_service
+from odc_cleansat.app.settings import AppSettings
+from odc_cleansat.errors import CubeError, OutputError
+
+
+def test_scenes_come_with_their_masks_the_latest_first(service: Service, cube: Cube) -> None:
+    rows = service.find(None, None)
+    assert [row.id for row in rows][0] == cube.scenes["july"].id
+    masks = {row.id: row.mask and row.mask.id for row in rows}
+    assert masks[cube.scenes["june"].id] == cube.masks["june"].id
+    assert masks[cube.scenes["west"].id] is None
+    assert {row.id for row in service.find(None, "2024-07")} == {cube.scenes["july"].id}
+
+
+def test_tiles_are_those_of_the_scene_and_are_remembered(service: Service, cube: Cube) -> None:
+    scene, mask = cube.scenes["june"].id, cube.masks["june"].id
+    found = service.tiles(scene, mask)
+    assert "ucl" in found.kinds
+    assert service.tiles(scene, mask) is found
+    assert "ucl" not in service.tiles(scene, None).kinds
+
+
+def test_what_is_no_scene(service: Service, cube: Cube) -> None:
+    with pytest.raises(CubeError, match="no dataset"):
+        service.tiles(uuid4(), None)
+    with pytest.raises(CubeError, match="is a mask and no scene"):
+        service.tiles(cube.masks["june"].id, None)
+    with pytest.raises(CubeError, match="is no mask"):
+        service.tiles(cube.scenes["june"].id, cube.scenes["june"].id)
+
+
+def test_a_datacube_that_is_not_there_and_comes_back(cube: Cube, tmp_path: Path) -> None:
+    config = tmp_path / "datacube.conf"
+    config.write_text("[default]\ndb_url: postgresql://u@127.0.0.1:1/none\n")
+    made = Service(AppSettings(str(tmp_path), config=(str(config),)))
+    with pytest.raises(CubeError, match="cannot be reached"):
+        made.find(None, None)
+    config.write_text((cube.folder / "datacube.conf").read_text())
+    assert made.find(None, None)
+    made.close()
+
+
+def test_a_store_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        Service(AppSettings(str(tmp_path / "file" / "store"))).start()
+
+
+def test_pages_without_an_application() -> None:
+    set_service(None)
+    with pytest.raises(RuntimeError, match="cleansat app"):
+        get_service()
