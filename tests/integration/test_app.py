@@ -281,11 +281,10 @@ def choose_row_when_there(page: Page) -> None:
 
 
 def test_a_private_bucket(
-    bucket: str, proxy: object, browser: Browser, example: Copy, tmp_path: Path
+    bucket: str, moto: int, browser: Browser, example: Copy, tmp_path: Path
 ) -> None:
-    from s3_server import Proxy, keys
+    from s3_server import keys
 
-    assert isinstance(proxy, Proxy)
     folder = example(tmp_path / "example")
     from odc_cleansat.demo import example_cube
 
@@ -305,7 +304,7 @@ def test_a_private_bucket(
             page.get_by_text("is rejected").wait_for()
             assert bucket not in page.content()
             page.context.close()
-        names = keys(proxy.port, bucket)
+        names = keys(moto, bucket)
         assert [name for name in names if name.endswith("_ucl.tif")]
         assert [name for name in names if name.endswith(".verdict.json")]
     finally:
