@@ -41,7 +41,14 @@ BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 @contextlib.contextmanager
 def application(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """The application in a process of its own, once it answers."""
-    command = [str(Path(sys.executable).with_name("cleansat")), "app", "--example", str(folder), "--port", str(port)]
+    command = [
+        str(Path(sys.executable).with_name("cleansat")),
+        "app",
+        "--example",
+        str(folder),
+        "--port",
+        str(port),
+    ]
     with (folder.parent / "app.log").open("wb") as log:
         started = subprocess.Popen(command, stdout=log, stderr=log)
         try:
@@ -116,7 +123,10 @@ def pan(address: str, seed: int, seconds: list[float]) -> None:
 def tiles(page: Page, base: str) -> list[float]:
     """Seconds of each tile while ten people pan."""
     found: list[str] = []
-    page.on("request", lambda request: found.append(request.url) if "/tiles/ucl/" in request.url else None)
+    page.on(
+        "request",
+        lambda request: found.append(request.url) if "/tiles/ucl/" in request.url else None,
+    )
     page.reload()
     page.wait_for_selector(".scene-map canvas", timeout=60_000)
     page.wait_for_timeout(4000)

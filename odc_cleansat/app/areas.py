@@ -99,7 +99,8 @@ def square_km(area: Geometry) -> float:
     """Return the size of an area on the ellipsoid, km2."""
     from pyproj import Geod
 
-    return abs(Geod(ellps="WGS84").geometry_area_perimeter(lonlat_footprint(area).geom)[0]) / 1e6
+    size, _ = Geod(ellps="WGS84").geometry_area_perimeter(lonlat_footprint(area).geom)
+    return abs(float(size)) / 1e6
 
 
 def area_text(area: Geometry) -> str:
@@ -120,7 +121,9 @@ def _from_json(text: str) -> Mapping[str, Any]:
     except DocumentError as error:
         raise AreaError(f"the area cannot be read as GeoJSON: {error.reason}.") from error
     if not isinstance(found, dict) or "type" not in found:
-        raise AreaError("the area is JSON, but no GeoJSON: it has no type. Export a polygon as GeoJSON.")
+        raise AreaError(
+            "the area is JSON, but no GeoJSON: it has no type. Export a polygon as GeoJSON."
+        )
     return found
 
 

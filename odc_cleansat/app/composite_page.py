@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import numpy as np
@@ -11,12 +12,34 @@ import numpy as np
 from ..cube.load import load
 from ..errors import CubeError
 from ..review.figure import stretch_limits
-from .downloads import Grid, check_size, colour_picture, composite_files, make_composite, reflectance
+from .downloads import (
+    Download,
+    Grid,
+    check_size,
+    colour_picture,
+    composite_files,
+    make_composite,
+    reflectance,
+)
 from .parts import ask_grid, failing_in_words, progress_bar
 from .service import Service, get_service
 
 if TYPE_CHECKING:
     import xarray as xr
+
+
+@dataclass(frozen=True)
+class Composites:
+    """Composites that were made on this page."""
+
+    request: str
+    """What was asked for."""
+
+    by: dict[str, xr.Dataset]
+    """The composite by ``UCL``, and by ``SCL`` if that was asked for; dims ``(y, x)``."""
+
+    files: dict[str, Download]
+    """The same as files."""
 
 
 METHODS = {
@@ -36,29 +59,42 @@ def show() -> None:
     st.caption("One picture of the ground from several dates, without cloud and shadow.")
     with failing_in_words():
         grid = ask_grid(service, resolution=20.0)
-        method = st.selectbox(
-            "Combine by", list(METHODS), format_func=METHODS.__getitem__, key="method", bind="query-params"
+        method = str(
+            st.selectbox(
+                "Combine by",
+                list(METHODS),
+                format_func=METHODS.__getitem__,
+                key="method",
+                bind="query-params",
+            )
         )
-        both = st.toggle("Also by the SCL, to compare", value=True, key="by_scl", bind="query-params")
+        both = st.toggle(
+            "Also by the SCL, to compare", value=True, key="by_scl", bind="query-params"
+        )
         if grid is None:
             st.info("Choose an area: type it here, or draw it on the page Scenes.")
             return
-        chosen = _ask_dates(service, grid)
+        chosen, days = _ask_dates(service, grid)
         if not chosen:
             st.info("Choose one date at least.")
             return
         scenes = _load(service, grid, chosen, both)
-        st.write(f"That is {check_size(scenes, service.settings.limits)}, of {scenes.sizes['time']} dates.")
-        st.code(_lines(service, grid, method), language="python")
-        request = f"{grid.lines()}, method={method!r}, scenes={sorted(map(str, chosen))}, scl={both}"
+        st.write(
+            f"That is {check_size(scenes, service.settings.limits)}, of {scenes.sizes['time']} dates."
+        )
+        st.code(_lines(service, grid, method, days), language="python")
+        request = (
+            f"{grid.lines()}, method={method!r}, scenes={sorted(map(str, chosen))}, scl={both}"
+        )
         if st.button("Make it", type="primary"):
-            st.session_state.composite = (request, *_make(scenes, method, both, request))
-        if st.session_state.get("composite", ("",))[0] == request:
-            _show(*st.session_state.composite[1:])
+            st.session_state.composite = _make(scenes, method, both, request)
+        made: Composites | None = st.session_state.get("composite")
+        if made is not None and made.request == request:
+            _show(made.by, made.files)
 
 
-def _ask_dates(service: Service, grid: Grid) -> list[UUID]:
-    """Ask which dates are used; return the ids of their scenes."""
+def _ask_dates(service: Service, grid: Grid) -> tuple[list[UUID], list[str] | None]:
+    """Ask which dates are used; return the ids of their scenes, and the dates unless it is all of them."""
     import streamlit as st
 
     rows = service.find(grid.area, grid.time or None)
@@ -66,7 +102,8 @@ def _ask_dates(service: Service, grid: Grid) -> list[UUID]:
     if not days:
         raise CubeError("there is no scene in this area at this time; choose another area or time.")
     picked = st.multiselect("Dates", days, default=days, help="Leave out dates that are no good.")
-    return [row.id for row in rows if f"{row.time:%Y-%m-%d}" in picked]
+    chosen = [row.id for row in rows if f"{row.time:%Y-%m-%d}" in picked]
+    return chosen, None if picked == days else picked
 
 
 def _load(service: Service, grid: Grid, scenes: Sequence[UUID], both: bool) -> xr.Dataset:
@@ -86,12 +123,11 @@ def _load(service: Service, grid: Grid, scenes: Sequence[UUID], both: bool) -> x
     return found
 
 
-def _make(
-    scenes: xr.Dataset, method: str, both: bool, request: str
-) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
+def _make(scenes: xr.Dataset, method: str, both: bool, request: str) -> Composites:
     import streamlit as st
 
-    made, files = {}, {}
+    made: dict[str, xr.Dataset] = {}
+    files: dict[str, Download] = {}
     with st.spinner("Reading the scenes; those without a mask are masked now, which takes longer"):
         here = scenes.compute()
     for by in ("UCL", "SCL") if both else ("UCL",):
@@ -100,10 +136,10 @@ def _make(
         with progress_bar(f"Writing the one by the {by}") as progress:
             number = scenes.sizes["time"]
             files[by] = composite_files(made[by], number, f"{request}, by {by}", progress)
-    return made, files
+    return Composites(request, made, files)
 
 
-def _show(made: dict[str, xr.Dataset], files: dict[str, Any]) -> None:
+def _show(made: dict[str, xr.Dataset], files: dict[str, Download]) -> None:
     """Show the composites side by side, with one stretch, and the counts of clear looks."""
     import streamlit as st
 
@@ -127,7 +163,7 @@ def _show(made: dict[str, xr.Dataset], files: dict[str, Any]) -> None:
                 f"composite_{by.lower()}.zip", file.kind, on_click="ignore", width="stretch",
             )  # fmt: skip
     if len(made) == 2:
-        _difference(*made.values(), limits)
+        _difference(made["UCL"], made["SCL"], limits)
 
 
 def _difference(one: xr.Dataset, other: xr.Dataset, limits: tuple[float, float]) -> None:
@@ -138,17 +174,26 @@ def _difference(one: xr.Dataset, other: xr.Dataset, limits: tuple[float, float])
     if not np.isfinite(difference).any():
         return
     share = 100 * float(np.nanmean(difference > 0.02))
-    st.write(f"The two differ by more than 0.02 of reflectance on {share:.1f} % of the pixels that both have.")
+    st.write(
+        f"The two differ by more than 0.02 of reflectance on {share:.1f} % of the pixels that both have."
+    )
     shown = np.where(np.isfinite(difference), np.clip(difference / limits[1], 0, 1), 0)
-    st.image(np.round(255 * shown).astype("uint8"), caption="Where they differ: the brighter, the more.")
+    st.image(
+        np.round(255 * shown).astype("uint8"), caption="Where they differ: the brighter, the more."
+    )
 
 
-def _lines(service: Service, grid: Grid, method: str) -> str:
+def _lines(service: Service, grid: Grid, method: str, days: Sequence[str] | None) -> str:
+    some = ""
+    if days is not None:
+        some = (
+            f"scenes = scenes.sel(time=scenes.time.dt.strftime('%Y-%m-%d').isin({list(days)!r}))\n"
+        )
     return (
         "from datacube import Datacube\nfrom odc_cleansat import composite, load\n\n"
         f"scenes = load(Datacube(), {service.settings.product!r}, "
         "measurements=['red', 'green', 'blue', 'ucl'],\n"
         "              harmonized=True, group_by='solar_day',\n"
         f"              {grid.lines()})\n"
-        f"clean = composite(scenes, method={method!r})"
+        f"{some}clean = composite(scenes, method={method!r})"
     )

@@ -56,7 +56,9 @@ class Door:
         except SignatureExpired as error:
             raise ClosedError("this page is too old to load more; reload it.") from error
         except BadData as error:
-            raise ClosedError("open this from the application: the address has no valid key.") from error
+            raise ClosedError(
+                "open this from the application: the address has no valid key."
+            ) from error
         return str(found)
 
 
@@ -70,5 +72,7 @@ def named_by_header(headers: Mapping[str, str], name: str) -> str:
     """
     person = (headers.get(name) or "").strip()
     if not person or len(person) > LONGEST_NAME:
-        raise ClosedError("the proxy in front of this application names nobody; sign in there first.")
+        raise ClosedError(
+            "the proxy in front of this application names nobody; sign in there first."
+        )
     return person

@@ -142,7 +142,9 @@ def composite_files(clean: xr.Dataset, number: int, request: str, progress: Prog
         Called with the number of blocks done and of all blocks.
     """
     rasters = composite_rasters(clean, number, request)
-    return _packed({f"{name}.tif": raster for name, raster in rasters.items()}, "composite", progress)
+    return _packed(
+        {f"{name}.tif": raster for name, raster in rasters.items()}, "composite", progress
+    )
 
 
 def _packed(rasters: Mapping[str, Raster], name: str, progress: Progress) -> Download:
@@ -176,7 +178,8 @@ def class_picture(codes: np.ndarray) -> np.ndarray:
     for each in CloudClass:
         if each is not CloudClass.NODATA:
             table[each] = (*bytes.fromhex(each.colour[1:]), 255)
-    return table[codes]
+    picture: np.ndarray = table[codes]
+    return picture
 
 
 def share_picture(share: np.ndarray) -> np.ndarray:
@@ -244,7 +247,8 @@ def by_scl(scenes: xr.Dataset) -> xr.Dataset:
     """
     codes = xr.apply_ufunc(scl_to_ucl, scenes.scl, dask="parallelized", output_dtypes=["uint8"])
     codes.attrs = ucl_attrs(CloudClass)
-    return scenes.assign(ucl=codes).drop_vars("ucl_confidence", errors="ignore")
+    found: xr.Dataset = scenes.assign(ucl=codes).drop_vars("ucl_confidence", errors="ignore")
+    return found
 
 
 def make_composite(scenes: xr.Dataset, by: str, method: str) -> xr.Dataset:

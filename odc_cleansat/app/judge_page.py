@@ -11,8 +11,9 @@ HEIGHT = 900
 
 def show() -> None:
     """Show the page."""
-    import streamlit as st
     from urllib.parse import urlencode
+
+    import streamlit as st
 
     service = get_service()
     st.title("Judge")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -87,11 +87,10 @@ class MapData:
     swipe: str | None = None
     """Address of the swipe viewer."""
 
-    extra: dict[str, Any] = field(default_factory=dict)
-    """Nothing yet that older pages would not know."""
 
-
-def make_map(service: Service, key: str, panes: Sequence[Pane] = (), stretch: str = "", **shown: Any) -> MapData:
+def make_map(
+    service: Service, key: str, panes: Sequence[Pane] = (), stretch: str = "", **shown: Any
+) -> MapData:
     """Return the data of a map.
 
     Parameters
@@ -111,7 +110,7 @@ def make_map(service: Service, key: str, panes: Sequence[Pane] = (), stretch: st
     basemap = None
     if settings.basemap:
         basemap = {"tiles": settings.basemap, "credit": settings.basemap_credit}
-    pairs = [(each.scene, each.mask) for each in panes if each.mask]
+    pairs: list[tuple[UUID, UUID | None]] = [(each.scene, each.mask) for each in panes if each.mask]
     return MapData(
         [_pane(service, key, each, stretch) for each in panes]
         or [{"title": "", "layers": [], "values": None, "shares": None, "bounds": None}],
@@ -124,18 +123,19 @@ def make_map(service: Service, key: str, panes: Sequence[Pane] = (), stretch: st
 
 
 def _pane(service: Service, key: str, pane: Pane, stretch: str) -> dict[str, Any]:
-    where = (pane.scene, pane.mask)
     look = {"stretch": stretch} if stretch else {}
     return {
         "title": pane.title,
         "bounds": pane.bounds,
-        "values": place_address("values", *where, key=key),
-        "shares": place_address("shares", *where, key=key) if pane.mask else None,
+        "values": place_address("values", pane.scene, pane.mask, key=key),
+        "shares": place_address("shares", pane.scene, pane.mask, key=key) if pane.mask else None,
         "layers": [
             {
                 "kind": kind,
                 "name": NAMES[kind],
-                "tiles": tile_address(kind, *where, key=key, **(look if kind in COMPOSITIONS else {})),
+                "tiles": tile_address(
+                    kind, pane.scene, pane.mask, key=key, **(look if kind in COMPOSITIONS else {})
+                ),
                 "opacity": OPACITY.get(kind, 1.0),
                 "shown": kind in SHOWN,
                 "classes": kind not in COMPOSITIONS,
@@ -145,7 +145,7 @@ def _pane(service: Service, key: str, pane: Pane, stretch: str) -> dict[str, Any
                     if not each.rare
                 ],
             }
-            for kind in service.tiles(*where).kinds
+            for kind in service.tiles(pane.scene, pane.mask).kinds
         ],
     }
 

@@ -7,15 +7,26 @@ from importlib import resources
 import streamlit as st
 from PIL import Image
 
-from odc_cleansat.app import composite_page, judge_page, queue_page, recall_page, scenes_page, view_page
+from odc_cleansat.app import (
+    composite_page,
+    judge_page,
+    queue_page,
+    recall_page,
+    scenes_page,
+    view_page,
+)
 from odc_cleansat.app.person import who
 
 with resources.files("odc_cleansat.app").joinpath("icon.png").open("rb") as file:
     ICON = Image.open(file).copy()
-st.set_page_config(page_title="Cloud masks", page_icon=ICON, layout="wide", initial_sidebar_state="collapsed")
+st.set_page_config(
+    page_title="Cloud masks", page_icon=ICON, layout="wide", initial_sidebar_state="collapsed"
+)
 
 PAGES = [
-    st.Page(scenes_page.show, title="Scenes", icon=":material/search:", url_path="scenes", default=True),
+    st.Page(
+        scenes_page.show, title="Scenes", icon=":material/search:", url_path="scenes", default=True
+    ),
     st.Page(view_page.show, title="Look", icon=":material/layers:", url_path="look"),
     st.Page(judge_page.show, title="Judge", icon=":material/gavel:", url_path="judge"),
     st.Page(recall_page.show, title="Recall", icon=":material/download:", url_path="recall"),

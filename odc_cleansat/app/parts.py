@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..classes import CloudClass
 from .areas import read_area, square_km
 from .downloads import Grid
+from .service import Service, chosen_mask
 from .words import in_words
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from odc.geo.geom import Geometry
 
     from ..cube.catalogue import SceneRow
-    from .service import Service
 
 
 @contextlib.contextmanager
@@ -56,7 +56,8 @@ def kept_query(name: str) -> str:
 
 def opens(row: SceneRow) -> str:
     """Return how a scene and its mask stand in the address of a view."""
-    return f"{row.id}.{row.mask.id if row.mask else '-'}"
+    mask = chosen_mask(row)
+    return f"{row.id}.{mask.id if mask else '-'}"
 
 
 def cloud_chart(frame: pd.DataFrame, key: str) -> list[int]:
@@ -92,7 +93,9 @@ def cloud_chart(frame: pd.DataFrame, key: str) -> list[int]:
                 scale=alt.Scale(domain=["SCL", "UCL"], range=["#8a949c", CloudClass.CLOUD.colour]),
             ),
             shape=alt.Shape(
-                "by:N", title=None, scale=alt.Scale(domain=["SCL", "UCL"], range=["circle", "triangle-up"])
+                "by:N",
+                title=None,
+                scale=alt.Scale(domain=["SCL", "UCL"], range=["circle", "triangle-up"]),
             ),
             opacity=alt.condition(pick, alt.value(1.0), alt.value(0.35)),
             tooltip=["time:T", "tile:N", "by:N", alt.Tooltip("cloud:Q", format=".1f")],
@@ -140,12 +143,20 @@ def ask_grid(service: Service, resolution: float | None = None) -> Grid | None:
 
     shared: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
     area = st.text_input(
-        "Area", key="area", placeholder="west,south,east,north in degrees; or corners lon,lat;…", **shared
+        "Area",
+        key="area",
+        placeholder="west,south,east,north in degrees; or corners lon,lat;…",
+        **shared,
     )
     when, system, size = st.columns(3)
-    time = when.text_input("Time", key="time", placeholder="2024-06, or 2024-06-01/2024-07-15", **shared)
+    time = when.text_input(
+        "Time", key="time", placeholder="2024-06, or 2024-06-01/2024-07-15", **shared
+    )
     crs = system.text_input(
-        "Coordinate system", key="crs", placeholder="EPSG:32633; empty for that of the masks", **shared
+        "Coordinate system",
+        key="crs",
+        placeholder="EPSG:32633; empty for that of the masks",
+        **shared,
     )
     pixel = size.number_input(
         "Pixel size, in its units", min_value=0.0, value=resolution or 0.0, key="resolution",

@@ -28,7 +28,9 @@ def who() -> str:
     if "name" not in st.session_state:
         st.session_state.name = _of_this_machine()
     with st.sidebar:
-        name = st.text_input("Your name", key="name", max_chars=LONGEST_NAME, help="Verdicts carry it.")
+        name = st.text_input(
+            "Your name", key="name", max_chars=LONGEST_NAME, help="Verdicts carry it."
+        )
     return str(name).strip() or "somebody"
 
 

@@ -8,7 +8,7 @@ from .parts import failing_in_words, open_page
 from .service import Service, get_service
 
 if TYPE_CHECKING:
-    from ..batch.queue import Job
+    from ..batch.jobs import Job
 
 
 LISTED = 30
@@ -57,7 +57,10 @@ def _active(service: Service, job: Job) -> None:
     name, button = st.columns([5, 1], vertical_alignment="center")
     person = st.session_state.person
     who = ", ".join("you" if each == person else each for each in job.persons) or "nobody any more"
-    name.progress(job.done / job.total if job.total else 0.0, text=f"{job.label}: {progress_text(job)}, for {who}")
+    name.progress(
+        job.done / job.total if job.total else 0.0,
+        text=f"{job.label}: {progress_text(job)}, for {who}",
+    )
     if person in job.persons and button.button("Withdraw", key=f"withdraw_{job.mask}"):
         service.queue.withdraw(job.mask, person)
         st.rerun(scope="fragment")

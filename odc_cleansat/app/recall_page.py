@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..cube.recall import recall
 from ..storage.eo3 import MASK_PRODUCT
-from .downloads import Grid, check_size, class_picture, mask_files, png, share_picture
+from .downloads import Download, Grid, check_size, class_picture, mask_files, png, share_picture
 from .parts import ask_grid, failing_in_words, progress_bar
 from .service import get_service
 
@@ -22,6 +23,21 @@ HOW = {
 }
 """Ways to recall, in words."""
 
+
+@dataclass(frozen=True)
+class Recalled:
+    """Masks that were made on this page."""
+
+    request: str
+    """What was asked for."""
+
+    masks: xr.Dataset
+    """Dims ``(time, y, x)``; see :func:`~odc_cleansat.recall`."""
+
+    file: Download
+    """The same as a file."""
+
+
 CHUNK = 2048
 """Pixels along each side of what is computed at a time."""
 
@@ -35,8 +51,14 @@ def show() -> None:
     st.caption("Masks that are indexed, on any grid. Rejected masks are left out.")
     with failing_in_words():
         grid = ask_grid(service)
-        how = st.selectbox(
-            "What a pixel gets", list(HOW), format_func=HOW.__getitem__, key="how", bind="query-params"
+        how = str(
+            st.selectbox(
+                "What a pixel gets",
+                list(HOW),
+                format_func=HOW.__getitem__,
+                key="how",
+                bind="query-params",
+            )
         )
         only_accepted = st.toggle("Only accepted masks", key="only_accepted", bind="query-params")
         if grid is None:
@@ -46,20 +68,29 @@ def show() -> None:
         if only_accepted:
             options["only_accepted"] = True
         masks = recall(
-            service.dc, MASK_PRODUCT, **options, dask_chunks={"x": CHUNK, "y": CHUNK}, **grid.terms()
+            service.dc,
+            MASK_PRODUCT,
+            **options,
+            dask_chunks={"x": CHUNK, "y": CHUNK},
+            **grid.terms(),
         )
         st.write(f"That is {check_size(masks, service.settings.limits)}.")
         st.code(_lines(grid, options), language="python")
         request = f"{grid.lines()}, how={how!r}"
         if st.button("Make it", type="primary"):
-            with progress_bar("Reading masks") as progress:
-                st.session_state.recalled = (request, masks.compute(), None)
-            with progress_bar("Writing") as progress:
-                made = st.session_state.recalled[1]
-                file = mask_files(made, how, request, progress)
-            st.session_state.recalled = (request, made, file)
-        if st.session_state.get("recalled", ("",))[0] == request and st.session_state.recalled[2]:
-            _offer(*st.session_state.recalled[1:], how)
+            st.session_state.recalled = _make(masks, how, request)
+        made: Recalled | None = st.session_state.get("recalled")
+        if made is not None and made.request == request:
+            _offer(made, how)
+
+
+def _make(masks: xr.Dataset, how: str, request: str) -> Recalled:
+    import streamlit as st
+
+    with st.spinner("Reading masks"):
+        here = masks.compute()
+    with progress_bar("Writing") as progress:
+        return Recalled(request, here, mask_files(here, how, request, progress))
 
 
 def _lines(grid: Grid, options: dict[str, Any]) -> str:
@@ -70,10 +101,11 @@ def _lines(grid: Grid, options: dict[str, Any]) -> str:
     )
 
 
-def _offer(masks: xr.Dataset, file: Any, how: str) -> None:
+def _offer(made: Recalled, how: str) -> None:
     """Show the masks, and the downloads."""
     import streamlit as st
 
+    masks, file = made.masks, made.file
     times = [str(each)[:16].replace("T", " ") for each in masks.time.values.astype("datetime64[m]")]
     moment = st.select_slider("Time", times) if len(times) > 1 else times[0]
     one = masks.isel(time=times.index(moment))

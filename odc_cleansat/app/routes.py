@@ -144,7 +144,9 @@ def make_routes(service: Service) -> list[Route]:
         if name not in ASSETS:
             return PlainTextResponse("There is no such file.", 404)
         content = (map_library() / name).read_bytes()
-        return Response(content, media_type=ASSETS[name], headers={"Cache-Control": "max-age=86400"})
+        return Response(
+            content, media_type=ASSETS[name], headers={"Cache-Control": "max-age=86400"}
+        )
 
     def alive(request: Request) -> Response:
         return PlainTextResponse("ok")

@@ -11,7 +11,7 @@ from .areas import area_text, check_geometry, read_area, square_km
 from .map import make_map, show_map
 from .parts import cloud_chart, failing_in_words, open_page, opens
 from .routes import picture_address
-from .service import Service, get_service
+from .service import Service, chosen_mask, get_service
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 TABLE = "scene_table"
 """Key of the table in the session."""
+
+MOST_JUDGED = 200
+"""Most masks that are judged together."""
 
 LOOKED_AT = 4
 """Most scenes side by side."""
@@ -86,7 +89,9 @@ def _ask_area(service: Service) -> Geometry | None:
         file = st.file_uploader("An area as GeoJSON, in degrees", type=["geojson", "json"])
         if file is not None and state.get("uploaded") != file.file_id:
             state.uploaded = file.file_id
-            found = read_area(file.getvalue().decode("utf-8", "replace"), service.settings.limits.area)
+            found = read_area(
+                file.getvalue().decode("utf-8", "replace"), service.settings.limits.area
+            )
             state.new_area = area_text(found)
             st.rerun()
     if not text.strip():
@@ -117,15 +122,17 @@ def _frame(service: Service, rows: Sequence[SceneRow]) -> pd.DataFrame:
 
     key = service.door.key(st.session_state.person)
     states = service.review_states(rows)
+    masks = [chosen_mask(row) for row in rows]
     return pd.DataFrame(
         {
             "picture": [
-                picture_address("colour", row.id, row.mask and row.mask.id, key=key) for row in rows
+                picture_address("colour", row.id, mask.id if mask else None, key=key)
+                for row, mask in zip(rows, masks, strict=True)
             ],
-            "time": [row.time.replace(tzinfo=None) for row in rows],
+            "time": [row.time for row in rows],
             "tile": [row.region for row in rows],
-            "scl": [row.cloud for row in rows],
-            "ucl": [row.mask.cloud if row.mask else None for row in rows],
+            "scl": [row.cloud_cover for row in rows],
+            "ucl": [mask.cloud_cover if mask else None for mask in masks],
             "state": [states[row.id] for row in rows],
             "name": [row.label for row in rows],
             "id": [str(row.id) for row in rows],
@@ -144,7 +151,9 @@ def _take_picks(frame: pd.DataFrame) -> None:
 def _choose(frame: pd.DataFrame, rows: Iterable[int]) -> None:
     import streamlit as st
 
-    st.session_state[TABLE] = {"selection": {"rows": [int(i) for i in rows][:500], "columns": [], "cells": []}}
+    st.session_state[TABLE] = {
+        "selection": {"rows": [int(i) for i in rows][:500], "columns": [], "cells": []}
+    }
 
 
 def _draw_map(service: Service, area: Geometry | None, rows: Sequence[SceneRow]) -> None:
@@ -186,16 +195,15 @@ def _footprints(rows: Sequence[SceneRow]) -> dict[str, Any]:
         {
             "type": "Feature",
             "properties": {"name": name, "chosen": False},
-            "geometry": row.footprint.geom.__geo_interface__,
+            "geometry": row.footprint.__geo_interface__,
         }
         for name, row in by_tile.items()
-        if row.footprint is not None
     ]
     return {"type": "FeatureCollection", "features": features}
 
 
 def _bounds(rows: Sequence[SceneRow]) -> tuple[float, float, float, float] | None:
-    found = [row.footprint.geom.bounds for row in rows if row.footprint is not None]
+    found = [row.footprint.bounds for row in rows]
     if not found:
         return None
     west, south, east, north = zip(*found, strict=True)
@@ -239,8 +247,8 @@ def _actions(service: Service, rows: Sequence[SceneRow]) -> None:
     """Buttons for the scenes that are chosen."""
     import streamlit as st
 
-    missing = [row for row in rows if row.mask is None]
-    masked = [row for row in rows if row.mask is not None]
+    missing = [row for row in rows if not row.masks]
+    masks = [mask for mask in map(chosen_mask, rows) if mask is not None]
     mask, look, judge, recall, composite = st.columns(5)
     limit = service.settings.limits.jobs
     if mask.button(
@@ -256,8 +264,8 @@ def _actions(service: Service, rows: Sequence[SceneRow]) -> None:
         help=f"One scene, or up to {LOOKED_AT} side by side.",
     ):  # fmt: skip
         open_page("Look", show=",".join(opens(row) for row in rows))
-    if judge.button("Judge", disabled=not masked, width="stretch", help="Accept or reject."):
-        open_page("Judge", masks=",".join(str(row.mask.id) for row in masked[:200] if row.mask))
+    if judge.button("Judge", disabled=not masks, width="stretch", help="Accept or reject."):
+        open_page("Judge", masks=",".join(str(mask.id) for mask in masks[:MOST_JUDGED]))
     where = {name: st.session_state.get(name) for name in ("area", "time")}
     if recall.button("Recall", width="stretch", help="The masks on any grid, to download."):
         open_page("Recall", **where)

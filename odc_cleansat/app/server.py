@@ -88,7 +88,9 @@ def allowed_hosts(settings: AppSettings) -> list[str]:
 
 def streamlit_config(settings: AppSettings) -> Mapping[str, Any]:
     """Return Streamlit's options: no statistics to anybody, no tracebacks, small uploads."""
-    secrets = {} if settings.sign_in is None else {"secrets.files": [str(settings.sign_in.absolute())]}
+    secrets = (
+        {} if settings.sign_in is None else {"secrets.files": [str(settings.sign_in.absolute())]}
+    )
     return {
         **secrets,
         "server.address": settings.host,
@@ -137,4 +139,3 @@ class _WithHeaders:
             await send(message)
 
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
-

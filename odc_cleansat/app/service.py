@@ -9,11 +9,14 @@ from uuid import UUID
 
 from cachetools import LRUCache
 
-from ..batch.queue import Job, MaskQueue
-from ..cube.catalogue import SceneRow, list_scenes
+from ..batch.jobs import Job
+from ..batch.queue import MaskQueue
+from ..cube.catalogue import MaskRow, SceneRow, list_scenes
 from ..cube.connect import connect
+from ..cube.embedded import make_folder
 from ..cube.index import add_dataset, add_product
 from ..errors import CubeError, first_line
+from ..models.registry import DEFAULTS
 from ..products.product import MaskProduct
 from ..products.verdict_files import Verdict, accept, flag, reject, verdicts
 from ..review.tiles import SceneTiles
@@ -91,7 +94,10 @@ class Service:
         OutputError
             If the store cannot be used.
         """
-        Folder(self.settings.store).check_usable()
+        store = Folder(self.settings.store)
+        store.check_usable()
+        if store.path is not None:
+            make_folder(store.path)
         self.queue.start()
 
     def close(self) -> None:
@@ -112,14 +118,13 @@ class Service:
         CubeError
             If the datacube cannot be reached, or the query cannot be understood.
         """
-        found = list_scenes(
+        return list_scenes(
             self.dc,
             self.settings.product,
             time=time or None,
             area=area,
             limit=self.settings.limits.scenes,
         )
-        return sorted(found, key=lambda row: row.time, reverse=True)
 
     def dataset(self, id_: UUID) -> Dataset:
         """Return a dataset of the datacube.
@@ -192,13 +197,13 @@ class Service:
 
     def review_states(self, rows: Sequence[SceneRow]) -> dict[UUID, str]:
         """Return the state of scenes for people, by the id of the scene; verdicts may still be on their way."""
-        masks = {row.mask.id: row.mask.folder for row in rows if row.mask and row.mask.folder}
-        known = self.states.get(masks)
+        masks = {row.id: chosen_mask(row) for row in rows}
+        known = self.states.get([mask for mask in masks.values() if mask is not None])
         return {
-            row.id: known.get(row.mask.id, "masked").replace("unreviewed", "masked")
-            if row.mask
-            else "not masked"
-            for row in rows
+            scene: "not masked"
+            if mask is None
+            else known.get(mask.id, "masked").replace("unreviewed", "masked")
+            for scene, mask in masks.items()
         }
 
     # Verdicts
@@ -225,10 +230,11 @@ class Service:
         give(self.dataset(mask), note, person)
         self.states.forget(mask)
 
-    def folders(self, masks: Sequence[UUID]) -> dict[UUID, Folder]:
-        """Return the folders of masks that the datacube knows, by id."""
-        found = self.dc.index.datasets.bulk_get(list(masks))
-        return {each.id: MaskProduct.of_dataset(each).folder for each in found if each.uri}
+
+def chosen_mask(row: SceneRow) -> MaskRow | None:
+    """Return the mask of a scene that is shown: of several, that by the best of the default models."""
+    order = {name: i for i, name in enumerate(DEFAULTS)}
+    return min(row.masks, key=lambda mask: order.get(mask.model, len(order)), default=None)
 
 
 _service: Service | None = None

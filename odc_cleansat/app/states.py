@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
+from ..cube.catalogue import MaskRow, mask_states
 from ..errors import CleansatError
-from ..products.verdict_files import read_many, review_state
-from ..storage.folder import Folder
 
 FRESH_SECONDS = 60
 """How long a state is taken for what it was when it was read."""
@@ -34,13 +33,13 @@ class ReviewStates:
         self._known: dict[UUID, _Known] = {}
         self._reading: set[UUID] = set()
 
-    def get(self, folders: Mapping[UUID, Folder]) -> dict[UUID, str]:
+    def get(self, masks: Iterable[MaskRow]) -> dict[UUID, str]:
         """Return what is known of some masks, and have the others read in the background.
 
         Parameters
         ----------
-        folders
-            The folder of each mask, by its id.
+        masks
+            As a catalogue lists them.
 
         Returns
         -------
@@ -49,10 +48,14 @@ class ReviewStates:
         """
         oldest = time.monotonic() - FRESH_SECONDS
         with self._lock:
-            known = {mask: self._known[mask] for mask in folders if mask in self._known}
-            due = {m: f for m, f in folders.items() if m not in known or known[m].read < oldest}
-            due = {mask: folder for mask, folder in due.items() if mask not in self._reading}
-            self._reading |= due.keys()
+            rows = {row.id: row for row in masks}
+            known = {mask: self._known[mask] for mask in rows if mask in self._known}
+            due = [
+                row
+                for mask, row in rows.items()
+                if (mask not in known or known[mask].read < oldest) and mask not in self._reading
+            ]
+            self._reading |= {row.id for row in due}
         if due:
             threading.Thread(target=self._read, args=(due,), daemon=True).start()
         return {mask: each.state for mask, each in known.items()}
@@ -62,16 +65,15 @@ class ReviewStates:
         with self._lock:
             self._known.pop(mask, None)
 
-    def _read(self, folders: dict[UUID, Folder]) -> None:
-        listed = list(folders.items())
-        for start in range(0, len(listed), _BATCH):
-            part = dict(listed[start : start + _BATCH])
+    def _read(self, masks: list[MaskRow]) -> None:
+        for start in range(0, len(masks), _BATCH):
+            part = masks[start : start + _BATCH]
             try:
-                said, unread = read_many(part)
-                found = {mask: review_state(said[mask]) for mask in part if mask not in unread}
+                states, unread = mask_states(part)
+                found = {mask: state for mask, state in states.items() if mask not in unread}
             except (CleansatError, OSError):
                 found = {}
             now = time.monotonic()
             with self._lock:
                 self._known.update({mask: _Known(state, now) for mask, state in found.items()})
-                self._reading -= part.keys()
+                self._reading -= {row.id for row in part}

@@ -24,7 +24,10 @@ def ask_verdict(service: Service, mask: UUID, title: str) -> None:
     with st.container(border=True):
         st.markdown(f"**{title}** is **{review_state(given)}**.")
         note = st.text_input(
-            "Note", key=f"note_{mask}", max_chars=LONGEST_NOTE, placeholder="The reason, for others to read"
+            "Note",
+            key=f"note_{mask}",
+            max_chars=LONGEST_NOTE,
+            placeholder="The reason, for others to read",
         )
         accept, reject, flag = st.columns(3)
         for place, kind, text in (

@@ -82,7 +82,9 @@ def _read(service: Service, text: str) -> list[Shown]:
     pairs = [part.strip().partition(".") for part in text.split(",") if part.strip()]
     if len(pairs) > MOST:
         raise CleansatError(f"{len(pairs)} scenes are too many side by side; choose up to {MOST}.")
-    return [Shown(service.scene(_id(scene)), _mask(service, scene, mask)) for scene, _, mask in pairs]
+    return [
+        Shown(service.scene(_id(scene)), _mask(service, scene, mask)) for scene, _, mask in pairs
+    ]
 
 
 def _mask(service: Service, scene: str, mask: str) -> UUID | None:

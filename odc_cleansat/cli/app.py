@@ -73,7 +73,9 @@ Exit codes: 0 stopped, 1 failed (the message says why), 2 wrong usage.
     help="Map tiles below everything, with {z}, {x} and {y}. Default: a graticule, which needs no network.",
 )
 @click.option("--basemap-credit", default="", metavar="TEXT", help="Who made the map tiles.")
-@click.option("--largest-area", type=float, default=20_000, show_default=True, help="Of a search, km2.")
+@click.option(
+    "--largest-area", type=float, default=20_000, show_default=True, help="Of a search, km2."
+)
 @click.option(
     "--most-values",
     type=click.IntRange(1),

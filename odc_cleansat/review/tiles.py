@@ -15,7 +15,6 @@ from ..errors import CleansatError, SceneError
 from ..evaluate.confusion import Question
 from ..evaluate.scores import agreement
 from ..products.product import MaskProduct
-from ..scenes.bands import find_bands
 from ..scenes.files import BandFile, SceneFiles, local_path, reading
 from ..scenes.packing import Packing, read_packing
 from ..scenes.settle import settle_offset
@@ -130,7 +129,11 @@ class SceneTiles:
         CleansatError
             If a file cannot be read.
         """
-        return self._draw(kind, lambda reader, band: reader.tile(column, row, zoom, tilesize=SIDE, indexes=band), limits)
+        return self._draw(
+            kind,
+            lambda reader, band: reader.tile(column, row, zoom, tilesize=SIDE, indexes=band),
+            limits,
+        )
 
     def thumbnail(self, kind: str, side: int = 160) -> bytes:
         """Return a small picture of the whole scene as PNG, on its own grid; errors as :meth:`tile`.
@@ -142,7 +145,9 @@ class SceneTiles:
         side
             Pixels along the longer side.
         """
-        return self._draw(kind, lambda reader, band: reader.preview(max_size=side, indexes=band), None)
+        return self._draw(
+            kind, lambda reader, band: reader.preview(max_size=side, indexes=band), None
+        )
 
     def values_at(self, lon: float, lat: float) -> dict[str, str]:
         """Return what is at a place, as names and texts for people.
@@ -198,13 +203,10 @@ class SceneTiles:
         CleansatError
             If a file cannot be read.
         """
-
         width, height = _view_size(bounds, side)
 
         def part(reader: Reader, band: int) -> ImageData:
-            return reader.part(
-                bounds, dst_crs=_MERCATOR, width=width, height=height, indexes=band
-            )
+            return reader.part(bounds, dst_crs=_MERCATOR, width=width, height=height, indexes=band)
 
         ucl = self._codes("ucl", part) if "ucl" in self.kinds else None
         scl = self._codes("scl", part) if "scl" in self.kinds else None
@@ -313,18 +315,20 @@ _LEGENDS: Mapping[str, tuple[Category, ...]] = {
 }
 
 
-def _values(read: _Read, file: BandFile, resampling: str) -> np.ma.MaskedArray[Any, Any]:
-    """Read one band, masked where there are no data."""
+def _values(read: _Read, file: BandFile, resampling: str) -> Any:
+    """Read one band, as a masked array that is masked where there are no data."""
     import rasterio
     from rio_tiler.errors import PointOutsideBounds, TileOutsideBounds
     from rio_tiler.io import Reader
 
     path = local_path(file.uri)
     # A file of JPEG 2000 mixes the codes of classes in its overviews.
-    options = {"OVERVIEW_LEVEL": "NONE"} if resampling == "nearest" and path.endswith(".jp2") else {}
+    options = (
+        {"OVERVIEW_LEVEL": "NONE"} if resampling == "nearest" and path.endswith(".jp2") else {}
+    )
     with reading(path), gdal_settings(file.uri), rasterio.open(path, **options) as opened:
         nodata = next((n for n in (opened.nodata, file.nodata) if n is not None), 0)
-        settings = {
+        settings: Any = {
             "nodata": nodata,
             "resampling_method": resampling,
             "reproject_method": resampling,
@@ -334,7 +338,7 @@ def _values(read: _Read, file: BandFile, resampling: str) -> np.ma.MaskedArray[A
                 image = read(reader, file.band)
         except (TileOutsideBounds, PointOutsideBounds) as error:
             raise NoTileError("the scene is elsewhere.") from error
-    values: np.ma.MaskedArray[Any, Any] = image.array
+    values = image.array
     return values[0] if values.ndim > 1 else values[:1]
 
 

@@ -95,14 +95,20 @@ def _date(each: MaskedFiles, grid: GeoBox) -> xr.Dataset:
             offset = _offset(each, bands)
     if each.mask is not None:
         with reading(each.mask.label):
-            for name, attrs in (("ucl", ucl_attrs(CloudClass)), ("ucl_confidence", confidence_attrs())):
+            for name, attrs in (
+                ("ucl", ucl_attrs(CloudClass)),
+                ("ucl_confidence", confidence_attrs()),
+            ):
                 if name in each.mask.document["measurements"]:
                     file = BandFile(each.mask.layer_file(name), 1, attrs["nodata"])
                     data[name] = wrap_xr(_codes(file, grid), grid, **attrs)
     moment = acquisition_time(scene.properties)
     if moment is None:
         raise SceneError(f"{label} does not say when it was acquired.")
-    return xr.Dataset(data).assign_coords(time=np.datetime64(moment, "ns"), offset=offset)
+    found: xr.Dataset = xr.Dataset(data).assign_coords(
+        time=np.datetime64(moment, "ns"), offset=offset
+    )
+    return found
 
 
 def _codes(file: BandFile, grid: GeoBox) -> np.ndarray:

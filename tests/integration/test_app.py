@@ -162,7 +162,7 @@ def test_the_whole_story(app: Running, page: Page) -> None:
     page.wait_for_function("window.location.hash.includes('scl:60')")
     page.get_by_role("button", name="Swipe this view").click()
     viewer = page.frame_locator("iframe[title^=Swipe]")
-    viewer.get_by_text("UCL (UNet)").first.wait_for()
+    viewer.locator(":text('UCL (UNet)'):visible").first.wait_for()
     page.get_by_role("button", name="Back to the map").click()
     # Say what one thinks of it.
     page.get_by_placeholder("The reason, for others to read").fill("clear enough")
@@ -231,10 +231,14 @@ def test_bad_input_is_told_what_to_do(app: Running, page: Page, query: str, word
     assert page.get_by_text("Traceback").count() == 0
 
 
-@pytest.mark.parametrize("address", ["look?show=nonsense", "look?show=1.2,3.4,5.6,7.8,9.0", "judge?masks=x"])
+@pytest.mark.parametrize(
+    "address", ["look?show=nonsense", "look?show=1.2,3.4,5.6,7.8,9.0", "judge?masks=x"]
+)
 def test_addresses_written_by_hand(app: Running, page: Page, address: str) -> None:
     page.goto(f"{app.base}/{address}")
-    page.get_by_text(re.compile("no id|too many|cannot|is no|no mask", re.IGNORECASE)).first.wait_for()
+    page.get_by_text(
+        re.compile("no id|too many|cannot|is no|no mask", re.IGNORECASE)
+    ).first.wait_for()
     assert page.get_by_text("Traceback").count() == 0
 
 
@@ -244,7 +248,9 @@ def test_a_phone_scrolls_down_only(app: Running, page: Page, address: str) -> No
     page.goto(f"{app.base}/{address}")
     page.wait_for_selector("h1")
     page.wait_for_timeout(300)
-    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    wide = page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
     assert wide <= 0
 
 
@@ -311,9 +317,7 @@ def test_a_private_bucket(
         stop_cube(folder)
 
 
-def test_the_database_goes_and_comes_back(
-    browser: Browser, example: Copy, tmp_path: Path
-) -> None:
+def test_the_database_goes_and_comes_back(browser: Browser, example: Copy, tmp_path: Path) -> None:
     from odc_cleansat.demo import example_cube
 
     folder = example(tmp_path / "example")

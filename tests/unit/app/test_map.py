@@ -32,7 +32,11 @@ def test_panes_of_a_masked_scene_and_of_another(service: Service, cube: Cube) ->
         assert "key=KEY" in layer["tiles"]
         assert layer["tiles"].count("{") == 3
         assert ("stretch=" in layer["tiles"]) != layer["classes"]
-    assert [each["name"] for each in masked["layers"][3]["legend"]] == ["clear", "cloud", "cloud shadow"]
+    assert [each["name"] for each in masked["layers"][3]["legend"]] == [
+        "clear",
+        "cloud",
+        "cloud shadow",
+    ]
     assert data.swipe is not None
     assert f"{june}.{mask}" in data.swipe
     assert str(west) not in data.swipe

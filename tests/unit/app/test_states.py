@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-
+from uuid import uuid4
 
 from odc_cleansat.app.states import ReviewStates
+from odc_cleansat.cube.catalogue import MaskRow
 from odc_cleansat.products import MaskProduct, accept
-from odc_cleansat.storage.folder import Folder
 
 
 def soon(condition: Callable[[], bool]) -> None:
@@ -23,19 +22,19 @@ def soon(condition: Callable[[], bool]) -> None:
 
 def test_states_come_later_and_change_with_verdicts(masks: Path) -> None:
     product = MaskProduct.find(masks)[0]
-    folders = {product.id: product.folder}
+    rows = [MaskRow(product.id, product.model, None, str(product.document_file))]
     states = ReviewStates()
-    assert states.get(folders) == {}
-    soon(lambda: states.get(folders) == {product.id: "unreviewed"})
+    assert states.get(rows) == {}
+    soon(lambda: states.get(rows) == {product.id: "unreviewed"})
     accept(product.folder.path, "good", "Ann")
-    assert states.get(folders) == {product.id: "unreviewed"}  # remembered for a while
+    assert states.get(rows) == {product.id: "unreviewed"}  # remembered for a while
     states.forget(product.id)
-    soon(lambda: states.get(folders) == {product.id: "accepted"})
+    soon(lambda: states.get(rows) == {product.id: "accepted"})
 
 
-def test_a_store_that_is_gone(masks: Path, tmp_path: Path) -> None:
-    product = MaskProduct.find(masks)[0]
+def test_a_store_that_is_gone(tmp_path: Path) -> None:
     states = ReviewStates()
-    states.get({product.id: Folder(tmp_path / "gone")})
+    gone = MaskRow(uuid4(), "model", None, str(tmp_path / "gone" / "a.odc-metadata.yaml"))
+    states.get([gone])
     soon(lambda: not states._reading)
-    assert states.get({product.id: product.folder}) in ({}, {product.id: "unreviewed"})
+    assert states.get([gone]) in ({}, {gone.id: "unreviewed"})

@@ -20,5 +20,5 @@ def test_a_datacube_that_is_there(cube: Cube) -> None:
 def test_a_datacube_that_is_not(tmp_path: Path) -> None:
     file = tmp_path / "datacube.conf"
     file.write_text("[default]\nindex_driver: postgres\ndb_url: postgresql://u@127.0.0.1:1/none\n")
-    with pytest.raises(CubeError, match="cannot be reached.*datacube system check"):
+    with pytest.raises(CubeError, match=r"cannot be reached.*datacube system check"):
         connect([str(file)])

@@ -1,0 +1,48 @@
+"""The page of the queue, and how far a job is in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from uuid import uuid4
+
+import pytest
+
+from odc_cleansat.app.queue_page import progress_text
+from odc_cleansat.app.service import Service
+from odc_cleansat.batch.jobs import Job
+
+from .conftest import Page
+
+NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+WAITING = Job(uuid4(), uuid4(), "T33UVP", ("Ann",), "waiting", NOW, place=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "next"),
+        ({"place": 3}, "number 3 of those that wait"),
+        ({"state": "running"}, "begins"),
+        ({"state": "running", "done": 3, "total": 9}, "3 of 9 windows"),
+        ({"state": "running", "persons": ()}, "stopping"),
+        ({"state": "indexing"}, "being put into the datacube"),
+    ],
+)
+def test_progress_in_words(changes: dict[str, object], words: str) -> None:
+    assert progress_text(dataclasses.replace(WAITING, **changes)) == words  # type: ignore[arg-type]
+
+
+def test_an_empty_queue(page: Page) -> None:
+    assert "Nothing is being masked" in page("queue_page").info[0].value
+
+
+def test_jobs_of_all_kinds(page: Page, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = dataclasses.replace(WAITING, mask=uuid4(), state="failed", reason="no B02", ended=NOW)
+    done = dataclasses.replace(WAITING, mask=uuid4(), state="done", begun=NOW, ended=NOW)
+    monkeypatch.setattr(type(service.queue), "jobs", lambda self: [WAITING, failed, done])
+    app = page("queue_page")
+    assert not app.exception
+    assert {each.label for each in app.button} == {"Withdraw", "Look"}
+    assert app.error[0].value == "no B02"
+    assert any("masked in 0 s" in each.value for each in app.markdown)

@@ -1,0 +1,34 @@
+"""The page to recall masks."""
+
+from __future__ import annotations
+
+from conftest import Cube
+
+from .conftest import Page
+
+AREA = "13.67,47.78,13.72,47.82"
+
+
+def test_the_size_is_told_and_the_lines_are_shown(page: Page, cube: Cube) -> None:
+    app = page(
+        "recall_page", {"area": AREA, "time": "2024-06", "crs": "EPSG:32633", "resolution": "60"}
+    )
+    assert not app.exception
+    assert not app.error, app.error[0].value
+    assert "pixels, 1 time, 1 layer" in app.markdown[-1].value
+    assert "resolution=60.0" in app.code[0].value
+    compile(app.code[0].value, "lines", "exec")
+
+
+def test_without_an_area(page: Page) -> None:
+    assert "Choose an area" in page("recall_page").info[0].value
+
+
+def test_too_large(page: Page) -> None:
+    app = page("recall_page", {"area": AREA, "crs": "EPSG:32633", "resolution": "0.05"})
+    assert "at most" in app.error[0].value
+
+
+def test_no_mask_there(page: Page) -> None:
+    app = page("recall_page", {"area": AREA, "time": "1999"})
+    assert "no mask" in app.error[0].value.lower()

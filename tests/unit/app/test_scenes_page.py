@@ -1,0 +1,46 @@
+"""The page of scenes: the table, the area that is typed, and errors in words."""
+
+from __future__ import annotations
+
+from conftest import Cube
+
+from .conftest import Page
+
+
+def test_scenes_are_listed_with_their_states(page: Page, cube: Cube) -> None:
+    app = page("scenes_page")
+    assert not app.exception
+    frame = app.dataframe[0].value
+    assert list(frame.state) == ["masked", "masked", "not masked"] or set(frame.state) == {
+        "masked",
+        "not masked",
+    }
+    assert set(frame.id) == {str(scene.id) for scene in cube.scenes.values()}
+    assert frame.picture.str.contains("key=").all()
+    assert "3 scenes, 1 of them not masked" in app.caption[-1].value
+
+
+def test_an_area_in_the_address(page: Page) -> None:
+    app = page("scenes_page", {"area": "13.6,47.7,13.8,47.9"})
+    assert "The area has 333" in app.caption[0].value
+    assert not app.error
+
+
+def test_an_area_without_scenes(page: Page) -> None:
+    app = page("scenes_page", {"area": "100,10,100.1,10.1"})
+    assert "has no scene of s2_l2a in this area" in app.info[0].value
+
+
+def test_an_area_that_makes_no_sense(page: Page) -> None:
+    app = page("scenes_page", {"area": "14,47,13,48"})
+    assert "west must be below east" in app.error[0].value
+    assert "Try again" in [each.label for each in app.button]
+
+
+def test_actions_wait_for_a_choice(page: Page) -> None:
+    app = page("scenes_page")
+    buttons = {each.label: each for each in app.button}
+    assert buttons["Mask 0 scenes"].disabled
+    assert buttons["Look"].disabled
+    assert buttons["Judge"].disabled
+    assert not buttons["Recall"].disabled

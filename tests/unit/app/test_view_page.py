@@ -1,0 +1,60 @@
+"""The page to look: what an address shows, and verdicts."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from conftest import Cube
+
+from odc_cleansat.app.service import Service
+
+from .conftest import Page
+
+
+def address(cube: Cube, *names: str) -> dict[str, str]:
+    pairs = [f"{cube.scenes[n].id}.{cube.masks[n].id if n in cube.masks else '-'}" for n in names]
+    return {"show": ",".join(pairs)}
+
+
+def test_a_masked_scene(page: Page, cube: Cube) -> None:
+    app = page("view_page", address(cube, "june"))
+    assert not app.exception
+    assert not app.error
+    assert "2024-06-15" in app.subheader[0].value
+    assert {"Accept", "Reject", "Flag, with a note"} <= {each.label for each in app.button}
+
+
+def test_a_scene_without_a_mask_can_be_masked(page: Page, cube: Cube) -> None:
+    app = page("view_page", address(cube, "west"))
+    assert [each.label for each in app.button] == ["Mask this scene"]
+
+
+def test_two_dates(page: Page, cube: Cube) -> None:
+    app = page("view_page", address(cube, "june", "july"))
+    assert not app.error
+    assert sum(each.label == "Accept" for each in app.button) == 2
+
+
+def test_nothing_is_chosen(page: Page) -> None:
+    app = page("view_page")
+    assert "No scene is chosen" in app.info[0].value
+
+
+@pytest.mark.parametrize(
+    ("show", "words"),
+    [
+        ("nonsense", "no id"),
+        (f"{uuid4()}.-", "has no dataset"),
+        (",".join(["a.b"] * 5), "too many"),
+    ],
+)
+def test_addresses_that_show_nothing(page: Page, show: str, words: str) -> None:
+    assert words in page("view_page", {"show": show}).error[0].value
+
+
+def test_a_flag_needs_a_note(page: Page, cube: Cube, service: Service) -> None:
+    app = page("view_page", address(cube, "june"))
+    app.button(key=f"flag_{cube.masks['june'].id}").click().run()
+    assert "write it as the note" in app.error[0].value
+    assert not service.verdicts(cube.masks["june"].id)
