@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .parts import failing_in_words, kept_query, open_page
+from .parts import failing_in_words, kept_query, open_page, read_id
 from .service import get_service
 
 HEIGHT = 900
@@ -11,8 +11,6 @@ HEIGHT = 900
 
 def show() -> None:
     """Show the page."""
-    from urllib.parse import urlencode
-
     import streamlit as st
 
     service = get_service()
@@ -24,5 +22,8 @@ def show() -> None:
             if st.button("Go to Scenes", type="primary"):
                 open_page("Scenes")
             return
+        chosen = [read_id(text) for text in masks.split(",")]
+        for each in chosen[:1]:
+            service.mask(each)  # which says what is wrong with the address
         key = service.door.key(st.session_state.person)
-        st.iframe(f"/review/?{urlencode({'key': key, 'masks': masks})}", height=HEIGHT)
+        st.iframe(f"/review/{key}/{service.desks.open(chosen)}/", height=HEIGHT)

@@ -23,6 +23,9 @@ st.set_page_config(
     page_title="Cloud masks", page_icon=ICON, layout="wide", initial_sidebar_state="collapsed"
 )
 
+# Streamlit leaves wide margins, which tables and maps need.
+st.html("<style>.stMainBlockContainer {padding: 4rem clamp(0.8rem, 2vw, 2rem) 2rem}</style>")
+
 PAGES = [
     st.Page(
         scenes_page.show, title="Scenes", icon=":material/search:", url_path="scenes", default=True

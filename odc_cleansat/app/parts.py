@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from ..classes import CloudClass
+from ..errors import CleansatError
 from .areas import read_area, square_km
 from .downloads import Grid
 from .service import Service, chosen_mask
@@ -52,6 +54,22 @@ def kept_query(name: str) -> str:
     if said and name not in st.query_params:
         st.query_params[name] = said
     return said
+
+
+def read_id(text: str) -> UUID:
+    """Return an id of an address.
+
+    Raises
+    ------
+    CleansatError
+        If it is none.
+    """
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        raise CleansatError(
+            f"{text[:60]!r} is no id of a scene or mask; choose scenes on the page Scenes."
+        ) from None
 
 
 def opens(row: SceneRow) -> str:

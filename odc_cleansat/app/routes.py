@@ -23,7 +23,7 @@ from .words import in_words
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.routing import Route
+    from starlette.routing import BaseRoute
 
     from .service import Service
 
@@ -75,7 +75,7 @@ def map_library() -> Path:
     return Path(found.submodule_search_locations[0]) / "srcjs"
 
 
-def make_routes(service: Service) -> list[Route]:
+def make_routes(service: Service) -> list[BaseRoute]:
     """Return the routes of an application."""
     from starlette.responses import JSONResponse, PlainTextResponse, Response
     from starlette.routing import Route
@@ -158,6 +158,7 @@ def make_routes(service: Service) -> list[Route]:
         Route("/values/{scene:uuid}/{mask}", guarded(values)),
         Route("/shares/{scene:uuid}/{mask}", guarded(shares)),
         Route("/swipe/{pairs}.html", guarded(swipe)),
+        service.desks.mount(),
         Route("/map/{name}", asset),
         Route("/alive", alive),
     ]

@@ -19,11 +19,13 @@ from ..errors import CubeError, first_line
 from ..models.registry import DEFAULTS
 from ..products.product import MaskProduct
 from ..products.verdict_files import Verdict, accept, flag, reject, verdicts
+from ..review.collection import Collection, collect
 from ..review.tiles import SceneTiles
 from ..scenes.files import SceneFiles
 from ..storage.eo3 import MASK_PRODUCT, product_definition
 from ..storage.folder import Folder
 from .door import Door
+from .review_desks import ReviewDesks
 from .settings import AppSettings
 from .states import ReviewStates
 
@@ -53,6 +55,7 @@ class Service:
         self.settings = settings
         self.door = Door()
         self.states = ReviewStates()
+        self.desks = ReviewDesks(self.door, self._collect)
         self._lock = threading.RLock()
         self._dc: Datacube | None = None
         self._queue: MaskQueue | None = None
@@ -102,6 +105,7 @@ class Service:
 
     def close(self) -> None:
         """Stop the workers and leave the datacube."""
+        self.desks.close()
         with self._lock:
             if self._queue is not None:
                 self._queue.close()
@@ -229,6 +233,9 @@ class Service:
         give = {"accept": accept, "reject": reject, "flag": flag}[kind]
         give(self.dataset(mask), note, person)
         self.states.forget(mask)
+
+    def _collect(self, masks: tuple[UUID, ...]) -> Collection:
+        return collect([self.dataset(mask) for mask in masks], self.dc)
 
 
 def chosen_mask(row: SceneRow) -> MaskRow | None:

@@ -11,7 +11,7 @@ from ..errors import CleansatError
 from ..grids.footprint import lonlat_footprint
 from ..storage.eo3 import acquisition_time
 from .map import Pane, make_map, show_map
-from .parts import failing_in_words, kept_query, open_page
+from .parts import failing_in_words, kept_query, open_page, read_id
 from .service import Service, get_service
 from .verdicts import ask_verdict
 
@@ -83,25 +83,17 @@ def _read(service: Service, text: str) -> list[Shown]:
     if len(pairs) > MOST:
         raise CleansatError(f"{len(pairs)} scenes are too many side by side; choose up to {MOST}.")
     return [
-        Shown(service.scene(_id(scene)), _mask(service, scene, mask)) for scene, _, mask in pairs
+        Shown(service.scene(read_id(scene)), _mask(service, scene, mask))
+        for scene, _, mask in pairs
     ]
 
 
 def _mask(service: Service, scene: str, mask: str) -> UUID | None:
     """Return the mask that an address names, or else the one that the scene got since."""
     if mask not in ("", "-"):
-        return _id(mask)
-    job = next((job for job in service.queue.jobs() if job.scene == _id(scene)), None)
+        return read_id(mask)
+    job = next((job for job in service.queue.jobs() if job.scene == read_id(scene)), None)
     return job.mask if job is not None and job.state in ("done", "found") else None
-
-
-def _id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise CleansatError(
-            f"{text[:60]!r} is no id of a scene or mask; choose scenes on the page Scenes."
-        ) from None
 
 
 def _bounds(shown: Shown) -> tuple[float, float, float, float]:
