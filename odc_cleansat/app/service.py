@@ -15,7 +15,7 @@ from ..cube.catalogue import MaskRow, SceneRow, list_scenes
 from ..cube.connect import connect
 from ..cube.embedded import make_folder
 from ..cube.index import add_dataset, add_product
-from ..errors import CubeError, first_line
+from ..errors import CubeError
 from ..models.registry import DEFAULTS
 from ..products.product import MaskProduct
 from ..products.verdict_files import Verdict, accept, flag, reject, verdicts
@@ -138,14 +138,7 @@ class Service:
         CubeError
             If there is none, or the datacube cannot be reached.
         """
-        try:
-            found = self.dc.index.datasets.get(id_)
-        except CubeError:
-            raise
-        except Exception as error:  # of SQLAlchemy and its drivers
-            raise CubeError(
-                f"the database of the datacube does not answer: {first_line(error)}. Try again later."
-            ) from error
+        found = self.dc.index.datasets.get(id_)
         if found is None:
             raise CubeError(f"the datacube has no dataset {id_}; it may have been removed.")
         return found

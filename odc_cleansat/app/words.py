@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import secrets
+import traceback
+
+from sqlalchemy.exc import OperationalError
 
 from ..addresses import without_places
-from ..errors import CleansatError
+from ..errors import CleansatError, first_line
 
 log = logging.getLogger("odc_cleansat.app")
 
@@ -19,8 +22,12 @@ def in_words(error: BaseException) -> str:
     """
     if isinstance(error, CleansatError):
         return without_places(str(error))
+    if isinstance(error, OperationalError):
+        log.error("the database: %s", first_line(error.orig or error))
+        return "the database of the datacube does not answer. Try again in a moment."
     number = secrets.token_hex(4)
-    log.error("error %s", number, exc_info=error)
+    # In the text, for the command line shows texts alone.
+    log.error("error %s: %s", number, "".join(traceback.format_exception(error)))
     return (
         f"Something failed that nobody foresaw. Tell whoever runs this application: error {number}. "
         "Try again, or reload the page."
