@@ -81,6 +81,13 @@ class Grid:
 def check_size(data: xr.Dataset, limits: Limits) -> str:
     """Return the size of a result in words, before it is made.
 
+    Parameters
+    ----------
+    data
+        Dims ``(time, y, x)``, or ``(y, x)``, of any dtype, lazy or not.
+    limits
+        What one person may ask for.
+
     Raises
     ------
     CubeError
@@ -252,7 +259,17 @@ def by_scl(scenes: xr.Dataset) -> xr.Dataset:
 
 
 def make_composite(scenes: xr.Dataset, by: str, method: str) -> xr.Dataset:
-    """Return the composite of scenes, masked by ``UCL`` or by ``SCL``, in memory; see :func:`composite`."""
+    """Return the composite of scenes, in memory.
+
+    Parameters
+    ----------
+    scenes
+        Dims ``(time, y, x)``: bands, integer digital numbers; ``ucl``, uint8; for ``SCL`` also ``scl``, uint8.
+    by
+        The layer that says what is clear: ``UCL`` or ``SCL``.
+    method
+        See :func:`~odc_cleansat.composite`.
+    """
     bands = [name for name in ("blue", "green", "red", "nir") if name in scenes]
     source = by_scl(scenes) if by == "SCL" else scenes
     found: xr.Dataset = composite(source, method=method, bands=bands).compute()

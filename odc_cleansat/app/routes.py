@@ -15,7 +15,7 @@ from uuid import UUID
 
 from ..errors import CleansatError
 from ..review.swipe import swipe_page
-from ..review.tiles import COMPOSITIONS, LAYERS, Bounds, NoTileError
+from ..review.tiles import COMPOSITIONS, LAYERS, Bounds, NoTileError, SceneTiles
 from ..review.views import MaskedFiles, compare_view
 from .door import ClosedError
 from .words import in_words
@@ -36,6 +36,9 @@ ASSETS = {"maplibre-gl.js": "text/javascript", "maplibre-gl.css": "text/css"}
 
 PRIVATE = {"Cache-Control": "private, max-age=3600"}
 """A browser may keep pictures, and nobody in between."""
+
+MOST_SWIPED = 8
+"""Most scenes of one swipe viewer."""
 
 DEEPEST = 22
 """Zoom of the smallest tiles."""
@@ -77,14 +80,39 @@ def map_library() -> Path:
 
 def make_routes(service: Service) -> list[BaseRoute]:
     """Return the routes of an application."""
-    from starlette.responses import JSONResponse, PlainTextResponse, Response
     from starlette.routing import Route
 
-    def behind_door(answer: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    answers = _Answers(service)
+
+    def guarded(path: str, answer: Callable[[Request], Response]) -> Route:
+        return Route(path, answers.behind_door(answer))
+
+    return [
+        guarded("/tiles/{kind}/{scene:uuid}/{mask}/{z:int}/{x:int}/{y:int}.png", answers.tile),
+        guarded("/thumbnails/{kind}/{scene:uuid}/{mask}.png", answers.thumbnail),
+        guarded("/values/{scene:uuid}/{mask}", answers.values),
+        guarded("/shares/{scene:uuid}/{mask}", answers.shares),
+        guarded("/swipe/{pairs}.html", answers.swipe),
+        service.desks.mount(),
+        Route("/map/{name}", _asset),
+        Route("/alive", _alive),
+    ]
+
+
+class _Answers:
+    """What is answered to those who have a key."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def behind_door(self, answer: Callable[[Request], Response]) -> Callable[[Request], Response]:
+        """Answer only who has a key, and tell what goes wrong in words."""
+        from starlette.responses import JSONResponse
+
         @wraps(answer)
         def guarded(request: Request) -> Response:
             try:
-                service.door.person(request.query_params.get("key"))
+                self._service.door.person(request.query_params.get("key"))
                 return answer(request)
             except ClosedError as error:
                 return JSONResponse({"error": str(error)}, 403)
@@ -97,74 +125,80 @@ def make_routes(service: Service) -> list[BaseRoute]:
 
         return guarded
 
-    def tile(request: Request) -> Response:
+    def _tiles(self, request: Request) -> SceneTiles:
         given = request.path_params
-        kind, scene, mask = _layer(given["kind"]), given["scene"], _mask(given["mask"])
-        zoom, column, row = given["z"], given["x"], given["y"]
+        return self._service.tiles(given["scene"], _mask(given["mask"]))
+
+    def tile(self, request: Request) -> Response:
+        given = request.path_params
+        kind, zoom, column, row = _layer(given["kind"]), given["z"], given["x"], given["y"]
         if not (0 <= zoom <= DEEPEST and 0 <= column < 2**zoom and 0 <= row < 2**zoom):
             raise NoTileError("there is no such tile.")
         limits = _limits(request.query_params.get("stretch"))
+        tiles = self._tiles(request)
         try:
-            content = service.tiles(scene, mask).tile(kind, zoom, column, row, limits)
+            return _png(tiles.tile(kind, zoom, column, row, limits))
         except NoTileError:
-            return Response(status_code=204, headers=PRIVATE)
-        return Response(content, media_type="image/png", headers=PRIVATE)
+            return _nothing()
 
-    def thumbnail(request: Request) -> Response:
-        given = request.path_params
-        tiles = service.tiles(given["scene"], _mask(given["mask"]))
-        return Response(
-            tiles.thumbnail(_layer(given["kind"])), media_type="image/png", headers=PRIVATE
-        )
+    def thumbnail(self, request: Request) -> Response:
+        kind = _layer(request.path_params["kind"])
+        return _png(self._tiles(request).thumbnail(kind))
 
-    def values(request: Request) -> Response:
-        given = request.path_params
+    def values(self, request: Request) -> Response:
+        from starlette.responses import JSONResponse
+
         lon, lat = (_number(request.query_params.get(name)) for name in ("lon", "lat"))
         if not (-180 <= lon <= 180 and -90 <= lat <= 90):
             raise NoTileError("the place is not on the Earth.")
-        tiles = service.tiles(given["scene"], _mask(given["mask"]))
-        return JSONResponse(tiles.values_at(lon, lat))
+        return JSONResponse(self._tiles(request).values_at(lon, lat))
 
-    def shares(request: Request) -> Response:
-        given = request.path_params
-        tiles = service.tiles(given["scene"], _mask(given["mask"]))
-        found = tiles.shares(_bounds(request.query_params.get("bounds")))
-        return JSONResponse(
-            {"ucl": dict(found.ucl), "scl": dict(found.scl), "agreement": _finite(found.agreement)}
-        )
+    def shares(self, request: Request) -> Response:
+        from starlette.responses import JSONResponse
 
-    def swipe(request: Request) -> Response:
-        pictures = [_picture(service, each) for each in request.path_params["pairs"].split(",")[:8]]
+        found = self._tiles(request).shares(_bounds(request.query_params.get("bounds")))
+        agreement = {name: value for name, value in found.agreement.items() if value == value}
+        return JSONResponse({"ucl": found.ucl, "scl": found.scl, "agreement": agreement})
+
+    def swipe(self, request: Request) -> Response:
+        from starlette.responses import HTMLResponse
+
+        pairs = request.path_params["pairs"].split(",")[:MOST_SWIPED]
         text = request.query_params.get("bounds")
-        page = swipe_page(compare_view(pictures, None if text is None else _bounds(text)))
-        return Response(page, media_type="text/html", headers={"Cache-Control": "no-store"})
-
-    def asset(request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in ASSETS:
-            return PlainTextResponse("There is no such file.", 404)
-        content = (map_library() / name).read_bytes()
-        return Response(
-            content, media_type=ASSETS[name], headers={"Cache-Control": "max-age=86400"}
-        )
-
-    def alive(request: Request) -> Response:
-        return PlainTextResponse("ok")
-
-    guarded = behind_door
-    return [
-        Route("/tiles/{kind}/{scene:uuid}/{mask}/{z:int}/{x:int}/{y:int}.png", guarded(tile)),
-        Route("/thumbnails/{kind}/{scene:uuid}/{mask}.png", guarded(thumbnail)),
-        Route("/values/{scene:uuid}/{mask}", guarded(values)),
-        Route("/shares/{scene:uuid}/{mask}", guarded(shares)),
-        Route("/swipe/{pairs}.html", guarded(swipe)),
-        service.desks.mount(),
-        Route("/map/{name}", asset),
-        Route("/alive", alive),
-    ]
+        bounds = None if text is None else _bounds(text)
+        page = swipe_page(compare_view([_pair(self._service, each) for each in pairs], bounds))
+        return HTMLResponse(page, headers={"Cache-Control": "no-store"})
 
 
-def _picture(service: Service, pair: str) -> MaskedFiles:
+def _png(content: bytes) -> Response:
+    from starlette.responses import Response
+
+    return Response(content, media_type="image/png", headers=PRIVATE)
+
+
+def _nothing() -> Response:
+    from starlette.responses import Response
+
+    return Response(status_code=204, headers=PRIVATE)
+
+
+def _asset(request: Request) -> Response:
+    from starlette.responses import PlainTextResponse, Response
+
+    name = request.path_params["name"]
+    if name not in ASSETS:
+        return PlainTextResponse("There is no such file.", 404)
+    content = (map_library() / name).read_bytes()
+    return Response(content, media_type=ASSETS[name], headers={"Cache-Control": "max-age=86400"})
+
+
+def _alive(request: Request) -> Response:
+    from starlette.responses import PlainTextResponse
+
+    return PlainTextResponse("ok")
+
+
+def _pair(service: Service, pair: str) -> MaskedFiles:
     scene, _, mask = pair.partition(".")
     known = _mask(mask)
     product = None if known is None else service.mask(known)
@@ -214,8 +248,3 @@ def _limits(text: str | None) -> tuple[float, float] | None:
     if not 0 <= low < high <= 2:
         raise NoTileError("the stretch needs two reflectances, the lower one first.")
     return low, high
-
-
-def _finite(values: object) -> dict[str, float]:
-    assert isinstance(values, dict)
-    return {name: value for name, value in values.items() if value == value}

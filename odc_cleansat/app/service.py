@@ -144,7 +144,13 @@ class Service:
         return found
 
     def scene(self, id_: UUID) -> Dataset:
-        """Return a scene of the datacube; errors as :meth:`dataset`, also if it is a mask."""
+        """Return a scene of the datacube; errors as :meth:`dataset`.
+
+        Raises
+        ------
+        CubeError
+            If it is a mask.
+        """
         dataset = self.dataset(id_)
         if "ucl" in dataset.measurements:
             raise CubeError(f"the dataset {id_} is a mask and no scene.")

@@ -17,7 +17,13 @@ LONGEST_NOTE = 2000
 
 
 def ask_verdict(service: Service, mask: UUID, title: str) -> None:
-    """Show what was said of a mask, and buttons to say more."""
+    """Show what was said of a mask, and buttons to say more.
+
+    Raises
+    ------
+    CleansatError
+        If a flag has no note, or the store cannot be written.
+    """
     import streamlit as st
 
     given = service.verdicts(mask)

@@ -46,18 +46,18 @@ def mask_rasters(mask: xr.Dataset, how: str, request: str) -> dict[str, Raster]:
 
 
 def composite_bands(clean: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Return the bands of a composite by name, without the counts of observations; dims ``(y, x)``."""
+    """Return the bands of a composite by name, without the counts of observations; dims ``(y, x)``, each in its dtype."""
     return {str(name): layer for name, layer in clean.data_vars.items() if name not in COUNTS}
 
 
 def share_a_file(clean: xr.Dataset) -> bool:
-    """Return whether the bands of a composite have one dtype and nodata value, so that one file can hold them."""
+    """Return whether the bands of a composite, dims ``(y, x)``, have one dtype and nodata value, as one file needs."""
     layers = composite_bands(clean).values()
     return len({(layer.dtype, layer.attrs.get("nodata")) for layer in layers}) == 1
 
 
 def composite_raster(clean: xr.Dataset, number: int, request: str) -> Raster:
-    """Return the raster of all bands of a composite; see :func:`composite_rasters`."""
+    """Return the raster of all bands of a composite, dims ``(y, x)``, of one dtype; see :func:`composite_rasters`."""
     bands = composite_bands(clean)
     return Raster(bands, _nodata(next(iter(bands.values()))), tags=_tags(clean, number, request))
 
