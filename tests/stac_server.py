@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
+import rasterio
+from odc.geo.geobox import GeoBox
+
 CONFORMS = [
     "https://api.stacspec.org/v1.0.0/core",
     "https://api.stacspec.org/v1.0.0/collections",
@@ -133,6 +136,21 @@ def _matches(item: dict[str, Any], query: dict[str, Any]) -> bool:
         and first[:19] <= moment <= (last or first)[:19]
         and item["properties"].get("eo:cloud_cover", 0) <= cloud
     )  # fmt: skip
+
+
+def write_item(path: Path, bands: Path, **properties: Any) -> Path:
+    """A small item of our own for a folder of bands, with their footprint; for `StacServer.add`."""
+    with rasterio.open(bands / "B02.tif") as file:
+        footprint = GeoBox.from_rio(file).extent.to_crs("EPSG:4326")
+    files = sorted(bands.glob("*.tif"))
+    item = {
+        "type": "Feature", "stac_version": "1.0.0", "id": path.stem, "geometry": footprint.json,
+        "bbox": list(footprint.boundingbox), "links": [],
+        "properties": {"datetime": "2024-06-15T10:10:31Z", "eo:cloud_cover": 12.5, "grid:code": "MGRS-33UVP", "s2:processing_baseline": "05.00", **properties},
+        "assets": {file.stem: {"href": file.name, "type": "image/tiff"} for file in files},
+    }  # fmt: skip
+    path.write_text(json.dumps(item), encoding="utf-8")
+    return path
 
 
 @contextmanager

@@ -177,6 +177,11 @@ class MaskQueue:
             If there is no such model.
         OutputError
             If the place of the masks cannot be reached or used.
+
+        Warns
+        -----
+        ReflectanceWarning
+            If the offset is a guess; the job tells that too, once it is made.
         """
         asked = mask_job(scene, self._root, model, offset)
         if joined := self._jobs.join(asked.id, person):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -81,6 +81,9 @@ class SceneRow:
     """Its masks in the datacube."""
 
 
+Row = TypeVar("Row", bound=SceneRow)
+
+
 # --- what is asked for ----------------------------------------------------------------
 
 
@@ -149,8 +152,8 @@ def catalogue_query(product: str, time: Any, area: Any) -> Query:
 
 
 def with_masks(
-    dc: Datacube, rows: Sequence[SceneRow], query: Query, masks_product: str = MASK_PRODUCT
-) -> list[SceneRow]:
+    dc: Datacube, rows: Sequence[Row], query: Query, masks_product: str = MASK_PRODUCT
+) -> list[Row]:
     """Return rows of scenes with the masks that an index has of them.
 
     Parameters
@@ -291,7 +294,7 @@ def percent_of(properties: Mapping[str, Any], key: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def inside_query(rows: Sequence[SceneRow], query: Query) -> list[SceneRow]:
+def inside_query(rows: Sequence[Row], query: Query) -> list[Row]:
     """Return the rows whose footprints lie in the area of a query, at least in part."""
     if query.area is None or not rows:
         return list(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
+from uuid import UUID
 
 from ..addresses import public_address
 from ..errors import SceneError, first_line
@@ -15,6 +16,7 @@ from .scene import USE_OF_L1C, Scene, unindexed_dataset
 
 if TYPE_CHECKING:
     import pystac
+    from datacube.model import Dataset
 
 _PLANETARY_COMPUTER = "sentinel2l2a01.blob.core.windows.net"
 """The host where Planetary Computer keeps Sentinel-2; it answers only to signed addresses."""
@@ -65,21 +67,12 @@ def item_scene(item: pystac.Item) -> Scene:
     SceneError
         If the item is not L2A, or has no bands, no date, no footprint, or files that cannot be read.
     """
-    from datacube.metadata import stac2ds
-
     _check_level(item)
     bands = _signed(choose_assets(item))
     files = SceneFiles.of_item(bands)
-    try:
-        (dataset,) = stac2ds([bands], {"*": {"warnings": "ignore", "ignore_proj": True}})
-    except Exception as error:
-        raise SceneError(
-            f"item {item.id} cannot be read as a dataset: {first_line(error)}. Is it valid STAC, with a "
-            "footprint?"
-        ) from error
-    document = dict(dataset.metadata_doc)
+    document = dict(_dataset(bands).metadata_doc)
     properties = document["properties"]
-    properties["odc:region_code"] = properties.get("odc:region_code") or _mgrs_tile(item)
+    properties["odc:region_code"] = properties.get("odc:region_code") or mgrs_tile(item)
     if (moment := item.datetime or item.common_metadata.start_datetime) is None:
         raise SceneError(f"item {item.id} has no date; set its `datetime`.")
     properties["datetime"] = moment
@@ -88,6 +81,33 @@ def item_scene(item: pystac.Item) -> Scene:
     # Some APIs give items without a link to themselves; the addresses of the files are absolute.
     address = item.get_self_href() or next(iter(files.files.values())).uri
     return Scene(item.id, unindexed_dataset(document, address), files)
+
+
+def item_scene_id(item: pystac.Item) -> UUID:
+    """Return the id of the scene of an item; no file is read.
+
+    Raises
+    ------
+    SceneError
+        If the item is not L2A, or has no bands, no date or no footprint.
+    """
+    _check_level(item)
+    found: UUID = _dataset(choose_assets(item)).id
+    return found
+
+
+def _dataset(item: pystac.Item) -> Dataset:
+    """Return the dataset that datacube makes of an item."""
+    from datacube.metadata import stac2ds
+
+    try:
+        (dataset,) = stac2ds([item], {"*": {"warnings": "ignore", "ignore_proj": True}})
+    except Exception as error:
+        raise SceneError(
+            f"item {item.id} cannot be read as a dataset: {first_line(error)}. Is it valid STAC, with a "
+            "footprint?"
+        ) from error
+    return dataset
 
 
 def _check_level(item: pystac.Item) -> None:
@@ -180,7 +200,7 @@ def _signed(item: pystac.Item) -> pystac.Item:
     return signed
 
 
-def _mgrs_tile(item: pystac.Item) -> str | None:
+def mgrs_tile(item: pystac.Item) -> str | None:
     """Return the MGRS tile of an item, such as ``33UWP``, from its properties or its id."""
     properties = item.properties
     grid_code = str(properties.get("grid:code") or "").removeprefix("MGRS-")

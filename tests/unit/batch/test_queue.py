@@ -16,13 +16,15 @@ from uuid import UUID
 
 import numpy as np
 import pytest
+from stac_server import StacServer, serving, write_item
 
 from odc_cleansat.batch import cluster
 from odc_cleansat.batch.cluster import ClusterError
 from odc_cleansat.batch.jobs import Job, QueueFullError
 from odc_cleansat.batch.queue import MaskQueue
 from odc_cleansat.cube.index import add_dataset
-from odc_cleansat.errors import CubeError, ModelError
+from odc_cleansat.cube.stac_catalogue import search_stac
+from odc_cleansat.errors import CubeError, ModelError, ReflectanceWarning
 from odc_cleansat.grids.windows import Tiling
 from odc_cleansat.models import Model
 from odc_cleansat.models.registry import get_model
@@ -315,6 +317,22 @@ def test_what_goes_wrong_is_said(
 
         with pytest.raises(ModelError, match="mine"):
             masks.ask(scenes[2], person="ada", model="mine")
+
+
+def test_an_item_of_a_stac_api(client: Client, scheduler: str, tmp_path: Path) -> None:
+    """No datacube knows its scene; the workers read the files where they are."""
+    bands = SimulatedScene(shape=(120, 120), offset=0).write(tmp_path / "bands")
+    item = write_item(tmp_path / "item.json", bands, **{"s2:processing_baseline": None})
+    with serving(StacServer()) as server:
+        server.folders["bands"] = bands
+        server.add(item, "bands")
+        (row,) = search_stac((13, 47, 15, 49), "2024-06", api=server.url)
+        with MaskQueue(tmp_path / "masks", scheduler=scheduler) as masks:
+            with pytest.warns(ReflectanceWarning, match="does not say whether"):
+                job = masks.ask(row.scene(), person="ada")
+            job = over(masks, job)
+    assert (job.state, job.scene, job.label) == ("done", row.id, row.label)
+    assert "the metadata does not say whether a radiometric offset applies" in job.warnings[0]
 
 
 def test_limits_and_the_end(
