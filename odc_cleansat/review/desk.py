@@ -255,7 +255,7 @@ class Desk:
         CleansatError
             If the kind, the note or the name cannot be taken. Nothing is written then.
         """
-        note, by = note.strip(), by.strip()
+        note, by = _printable(note).strip(), by.strip()
         _check(kind, note, by)
         wanted = list(dict.fromkeys(masks))
         with ThreadPoolExecutor(WRITERS) as pool:
@@ -364,6 +364,11 @@ class Desk:
                 if review != entry.review:
                     self._changes += 1
                     entry.review, entry.review_changed = review, self._changes
+
+
+def _printable(note: str) -> str:
+    """A note without characters that would steer the terminal of whoever lists verdicts."""
+    return "".join(each if each.isprintable() or each in "\n\t" else " " for each in note)
 
 
 def _check(kind: str, note: str, by: str) -> None:

@@ -98,6 +98,8 @@ def test_verdicts_are_files_beside_the_masks(desk: Desk, stored: Path) -> None:
     (written,) = verdicts(folder_of(stored, one))
     assert (written.verdict, written.note, written.by) == ("accept", "fine", "A. Name")
     assert verdicts(folder_of(stored, three)) == []
+    desk.give("flag", [three], "two\nlines\x1b[2J\u202e", "A. Name")
+    assert verdicts(folder_of(stored, three))[0].note == "two\nlines [2J"
     undone = desk.give("withdraw", [one], "", "A. Name")
     review = undone["reviews"][str(one)]
     assert review["state"] == "unreviewed"
