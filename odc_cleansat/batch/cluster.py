@@ -27,6 +27,9 @@ THREADS_VARIABLE = "CLEANSAT_THREADS"
 SCENE_MEMORY = 3_500_000_000
 """Bytes for each worker: a whole Sentinel-2 tile takes 2.9 GB of it."""
 
+WORKERS_GONE = 120
+"""Seconds after which workers of this machine that are all gone will not come back. A new one takes a few."""
+
 CONNECT_TIMEOUT = 20
 """Seconds that a scheduler has to answer."""
 
@@ -267,7 +270,7 @@ class _Dispatcher(Generic[_U, _T]):
         self._function = function
         self._units = iter(units)
         self._stop = stop
-        self._window = _Window(client)
+        self._workers = Workers(client)
         self._pending: dict[Future, _U] = {}
         """Handed out, in that order."""
         self._over: queue.SimpleQueue[Future] = queue.SimpleQueue()
@@ -289,6 +292,7 @@ class _Dispatcher(Generic[_U, _T]):
                 continue
             future = self._next()
             if future is None:
+                self._workers.threads()  # which says so if there are none any more
                 continue
             unit = self._pending.pop(future)
             result = outcome(future)
@@ -306,7 +310,7 @@ class _Dispatcher(Generic[_U, _T]):
 
     def _fill(self) -> None:
         """Hand out as many units as there is room for; suspects when all else is done."""
-        while not self._stop() and len(self._pending) < self._window.size():
+        while not self._stop() and len(self._pending) < max(2, 2 * self._workers.threads()):
             unit = next(self._units, None)
             if unit is None:
                 break
@@ -393,17 +397,33 @@ def _waiting(client: Client, pending: Iterable[Future]) -> list[Future]:
     return waiting
 
 
-class _Window:
-    """How many units may be handed out; it follows the number of workers."""
+class Workers:
+    """The threads of all workers, asked at most once a second."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._asked = float("-inf")
-        self._size = 0
+        self._seen = time.monotonic()
+        self._threads = 0
 
-    def size(self) -> int:
-        if time.monotonic() - self._asked > 1:
+    def threads(self) -> int:
+        """Return how many threads there are.
+
+        Raises
+        ------
+        ClusterError
+            If all workers of this machine died and none comes back. Workers of a scheduler elsewhere may.
+        """
+        now = time.monotonic()
+        if now - self._asked > 1:
             key_split.cache_clear()  # else dask remembers the names of 100,000 units
-            self._size = max(2, 2 * sum(self._client.nthreads().values()))
-            self._asked = time.monotonic()
-        return self._size
+            self._threads = sum(self._client.nthreads().values())
+            self._asked = now
+            if self._threads or self._client.cluster is None:
+                self._seen = now
+            elif now - self._seen > WORKERS_GONE:
+                raise ClusterError(
+                    "all workers on this machine have died and none comes back, most likely for want of memory. What "
+                    "was written stays. Run again with fewer workers to go on."
+                )
+        return self._threads

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,7 +22,7 @@ from ..models.model import Model
 from ..products.product import MaskProduct
 from ..scenes.scene import Scene
 from ..storage.folder import Folder
-from .cluster import ClusterError, dask_client, explained, outcome
+from .cluster import ClusterError, Workers, dask_client, explained, outcome
 from .jobs import Job, Jobs, new_job, now
 from .records import Failure
 from .survey import small_dataset
@@ -301,8 +300,6 @@ class _Dispatcher(threading.Thread):
         """By ticket."""
         self._closing = threading.Event()
         self._ended = False
-        self._threads = 1
-        self._counted = float("-inf")
 
     def is_serving(self) -> bool:
         """Whether tasks are handed out, or will be when the cluster is there."""
@@ -330,6 +327,7 @@ class _Dispatcher(threading.Thread):
 
     def _serve(self, client: Client) -> None:
         try:
+            self._workers = Workers(client)
             self._warm_up(client)
             client.subscribe_topic(self._topic, lambda event: self.tell(event[1]))
             while not self._closing.is_set():
@@ -359,7 +357,8 @@ class _Dispatcher(threading.Thread):
 
     def _fill(self, client: Client) -> None:
         """Hand out as many tasks as workers have threads, so that the order of the rest can change."""
-        while self._jobs.has_next() and len(self._running) < self._room(client):
+        room = max(1, self._workers.threads())
+        while self._jobs.has_next() and len(self._running) < room:
             task = self._jobs.take()
             if task is None:  # withdrawn meanwhile
                 continue
@@ -367,13 +366,6 @@ class _Dispatcher(threading.Thread):
             future = client.submit(make_followed_mask, task, key, self._topic, key=key, pure=False)
             self._running[key] = _Running(task, future)
             future.add_done_callback(self.tell)
-
-    def _room(self, client: Client) -> int:
-        """How many tasks the cluster may have; it follows the number of workers."""
-        if time.monotonic() - self._counted > 1:
-            self._threads = max(1, sum(client.nthreads().values()))
-            self._counted = time.monotonic()
-        return self._threads
 
     def _handle(self, client: Client, message: Any) -> None:
         if isinstance(message, _Withdrawn):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from odc_cleansat.batch import cluster
-from odc_cleansat.batch.cluster import ClusterError, dask_client, describe, work_through
+from odc_cleansat.batch.cluster import ClusterError, Workers, dask_client, describe, work_through
 from odc_cleansat.batch.stop import Stop
 from unit.archive import PATIENCE
 
@@ -147,3 +147,17 @@ def test_no_scheduler_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         dask_client(scheduler="tcp://127.0.0.1:1"),
     ):
         pass
+
+
+def test_workers_that_never_come_back(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "WORKERS_GONE", 0.2)
+    workers = Workers(client)
+    assert workers.threads() == 2
+    monkeypatch.setattr(client, "nthreads", dict)
+    workers._asked = workers._seen = float("-inf")
+    with pytest.raises(ClusterError, match="none comes back.*fewer workers"):
+        workers.threads()
+    # Those of a scheduler elsewhere may, as where a cluster grows by itself.
+    monkeypatch.setattr(client, "cluster", None)
+    workers._asked = workers._seen = float("-inf")
+    assert workers.threads() == 0
