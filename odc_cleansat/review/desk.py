@@ -38,7 +38,7 @@ SHARE = 0.1
 LONGEST_NOTE, LONGEST_NAME = 2000, 100
 """Most characters of a note and of a name."""
 
-PICTURES = 256_000_000
+PICTURES = 64_000_000
 """Bytes of pictures that are kept. Others are made anew when they are asked for."""
 
 SWIPES = 4
