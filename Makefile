@@ -8,11 +8,14 @@ PORT ?= 8501
 # The newest Python that all dependencies have wheels for, in an environment of its own.
 NEWEST_PYTHON ?= python3.13
 NEWEST := .venv-newest
+# The oldest Python, for an environment of the oldest releases that setup.cfg allows.
+OLDEST_PYTHON ?= python3.10
+OLDEST := .venv-oldest
 
 # The tests of the whole come first: a slow file at the end would keep one process busy alone.
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo app test test-programs test-newest newest coverage mutants lint bench bench-app clean help
+.PHONY: demo app test test-programs test-newest newest test-oldest oldest coverage mutants lint bench bench-app clean help
 
 help:
 	@echo "make demo           mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
@@ -20,6 +23,7 @@ help:
 	@echo "make test           run all tests in two processes (ARGS='-n 0 -k seams' runs some in one)"
 	@echo "make test-programs  install PostGIS, Chromium and odc-stats, as root on Debian; some tests skip without"
 	@echo "make test-newest    run the tests on Python 3.13 with the newest datacube (NEWEST_PYTHON=...)"
+	@echo "make test-oldest    run the unit tests on Python 3.10 with the oldest releases that setup.cfg allows (OLDEST_PYTHON=...)"
 	@echo "make coverage       run the tests and show which lines and branches they miss; below 90 % fails"
 	@echo "make mutants        change the code at random and count how often tests notice (ARGS='--minutes 5')"
 	@echo "make lint           check style, types and imports"
@@ -85,6 +89,25 @@ newest: $(NEWEST)/stamp
 	$(NEWEST)/bin/python -m pip list 2>/dev/null | grep -E '^(datacube|odc-[a-z]+|numpy|xarray|torch) '
 	$(NEWEST)/bin/python -m pytest $(PARALLEL) --durations=25 $(ARGS)
 
+test-oldest:
+	@if $(OLDEST_PYTHON) -c '' 2>/dev/null; then \
+	  $(MAKE) --no-print-directory oldest; \
+	else \
+	  echo "Skipped: there is no $(OLDEST_PYTHON) here. Name one with make test-oldest OLDEST_PYTHON=..."; \
+	fi
+
+# uv can install the lowest releases that go together, and pip cannot. It takes 3 GB of torch from the network.
+$(OLDEST)/stamp: setup.cfg
+	$(OLDEST_PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip uv
+	$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct --editable '.[test]'
+	@touch $@
+
+# What old releases say against their successors is no fault of ours.
+oldest: $(OLDEST)/stamp
+	$(OLDEST)/bin/python tests/floors.py
+	$(OLDEST)/bin/python -m pytest $(PARALLEL) --durations=25 -W ignore::DeprecationWarning -W ignore::FutureWarning $(or $(ARGS),tests/unit)
+
 test-programs: $(BIN)/python
 	apt-get update --quiet --quiet
 	DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --quiet --no-install-recommends \
@@ -106,4 +129,4 @@ bench-app: $(VENV)/test.stamp
 clean:
 	[ ! -x $(BIN)/cleansat ] || $(BIN)/cleansat demo --stop --out $(OUT)
 	[ ! -x $(BIN)/cleansat ] || $(BIN)/cleansat demo --stop --out $(EXAMPLE)
-	rm -rf $(VENV) .venv-stats $(NEWEST) $(OUT) $(EXAMPLE) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) .venv-stats $(NEWEST) $(OLDEST) $(OUT) $(EXAMPLE) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
