@@ -155,7 +155,7 @@ def test_workers_that_never_come_back(client: Client, monkeypatch: pytest.Monkey
     assert workers.threads() == 2
     monkeypatch.setattr(client, "nthreads", dict)
     workers._asked = workers._seen = float("-inf")
-    with pytest.raises(ClusterError, match="none comes back.*fewer workers"):
+    with pytest.raises(ClusterError, match=r"none comes back.*fewer workers"):
         workers.threads()
     # Those of a scheduler elsewhere may, as where a cluster grows by itself.
     monkeypatch.setattr(client, "cluster", None)
