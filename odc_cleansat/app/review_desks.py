@@ -20,11 +20,20 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-OPEN_DESKS = 32
-"""Choices of masks that are remembered."""
+OPEN_DESKS = 6
+"""Choices of masks that are open at a time; each keeps pictures of up to 64 MB."""
 
 MOST = 500
 """Most masks of one choice."""
+
+
+class _Desks(LRUCache[str, "tuple[Desk, ASGIApp]"]):
+    """Closes the desk that was not used for the longest time."""
+
+    def popitem(self) -> tuple[str, tuple[Desk, ASGIApp]]:
+        name, found = super().popitem()
+        found[0].close()
+        return name, found
 
 
 class ReviewDesks:
@@ -44,7 +53,7 @@ class ReviewDesks:
         self._door = door
         self._find = find
         self._lock = threading.Lock()
-        self._open: LRUCache[str, tuple[Desk, ASGIApp]] = LRUCache(OPEN_DESKS)
+        self._open = _Desks(OPEN_DESKS)
 
     def open(self, masks: Iterable[UUID]) -> str:
         """Return the name of the review page of some masks, which is made if it is new."""

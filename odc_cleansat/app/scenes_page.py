@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ..cube.catalogue import SceneRow
 
 
+CUBE, STAC = "the datacube", "the STAC API"
+"""Where scenes come from."""
+
 TABLE = "scene_table"
 """Key of the table in the session."""
 
@@ -101,10 +104,31 @@ def _ask_area(service: Service) -> Geometry | None:
     return area
 
 
-def _find(service: Service, area: Geometry | None) -> list[SceneRow]:
+def _find(service: Service, area: Geometry | None) -> Sequence[SceneRow]:
     import streamlit as st
 
-    return service.find(area, st.session_state.time.strip() or None)
+    source = _ask_source(service)
+    return service.find(area, st.session_state.time.strip() or None, stac=source == STAC)
+
+
+def _ask_source(service: Service) -> str:
+    """Ask where scenes come from, if there is a choice."""
+    import streamlit as st
+
+    sources = [CUBE] if service.settings.with_datacube else []
+    sources += [STAC] if service.stac is not None else []
+    if len(sources) == 1:
+        return sources[0]
+    return str(
+        st.segmented_control(
+            "Scenes of",
+            sources,
+            default=sources[0],
+            required=True,
+            key="source",
+            bind="query-params",
+        )
+    )
 
 
 def _nothing(service: Service, area: Geometry | None) -> str:

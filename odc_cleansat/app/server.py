@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import warnings
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -46,6 +48,8 @@ def serve(settings: AppSettings) -> None:
         ) from error
     map_library()
     service = Service(settings)
+    # Whoever serves hands a SIGTERM on, which would end the process before workers are stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         service.start()
         make_app(service).run(config=streamlit_config(settings))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -11,11 +13,11 @@ from cachetools import LRUCache
 
 from ..batch.jobs import Job
 from ..batch.queue import MaskQueue
-from ..cube.catalogue import MaskRow, SceneRow, list_scenes
+from ..cube.catalogue import MaskRow, SceneRow, list_scenes, percent_of
 from ..cube.connect import connect
 from ..cube.embedded import make_folder
 from ..cube.index import add_dataset, add_product
-from ..errors import CubeError
+from ..errors import CleansatError, CubeError
 from ..models.registry import DEFAULTS
 from ..products.product import MaskProduct
 from ..products.verdict_files import Verdict, accept, flag, reject, verdicts
@@ -27,6 +29,7 @@ from ..storage.folder import Folder
 from .door import Door
 from .review_desks import ReviewDesks
 from .settings import AppSettings
+from .stac_scenes import StacScenes
 from .states import ReviewStates
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ class Service:
         self.settings = settings
         self.door = Door()
         self.states = ReviewStates()
+        self.stac = StacScenes(settings.stac, settings.stac_collection) if settings.stac else None
         self.desks = ReviewDesks(self.door, self._collect)
         self._lock = threading.RLock()
         self._dc: Datacube | None = None
@@ -68,8 +72,10 @@ class Service:
         Raises
         ------
         CubeError
-            If it cannot be reached.
+            If there is none, or it cannot be reached.
         """
+        if not self.settings.with_datacube:
+            raise CubeError("this application runs without a datacube, which that needs.")
         with self._lock:
             if self._dc is None:
                 self._dc = connect(self.settings.config, self.settings.env, "cleansat app")
@@ -84,7 +90,7 @@ class Service:
                     self.settings.store,
                     workers=self.settings.workers,
                     scheduler=self.settings.scheduler,
-                    index=lambda document: add_dataset(self.dc, document),
+                    index=self._index if self.settings.with_datacube else None,
                     most_per_person=self.settings.limits.jobs,
                 )
             return self._queue
@@ -114,14 +120,30 @@ class Service:
 
     # Scenes
 
-    def find(self, area: Geometry | None, time: str | None) -> list[SceneRow]:
+    def find(
+        self, area: Geometry | None, time: str | None, *, stac: bool = False
+    ) -> Sequence[SceneRow]:
         """Return the scenes of an area and time, with what is known of their masks, the latest first.
+
+        Parameters
+        ----------
+        area
+            In degrees; None for everywhere.
+        time
+            ISO 8601, or two times with a slash between; None for all.
+        stac
+            Whether to search the STAC API and not the datacube.
 
         Raises
         ------
-        CubeError
-            If the datacube cannot be reached, or the query cannot be understood.
+        CleansatError
+            If the datacube or the API cannot be reached, or the query cannot be understood.
         """
+        if stac:
+            if self.stac is None:
+                raise CleansatError("this application knows no STAC API; start it with --stac.")
+            rows = self.stac.search(area, time, self.dc if self.settings.with_datacube else None)
+            return [self._with_new_mask(row) for row in rows]
         return list_scenes(
             self.dc,
             self.settings.product,
@@ -144,13 +166,15 @@ class Service:
         return found
 
     def scene(self, id_: UUID) -> Dataset:
-        """Return a scene of the datacube; errors as :meth:`dataset`.
+        """Return a scene of the datacube, or one that was found in the STAC API; errors as :meth:`dataset`.
 
         Raises
         ------
         CubeError
             If it is a mask.
         """
+        if found := self.stac and self.stac.get(id_):
+            return found.dataset
         dataset = self.dataset(id_)
         if "ucl" in dataset.measurements:
             raise CubeError(f"the dataset {id_} is a mask and no scene.")
@@ -158,10 +182,15 @@ class Service:
 
     def scene_files(self, scene: UUID) -> SceneFiles:
         """Return the files of a scene; errors as :meth:`scene`."""
+        if found := self.stac and self.stac.get(scene):
+            return found.files
         return SceneFiles.of_dataset(self.scene(scene))
 
     def mask(self, mask: UUID) -> MaskProduct:
-        """Return a mask of the datacube; errors as :meth:`dataset`."""
+        """Return a mask that was made here, or one of the datacube; errors as :meth:`dataset`."""
+        job = self.queue.job(mask)
+        if job is not None and job.document is not None:
+            return MaskProduct(job.document)
         return MaskProduct.of_dataset(self.dataset(mask))
 
     def tiles(self, scene: UUID, mask: UUID | None) -> SceneTiles:
@@ -191,12 +220,25 @@ class Service:
         CleansatError
             If a scene cannot be masked, or the queue is full.
         """
-        self._add_mask_product()
-        return [self.queue.ask(self.dataset(id_), person=person, model=model) for id_ in scenes]
+        found = [(self.stac and self.stac.get(id_)) or self.scene(id_) for id_ in scenes]
+        return [self.queue.ask(each, person=person, model=model) for each in found]
 
-    def _add_mask_product(self) -> None:
+    def _index(self, document: Path | str) -> None:
         if self.dc.index.products.get_by_name(MASK_PRODUCT) is None:
             add_product(self.dc, product_definition(MASK_PRODUCT))
+        add_dataset(self.dc, document)
+
+    def _with_new_mask(self, row: SceneRow) -> SceneRow:
+        """Return a scene with the mask that was made of it here, if no datacube has told of one."""
+        if row.masks:
+            return row
+        for job in self.queue.jobs():
+            if job.scene == row.id and job.document is not None:
+                product = MaskProduct(job.document)
+                cover = percent_of(product.properties, "eo:cloud_cover")
+                mask = MaskRow(job.mask, product.model, cover, str(job.document))
+                return replace(row, masks=(mask,))
+        return row
 
     def review_states(self, rows: Sequence[SceneRow]) -> dict[UUID, str]:
         """Return the state of scenes for people, by the id of the scene; verdicts may still be on their way."""
@@ -219,7 +261,7 @@ class Service:
         CleansatError
             If the mask or its verdicts cannot be read.
         """
-        return verdicts(self.dataset(mask))
+        return verdicts(self._place(mask))
 
     def judge(self, kind: str, mask: UUID, note: str, person: str) -> None:
         """Accept, reject or flag a mask.
@@ -230,10 +272,16 @@ class Service:
             If there is no such mask, or the store cannot be written.
         """
         give = {"accept": accept, "reject": reject, "flag": flag}[kind]
-        give(self.dataset(mask), note, person)
+        give(self._place(mask), note, person)
         self.states.forget(mask)
 
+    def _place(self, mask: UUID) -> str:
+        """Return path or URL of the document of a mask."""
+        return str(self.mask(mask).document_file)
+
     def _collect(self, masks: tuple[UUID, ...]) -> Collection:
+        if not self.settings.with_datacube:
+            return collect([self._place(mask) for mask in masks], None)
         return collect([self.dataset(mask) for mask in masks], self.dc)
 
 

@@ -72,6 +72,9 @@ class AppSettings:
     basemap_credit: str = ""
     """Who made the map tiles."""
 
+    with_datacube: bool = True
+    """Whether there is a datacube; without one scenes come from the STAC API alone, and masks are only written."""
+
     stac: str | None = None
     """Address of a STAC API whose scenes can be searched and masked too."""
 

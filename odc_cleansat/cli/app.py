@@ -17,6 +17,7 @@ Examples:
   cleansat app --example my-example
   cleansat app --store masks
   cleansat app --store s3://bucket/masks --product s2_l2a --port 8600
+  cleansat app --store masks --no-datacube --stac https://earth-search.aws.element84.com/v1
   cleansat app --store s3://bucket/masks --host 0.0.0.0 --allowed-host masks.example.org \\
       --user-header X-Forwarded-Email
 
@@ -59,6 +60,19 @@ Exit codes: 0 stopped, 1 failed (the message says why), 2 wrong usage.
     metavar="FILE",
     help="Let people sign in by OpenID Connect. The file is TOML with Streamlit's section [auth].",
 )
+@click.option(
+    "--stac",
+    metavar="URL",
+    help="A STAC API whose scenes can be searched and masked too, such as https://earth-search.aws.element84.com/v1.",
+)
+@click.option(
+    "--stac-collection", default="sentinel-2-l2a", show_default=True, help="Collection of that API."
+)
+@click.option(
+    "--no-datacube",
+    is_flag=True,
+    help="There is no datacube: scenes come from --stac alone, and masks are written and not indexed.",
+)
 @click.option("--scheduler", metavar="ADDRESS", help="Make masks on this dask scheduler.")
 @click.option(
     "--workers",
@@ -100,6 +114,9 @@ def command(
     allowed_hosts: tuple[str, ...],
     user_header: str | None,
     sign_in: Path | None,
+    stac: str | None,
+    stac_collection: str,
+    no_datacube: bool,
     scheduler: str | None,
     workers: int,
     basemap: str | None,
@@ -121,6 +138,8 @@ def command(
     console = Console()
     if (store is None) == (example is None):
         raise click.UsageError("give --store for your datacube, or --example to try it.")
+    if no_datacube and (stac is None or example is not None):
+        raise click.UsageError("--no-datacube needs --stac and --store; it has no --example.")
     if user_header and sign_in:
         raise click.UsageError("--user-header and --sign-in exclude each other.")
     if host not in THIS_MACHINE and not (user_header or sign_in):
@@ -138,7 +157,8 @@ def command(
     assert store is not None
     settings = AppSettings(
         store=store, product=product, config=config, env=env, host=host, port=port,
-        allowed_hosts=allowed_hosts, user_header=user_header, sign_in=sign_in, scheduler=scheduler, workers=workers,
+        allowed_hosts=allowed_hosts, user_header=user_header, sign_in=sign_in,
+        with_datacube=not no_datacube, stac=stac, stac_collection=stac_collection, scheduler=scheduler, workers=workers,
         basemap=basemap, basemap_credit=basemap_credit,
         limits=Limits(area=largest_area, pixels=most_values, jobs=most_jobs),
     )  # fmt: skip

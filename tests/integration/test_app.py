@@ -339,3 +339,53 @@ def test_the_database_goes_and_comes_back(browser: Browser, example: Copy, tmp_p
             page.context.close()
     finally:
         stop_cube(folder)
+
+
+def test_scenes_of_a_stac_api_without_a_datacube(browser: Browser, tmp_path: Path) -> None:
+    """What users do with internet, here against an API on loopback."""
+    from stac_server import StacServer, serving, write_item
+
+    from odc_cleansat.synthetic.scene import SimulatedScene
+
+    bands = SimulatedScene(shape=(300, 300), seed=5).write(tmp_path / "bands")
+    with serving(StacServer()) as server:
+        server.folders["bands"] = bands
+        server.add(write_item(tmp_path / "item.json", bands), "bands")
+        options = ("--store", str(tmp_path / "store"), "--no-datacube", "--stac", server.url)
+        with application(tmp_path, *options) as running:
+            page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+            page.set_default_timeout(SLOW)
+            page.goto(running.base)
+            page.get_by_text("give an area and a time").wait_for()
+            page.goto(f"{running.base}/?area=13.5,47.6,14,48&time=2024-06")
+            choose_row_when_there(page)
+            page.get_by_role("button", name="Mask 1 scene").click()
+            page.get_by_text("masked in").wait_for()
+            page.get_by_role("button", name="Look").first.click()
+            page.get_by_text("UCL and SCL agree on").wait_for()
+            page.get_by_role("button", name="Accept").click()
+            page.get_by_text("is accepted").wait_for()
+            page.context.close()
+    assert list(tmp_path.rglob("*.verdict.json"))
+
+
+def test_a_proxy_says_who_is_there(browser: Browser, example: Copy, tmp_path: Path) -> None:
+    from header_proxy import header_proxy
+
+    folder = example(tmp_path / "example")
+    with application(folder, "--example", str(folder), "--user-header", "X-User") as running:
+        try:
+            page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+            page.set_default_timeout(SLOW)
+            page.goto(running.base)
+            page.get_by_text("names nobody").wait_for()
+            port = int(running.base.rsplit(":", 1)[1])
+            with header_proxy(port, "X-User: Ann Example") as address:
+                page.goto(f"{address}/?time=2024-06-05")
+                choose_row_when_there(page)
+                page.get_by_role("button", name="Look").click()
+                page.get_by_role("button", name="Accept").click()
+                page.get_by_text("accept by Ann Example").wait_for()
+            page.context.close()
+        finally:
+            stop_cube(folder)
