@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -16,7 +16,7 @@ FARTHEST = 20_000.0
 """Metres beyond which a dilation cannot be meant. A tile of Sentinel-2 is 110 km wide."""
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Return whether a value is one finite number.
 
     Numbers of numpy and arrays without dims count. Text, true and false, and integers that no float can hold do not.
@@ -26,6 +26,25 @@ def is_number(value: Any) -> bool:
         return found.ndim == 0 and found.dtype.kind in "iuf" and bool(np.isfinite(found))
     except Exception:  # an object may say anything of itself as an array
         return False
+
+
+def fault_of_flags(**flags: Any) -> str | None:
+    """Say which of some arguments that are true or false is something else.
+
+    Parameters
+    ----------
+    **flags
+        What the caller passes, by the name of the argument.
+
+    Returns
+    -------
+    str or None
+        A sentence; None if nothing is wrong.
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool | np.bool_):
+            return f"{name}= is {value!r:.100}; pass True or False."
+    return None
 
 
 def fault_of_metres(dilation: Any, kinds: Iterable[str]) -> str | None:

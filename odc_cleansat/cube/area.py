@@ -13,6 +13,7 @@ import numpy as np
 from odc.geo.crs import CRS
 from odc.geo.geom import Geometry, unary_union
 
+from ..arguments import is_number
 from ..errors import CubeError
 from ..grids.footprint import lonlat_footprint
 from ..grids.grid import crs_name
@@ -142,7 +143,9 @@ def _continuous(terms: Mapping[str, Any]) -> dict[str, Any]:
         return found
     for name in ("x", "lon", "longitude"):
         value = terms.get(name)
-        if isinstance(value, Sequence) and len(value) == 2 and value[0] - value[1] > 180:
+        if not isinstance(value, Sequence) or len(value) != 2 or not all(map(is_number, value)):
+            continue
+        if value[0] - value[1] > 180:
             found[name] = (value[0], value[1] + 360)
     return found
 

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import fault_of_flags
 from ..errors import CubeError, ModelError, ModelWarning, warn_caller
 from ..models.model import Model
 from ..models.registry import get_model
@@ -15,14 +16,18 @@ if TYPE_CHECKING:
     from datacube.model import Dataset
 
 
-def check_verdict_options(*, only_accepted: bool, include_rejected: bool) -> None:
-    """Raise if two options about reviewers contradict each other.
+def check_flags(only_accepted: bool, include_rejected: bool, **others: bool) -> None:
+    """Raise if one of some options is neither true nor false, or the two about reviewers contradict each other.
 
     Raises
     ------
     CubeError
-        If both are set.
+        If so.
     """
+    if fault := fault_of_flags(
+        only_accepted=only_accepted, include_rejected=include_rejected, **others
+    ):
+        raise CubeError(fault)
     if only_accepted and include_rejected:
         raise CubeError(
             "only_accepted and include_rejected contradict each other; pass one of them."

@@ -123,6 +123,20 @@ class _BlockTask:
         return {n: da.from_delayed(made[n], shape, layer_dtype(n)) for n in self.names}
 
 
+def check_chunks(chunks: Any) -> None:
+    """Raise if something says no sizes of chunks.
+
+    Raises
+    ------
+    CubeError
+        If it is neither ``auto`` nor a mapping of dims to sizes.
+    """
+    if not (isinstance(chunks, Mapping) or (isinstance(chunks, str) and chunks == "auto")):
+        raise CubeError(
+            f"dask_chunks is {chunks!r:.100}; pass 'auto', or a size for each dim, such as {{'x': 2048, 'y': 2048}}."
+        )
+
+
 def chunk_sizes(
     groups: xr.DataArray, grid: GeoBox, chunks: Mapping[str, Any] | str
 ) -> tuple[int, int, int]:
@@ -143,12 +157,9 @@ def chunk_sizes(
         If `chunks` is no mapping, or has unknown dims or sizes.
     """
     dims = ("time", *grid.dimensions)
-    if isinstance(chunks, str) and chunks == "auto":
+    check_chunks(chunks)
+    if isinstance(chunks, str):
         chunks = dict.fromkeys(grid.dimensions, BLOCK)
-    if not isinstance(chunks, Mapping):
-        raise CubeError(
-            f"dask_chunks is {chunks!r}; pass 'auto', or a size for each dim, such as {{'x': 2048, 'y': 2048}}."
-        )
     aliases = dict(zip(("time", "y", "x"), dims, strict=True))
     asked = {aliases.get(name, name): size for name, size in chunks.items()}
     if unknown := set(asked) - set(dims):

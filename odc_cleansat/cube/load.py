@@ -10,12 +10,14 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from ..arguments import is_number, texts
 from ..errors import CubeError, ReflectanceWarning, warn_caller
 from ..masks.presets import Preset, get_preset
 from ..masks.storable import storable
 from ..products.verdict_filter import filter_by_verdict
-from .choose import check_verdict_options
+from .choose import check_flags
 from .driver import BANDS
+from .graph import check_chunks
 from .lookup import MaskOptions, look_up, search_masks_of, warn_of_other_masks
 from .output_grid import BLOCK, GridOptions, check_memory, lay_grid, product_hints
 from .patching import leaving
@@ -140,9 +142,9 @@ def load(
     ...     group_by="solar_day", min_clear=0.6,
     ... )  # doctest: +SKIP
     """
-    if min_clear is not None and not 0 <= min_clear <= 1:
-        raise CubeError(f"min_clear={min_clear} is not a share; pass a number from 0 to 1.")
-    check_verdict_options(only_accepted=only_accepted, include_rejected=include_rejected)
+    if min_clear is not None and not (is_number(min_clear) and 0 <= min_clear <= 1):
+        raise CubeError(f"min_clear={min_clear!r} is not a share; pass a number from 0 to 1.")
+    check_flags(only_accepted, include_rejected, harmonized=harmonized)
     options = MaskOptions(ucl, model, thresholds, offset, scale)
     chosen = None if preset is None else get_preset(preset)
     request = _Request.of(product, datasets, query)
@@ -214,6 +216,8 @@ class _Request:
         options = GridOptions.taken_from(terms)
         resampling, group_by = terms.pop("resampling", None), terms.pop("group_by", "time")
         reading = {key: terms.pop(key) for key in _READING if key in terms}
+        if "dask_chunks" in reading:
+            check_chunks(reading["dask_chunks"])
         grid = options.given(terms)
         like = options.like if options.geobox is None else options.geobox
         query = Query.of(product, terms, grid=grid, like=like, group_by=group_by, datasets=datasets)
@@ -256,7 +260,10 @@ def _measurement_names(
     if measurements is None:
         names = [*(name for name in first.measurements if name not in BANDS), "ucl"]
     else:
-        names = [measurements] if isinstance(measurements, str) else list(measurements)
+        named = texts(measurements)
+        if named is None:
+            raise CubeError(f"measurements is {measurements!r:.100}; pass names of measurements.")
+        names = named
     if not names:
         raise CubeError("measurements is empty; leave it out for all.")
     for product in (first, *others):

@@ -15,7 +15,7 @@ from ..products.identity import mask_id
 from ..scenes.files import SceneFiles
 from ..storage.eo3 import MASK_PRODUCT, native_grids
 from .choose import mask_property
-from .query import Query, search
+from .query import Query, UnsupportedError, search
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -99,7 +99,7 @@ def search_masks_of(dc: Datacube, scenes: Sequence[Dataset], query: Query) -> li
     time = min(each.begin for each in times) - second, max(each.end for each in times) + second
     try:
         return search(dc, Query(MASK_PRODUCT, query.area, {"time": time}))
-    except NotImplementedError:
+    except UnsupportedError:
         # Datacube's index in memory cannot search by ranges. Without, masks of other scenes are found as well. They
         # do no harm: a mask is taken by its id, which follows from its scene.
         return search(dc, Query(MASK_PRODUCT, query.area))
@@ -129,7 +129,11 @@ def look_up(
         Called with the address of each file; returns the one that is to be read.
     """
     by_id = {mask.id: mask for mask in masks}
-    pixels = {abs(native_grids(mask.metadata_doc)["default"].resolution.x) for mask in masks}
+    pixels = {
+        abs(grid.resolution.x)
+        for mask in masks
+        for grid in native_grids(mask.metadata_doc).values()
+    }
     found = []
     for scene in scenes:
         files = SceneFiles.of_dataset(scene)

@@ -127,7 +127,7 @@ def lay_grid(
     """
     from datacube.api.core import output_geobox
 
-    crs = parse_crs(options.output_crs or hints["output_crs"])
+    crs = parse_crs(hints["output_crs"] if options.output_crs is None else options.output_crs)
     if area is not None:
         check_area(area, crs)
     try:

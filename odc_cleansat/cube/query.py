@@ -15,16 +15,21 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
-from ..arguments import meant
+from ..arguments import meant, texts
 from ..errors import CubeError, first_line
 from ..storage.eo3 import MASK_PRODUCT
 from .area import PLACE, inside, parse_area, searches
+from .sound import given_datasets, sound
 from .times import are_dates, range_of, search_time, times_of
 
 if TYPE_CHECKING:
     from datacube import Datacube
     from datacube.api.query import GroupBy
     from datacube.model import Dataset
+
+
+class UnsupportedError(CubeError):
+    """An index that does not know a way of searching, such as that in memory."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ class Query:
         area = parse_area(place) if grid is None else grid.extent
         grouping(group_by)
         if datasets is not None:
-            datasets = (datasets,) if hasattr(datasets, "metadata_doc") else tuple(datasets)
+            datasets = given_datasets(datasets)
             if others:
                 raise CubeError(
                     f"{', '.join(sorted(others))} cannot go with datasets=, which leaves nothing to search; "
@@ -101,12 +106,7 @@ class Query:
             if not datasets:
                 raise CubeError("datasets= is empty; pass at least one, or a query instead.")
         times = like if _has_times(like) and "time" not in others and datasets is None else None
-        if isinstance(product, str) or product is None:
-            first, more = product, tuple[str, ...]()
-        elif product:
-            first, more = product[0], tuple(product[1:])
-        else:
-            raise CubeError("product= names no product; pass the name of one at least.")
+        first, more = _products(product)
         return Query(first, area, others, times, group_by, datasets, more)
 
     @property
@@ -120,6 +120,18 @@ class Query:
             return dict(self.terms)
         spare = datetime.timedelta(days=1 if self.group_by == "solar_day" else 0)
         return {**self.terms, "time": range_of(times_of(self.like), spare)}
+
+
+def _products(product: Any) -> tuple[str | None, tuple[str, ...]]:
+    """Return the name of the product that is passed, and those of others."""
+    if product is None:
+        return None, ()
+    names = texts(product)
+    if not names:
+        raise CubeError(
+            f"product= names no product: {product!r:.100}; pass the name of one, or of several."
+        )
+    return names[0], tuple(names[1:])
 
 
 # --- products -------------------------------------------------------------------------
@@ -175,7 +187,7 @@ def find_scenes(dc: Datacube, query: Query) -> list[Dataset]:
         which part of the query matches nothing.
     """
     if query.datasets is not None:
-        return list(query.datasets)
+        return sound(query.datasets, needed=True)
     if query.more_products:
         return _of_several(dc, query, check_product, find_scenes)
     check_product(dc, query.product)
@@ -208,7 +220,7 @@ def find_masks(dc: Datacube, query: Query, *, wide: bool = False) -> list[Datase
         As :func:`find_scenes`; also if the product is none of masks.
     """
     if query.datasets is not None:
-        return list(query.datasets)
+        return sound(query.datasets, needed=True)
     if query.more_products:
         return _of_several(dc, query, check_mask_product, partial(find_masks, wide=wide))
     check_mask_product(dc, query.product)
@@ -248,10 +260,10 @@ def search(dc: Datacube, query: Query, *, wide: bool = False) -> list[Dataset]:
     """
     terms = query.search_terms
     if query.area is None:
-        found = _search(dc, query.product, terms)
+        found = sound(_search(dc, query.product, terms))
     else:
         each = [_search(dc, query.product, {**terms, **where}) for where in searches(query.area)]
-        found = list({dataset.id: dataset for part in each for dataset in part}.values())
+        found = sound({dataset.id: dataset for part in each for dataset in part}.values())
         if not wide:
             found = inside_area(found, query.area)
     if query.like is None or query.group_by != "solar_day":
@@ -260,9 +272,20 @@ def search(dc: Datacube, query: Query, *, wide: bool = False) -> list[Dataset]:
 
 
 def inside_area(datasets: Sequence[Dataset], area: Geometry) -> list[Dataset]:
-    """Return the datasets that lie in an area, across the antimeridian and around a pole too."""
-    found = inside([dataset.extent for dataset in datasets], area)
+    """Return the datasets that lie in an area, across the antimeridian and around a pole too.
+
+    Those whose document says no place are among them, for they are refused by name where they are read.
+    """
+    found = inside([_extent(dataset) or area for dataset in datasets], area)
     return [dataset for dataset, is_inside in zip(datasets, found, strict=True) if is_inside]
+
+
+def _extent(dataset: Dataset) -> Geometry | None:
+    try:
+        found: Geometry | None = dataset.extent
+    except Exception:  # of datacube, shapely and pyproj
+        return None
+    return found
 
 
 def find_ids(
@@ -372,6 +395,8 @@ def understanding() -> Iterator[None]:
     ------
     CubeError
         If the database does not answer, or does not understand a term.
+    UnsupportedError
+        If the index knows no such way of searching.
     """
     from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -384,7 +409,12 @@ def understanding() -> Iterator[None]:
         ) from error
     except DBAPIError as error:
         raise CubeError(f"the query cannot be understood: {first_line(error.orig)}.") from error
-    except (LookupError, TypeError, ValueError, AssertionError) as error:
+    except NotImplementedError as error:
+        raise UnsupportedError(
+            f"the index of this datacube cannot search so: {first_line(error)}. Leave out the time or the place, or "
+            "take another index driver."
+        ) from error
+    except (LookupError, TypeError, ValueError, AssertionError, AttributeError) as error:
         detail = " ".join(str(each) for each in error.args) or type(error).__name__
         raise CubeError(f"the query cannot be understood: {detail}") from error
 

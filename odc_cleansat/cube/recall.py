@@ -16,8 +16,8 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import bbox_union, box
 
-from ..arguments import meant
-from ..errors import CubeError, GapWarning, warn_caller
+from ..arguments import meant, texts
+from ..errors import CubeError, GapWarning, first_line, warn_caller
 from ..grids.centres import reach
 from ..masks.storable import storable
 from ..models.model import Model
@@ -26,7 +26,7 @@ from ..scenes.files import local_path
 from ..storage.eo3 import MASK_PRODUCT, native_grid
 from ..storage.settings import prepare_gdal
 from ..threads import compute
-from .choose import check_verdict_options, in_order, made_by, of_one_model
+from .choose import check_flags, in_order, made_by, of_one_model
 from .graph import Recalled, chunk_sizes
 from .output_grid import BLOCK, GridOptions, check_memory, lay_grid, native_hints, product_hints
 from .query import Query, find_masks, grouping, nothing_in_area
@@ -126,7 +126,7 @@ def recall(
     ModelWarning
         If a scene has several masks by one model, made with several offsets or by weights that it no longer has.
     """
-    check_verdict_options(only_accepted=only_accepted, include_rejected=include_rejected)
+    check_flags(only_accepted, include_rejected)
     prepare_gdal()
     names = _layer_names(how, measurements)
     terms = {key: value for key, value in query.items() if value is not None}
@@ -164,21 +164,23 @@ def recall(
 
 def _layer_names(how: str, measurements: str | Sequence[str] | None) -> list[str]:
     """Return the layers that are asked for."""
-    if how not in VARIABLES:
+    if not isinstance(how, str) or how not in VARIABLES:
         raise CubeError(
             f"how={how!r} is unknown; choose from {', '.join(VARIABLES)}.{meant(how, VARIABLES)}"
         )
     if measurements is None:
         return list(FRACTIONS) if how == "fraction" else ["ucl"]
-    names = [measurements] if isinstance(measurements, str) else list(measurements)
-    if unknown := [name for name in names if name not in VARIABLES[how]]:
+    named = texts(measurements)
+    if named is None:
+        raise CubeError(f"measurements is {measurements!r:.100}; pass names of measurements.")
+    if unknown := [name for name in named if name not in VARIABLES[how]]:
         raise CubeError(
             f"there is no measurement {', '.join(map(repr, unknown))} with how={how!r}; "
             f"choose from {', '.join(VARIABLES[how])}."
         )
-    if not names:
+    if not named:
         raise CubeError(f"measurements is empty; choose from {', '.join(VARIABLES[how])}.")
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(named))
 
 
 def _native_grid(mask: Dataset) -> GeoBox:
@@ -226,8 +228,8 @@ def _indexed_masks(
         label = f"{each.center_time:%Y-%m-%d %H:%M}, dataset {each.id}"
         try:
             infos = [BandInfo(each, name) for name in wanted]
-        except ValueError as error:
-            gone[label] = str(error)
+        except Exception as error:  # of datacube, of whatever stands in the document
+            gone[label] = first_line(error)
             continue
         paths = [local_path(info.uri) for info in infos]
         if missing := [

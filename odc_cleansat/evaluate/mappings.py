@@ -139,6 +139,8 @@ def get_mapping(spec: str | ClassMapping) -> ClassMapping:
     """
     if isinstance(spec, ClassMapping):
         return spec
+    if not isinstance(spec, str):
+        raise CleansatError(f"the mapping is {spec!r:.100}; pass a name, or codes and classes.")
     if spec in MAPPINGS:
         return MAPPINGS[spec]
     if "=" in spec:

@@ -135,6 +135,26 @@ def _zone(geobox: GeoBox) -> CRS:
     return crs
 
 
+def fault_of_grid(grid: GeoBox) -> str | None:
+    """Say why a grid has no places for its pixels; None if it has.
+
+    Parameters
+    ----------
+    grid
+        A grid of one pixel at least. It may lack a coordinate system.
+    """
+    try:
+        corners = [*grid.affine[:6], *(grid.affine * grid.shape[::-1])]
+        if not np.isfinite(corners).all():
+            return f"the coordinates are no places: {grid.affine!r}"
+        grid.affine.__invert__()
+        if grid.crs is not None and not (grid.crs.geographic or grid.crs.projected):
+            return f"the coordinate system {crs_name(grid.crs):.60} has no x and y on the ground"
+    except Exception as error:  # of odc-geo, pyproj, numpy and affine, each with its own
+        return f"the grid {grid.affine!r} cannot be used ({first_line(error)})"
+    return None
+
+
 def unevenness(data: xr.Dataset | xr.DataArray) -> str | None:
     """Say why the pixels of an array are on no grid: its coordinates are no places, or not evenly spaced.
 
@@ -154,11 +174,8 @@ def unevenness(data: xr.Dataset | xr.DataArray) -> str | None:
     """
     try:
         dims, grid = data.odc.spatial_dims or (), data.odc.geobox
-        if grid is not None and 0 not in grid.shape:
-            corners = [grid.affine * (0, 0), grid.affine * grid.shape[::-1], grid.resolution.xy]
-            if not np.isfinite(corners).all():
-                return f"the coordinates are no places: {grid.affine!r}; give each pixel its own"
-            grid.affine.__invert__()
+        if grid is not None and 0 not in grid.shape and (fault := fault_of_grid(grid)):
+            return f"{fault}; give each pixel its own place"
     except Exception as error:  # of odc-geo, pyproj, numpy and affine, each with its own
         return f"the grid cannot be understood ({first_line(error)}); correct the coordinates and the attributes that tell it"
     for name in dims:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -146,6 +146,26 @@ class Tiling:
 
     whole: int = 2048 * 2048
     """Most pixels of the model grid of a scene that is not cut, but is one window."""
+
+    @classmethod
+    def of(cls, stride: Any, overlap: Any, whole: Any) -> Tiling:
+        """Return the tiling of values that somebody wrote.
+
+        Raises
+        ------
+        ValueError
+            If there is none. The message completes a sentence: "should ...".
+        """
+        numbers = [*stride, overlap, whole] if isinstance(stride, list) and len(stride) == 2 else []
+        if not numbers or not all(type(each) is int and each >= 0 for each in numbers):
+            raise ValueError(
+                "should have two whole numbers for stride, one for overlap, one for whole"
+            )
+        if any((each + overlap) % MULTIPLE or each <= overlap for each in stride) or overlap % 2:
+            raise ValueError(
+                f"should have strides that are longer than the overlap and a multiple of {MULTIPLE} with it"
+            )
+        return cls((stride[0], stride[1]), overlap, whole)
 
     def spans(self, scene: Box) -> tuple[list[Span], list[Span]]:
         """Return the windows of a scene along y and along x."""

@@ -41,7 +41,7 @@ from .inputs import (
     select_bands,
     times_of_bands,
 )
-from .options import Options, check_reflectance_has_no_offset
+from .options import Options, check_reflectance_has_no_offset, check_result
 from .storable import storable
 from .tasks import (
     Monitor,
@@ -152,6 +152,7 @@ def classify(
     ModelWarning
         If the bands name another processing level than that of the model.
     """
+    check_result(confidence, probabilities, progress)
     arrays = arrays_of_scene(scene)
     chosen = get_model(model, bands=arrays)
     check_engine(engine, precision)

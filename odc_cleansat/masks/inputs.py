@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 
 from ..arguments import is_number
 from ..errors import SceneError
-from ..grids.grid import crs_name, ground_resolution, unevenness
+from ..grids.grid import crs_name, fault_of_grid, ground_resolution, unevenness
 from ..models.model import Model
 from ..scenes.bands import find_bands
 from ..scenes.files import Band
@@ -65,7 +65,8 @@ def _split_bands(scene: xr.DataArray) -> dict[str, xr.DataArray]:
             "scene.assign_coords(band=['B02', 'B03', 'B04', 'B08'])."
         )
     # Not `drop`: coordinates along the bands tell how the numbers of each are to be read.
-    return {str(name): scene.isel(band=i).drop_vars("band") for i, name in enumerate(names)}
+    bands = {str(name): scene.isel(band=i) for i, name in enumerate(names)}
+    return {name: band.drop_vars("band", errors="ignore") for name, band in bands.items()}
 
 
 def select_bands(
@@ -188,6 +189,8 @@ def output_grid(scene: GeoBox, geobox: GeoBox | None, resolution: float | None) 
         raise SceneError(
             f"geobox= is {geobox!r}; it must be a GeoBox with a coordinate system and pixels, such as scene.odc.geobox."
         )
+    if fault := fault_of_grid(geobox):
+        raise SceneError(f"geobox= is no grid: {fault}.")
     return geobox
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..arguments import is_number
+from ..arguments import fault_of_flags, is_number
 from ..classes import CloudClass
 from ..errors import ModelError, SceneError
 from ..grids.grid import ground_resolution
@@ -64,6 +64,20 @@ class Options:
         by_label = {c.label: c for c in model.classes}
         chosen = tuple((by_label[name], float(v)) for name, v in (thresholds or {}).items())
         return cls(model, engine, precision, scale, offset, chosen)
+
+
+def check_result(confidence: bool, probabilities: bool, progress: object) -> None:
+    """Raise if what says how the result is given is of another kind.
+
+    Raises
+    ------
+    SceneError
+        If a flag is not true or false, or progress cannot be called.
+    """
+    if fault := fault_of_flags(confidence=confidence, probabilities=probabilities):
+        raise SceneError(fault)
+    if progress is not None and not callable(progress):
+        raise SceneError(f"progress= is {progress!r:.100}; pass a function of two numbers.")
 
 
 def check_scale_and_offset(scale: float | None, offset: float | None) -> None:

@@ -13,7 +13,7 @@ import yaml
 from ..addresses import has_secret, public_values
 from ..classes import CloudClass
 from ..errors import ModelError
-from ..grids.windows import DEFAULT_TILING, MULTIPLE, Tiling
+from ..grids.windows import DEFAULT_TILING, Tiling
 from ..scenes.bands import S2_BANDS
 from ..storage.validators import (
     above_zero,
@@ -162,10 +162,18 @@ def _check_together(found: dict[str, Any], path: Path) -> None:
         )
 
 
+def is_name(value: Any) -> bool:
+    """Return whether a value can be the name of a model, which is also that of files."""
+    return (
+        isinstance(value, str)
+        and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value) is not None
+    )
+
+
 def _name(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-        raise ValueError("should be of letters, digits, dots, hyphens and underscores")
-    return value
+    if not is_name(value):
+        raise ValueError("should be of letters, digits, dots, hyphens and underscores, 100 at most")
+    return str(value)
 
 
 def _band(value: Any) -> str:
@@ -239,15 +247,7 @@ def _tiling(value: Any) -> Tiling:
         "overlap": DEFAULT_TILING.overlap,
         "whole": DEFAULT_TILING.whole,
     }
-    stride, overlap, whole = (values | {**value}).values()
-    numbers = [*stride, overlap, whole] if isinstance(stride, list) and len(stride) == 2 else [""]
-    if not all(type(each) is int and each >= 0 for each in numbers):
-        raise ValueError("should have two whole numbers for stride, one for overlap, one for whole")
-    if any((each + overlap) % MULTIPLE or each <= overlap for each in stride) or overlap % 2:
-        raise ValueError(
-            f"should have strides that are longer than the overlap and a multiple of {MULTIPLE} with it"
-        )
-    return Tiling((stride[0], stride[1]), overlap, whole)
+    return Tiling.of(**(values | {**value}))
 
 
 def _accuracy(value: Any) -> tuple[tuple[str, float], ...]:

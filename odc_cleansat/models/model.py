@@ -10,6 +10,7 @@ from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..arguments import is_number
 from ..classes import CloudClass
 from ..errors import ModelError
 from ..grids.windows import DEFAULT_TILING, Tiling
@@ -188,15 +189,24 @@ class Model:
         Raises
         ------
         ModelError
-            If the parameters belong to a document that describes another network.
+            If the parameters belong to a document that describes another network, or cannot be those of a model.
         """
+        if not isinstance(parameters, Mapping):
+            raise ModelError(f"the parameters {parameters!r:.100} are no mapping.")
         if parameters.get("document", "") != self._document_checksum():
             raise ModelError(
                 f"the model {self.name} here has other bands, classes, normalisation or architecture."
             )
-        down, across = parameters["stride"]
-        tiling = Tiling((down, across), parameters["overlap"], parameters["whole"])
-        return replace(self, resolution=float(parameters["resolution"]), tiling=tiling)
+        stride, overlap, whole, resolution = map(
+            parameters.get, ("stride", "overlap", "whole", "resolution")
+        )
+        try:
+            tiling = Tiling.of(stride, overlap, whole)
+        except ValueError as error:
+            raise ModelError(f"the parameters {parameters!r:.200} {error}.") from None
+        if not is_number(resolution) or not resolution > 0:
+            raise ModelError(f"the parameters have the resolution {resolution!r:.100}.")
+        return replace(self, resolution=float(resolution), tiling=tiling)
 
 
 def _checksum(values: Any) -> str:

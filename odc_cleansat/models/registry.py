@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ..arguments import meant
 from ..errors import ModelError, ModelWarning, SceneError, first_line
 from ..scenes.bands import find_bands
-from .documents import read_document
+from .documents import is_name, read_document
 from .ensembles import ensemble
 from .model import BUILTIN, Model
 from .places import package_folder
@@ -152,7 +152,7 @@ def _named(name: str, within: tuple[str, ...] = ()) -> Model:
         raise ModelError(f"the ensemble {name} is a member of itself.")
     # Built-in documents have the names of their models, so most calls read only one file.
     own = BUILTIN / f"{name}.yaml"
-    if os.path.basename(name) == name and own.is_file():
+    if is_name(name) and own.is_file():
         return _read(own, (*within, name))
     entries = list(_entries())
     of_name = [entry for entry in entries if entry.name == name and entry.path]

@@ -92,9 +92,9 @@ def mask_folder(dataset_id: UUID, source: DatasetDoc) -> Path:
 
 
 def _region(source: DatasetDoc) -> str:
-    """The region code, in letters that are safe in paths, addresses and labels."""
+    """The region code, in letters that are safe in paths, addresses and labels, and not too many."""
     code = str(source.properties.get("odc:region_code") or "no-region")
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", code)
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", code)[:60]
 
 
 def mask_label(dataset_id: UUID, source: DatasetDoc) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from odc.geo.geobox import GeoBox
 
+from ..errors import SceneError
 from ..masks.classify import classify
 from ..models.engines import get_engine
 from ..models.model import Model
@@ -18,6 +19,7 @@ from ..scenes.scene import Scene
 from ..scenes.settle import settle_offset
 from ..storage.eo3 import native_grids, read_document
 from ..storage.folder import Folder
+from ..storage.reader import strange_values
 from .identity import mask_folder, mask_id
 from .product import MaskProduct
 from .provenance import Provenance
@@ -146,11 +148,17 @@ class MaskJob:
         return write_mask(mask, provenance, self.id, self.root)
 
 
+@strange_values("the document of the scene", SceneError)
 def mask_grid(dataset: Dataset) -> GeoBox:
     """Return the grid for a scene's mask.
 
     It is the grid of the SCL. Without SCL it is the scene's finest grid, with pixels of at least
     :data:`MASK_RESOLUTION`.
+
+    Raises
+    ------
+    SceneError
+        If the document of the scene has no grid that can be used.
     """
     grids = native_grids(dataset.metadata_doc)
     if scl := dataset.metadata_doc["measurements"].get("scl"):

@@ -237,7 +237,12 @@ class MaskProduct:
                 f"{self.document_file} is no EO3 document, or not as it should be "
                 f"({first_line(error)}); give a mask product."
             ) from error
-        if not isinstance(document["measurements"].get("ucl"), dict):
+        measurements = document["measurements"]
+        if not all(isinstance(each, dict) for each in measurements.values()):
+            raise MaskProductError(
+                f"{self.document_file} has a measurement that is no mapping; give a mask product."
+            )
+        if "ucl" not in measurements:
             raise MaskProductError(
                 f"{self.document_file} is no mask: it has no measurement ucl. Give a mask product."
             )
@@ -317,15 +322,29 @@ class MaskProduct:
     @property
     def day(self) -> str:
         """When the scene was acquired, ISO 8601 in UTC; empty if that is not known."""
-        moment = acquisition_time(self.properties)
+        try:
+            moment = acquisition_time(self.properties)
+        except DocumentError:
+            return ""
         return "" if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
     # Layers
 
     @property
     def grid(self) -> GeoBox:
-        """The grid of the mask, as the EO3 document says."""
-        return native_grid(self.document, "ucl")
+        """The grid of the mask, as the EO3 document says.
+
+        Raises
+        ------
+        MaskProductError
+            If the document names none.
+        """
+        try:
+            return native_grid(self.document, "ucl")
+        except DocumentError as error:
+            raise MaskProductError(
+                f"{self.document_file} has no grid that can be used: {error}"
+            ) from error
 
     def layer_file(self, name: str) -> str:
         """Return path or URL of the file of a measurement, which is in the product's folder.
@@ -375,7 +394,7 @@ class MaskProduct:
 def is_inside(path: str) -> bool:
     """Return whether a path in a document is that of a file in the document's folder, or below."""
     parts = path.replace("\\", "/").split("/")
-    return bool(path) and "://" not in path and not {"", ".", ".."} & set(parts)
+    return "://" not in path and "\0" not in path and not {"", ".", ".."} & set(parts)
 
 
 def layer_sizes(document: bytes) -> dict[str, int]:

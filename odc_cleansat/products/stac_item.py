@@ -17,6 +17,7 @@ from ..grids.footprint import geojson_bbox, lonlat_footprint
 from ..models.model import Model
 from ..models.stac import model_assets, model_properties
 from ..storage.eo3 import MASK_PRODUCT, read_document
+from ..storage.reader import strange_values
 from .product import DOCUMENT, ITEM
 from .provenance import software
 
@@ -46,6 +47,7 @@ def write_stac_item(document: Path, geobox: GeoBox, model: Model) -> None:
     path.write_text(json.dumps(item, indent=2) + "\n", encoding="utf-8")
 
 
+@strange_values("the EO3 document of the mask")
 def stac_item(
     dataset: DatasetDoc, name: str, geobox: GeoBox, model: Model, versions: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -66,6 +68,11 @@ def stac_item(
         The model that made the mask.
     versions
         Versions of the packages that decided a pixel, by name.
+
+    Raises
+    ------
+    DocumentError
+        If eodatasets3 cannot make an item of the document.
     """
     from eodatasets3.stac import to_pystac_item
 

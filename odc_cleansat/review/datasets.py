@@ -53,7 +53,8 @@ def is_mask(place: Path | str) -> bool:
     """
     text = str(place)
     if text.endswith(DOCUMENT):
-        return "ucl" in (read_metadata(text).get("measurements") or {})
+        measurements = read_metadata(text).get("measurements")
+        return isinstance(measurements, Mapping) and "ucl" in measurements
     if text.startswith(("http://", "https://")) or ("://" not in text and not Path(text).is_dir()):
         return False
     return any(name.endswith(DOCUMENT) for name in Folder(place).files())

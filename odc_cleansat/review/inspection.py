@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from ..arguments import is_number
 from ..classes import CONFIDENCE_NODATA, CloudClass, class_percent, scl_to_ucl
 from ..errors import CleansatError, ModelError, first_line
 from ..evaluate.scores import agreement
@@ -18,6 +19,7 @@ from ..products.product import MaskProduct
 from ..products.verdict_files import Verdict, read_each
 from ..scenes.files import BandFile, local_path, reading
 from ..scenes.offset import QUANTIFICATION, Offset
+from ..storage.reader import strange_values
 from .bands import COLOURS, read_band, scene_bands
 from .doubt import Doubt, find_doubt
 from .flags import Flag, contradiction, little_data, low_confidence, offset_doubt, seams
@@ -149,9 +151,12 @@ def percent_by_label(codes: np.ndarray) -> dict[str, float]:
 
 def _read_layer(product: MaskProduct, name: str) -> tuple[np.ndarray, GeoBox]:
     """All pixels of a layer of a mask, and its grid."""
-    band = int(product.document["measurements"][name].get("band", 1))
-    with reading(product.label), product.open_layer(name) as file:
-        values: np.ndarray = file.read(band)
+    with (
+        strange_values(f"the document of {product.label}"),
+        reading(product.label),
+        product.open_layer(name) as file,
+    ):
+        values: np.ndarray = file.read(int(product.document["measurements"][name].get("band", 1)))
         return values, GeoBox.from_rio(file)
 
 
@@ -159,12 +164,13 @@ def _percent(product: MaskProduct, codes: np.ndarray) -> dict[str, float]:
     """Percent by label: as the document says, or else of the pixels."""
     counted = {label: value for label, value in percent_by_label(codes).items() if value > 0}
     written = {c.label: product.properties.get(f"cleansat:{c.label}_percent") for c in CloudClass}
-    return counted | {label: float(value) for label, value in written.items() if value is not None}
+    return counted | {label: float(value) for label, value in written.items() if is_number(value)}
 
 
 def _data_percent(product: MaskProduct, codes: np.ndarray) -> float:
     counted = 100 * float(np.mean(codes != CloudClass.NODATA))
-    return float(product.properties.get("cleansat:data_percent", counted))
+    written = product.properties.get("cleansat:data_percent")
+    return float(written) if is_number(written) else counted
 
 
 def _record(result: Inspection) -> Mapping[str, Any]:
@@ -224,9 +230,9 @@ def _flags(result: Inspection, codes: np.ndarray, native: GeoBox) -> Iterable[Fl
     if result.scl is not None:
         by_scl = cloud_percent(percent_by_label(result.scl))
         yield contradiction(cloud_percent(result.percent), by_scl)
-    if "cleansat:offset" in properties:
+    if is_number(offset := properties.get("cleansat:offset")):
         source = str(properties.get("cleansat:offset_source", ""))
-        yield offset_doubt(Offset(float(properties["cleansat:offset"]), source), result.rgb)
+        yield offset_doubt(Offset(float(offset), source), result.rgb)
     if result.confidence is not None:
         yield low_confidence(result.confidence)
     yield little_data(result.data_percent)
@@ -235,7 +241,7 @@ def _flags(result: Inspection, codes: np.ndarray, native: GeoBox) -> Iterable[Fl
         if parameters := result.record.get("algorithm"):
             model = model.with_parameters(parameters)
         yield seams(codes, native, model)
-    except (ModelError, KeyError):  # the model, or its parameters, are not known here
+    except ModelError:  # the model, or its parameters, are not known here
         return
 
 
@@ -243,7 +249,7 @@ def _add_confidence(result: Inspection, step: int) -> None:
     """Add the confidence, if it can be had."""
     try:
         result.confidence = _read_confidence(result.product, step, result.ucl.shape)
-    except (CleansatError, KeyError) as error:
+    except CleansatError as error:
         result.gaps.append(f"confidence: {first_line(error)}")
 
 

@@ -89,7 +89,7 @@ def _heading(product: MaskProduct) -> dict[str, Any]:
     return {
         "id": str(product.id),
         "label": product.label,
-        "day": _day(product),
+        "day": product.day,
         "target": _target(product),
     }
 
@@ -98,17 +98,6 @@ def public_row(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row without secrets."""
     public: dict[str, Any] = public_values(row)
     return public
-
-
-def _day(product: MaskProduct) -> str:
-    try:
-        return product.day
-    except (
-        TypeError,
-        ValueError,
-        OverflowError,
-    ):  # the document of a stranger has something else there
-        return ""
 
 
 def _inspected(found: Inspection, side: int) -> dict[str, Any]:

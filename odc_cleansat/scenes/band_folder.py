@@ -165,7 +165,7 @@ def _acquisition(
         aware = argument if argument.tzinfo else argument.replace(tzinfo=timezone.utc)
         return aware.astimezone(timezone.utc), "argument"
     if recorded:
-        return parse_moment(recorded), "scene.json"
+        return parse_moment(str(recorded)), "scene.json"
     if date := next(iter(dates), None):
         return date, "file names"
     if date := _date_in(folder.resolve().name):

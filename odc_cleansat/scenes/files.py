@@ -18,12 +18,12 @@ from odc.geo.geobox import GeoBox
 from ..errors import SceneError
 from ..grids.grid import overlap
 from ..storage.failures import store_advice
-from ..storage.reader import DocumentError, check_regular
+from ..storage.reader import DocumentError, check_regular, strange_values
 from ..storage.settings import credentials, gdal_settings, prepare_gdal
 from ..storage.strangers import careful_settings
 from .bands import band_of, find_bands, is_reflective, names_of
 from .offset import Offset, processing_level, resolve_offset, stated_offset
-from .packing import Packing, read_packing
+from .packing import Packing, asset_values, read_packing
 from .sensor import check_sensor, warn_of_level
 
 if TYPE_CHECKING:
@@ -207,6 +207,7 @@ class SceneFiles:
     """Band name to what the metadata say of the band's values, as arguments of `resolve_offset`."""
 
     @classmethod
+    @strange_values("the document of the dataset", SceneError)
     def of_dataset(cls, dataset: Dataset) -> SceneFiles:
         """Return the files of a datacube dataset, under the names and aliases of its measurements.
 
@@ -218,7 +219,7 @@ class SceneFiles:
         Raises
         ------
         SceneError
-            If the dataset has no location, or is of another satellite than Sentinel-2.
+            If the dataset has no location, is of another satellite than Sentinel-2, or has a document with odd values.
         """
         from datacube.storage import measurement_paths
 
@@ -367,27 +368,6 @@ class SceneFiles:
 def offset_hints(measurement: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a product's measurement that `resolve_offset` takes as arguments."""
     return {key: measurement.get(key) for key in ("add_offset", "scale_factor", "dtype")}
-
-
-def asset_values(asset: pystac.Asset) -> dict[str, Any]:
-    """Return what an asset says of its values.
-
-    Returns
-    -------
-    dict
-        Those of ``nodata``, ``offset``, ``scale`` and ``data_type`` that the asset has. They stand in
-        ``raster:bands`` of STAC 1.0, in ``bands`` of STAC 1.1, or in the asset itself.
-    """
-    fields = asset.extra_fields
-    places = (*(fields.get(key) or [{}] for key in ("raster:bands", "bands")), [fields])
-    values = {}
-    for key in ("nodata", "offset", "scale", "data_type"):
-        for described, *_ in places:
-            name = next((n for n in (key, f"raster:{key}") if n in described), None)
-            if name is not None:
-                values[key] = described[name]
-                break
-    return values
 
 
 def open_bands(files: Mapping[str, BandFile]) -> dict[str, xr.DataArray]:

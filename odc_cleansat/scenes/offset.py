@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import is_number
 from ..errors import ReflectanceWarning, SceneError
 
 QUANTIFICATION = 10_000
@@ -158,11 +159,11 @@ def _from_argument(explicit: float | None) -> Offset | None:
     """Return the offset of the caller's argument, if there is one; raise if it is invalid."""
     if explicit is None:
         return None
-    if -1 < explicit < 0:
+    if is_number(explicit) and -1 < explicit < 0:
         return Offset(explicit, "argument")
-    if not np.isfinite(explicit) or explicit != round(explicit):
+    if not is_number(explicit) or explicit != round(explicit):
         raise SceneError(
-            f"the offset {explicit} is not a whole number of digital numbers, such as -1000, nor a fraction of "
+            f"the offset {explicit!r:.100} is not a whole number of digital numbers, such as -1000, nor a fraction of "
             "reflectance, such as -0.1."
         )
     if explicit > 0:
@@ -175,7 +176,7 @@ def _from_argument(explicit: float | None) -> Offset | None:
 
 def _from_dtype(dtype: str | None) -> Offset | None:
     """Return the offset of floating-point bands: none."""
-    if dtype and np.dtype(dtype).kind == "f":
+    if isinstance(dtype, str) and dtype.startswith("float"):
         return Offset(0, f"the values are reflectance ({dtype})")
     return None
 
@@ -193,24 +194,56 @@ def _from_product(add_offset: float | None, scale_factor: float | None) -> Offse
     """Return the offset of a product definition, in DN."""
     if add_offset is None:
         return None
-    in_reflectance = 0 < abs(add_offset) < 1
-    value = add_offset / (scale_factor or 1 / QUANTIFICATION) if in_reflectance else add_offset
-    return Offset(round(value), f"add_offset of the product is {add_offset:g}")
+    offset = stated_number(add_offset, "add_offset of the product")
+    if not 0 < abs(offset) < 1:
+        return Offset(round(offset), f"add_offset of the product is {offset:g}")
+    value = _in_numbers(offset, scale_factor, "scale_factor of the product")
+    return Offset(value, f"add_offset of the product is {offset:g}")
 
 
 def _from_raster_bands(raster_bands: Mapping[str, Any] | None) -> Offset | None:
     """Return the offset of STAC's ``raster:bands``, in DN."""
     if not raster_bands or raster_bands.get("offset") is None:
         return None
-    scale = raster_bands.get("scale") or 1 / QUANTIFICATION
-    value = round(raster_bands["offset"] / scale)
-    return Offset(value, f"raster:bands offset is {raster_bands['offset']:g}")
+    offset = stated_number(raster_bands["offset"], "offset of raster:bands")
+    value = _in_numbers(offset, raster_bands.get("scale"), "scale of raster:bands")
+    return Offset(value, f"raster:bands offset is {offset:g}")
+
+
+def _in_numbers(offset: float, scale: Any, what: str) -> int:
+    """Return an offset of reflectance in DN, by a scale that the metadata state."""
+    per_number = stated_number(scale or 1 / QUANTIFICATION, what)
+    return round(stated_number(offset / per_number, f"offset over {what}"))
+
+
+def stated_number(value: Any, what: str) -> float:
+    """Return a number that metadata state.
+
+    Parameters
+    ----------
+    value
+        What they have there.
+    what
+        Its name, for the message.
+
+    Raises
+    ------
+    SceneError
+        If it is no finite number.
+    """
+    if not is_number(value):
+        raise SceneError(
+            f"{what} is {value!r:.100} in the metadata, which is no number; correct it, or pass offset= and scale=."
+        )
+    return float(value)
 
 
 def _from_files(properties: Mapping[str, Any]) -> Offset | None:
     """Return the offset in the tags of the files of a folder of bands, in DN."""
-    value = properties.get(FILE_TAGS)
-    return None if value is None else Offset(round(value), f"the files' own tags say {value:g}")
+    if properties.get(FILE_TAGS) is None:
+        return None
+    value = stated_number(properties[FILE_TAGS], FILE_TAGS)
+    return Offset(round(value), f"the files' own tags say {value:g}")
 
 
 def _from_level_1c(properties: Mapping[str, Any]) -> Offset | None:

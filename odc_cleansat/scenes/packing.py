@@ -11,6 +11,7 @@ from ..errors import SceneError
 from .offset import QUANTIFICATION, stated_offset
 
 if TYPE_CHECKING:
+    import pystac
     import xarray as xr
 
 
@@ -199,9 +200,11 @@ def item_metadata(band: xr.DataArray) -> dict[str, Any]:
         ``properties`` and ``raster_bands``, the arguments of :func:`~odc_cleansat.scenes.offset.stated_offset`.
     """
     scalars = {
-        str(name): coordinate.item()
+        str(name): value
         for name, coordinate in band.coords.items()
         if not coordinate.ndim and (":" in str(name) or name in _OF_ITEMS)
+        # Other objects may say anything where they are compared.
+        if isinstance(value := coordinate.item(), str | float | int | list | tuple | set | dict)
     }
     raster = scalars.get("raster:bands")
     if isinstance(raster, list | tuple):
@@ -230,3 +233,40 @@ def _correction(item: Mapping[str, Any]) -> tuple[float, str]:
         f"stackstac has added the offset {applied:g} of raster:bands, but it should be {wanted:g}, for {stated.source}; "
         f"{wanted - applied:g} is added. Pass offset=0 if the values are right as they are, or stack without rescaling"
     )
+
+
+def asset_values(asset: pystac.Asset) -> dict[str, Any]:
+    """Return what an asset says of its values.
+
+    Parameters
+    ----------
+    asset
+        An asset of a STAC item.
+
+    Returns
+    -------
+    dict
+        Those of ``nodata``, ``offset``, ``scale`` and ``data_type`` that the asset has. They stand in
+        ``raster:bands`` of STAC 1.0, in ``bands`` of STAC 1.1, or in the asset itself.
+
+    Raises
+    ------
+    SceneError
+        If nodata or scale is no number.
+    """
+    fields = asset.extra_fields
+    lists = [fields.get(key) for key in ("raster:bands", "bands")]
+    places = [each[0] for each in lists if isinstance(each, list) and each] + [fields]
+    values = {}
+    for key in ("nodata", "offset", "scale", "data_type"):
+        for described in (each for each in places if isinstance(each, Mapping)):
+            name = next((n for n in (key, f"raster:{key}") if n in described), None)
+            if name is not None:
+                values[key] = described[name]
+                break
+    for key in ("nodata", "scale"):  # STAC writes NaN as text
+        if values.get(key) is not None:
+            values[key] = _number(
+                values[key], key, "{1} of an asset is {0!r}, which is no number; correct the item."
+            )
+    return values

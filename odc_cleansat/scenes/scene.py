@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SceneError, first_line
+from ..storage.reader import strange_values
 from .files import SceneFiles
 from .offset import processing_level
 
@@ -31,6 +32,7 @@ class Scene:
     """The files of the bands, with what the metadata say of their values."""
 
 
+@strange_values("the EO3 document of the scene", SceneError)
 def eo3_scene(document: Mapping[str, Any], address: str) -> Scene:
     """Return the scene of an EO3 dataset document.
 

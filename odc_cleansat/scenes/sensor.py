@@ -55,13 +55,13 @@ def check_sensor(properties: Mapping[str, Any], names: Iterable[object], label: 
     SceneError
         If a property or a name is of another satellite.
     """
-    said = [(key, properties[key]) for key in _PLATFORMS if properties.get(key)]
-    ours = [each for each in said if _OURS.search(_text(each[1]))]
+    said = [(key, _text(properties[key])) for key in _PLATFORMS if properties.get(key)]
+    ours = [each for each in said if _OURS.search(each[1])]
     other = next(
         (
-            f"{key} is {_text(value)}"
-            for key, value in said
-            if _KNOWN.search(_text(value)) and (key, value) not in ours
+            f"{key} is {text}"
+            for key, text in said
+            if _KNOWN.search(text) and (key, text) not in ours
         ),
         None,
     )

@@ -9,9 +9,11 @@ from uuid import UUID
 
 from ..addresses import public_address
 from ..errors import SceneError, first_line
+from ..storage.reader import strange_values
 from .bands import S2_BANDS, band_of
-from .files import SceneFiles, asset_values, reading
+from .files import SceneFiles, reading
 from .http import innermost_reason
+from .packing import asset_values
 from .scene import USE_OF_L1C, Scene, unindexed_dataset
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def parse_item(document: dict[str, Any], address: str) -> pystac.Item:
         ) from error
 
 
+@strange_values("the STAC item", SceneError)
 def item_scene(item: pystac.Item) -> Scene:
     """Return the scene of a STAC item.
 

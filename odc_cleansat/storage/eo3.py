@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from .reader import parse_yaml
+from ..grids.grid import fault_of_grid
+from .reader import parse_yaml, strange_values
 
 if TYPE_CHECKING:
     from eodatasets3 import DatasetDoc
@@ -30,6 +31,7 @@ def allow_own_properties() -> Iterator[None]:
         yield
 
 
+@strange_values("the EO3 document")
 def read_document(source: Path | Mapping[str, Any]) -> DatasetDoc:
     """Return an EO3 dataset document.
 
@@ -38,6 +40,11 @@ def read_document(source: Path | Mapping[str, Any]) -> DatasetDoc:
     source
         The file, or the document as datacube gives it. The lineage of the latter is left out, because datacube
         nests it in a way that EO3 does not know.
+
+    Raises
+    ------
+    DocumentError
+        If eodatasets3 cannot read it.
     """
     from eodatasets3 import serialise
 
@@ -90,13 +97,23 @@ def native_grids(document: Mapping[str, Any]) -> dict[str, GeoBox]:
 
     Raises
     ------
-    KeyError
-        If the document has no grids.
+    DocumentError
+        If the document has no grids, or one that is no grid.
     """
-    return {
-        name: GeoBox(grid["shape"], Affine(*grid["transform"][:6]), document["crs"])
-        for name, grid in document["grids"].items()
-    }
+    with strange_values("the EO3 document"):
+        return {
+            name: _grid(name, grid, document["crs"]) for name, grid in document["grids"].items()
+        }
+
+
+def _grid(name: str, stated: Mapping[str, Any], crs: str) -> GeoBox:
+    rows, columns = stated["shape"]
+    if not 0 < min(rows, columns) <= max(rows, columns) < 2**31:
+        raise ValueError(f"the grid {name} has the shape {rows} x {columns}")
+    grid = GeoBox((rows, columns), Affine(*stated["transform"][:6]), crs)
+    if fault := fault_of_grid(grid):
+        raise ValueError(fault)
+    return grid
 
 
 def native_grid(document: Mapping[str, Any], measurement: str) -> GeoBox:
@@ -104,11 +121,12 @@ def native_grid(document: Mapping[str, Any], measurement: str) -> GeoBox:
 
     Raises
     ------
-    KeyError
+    DocumentError
         If the document has no such measurement, or no grids.
     """
-    name = document["measurements"][measurement].get("grid", "default")
-    return native_grids(document)[name]
+    with strange_values("the EO3 document"):
+        name = document["measurements"][measurement].get("grid", "default")
+        return native_grids(document)[name]
 
 
 def acquisition_time(properties: Mapping[str, Any]) -> datetime | None:
@@ -118,10 +136,16 @@ def acquisition_time(properties: Mapping[str, Any]) -> datetime | None:
     ----------
     properties
         Properties of an EO3 document.
+
+    Raises
+    ------
+    DocumentError
+        If the properties say something else where the time should be.
     """
     moment = properties.get("datetime")
-    if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
-    if not isinstance(moment, datetime) or properties.get("cleansat:datetime_placeholder"):
-        return None
-    return moment.astimezone(timezone.utc).replace(tzinfo=None) if moment.tzinfo else moment
+    with strange_values("the EO3 document"):
+        if isinstance(moment, str):
+            moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+        if not isinstance(moment, datetime) or properties.get("cleansat:datetime_placeholder"):
+            return None
+        return moment.astimezone(timezone.utc).replace(tzinfo=None) if moment.tzinfo else moment

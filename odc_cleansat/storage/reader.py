@@ -163,28 +163,33 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _construct_integer)
 
 
 @contextlib.contextmanager
-def strange_values(name: str) -> Iterator[None]:
-    """Take values out of a document in this context, whatever stands in it.
+def strange_values(name: str, kind: type[CleansatError] = DocumentError) -> Iterator[None]:
+    """Take values out of a document in this context, or in a function that this decorates, whatever stands in it.
 
     Parameters
     ----------
     name
         What the document is called in messages.
+    kind
+        The class of the error that is raised.
 
     Raises
     ------
-    DocumentError
+    CleansatError
         If a value is missing, of another kind, or impossible.
+    OSError
+        If a file cannot be read.
     """
     try:
         yield
-    except CleansatError:
+    except (CleansatError, OSError):
         raise
     except KeyError as error:
-        raise DocumentError(f"{name} lacks {error}.", f"it lacks {error}") from error
-    except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError) as error:
-        reason = f"a value in it is not as it should be ({first_line(error)})"
-        raise DocumentError(f"{name} cannot be used: {reason}.", reason) from error
+        raise kind(f"{name} lacks {error}.") from error
+    except Exception as error:  # of Python, and of whatever library is handed the value
+        raise kind(
+            f"{name} has a value that is not as it should be: {type(error).__name__} {first_line(error)}."
+        ) from error
 
 
 def _text(content: bytes | str, name: str, form: str, largest: int) -> str:

@@ -84,7 +84,7 @@ def test_a_mask_on_s3_is_written_indexed_loaded_recalled_and_verified(
     recalled = recall(dc, datasets=[mask], measurements=["ucl", "ucl_confidence"])
     np.testing.assert_array_equal(recalled.ucl.values[0], expected)
 
-    report = verify(document)
+    report = verify(document, fetch_scenes=True)  # the scene is on this machine
     assert report.right
     assert [check.right for check in report.checks] == [True] * 5
     assert report.equal == 1
@@ -285,4 +285,4 @@ def test_credentials_that_were_told_in_python_reach_every_reader(
         np.testing.assert_array_equal(
             recalled.ucl.compute(scheduler="threads").values[0], expected[0]
         )
-        assert verify(mask_at).right
+        assert verify(mask_at, fetch_scenes=True).right

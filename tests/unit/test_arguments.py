@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from odc_cleansat.arguments import FARTHEST, fault_of_metres, is_number, meant, texts
+from odc_cleansat.arguments import (
+    FARTHEST,
+    fault_of_flags,
+    fault_of_metres,
+    is_number,
+    meant,
+    texts,
+)
 
 
 class Broken:
@@ -68,3 +75,12 @@ def test_texts(value: Any, found: list[str] | None) -> None:
 )  # fmt: skip
 def test_what_may_be_meant(given: object, question: str) -> None:
     assert meant(given, ["median", "geomedian", "best"]) == question
+
+
+def test_what_is_neither_true_nor_false() -> None:
+    assert fault_of_flags(one=True, other=np.bool_(False)) is None
+    for value in (1, 0, None, "yes", [True], np.array([True, False])):
+        said = fault_of_flags(one=True, other=value)
+        assert said is not None
+        assert said.startswith("other= is ")
+        assert said.endswith("pass True or False.")

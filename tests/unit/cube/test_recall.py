@@ -208,7 +208,6 @@ def test_a_mask_may_be_any_band_of_a_file(archive: MaskArchive, tmp_path: Path) 
     [
         {"measurements": {}},
         {"grids": {}},
-        {"grids": {"default": {"shape": [3], "transform": [1] * 6}}},
     ],
     ids=str,
 )

@@ -15,6 +15,7 @@ from odc_cleansat.grids.grid import (
     box_geobox,
     corner,
     crs_name,
+    fault_of_grid,
     ground_resolution,
     model_grid,
     overlap,
@@ -221,3 +222,22 @@ def test_coordinates_that_are_even_but_for_rounding() -> None:
     assert unevenness(whole.to_dataset(name="ucl")) is None
     assert unevenness(whole.drop_vars(["x", "y"])) is None
     assert unevenness(whole.assign_coords(x=np.full(16, np.nan))) is not None
+
+
+@pytest.mark.parametrize(
+    ("affine", "crs", "reason"),
+    [
+        (Affine(20, 0, 4e5, 0, -20, 5e6), "EPSG:32633", None),
+        (Affine(20, 5, 4e5, 5, -20, 5e6), "EPSG:4326", None),
+        (Affine(20, 0, 4e5, 0, -20, 5e6), None, None),
+        (Affine(20, 0, np.nan, 0, -20, 5e6), "EPSG:32633", "the coordinates are no places"),
+        (Affine(20, 0, np.inf, 0, -20, 5e6), "EPSG:32633", "the coordinates are no places"),
+        (Affine(0, 0, 4e5, 0, 0, 5e6), "EPSG:32633", "cannot be used"),
+        (Affine(1e-300, 0, 4e5, 0, 1e-300, 5e6), "EPSG:32633", "cannot be used"),
+        (Affine(20, 0, 4e5, 0, -20, 5e6), "EPSG:4978", "has no x and y on the ground"),
+        (Affine(20, 0, 4e5, 0, -20, 5e6), "EPSG:5773", "has no x and y on the ground"),
+    ],
+)
+def test_grids_without_places(affine: Affine, crs: str | None, reason: str | None) -> None:
+    said = fault_of_grid(GeoBox((3, 4), affine, crs))
+    assert (said is None) if reason is None else (reason in str(said))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -295,3 +296,26 @@ def test_pixels_of_a_grid_anchored_at_zero(
     start: float, stop: float, expected: tuple[int, int]
 ) -> None:
     assert pixels_covering(start, stop, 30.0) == expected
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (None, 64, 0),
+        ([448], 64, 0),
+        ([448, 448, 448], 64, 0),
+        ([448, "448"], 64, 0),
+        ([448, 448.0], 64, 0),
+        ([448, True], 64, 0),
+        ([448, 448], -64, 0),
+        ([448, 448], 64, None),
+        ([448, 440], 64, 0),
+        ([64, 64], 64, 0),
+        ([447, 447], 65, 0),
+    ],
+    ids=str,
+)
+def test_tilings_that_somebody_wrote(values: tuple[Any, Any, Any]) -> None:
+    assert Tiling.of([448, 960], 64, 0) == Tiling((448, 960), 64, 0)
+    with pytest.raises(ValueError, match="should have"):
+        Tiling.of(*values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -116,3 +117,24 @@ def test_a_scene_of_another_level_is_met_with_a_warning() -> None:
     scene.warn_of_level(CSMASK[0], get_model(CSMASK[0]).level)
     with pytest.warns(ModelWarning, match="trained on L1C, and this scene is L2A"):
         scene.warn_of_level(CSMASK[2], get_model(CSMASK[2]).level)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        [],
+        "x",
+        {"stride": [448]},
+        {"overlap": "64"},
+        {"whole": None},
+        {"resolution": 0},
+        {"resolution": "30"},
+    ],
+    ids=str,
+)
+def test_parameters_that_are_none(odd: Any) -> None:
+    model = get_model()
+    assert model.with_parameters(model.parameters()) == model
+    parameters = {**model.parameters(), **odd} if isinstance(odd, dict) else odd
+    with pytest.raises(ModelError, match="the parameters"):
+        model.with_parameters(parameters)

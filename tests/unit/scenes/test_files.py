@@ -23,7 +23,6 @@ from odc_cleansat.scenes.files import (
     Band,
     BandFile,
     SceneFiles,
-    asset_values,
     local_path,
     parts_of,
     reading,
@@ -139,20 +138,6 @@ def test_the_offset_is_that_of_any_reflective_band() -> None:
     assert only_classes.scl is not None
     with pytest.raises(SceneError, match="lacks red"):
         only_classes.offset()
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({}, {}),
-        ({"raster:bands": [{"nodata": 0, "scale": 0.1}]}, {"nodata": 0, "scale": 0.1}),
-        ({"bands": [{"raster:offset": -0.1}], "data_type": "uint16"}, {"offset": -0.1, "data_type": "uint16"}),
-        ({"raster:bands": [{"offset": 1}], "bands": [{"offset": 2, "nodata": 3}], "nodata": 4}, {"nodata": 3, "offset": 1}),
-        ({"raster:scale": 2, "bands": []}, {"scale": 2}),
-    ],
-)  # fmt: skip
-def test_what_an_asset_says_of_its_values(fields: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert asset_values(pystac.Asset("x.tif", extra_fields=fields)) == expected
 
 
 def test_local_paths() -> None:

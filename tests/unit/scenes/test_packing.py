@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pystac
 import pytest
 import xarray as xr
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
 from odc_cleansat.errors import SceneError
-from odc_cleansat.scenes.packing import Packing, item_metadata, read_packing
+from odc_cleansat.scenes.packing import Packing, asset_values, item_metadata, read_packing
 
 GRID = GeoBox.from_bbox((399960, 5299920, 400080, 5300040), "EPSG:32633", resolution=30)
 
@@ -138,3 +139,24 @@ def test_item_metadata_are_scalars_only() -> None:
 def test_attributes_that_say_nothing_sensible(attrs: dict[str, Any], message: str) -> None:
     with pytest.raises(SceneError, match=message):
         read_packing(band(attrs=attrs))
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, {}),
+        ({"raster:bands": [{"nodata": 0, "scale": 0.1}]}, {"nodata": 0, "scale": 0.1}),
+        ({"bands": [{"raster:offset": -0.1}], "data_type": "uint16"}, {"offset": -0.1, "data_type": "uint16"}),
+        ({"raster:bands": [{"offset": 1}], "bands": [{"offset": 2, "nodata": 3}], "nodata": 4}, {"nodata": 3, "offset": 1}),
+        ({"raster:scale": 2, "bands": []}, {"scale": 2}),
+        ({"raster:bands": ["x"], "bands": {"nodata": 1}, "nodata": "-1"}, {"nodata": -1}),
+    ],
+)  # fmt: skip
+def test_what_an_asset_says_of_its_values(fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert asset_values(pystac.Asset("x.tif", extra_fields=fields)) == expected
+
+
+def test_an_asset_whose_nodata_is_no_number() -> None:
+    assert np.isnan(asset_values(pystac.Asset("x.tif", extra_fields={"nodata": "nan"}))["nodata"])
+    with pytest.raises(SceneError, match="nodata of an asset is 'none'"):
+        asset_values(pystac.Asset("x.tif", extra_fields={"nodata": "none"}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -12,10 +12,12 @@ from odc_cleansat.storage.eo3 import (
     SCENE_PRODUCT,
     acquisition_time,
     native_grid,
+    native_grids,
     product_definition,
     read_document,
     scene_product,
 )
+from odc_cleansat.storage.reader import DocumentError
 
 
 def test_the_lineage_that_datacube_nests_is_no_hindrance(cube: Cube) -> None:
@@ -62,5 +64,35 @@ def test_the_grid_of_a_measurement_is_the_one_that_it_names() -> None:
     assert native_grid(document, "red").shape == (6, 8)
     assert native_grid(document, "red").crs.epsg == 32633
     assert native_grid(document, "scl").resolution.x == 20
-    with pytest.raises(KeyError):
+    with pytest.raises(DocumentError):
         native_grid(document, "blue")
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [" ", "2024-13-45", [1], {}, datetime.max.replace(tzinfo=timezone(-timedelta(hours=9)))],
+)
+def test_what_is_no_time(moment: Any) -> None:
+    if isinstance(moment, (list, dict)):
+        assert acquisition_time({"datetime": moment}) is None
+    else:
+        with pytest.raises(DocumentError, match="not as it should be"):
+            acquisition_time({"datetime": moment})
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"crs": "EPSG:32633", "grids": None},
+        {"crs": "EPSG:32633", "grids": {"default": {}}},
+        {"crs": "EPSG:32633", "grids": {"default": {"shape": [2, 3], "transform": ["x"] * 6}}},
+        {"crs": "EPSG:32633", "grids": {"default": {"shape": [2, -3], "transform": [20, 0, 0, 0, -20, 0]}}},
+        {"crs": "nonsense", "grids": {"default": {"shape": [2, 3], "transform": [20, 0, 0, 0, -20, 0]}}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_documents_without_a_grid(document: dict[str, Any]) -> None:
+    for read in (native_grids, lambda each: native_grid(each, "ucl")):
+        with pytest.raises(DocumentError, match="EO3 document"):
+            read(document)

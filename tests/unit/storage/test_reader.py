@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 import odc_cleansat
+from odc_cleansat.errors import SceneError
 from odc_cleansat.storage.reader import (
     LARGEST_YAML,
     DocumentError,
     parse_json,
     parse_yaml,
     read_file,
+    strange_values,
 )
 
 LAUGHS = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
@@ -114,3 +116,25 @@ def test_no_other_module_parses_documents() -> None:
     others = [each for each in found if not each.startswith("storage/reader.py")]
     # It reads what this package has written a moment ago.
     assert others == ["storage/eo3.py: serialise.from_path"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("id"), "the item lacks 'id'."),
+        (
+            TypeError("no list"),
+            "the item has a value that is not as it should be: TypeError no list.",
+        ),
+        (RecursionError(), "the item has a value that is not as it should be: RecursionError"),
+    ],
+)
+def test_odd_values_of_documents(error: Exception, said: str) -> None:
+    with pytest.raises(DocumentError) as raised, strange_values("the item"):
+        raise error
+    assert str(raised.value).startswith(said)
+    with pytest.raises(SceneError), strange_values("the item", SceneError):
+        raise error
+    for own in (SceneError("ours"), FileNotFoundError("gone")):
+        with pytest.raises(type(own), match=str(own)), strange_values("the item"):
+            raise own
