@@ -118,7 +118,8 @@ def classify(
     engine, precision
         See :func:`~odc_cleansat.models.engines.get_engine`.
     progress
-        Called with the number of windows done and the number there are; not for lazy scenes.
+        Called with the number of windows done and the number there are, also while a window is worked on. An error
+        that it raises ends the work. It is not called for lazy scenes.
 
     Returns
     -------

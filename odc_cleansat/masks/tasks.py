@@ -40,7 +40,7 @@ class Monitor:
     """Follows the tasks of a scene: counts them, and collects what tells whether the values are reflectance."""
 
     progress: Progress | None
-    """Told of each window that is done."""
+    """Told when a window begins, before the network runs on it, and when it is done. What it raises ends the work."""
 
     done: int = 0
     """Windows done."""
@@ -75,10 +75,10 @@ class Monitor:
                 kind = packing.offset, packing.reflectance
                 self._offsets.setdefault(kind, OffsetCheck()).add(pixels[visible])
 
-    def count_window(self) -> None:
-        """Count one more window as done."""
+    def count_windows(self, more: int) -> None:
+        """Count more windows as done, and tell how many there are; none more tells that work goes on."""
         with self._lock:
-            self.done += 1
+            self.done += more
             if self.progress:
                 self.progress(self.done, self.total)
 
@@ -191,6 +191,7 @@ def window_probabilities(
     """
     follow = Monitor(None) if monitor is None else monitor
     probabilities = None
+    follow.count_windows(0)
     if parts is not None:
         parts = [band.packed(options.scale, options.offset) for band in parts]
         levels = LevelCheck(options.model.bands)
@@ -200,11 +201,12 @@ def window_probabilities(
         row, column = corner(target)
         batch = prepare_window(pixels, (row, column))
         if batch is not None:
+            follow.count_windows(0)
             run = get_engine(options.model, options.engine, options.precision)
             above, left = row % MULTIPLE, column % MULTIPLE
             height, width = target.shape
             probabilities = run(batch)[0, :, above : above + height, left : left + width]
-    follow.count_window()
+    follow.count_windows(1)
     if monitor is None:
         for complaint in follow.complaints():
             tell(complaint, ReflectanceWarning)

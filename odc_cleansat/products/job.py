@@ -110,7 +110,7 @@ class MaskJob:
         Parameters
         ----------
         progress
-            Called with the number of windows done and the number of all windows.
+            Called with the number of windows done and the number of all windows. An error that it raises ends the work.
 
         Returns
         -------

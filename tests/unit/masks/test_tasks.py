@@ -13,6 +13,7 @@ from odc.geo.xr import wrap_xr
 
 from odc_cleansat import CloudClass, classify, get_model
 from odc_cleansat.grids.windows import Tiling
+from odc_cleansat.masks import tasks
 from odc_cleansat.masks.options import Options
 from odc_cleansat.masks.tasks import (
     BLOCK,
@@ -198,7 +199,23 @@ def test_progress_counts_windows() -> None:
     monitor = Monitor(lambda *n: steps.append(n), total=2)
     for _ in range(2):
         window_probabilities(Options(get_model()), None, GRID, monitor)
-    assert steps == [(1, 2), (2, 2)]
+    assert steps == [(0, 2), (1, 2), (1, 2), (2, 2)]
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_progress_may_end_the_work_before_the_network_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int]] = []
+
+    def stop(done: int, total: int) -> None:
+        calls.append((done, total))
+        if len(calls) == 2:
+            raise TimeoutError("enough")
+
+    monkeypatch.setattr(tasks, "get_engine", lambda *_: pytest.fail("the network runs"))
+    monitor = Monitor(stop, total=1)
+    with pytest.raises(TimeoutError, match="enough"):
+        window_probabilities(Options(get_model()), bands(0.6), GRID, monitor)
+    assert calls == [(0, 1), (0, 1)]
 
 
 @pytest.mark.usefixtures("fake_engine")
