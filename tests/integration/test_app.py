@@ -49,9 +49,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def application(folder: Path, *options: str, **environment: str) -> Iterator[Running]:
+def application(
+    folder: Path, *options: str, port: int | None = None, **environment: str
+) -> Iterator[Running]:
     """Serve a folder with an example datacube."""
-    port = free_port()
+    port = port or free_port()
     program = Path(sys.executable).with_name("cleansat")
     command = [str(program), "app", "--port", str(port), *options]
     log = folder / "app.log"
@@ -387,5 +389,40 @@ def test_a_proxy_says_who_is_there(browser: Browser, example: Copy, tmp_path: Pa
                 page.get_by_role("button", name="Accept").click()
                 page.get_by_text("accept by Ann Example").wait_for()
             page.context.close()
+        finally:
+            stop_cube(folder)
+
+
+def test_people_sign_in(browser: Browser, example: Copy, tmp_path: Path) -> None:
+    from oidc_provider import CLIENT, SECRET, oidc_provider
+
+    folder, port = example(tmp_path / "example"), free_port()
+    with oidc_provider("ann@example.org") as metadata:
+        file = tmp_path / "auth.toml"
+        file.write_text(
+            f"""[auth]
+            redirect_uri = "http://127.0.0.1:{port}/oauth2callback"
+            cookie_secret = "thirty-two random characters here"
+            client_id = "{CLIENT}"
+            client_secret = "{SECRET}"
+            server_metadata_url = "{metadata}"
+            """
+        )
+        options = ("--example", str(folder), "--sign-in", str(file))
+        try:
+            with application(folder, *options, port=port) as running:
+                page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+                page.set_default_timeout(SLOW)
+                page.goto(running.base)
+                page.get_by_text("Sign in to see scenes and masks").wait_for()
+                assert page.locator("[data-testid=stDataFrame]").count() == 0
+                page.get_by_role("button", name="Sign in").click()
+                page.get_by_text("7 scenes").wait_for()
+                page.goto(f"{running.base}/?time=2024-06-05")
+                choose_row_when_there(page)
+                page.get_by_role("button", name="Look").click()
+                page.get_by_role("button", name="Accept").click()
+                page.get_by_text("accept by ann@example.org").wait_for()
+                page.context.close()
         finally:
             stop_cube(folder)
