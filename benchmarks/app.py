@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -96,7 +97,9 @@ def mask_one(page: Page, base: str) -> tuple[float, float]:
     button.wait_for(timeout=20_000)
     begun = time.monotonic()
     button.click()
-    page.get_by_text("windows, for").first.wait_for(timeout=60_000)
+    page.get_by_text(re.compile(r"begins, for|of \d+ windows, for|masked in")).first.wait_for(
+        timeout=60_000
+    )
     progress = time.monotonic() - begun
     page.get_by_role("button", name="Look").first.wait_for(timeout=120_000)
     page.get_by_role("button", name="Look").first.click()

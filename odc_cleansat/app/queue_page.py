@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LISTED = 30
 """Jobs that are over and still listed."""
 
-EVERY = 1.0
+EVERY = 0.5
 """Seconds between two looks at the queue."""
 
 OVER = {
