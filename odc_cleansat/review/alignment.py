@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..classes import CONFIDENCE_NODATA, CloudClass, scl_to_ucl
-from ..errors import SceneError
+from ..errors import SceneError, first_line
+from ..masks.inputs import arrays_of_scene
 from ..scenes.bands import find_bands
 from .layers import confidence_codes
 
@@ -55,6 +57,36 @@ def arrange_dims(data: Any, name: str) -> Any:
     return data.transpose("time", *dims, missing_dims="ignore")
 
 
+def as_scene(
+    given: xr.Dataset | xr.DataArray | Mapping[str, xr.DataArray],
+) -> tuple[xr.Dataset, Mapping[Any, xr.DataArray]]:
+    """Return a scene with dims ``([time,] y, x)``, and all that was given by name.
+
+    Parameters
+    ----------
+    given
+        As :func:`~odc_cleansat.classify` takes it. Of a mapping only red, green and blue need the same grid.
+
+    Raises
+    ------
+    SceneError
+        If it is something else, or lacks red, green or blue, or these are on several grids.
+    """
+    if isinstance(given, xr.Dataset):
+        scene = arrange_dims(given, "scene")
+        return scene, scene.data_vars
+    arrays = arrays_of_scene(given)
+    names = find_bands(arrays, ["red", "green", "blue"]).values()
+    bands = [{name: arrange_dims(arrays[name], name) for name in names}]
+    try:
+        return xr.merge(bands, join="exact", compat="equals"), arrays
+    except ValueError as error:
+        raise SceneError(
+            f"{', '.join(names)} are not on one grid, or of other times: {first_line(error)}. Bring them to one grid, "
+            "e.g. with .odc.reproject."
+        ) from error
+
+
 def scene_grid(scene: xr.Dataset) -> GeoBox:
     """Return the grid of a scene.
 
@@ -87,7 +119,7 @@ def scene_grid(scene: xr.Dataset) -> GeoBox:
 
 
 def find_layers(
-    scene: xr.Dataset,
+    arrays: Mapping[Any, xr.DataArray],
     scl: ArrayOrName,
     ucl: ArrayOrName | xr.Dataset,
     label: ArrayOrName,
@@ -97,10 +129,10 @@ def find_layers(
 
     Parameters
     ----------
-    scene
-        Dims ``([time,] y, x)``.
+    arrays
+        What is in the scene by name, dims ``([time,] y, x)``.
     scl, ucl, label, confidence
-        Arrays of codes or their names in `scene`; see :func:`~odc_cleansat.review.comparison.compare`.
+        Arrays of codes or their names in `arrays`; see :func:`~odc_cleansat.review.comparison.compare`.
 
     Returns
     -------
@@ -114,7 +146,7 @@ def find_layers(
     """
     inside = {"ucl": "ucl", "confidence": "ucl_confidence"}
     with contextlib.suppress(SceneError):  # it may have none
-        inside |= find_bands(scene.data_vars, ["scl"])
+        inside |= find_bands(arrays, ["scl"])
     sure: Any = None if confidence is True else confidence
     if isinstance(ucl, xr.Dataset):
         sure = ucl.get("ucl_confidence") if sure is None else sure
@@ -126,14 +158,14 @@ def find_layers(
             found[key] = array
             continue
         name = array or inside.get(key)
-        if name in scene.data_vars:
-            found[key] = scene[name]
+        if name in arrays:
+            found[key] = arrays[name]
         elif array or key == "ucl" or (key == "confidence" and confidence):
             hint = "load it too, or pass it as an array"
             if key == "ucl":
                 hint = "load the scene with odc_cleansat.load, or pass what odc_cleansat.classify gives as ucl="
             raise SceneError(
-                f"the scene has no {name!r}; it has {', '.join(map(str, scene.data_vars)) or 'nothing'}. "
+                f"the scene has no {name!r}; it has {', '.join(map(str, arrays)) or 'nothing'}. "
                 f"Please {hint}."
             )
     if confidence is False:

@@ -31,7 +31,7 @@ from .alignment import (
     NAMES,
     ArrayOrName,
     align,
-    arrange_dims,
+    as_scene,
     find_layers,
     layer_codes,
     scene_grid,
@@ -152,7 +152,7 @@ def check_output(path: Path, overwrite: bool, mark: str = _MARK) -> None:
 
 
 def compare(
-    scene: xr.Dataset,
+    scene: xr.Dataset | xr.DataArray | Mapping[str, xr.DataArray],
     *,
     scl: ArrayOrName = None,
     ucl: ArrayOrName | xr.Dataset = None,
@@ -173,7 +173,8 @@ def compare(
     scene
         Dataset as from :func:`odc_cleansat.load` or `dc.load`, of one date or several, dims
         ``([time,] y, x)``, with an odc-geo geobox. It has red, green and blue by any of their names:
-        integer digital numbers, or floating-point reflectance with NaN for nodata.
+        integer digital numbers, or floating-point reflectance with NaN for nodata. Or a mapping of names to
+        arrays, or an array with a dimension ``band``.
     scl
         Sen2Cor's codes, as an array or as the name of a variable of `scene`. By default the SCL of
         `scene`, if it has one.
@@ -222,19 +223,19 @@ def compare(
             f"style={look.style!r} is unknown; choose {' or '.join(STYLES)}.{meant(look.style, STYLES)}"
         )
     question = None if agreement is None else _question(agreement)
-    scene = arrange_dims(scene, "scene")
-    grid = scene_grid(scene)
-    found = find_layers(scene, scl, ucl, label, confidence)
-    arrays = {key: align(key, array, scene, grid) for key, array in found.items()}
+    data, given = as_scene(scene)
+    grid = scene_grid(data)
+    found = find_layers(given, scl, ucl, label, confidence)
+    arrays = {key: align(key, array, data, grid) for key, array in found.items()}
     if question is not None and not {"scl", "label"} & arrays.keys():
         raise SceneError(
             "there is neither an SCL nor a label that the UCL could agree with; give one, or leave the "
             "agreement out."
         )
-    drawing = _Drawing({**NAMES, **(look.names or {})}, question, _step(scene, grid), offset, scale)
+    drawing = _Drawing({**NAMES, **(look.names or {})}, question, _step(data, grid), offset, scale)
     frames = []
-    for date in enumerate(scene_times(scene)):
-        frames.append(_frame(scene, arrays, date, drawing))
+    for date in enumerate(scene_times(data)):
+        frames.append(_frame(data, arrays, date, drawing))
     drawn = GeoBox(frames[0].rgb.shape[:2], grid.affine * Affine.scale(drawing.step), grid.crs)
     if grid.affine.e > 0:  # rows from south to north
         frames, drawn = [_flip(frame) for frame in frames], drawn.flipy()

@@ -59,6 +59,23 @@ def test_agreement_on_one_class(question: str, members: tuple[int, ...]) -> None
     np.testing.assert_array_equal(both, mine & theirs & (scene.ucl.values > 0))
 
 
+def test_a_mapping_of_arrays_of_which_the_scl_is_coarser() -> None:
+    scene = made_up()
+    coarse = GRID.zoom_out(2)
+    arrays = {**scene.data_vars, "scl": scene.scl.odc.reproject(coarse, resampling="nearest")}
+    found = compare(arrays, agreement="cloud")
+    plain = compare(scene.assign(scl=arrays["scl"].odc.reproject(GRID, resampling="nearest")))
+    np.testing.assert_array_equal(found.frames[0].rgb, plain.frames[0].rgb)
+    for key in ("scl", "ucl"):
+        np.testing.assert_array_equal(layer(found, key).codes, layer(plain, key).codes)
+    with pytest.raises(SceneError, match="red, green, blue are not on one grid"):
+        compare({**arrays, "red": scene.red[:50]})
+    with pytest.raises(SceneError, match="lacks blue"):
+        compare({"red": scene.red, "green": scene.green, "ucl": scene.ucl})
+    with pytest.raises(SceneError, match="not int"):
+        compare(5)  # type: ignore[arg-type]
+
+
 def test_names_of_bands_and_of_layers() -> None:
     scene = made_up()
     plain = compare(scene)
