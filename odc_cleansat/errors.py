@@ -74,6 +74,20 @@ def first_line(error: BaseException) -> str:
     return line.rstrip(".")[:300]
 
 
+def fault_of(error: BaseException) -> str:
+    """Return what is wrong with a document, from any error that reading its values has raised.
+
+    Python's own words for values of a wrong kind say nothing to people, so they are not passed on.
+    """
+    if isinstance(error, CleansatError):
+        return first_line(error)
+    if isinstance(error, KeyError):
+        return f"it lacks {error.args[0]}" if error.args else "it lacks a key"
+    if isinstance(error, (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)):
+        return "a value is of another kind than it should be, or has another length"
+    return first_line(error)
+
+
 def warn_caller(text: str, category: type[Warning]) -> None:
     """Warn at the line that called this package, however deep in the package the cause was found."""
     level, frame = 2, sys._getframe(1)

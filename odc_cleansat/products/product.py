@@ -12,7 +12,7 @@ from uuid import UUID
 
 from odc.geo.geobox import GeoBox
 
-from ..errors import CubeError, OutputError, first_line
+from ..errors import CubeError, OutputError, fault_of
 from ..scenes.files import SceneFiles
 from ..storage.eo3 import acquisition_time, native_grid
 from ..storage.folder import Folder, split_file
@@ -235,7 +235,7 @@ class MaskProduct:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise MaskProductError(
                 f"{self.document_file} is no EO3 document, or not as it should be "
-                f"({first_line(error)}); give a mask product."
+                f"({fault_of(error)}); give a mask product."
             ) from error
         measurements = document["measurements"]
         if not all(isinstance(each, dict) for each in measurements.values()):

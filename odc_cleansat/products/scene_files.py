@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..arguments import is_number
-from ..errors import SceneError, first_line
+from ..errors import SceneError, fault_of
 from ..scenes.files import BandFile, local_path
 from ..storage.eo3 import MASK_PRODUCT
 from .product import MaskProduct, MaskProductError
@@ -53,7 +53,7 @@ def recorded_files(record: Mapping[str, Any]) -> dict[str, BandFile]:
         return files | ({"scl": _band_file(scene["scl"])} if scene.get("scl") else {})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MaskProductError(
-            f"the mask product does not name the files of its scene as it should: {first_line(error)}."
+            f"the mask product does not name the files of its scene as it should: {fault_of(error)}."
         ) from error
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import OutputError
+from ..errors import OutputError, fault_of
 from .check_documents import look_at_documents, look_at_files, look_at_identity
 from .check_layers import look_at_layers
 from .check_pixels import look_at_pixels
@@ -121,9 +121,5 @@ def _run_check(name: str, evidence: Evidence) -> Check:
         return Check(name, None, str(error))
     except OutputError:
         raise
-    except KeyError as error:
-        return Check(name, False, f"a document is not as it should be: it lacks {error}")
     except Exception as error:  # a document with unexpected content can raise any error
-        return Check(
-            name, False, f"a document is not as it should be: {error or type(error).__name__}"
-        )
+        return Check(name, False, f"a document is not as it should be: {fault_of(error)}")

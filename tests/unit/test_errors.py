@@ -12,6 +12,7 @@ from odc_cleansat.errors import (
     CleansatError,
     GapWarning,
     SceneError,
+    fault_of,
     first_line,
     tell,
     without_secrets,
@@ -72,3 +73,17 @@ def test_a_warning_is_heard_from_every_thread() -> None:
     (record,) = records.kept
     assert record.getMessage() == "a file is gone"
     assert record.category is GapWarning
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (KeyError("model"), "it lacks model"),
+        (KeyError(), "it lacks a key"),
+        (TypeError("'NoneType' object is not subscriptable"), "a value is of another kind than it should be, or has another length"),
+        (CleansatError("the id is wrong."), "the id is wrong"),
+        (OSError("gone"), "gone"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_document(error: Exception, text: str) -> None:
+    assert fault_of(error) == text

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -70,6 +72,37 @@ def test_pixels_that_are_not_of_the_scene_are_noticed(forger: Forger, case: str)
     report = verify(forger.folder)
     assert [check.right for check in report.checks[:4]] == [True] * 4
     assert not report.right
+
+
+@pytest.mark.parametrize(
+    ("document", "keys", "value", "text"),
+    [
+        ("record", ("cleansat", "model"), None, "it lacks model"),
+        ("record", ("cleansat", "scene"), 5, "a value is of another kind"),
+        ("record", ("cleansat", "algorithm"), "x", "a value is of another kind"),
+        ("record", ("cleansat", "scene", "bands"), {"red": 5}, "a value is of another kind"),
+        ("eo3", ("grids",), None, "it lacks grids"),
+        ("eo3", ("grids", "default", "transform"), [1], "a value is of another kind"),
+        ("eo3", ("measurements",), ["x"], "a value is of another kind"),
+        ("eo3", ("id",), 5, "a value is of another kind"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_document_is_said_in_words(
+    forger: Forger, document: str, keys: tuple[str, ...], value: Any, text: str
+) -> None:
+    *way, last = keys
+    found = getattr(forger, document)
+    for key in way:
+        found = found[key]
+    if value is None:
+        del found[last]
+    else:
+        found[last] = value
+    forger.finish()
+    said = [check.detail for check in verify(forger.folder, pixels=False).checks]
+    assert any(text in each for each in said), said
+    ours = re.compile(r"Error|NoneType|object|attribute|argument|<class|'\w+'$")
+    assert not [each for each in said if ours.search(each)]
 
 
 def test_a_good_product_is_right(written: Path) -> None:
