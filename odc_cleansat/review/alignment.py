@@ -65,7 +65,8 @@ def as_scene(
     Parameters
     ----------
     given
-        As :func:`~odc_cleansat.classify` takes it. Of a mapping only red, green and blue need the same grid.
+        As :func:`~odc_cleansat.classify` takes it, of any dtype. Of a mapping only red, green and blue need the same
+        grid.
 
     Raises
     ------
