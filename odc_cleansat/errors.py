@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import warnings
@@ -74,6 +75,12 @@ def first_line(error: BaseException) -> str:
     return line.rstrip(".")[:300]
 
 
+_PYTHONS = re.compile(
+    r"unpack|invalid literal|could not convert|sequence element|must be str|__\w+__"
+)
+"""Words of Python for values of a wrong kind, in errors that are also raised for impossible values."""
+
+
 def fault_of(error: BaseException) -> str:
     """Return what is wrong with a document, from any error that reading its values has raised.
 
@@ -83,7 +90,8 @@ def fault_of(error: BaseException) -> str:
         return first_line(error)
     if isinstance(error, KeyError):
         return f"it lacks {error.args[0]}" if error.args else "it lacks a key"
-    if isinstance(error, (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)):
+    pythons = isinstance(error, (ArithmeticError, AttributeError, LookupError, TypeError))
+    if pythons or _PYTHONS.search(str(error)):
         return "a value is of another kind than it should be, or has another length"
     return first_line(error)
 

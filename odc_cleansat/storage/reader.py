@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import CleansatError, first_line
+from ..errors import CleansatError, fault_of, first_line
 
 LARGEST = 32 * 2**20
 """Most bytes of a document in JSON."""
@@ -187,9 +187,7 @@ def strange_values(name: str, kind: type[CleansatError] = DocumentError) -> Iter
     except KeyError as error:
         raise kind(f"{name} lacks {error}.") from error
     except Exception as error:  # of Python, and of whatever library is handed the value
-        raise kind(
-            f"{name} has a value that is not as it should be: {type(error).__name__} {first_line(error)}."
-        ) from error
+        raise kind(f"{name} is not as it should be: {fault_of(error)}.") from error
 
 
 def _text(content: bytes | str, name: str, form: str, largest: int) -> str:

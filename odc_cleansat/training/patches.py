@@ -199,8 +199,10 @@ def available_bands(names: Iterable[str], wanted: Sequence[str]) -> dict[str, st
     return available
 
 
-_UNREADABLE = (OSError, KeyError, ValueError, TypeError, EOFError, BadZipFile, zlib.error)
-"""Errors that numpy raises for a file that is cut off, or is no archive."""
+_UNREADABLE = (
+    OSError, AttributeError, KeyError, ValueError, TypeError, EOFError, BadZipFile, zlib.error,
+)  # fmt: skip
+"""Errors that numpy raises for a file that is cut off, or is no archive; AttributeError with Python 3.10."""
 
 
 def read_archive(path: Path | str, wanted: Sequence[str]) -> list[Patch]:

@@ -81,6 +81,8 @@ def test_a_warning_is_heard_from_every_thread() -> None:
         (KeyError("model"), "it lacks model"),
         (KeyError(), "it lacks a key"),
         (TypeError("'NoneType' object is not subscriptable"), "a value is of another kind than it should be, or has another length"),
+        (ValueError("not enough values to unpack (expected 2, got 1)"), "a value is of another kind than it should be, or has another length"),
+        (ValueError("the grid has the shape 0 x 3"), "the grid has the shape 0 x 3"),
         (CleansatError("the id is wrong."), "the id is wrong"),
         (OSError("gone"), "gone"),
     ],

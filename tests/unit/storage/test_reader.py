@@ -124,9 +124,9 @@ def test_no_other_module_parses_documents() -> None:
         (KeyError("id"), "the item lacks 'id'."),
         (
             TypeError("no list"),
-            "the item has a value that is not as it should be: TypeError no list.",
+            "the item is not as it should be: a value is of another kind than it should be,",
         ),
-        (RecursionError(), "the item has a value that is not as it should be: RecursionError"),
+        (RecursionError(), "the item is not as it should be: RecursionError"),
     ],
 )
 def test_odd_values_of_documents(error: Exception, said: str) -> None:
