@@ -15,7 +15,7 @@ OLDEST := .venv-oldest
 # The tests of the whole come first: a slow file at the end would keep one process busy alone.
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo app test test-programs test-newest newest test-oldest oldest coverage mutants lint bench bench-app clean help
+.PHONY: demo app test test-programs test-newest newest test-oldest oldest coverage mutants lint docs docs-serve bench bench-app clean help
 
 help:
 	@echo "make demo           mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
@@ -27,6 +27,8 @@ help:
 	@echo "make coverage       run the tests and show which lines and branches they miss; below 90 % fails"
 	@echo "make mutants        change the code at random and count how often tests notice (ARGS='--minutes 5')"
 	@echo "make lint           check style, types and imports"
+	@echo "make docs           build the documentation into the folder site; a dead link fails"
+	@echo "make docs-serve     show the documentation at http://127.0.0.1:8000 while you write"
 	@echo "make bench          measure speed, memory and seams against a peer (ARGS=--quick to try it)"
 	@echo "make bench-app      measure the web application in a browser, with ten people who pan"
 	@echo "make clean          stop the database of the demo and remove what was made"
@@ -51,6 +53,11 @@ $(VENV)/test.stamp: setup.cfg | $(BIN)/python
 	@echo "Installing odc-cleansat and what its tests need; torch is large, this takes some minutes."
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@ $(VENV)/demo.stamp $(VENV)/app.stamp
+
+$(VENV)/docs.stamp: setup.cfg | $(BIN)/python
+	@echo "Installing odc-cleansat and what its documentation is built with."
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $@
 
 $(VENV)/bench.stamp: setup.cfg | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
@@ -120,6 +127,15 @@ lint: $(VENV)/test.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+# Material tells of its successor each time, on which the release is pinned.
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(VENV)/docs.stamp
+	$(BIN)/mkdocs build --strict $(ARGS)
+
+docs-serve: export NO_MKDOCS_2_WARNING := 1
+docs-serve: $(VENV)/docs.stamp
+	$(BIN)/mkdocs serve $(ARGS)
+
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -W ignore benchmarks/bench.py $(ARGS)
 
@@ -129,4 +145,4 @@ bench-app: $(VENV)/test.stamp
 clean:
 	[ ! -x $(BIN)/cleansat ] || $(BIN)/cleansat demo --stop --out $(OUT)
 	[ ! -x $(BIN)/cleansat ] || $(BIN)/cleansat demo --stop --out $(EXAMPLE)
-	rm -rf $(VENV) .venv-stats $(NEWEST) $(OLDEST) $(OUT) $(EXAMPLE) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) .venv-stats $(NEWEST) $(OLDEST) $(OUT) $(EXAMPLE) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

@@ -1,4 +1,4 @@
-"""Every figure of docs/evaluation.md: `python benchmarks/evaluation.py --docs docs/evaluation.md`.
+"""Every figure of docs/accuracy/index.md: `python benchmarks/evaluation.py --docs docs/accuracy/index.md`.
 
 Masks are made as they are stored, put on disk, and judged by the functions behind
 `cleansat evaluate`. The real scenes are not part of the project (../shared/data); their tables are left as

@@ -1,4 +1,4 @@
-"""What arithmetic in bf16 does to the answers: `python benchmarks/precision.py --docs docs/measurements.md`.
+"""What arithmetic in bf16 does to the answers: `python benchmarks/precision.py --docs docs/performance.md`.
 
 Where the processor does not compute in bf16, that is emulated: torch computes in f32, and weights and what each layer
 gives are rounded. The real scenes are not part of the project (../shared/data).

@@ -1,4 +1,4 @@
-"""A distilled model beside its teachers: `python benchmarks/students.py unet-mobilenetv2-l2a --docs docs/training.md`.
+"""A distilled model beside its teachers: `python benchmarks/students.py unet-mobilenetv2-l2a --docs docs/accuracy/small-model.md`.
 
 Takes names of models, or paths of model documents. Each is measured beside the teacher of its bands. They are judged on what the recipe
 holds out, on simulated scenes that neither has seen, on labels, and by speed. The real scenes are not part of the

@@ -1,7 +1,7 @@
 """A plugin for odc-stats: how often each pixel was clear, cloudy or in cloud shadow.
 
 odc-stats finds it by its dotted name, ``odc_cleansat.stats.StatsUCL``. Nothing else in this package
-imports this module, which needs odc-stats; ``docs/ecosystem.md`` says how to install that.
+imports this module, which needs odc-stats; ``docs/how-to/ecosystem.md`` says how to install that.
 """
 
 from __future__ import annotations

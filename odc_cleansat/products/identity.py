@@ -28,7 +28,7 @@ def mask_id(source_id: UUID, model: Model, resolution: float, offset: float) -> 
     """Return the id of a scene's mask, the same wherever and whenever the mask is made.
 
     It is built as odc-stats builds its ids: a uuid5 over the algorithm, its parameters and the
-    source. Engine and precision do not count, for they change few classes (docs/product.md).
+    source. Engine and precision do not count, for they change few classes (docs/reference/product.md).
 
     Parameters
     ----------

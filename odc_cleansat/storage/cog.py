@@ -276,7 +276,7 @@ def _convert(draft: Path | str, raster: Raster, cog: Path) -> None:
 
 
 def _cog_options(raster: Raster) -> dict[str, Any]:
-    """Return the options of GDAL's COG driver; docs/product.md has the measurements behind them."""
+    """Return the options of GDAL's COG driver; docs/reference/product.md has the measurements behind them."""
     classes = bool(raster.colours) or raster.overviews == "mode"
     quantities = "average" if raster.first.dtype.kind in "uif" else "nearest"
     options = {

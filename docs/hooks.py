@@ -1,0 +1,100 @@
+"""What MkDocs does beside its plugins: the version, pages made from other files, executed notebooks, links.
+
+MkDocs calls the functions by their names; `mkdocs.yml` names this file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from mkdocs.structure.files import File, Files
+from nbconvert import MarkdownExporter
+from nbconvert.preprocessors import ExecutePreprocessor
+
+from odc_cleansat import __version__
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+CACHE = ROOT / "build" / "docs"
+"""Executed notebooks, by the sha256 of their source, so that `make docs-serve` executes each once."""
+
+COPIED = {"changes.md": ROOT / "CHANGELOG.md", "contributing.md": ROOT / "CONTRIBUTING.md"}
+"""Pages that stand at the top of the project, where people look for them."""
+
+
+def on_config(config: Any) -> Any:
+    """Put the version beside the name, in the header of each page."""
+    config.site_name = f"{config.site_name} {__version__}"
+    return config
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages that are made: copies, and notebooks with their pictures."""
+    for uri, source in COPIED.items():
+        text = source.read_text("utf-8")
+        text = re.sub(r"\]\((?![a-z]+:)", "](../", text).replace("](../docs/", "](")
+        files.append(File.generated(config, uri, content=text))
+    for path in sorted((DOCS / "tutorials").glob("*.ipynb")):
+        text, pictures = as_page(executed(path))
+        files.append(File.generated(config, f"tutorials/{path.stem}.md", content=text))
+        for name, content in pictures.items():
+            files.append(File.generated(config, f"tutorials/{name}", content=content))
+    return files
+
+
+def executed(path: Path) -> nbformat.NotebookNode:
+    """Return a notebook with its outputs; it is executed in a folder of its own, unless that was done before."""
+    source = path.read_bytes()
+    place = CACHE / hashlib.sha256(source + __version__.encode()).hexdigest()[:16]
+    kept = place / path.name
+    if kept.exists():
+        return nbformat.read(kept, as_version=4)
+    place.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    notebook = nbformat.read(path, as_version=4)
+    ExecutePreprocessor(timeout=600, kernel_name="python3").preprocess(
+        notebook, {"metadata": {"path": str(place)}}
+    )
+    nbformat.write(notebook, kept)
+    return notebook
+
+
+def as_page(notebook: nbformat.NotebookNode) -> tuple[str, dict[str, bytes]]:
+    """Return the Markdown of an executed notebook, and its pictures by name."""
+    title = re.sub(r"\W+", "-", notebook.cells[0].source.splitlines()[0]).strip("-").lower()
+    text, resources = MarkdownExporter().from_notebook_node(
+        notebook, {"unique_key": title, "output_files_dir": title}
+    )
+    return text, resources["outputs"]
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Let links to files outside the pages lead to the repository, or be plain text where it is not known."""
+    base = config.edit_uri.removesuffix("docs/") if config.edit_uri else ""
+    folder = (DOCS / page.file.src_uri).parent
+
+    def led(link: re.Match[str]) -> str:
+        label, target = link.groups()
+        full = Path(os.path.normpath(folder / target.partition("#")[0]))
+        for uri, source in COPIED.items():
+            if full == source:
+                return f"[{label}]({os.path.relpath(DOCS / uri, folder)})"
+        if full.is_relative_to(DOCS) and full.suffix == ".ipynb":
+            return f"[{label}]({target.replace('.ipynb', '.md')})"
+        if full.is_relative_to(DOCS) or not full.exists():
+            return link.group()
+        return f"[{label}]({base}{full.relative_to(ROOT).as_posix()})" if base else label
+
+    return re.sub(r"(?<!!)\[([^\]]+)\]\((?![a-z]+:|#)([^)\s]+)\)", led, markdown)
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
+    """Show names in docstrings as code: they are marked up as Sphinx wants it."""
+    return re.sub(
+        r":(?:func|class|data|meth|mod|attr):<code>~?\.*([^<]*)</code>", r"<code>\1</code>", html
+    )
