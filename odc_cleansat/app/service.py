@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -180,6 +181,15 @@ class Service:
             raise CubeError(f"the dataset {id_} is a mask and no scene.")
         return dataset
 
+    def masks_of(self, scene: Dataset) -> tuple[MaskRow, ...]:
+        """Return the masks that the datacube has of a scene, by several models perhaps."""
+        if not self.settings.with_datacube or (self.stac and self.stac.get(scene.id)):
+            return ()
+        second = datetime.timedelta(seconds=1)
+        span = (scene.center_time - second, scene.center_time + second)
+        rows = list_scenes(self.dc, scene.product.name, time=span)
+        return next((row.masks for row in rows if row.id == scene.id), ())
+
     def scene_files(self, scene: UUID) -> SceneFiles:
         """Return the files of a scene; errors as :meth:`scene`."""
         if found := self.stac and self.stac.get(scene):
@@ -287,8 +297,13 @@ class Service:
 
 def chosen_mask(row: SceneRow) -> MaskRow | None:
     """Return the mask of a scene that is shown: of several, that by the best of the default models."""
+    return best_mask(row.masks)
+
+
+def best_mask(masks: Iterable[MaskRow]) -> MaskRow | None:
+    """Return the mask by the best of the default models, or else any; None if there is none."""
     order = {name: i for i, name in enumerate(DEFAULTS)}
-    return min(row.masks, key=lambda mask: order.get(mask.model, len(order)), default=None)
+    return min(masks, key=lambda mask: order.get(mask.model, len(order)), default=None)
 
 
 _service: Service | None = None

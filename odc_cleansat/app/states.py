@@ -14,6 +14,9 @@ from ..errors import CleansatError
 FRESH_SECONDS = 60
 """How long a state is taken for what it was when it was read."""
 
+PATIENCE = 0.5
+"""Seconds for which a page waits for states, so that a fast store shows them at once."""
+
 _BATCH = 200
 """Masks that are read at a time, so that the first states are there soon."""
 
@@ -26,7 +29,7 @@ class _Known:
 
 
 class ReviewStates:
-    """Knows whether masks are accepted, rejected or unreviewed. Stores are slow, so nobody waits for them here."""
+    """Knows whether masks are accepted, rejected or unreviewed. Slow stores are read in the background."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -34,7 +37,7 @@ class ReviewStates:
         self._reading: set[UUID] = set()
 
     def get(self, masks: Iterable[MaskRow]) -> dict[UUID, str]:
-        """Return what is known of some masks, and have the others read in the background.
+        """Return what is known of some masks, and have the others read; what is not there soon is there later.
 
         Parameters
         ----------
@@ -57,8 +60,11 @@ class ReviewStates:
             ]
             self._reading |= {row.id for row in due}
         if due:
-            threading.Thread(target=self._read, args=(due,), daemon=True).start()
-        return {mask: each.state for mask, each in known.items()}
+            reader = threading.Thread(target=self._read, args=(due,), daemon=True)
+            reader.start()
+            reader.join(PATIENCE)
+        with self._lock:
+            return {mask: self._known[mask].state for mask in rows if mask in self._known}
 
     def forget(self, mask: UUID) -> None:
         """Read a mask anew when it is asked for, because somebody has just said something of it."""

@@ -12,11 +12,13 @@ from ..grids.footprint import lonlat_footprint
 from ..storage.eo3 import acquisition_time
 from .map import Pane, make_map, show_map
 from .parts import failing_in_words, kept_query, open_page, read_id
-from .service import Service, get_service
+from .service import Service, best_mask, get_service
 from .verdicts import ask_verdict
 
 if TYPE_CHECKING:
     from datacube.model import Dataset
+
+    from ..cube.catalogue import MaskRow
 
 
 MOST = 4
@@ -32,6 +34,9 @@ class Shown:
 
     mask: UUID | None
     """Id of its mask; None if it has none."""
+
+    masks: tuple[MaskRow, ...] = ()
+    """All masks that the datacube has of it."""
 
     @property
     def title(self) -> str:
@@ -56,6 +61,7 @@ def show() -> None:
                 open_page("Scenes")
             return
         shown = _read(service, text)
+        _ask_models(shown)
         stretch = _ask_stretch()
         panes = [
             Pane(each.scene.id, each.mask, _bounds(each), each.title if len(shown) > 1 else "")
@@ -82,18 +88,40 @@ def _read(service: Service, text: str) -> list[Shown]:
     pairs = [part.strip().partition(".") for part in text.split(",") if part.strip()]
     if len(pairs) > MOST:
         raise CleansatError(f"{len(pairs)} scenes are too many side by side; choose up to {MOST}.")
-    return [
-        Shown(service.scene(read_id(scene)), _mask(service, scene, mask))
-        for scene, _, mask in pairs
-    ]
+    return [_shown(service, scene, mask) for scene, _, mask in pairs]
 
 
-def _mask(service: Service, scene: str, mask: str) -> UUID | None:
-    """Return the mask that an address names, or else the one that the scene got since."""
+def _shown(service: Service, scene: str, mask: str) -> Shown:
+    """Return a scene with the mask that an address names, or else with the one that it got since."""
+    dataset = service.scene(read_id(scene))
+    masks = service.masks_of(dataset)
     if mask not in ("", "-"):
-        return read_id(mask)
-    job = next((job for job in service.queue.jobs() if job.scene == read_id(scene)), None)
-    return job.mask if job is not None and job.state in ("done", "found") else None
+        return Shown(dataset, read_id(mask), masks)
+    if best := best_mask(masks):
+        return Shown(dataset, best.id, masks)
+    made = [job.mask for job in service.queue.jobs() if job.scene == dataset.id and job.document]
+    return Shown(dataset, made[0] if made else None, masks)
+
+
+def _ask_models(shown: Sequence[Shown]) -> None:
+    """Where a scene has masks by several models, ask which is shown; the address names it."""
+    import streamlit as st
+
+    chosen = [each.mask for each in shown]
+    for i, each in enumerate(shown):
+        models = {mask.id: mask.model or str(mask.id)[:8] for mask in each.masks}
+        if len(models) > 1 and each.mask in models:
+            chosen[i] = st.selectbox(
+                f"Mask of {each.title} by",
+                list(models),
+                index=list(models).index(each.mask),
+                format_func=models.__getitem__,
+                key=f"model_{each.scene.id}",
+            )
+    if chosen != [each.mask for each in shown]:
+        pairs = zip(shown, chosen, strict=True)
+        st.query_params["show"] = ",".join(f"{each.scene.id}.{mask or '-'}" for each, mask in pairs)
+        st.rerun()
 
 
 def _bounds(shown: Shown) -> tuple[float, float, float, float]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
+from ..classes import CLOUDS, class_percent, scl_to_ucl
 from ..errors import SceneError, first_line
 from ..storage.eo3 import allow_own_properties, scene_product
 from ..storage.reader import DocumentError, parse_json, parse_yaml, read_file
@@ -407,10 +408,25 @@ def _properties(scene: BandFolder, region: str) -> dict[str, Any]:
         "odc:product_family": "level2",
         "odc:file_format": "JPEG2000" if all_jp2 else "GeoTIFF",
         "odc:region_code": region,
+        **_cloud_cover(scene),
         **({"cleansat:simulated": True} if scene.simulated else {}),
         **({"cleansat:datetime_placeholder": True} if placeholder else {}),
         **scene.properties,
     }
+
+
+def _cloud_cover(scene: BandFolder) -> dict[str, float]:
+    """Return the percent of cloud by the SCL as a property; empty without SCL or data."""
+    import rasterio
+
+    if (path := scene.bands.get("scl")) is None:
+        return {}
+    with rasterio.open(path) as file:
+        classes = scl_to_ucl(file.read(1))
+    if not classes.any():
+        return {}
+    percent = class_percent(classes)
+    return {"eo:cloud_cover": round(sum(float(percent[each]) for each in CLOUDS), 2)}
 
 
 def _region(grid: GeoBox) -> str:

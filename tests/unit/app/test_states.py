@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
+from odc_cleansat.app import states
 from odc_cleansat.app.states import ReviewStates
 from odc_cleansat.cube.catalogue import MaskRow
 from odc_cleansat.products import MaskProduct, accept
@@ -20,21 +24,32 @@ def soon(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_states_come_later_and_change_with_verdicts(masks: Path) -> None:
+def test_states_come_soon_and_change_with_verdicts(masks: Path) -> None:
     product = MaskProduct.find(masks)[0]
     rows = [MaskRow(product.id, product.model, None, str(product.document_file))]
-    states = ReviewStates()
-    assert states.get(rows) == {}
-    soon(lambda: states.get(rows) == {product.id: "unreviewed"})
+    known = ReviewStates()
+    soon(lambda: known.get(rows) == {product.id: "unreviewed"})
     accept(product.folder.path, "good", "Ann")
-    assert states.get(rows) == {product.id: "unreviewed"}  # remembered for a while
-    states.forget(product.id)
-    soon(lambda: states.get(rows) == {product.id: "accepted"})
+    assert known.get(rows) == {product.id: "unreviewed"}  # remembered for a while
+    known.forget(product.id)
+    soon(lambda: known.get(rows) == {product.id: "accepted"})
 
 
 def test_a_store_that_is_gone(tmp_path: Path) -> None:
-    states = ReviewStates()
+    known = ReviewStates()
     gone = MaskRow(uuid4(), "model", None, str(tmp_path / "gone" / "a.odc-metadata.yaml"))
-    states.get([gone])
-    soon(lambda: not states._reading)
-    assert states.get([gone]) in ({}, {gone.id: "unreviewed"})
+    known.get([gone])
+    soon(lambda: not known._reading)
+    assert known.get([gone]) in ({}, {gone.id: "unreviewed"})
+
+
+def test_a_slow_store_is_not_waited_for(masks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(states, "PATIENCE", 0.01)
+    monkeypatch.setattr(states, "mask_states", lambda rows: (release.wait(20), ({}, {}))[1])
+    product = MaskProduct.find(masks)[0]
+    rows = [MaskRow(product.id, product.model, None, str(product.document_file))]
+    known = ReviewStates()
+    assert known.get(rows) == {}
+    release.set()
+    soon(lambda: not known._reading)

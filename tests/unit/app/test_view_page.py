@@ -8,6 +8,7 @@ import pytest
 from conftest import Cube
 
 from odc_cleansat.app.service import Service
+from odc_cleansat.cube.catalogue import MaskRow
 
 from .conftest import Page
 
@@ -58,3 +59,20 @@ def test_a_flag_needs_a_note(page: Page, cube: Cube, service: Service) -> None:
     app.button(key=f"flag_{cube.masks['june'].id}").click().run()
     assert "write it as the note" in app.error[0].value
     assert not service.verdicts(cube.masks["june"].id)
+
+
+def test_masks_by_several_models(
+    page: Page, cube: Cube, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    june, july = cube.masks["june"].id, cube.masks["july"].id
+    rows = (MaskRow(june, "one", None, None), MaskRow(july, "other", None, None))
+    monkeypatch.setattr(type(service), "masks_of", lambda self, scene: rows)
+    app = page("view_page", address(cube, "june"))
+    assert app.selectbox[0].options == ["one", "other"]
+    app.selectbox[0].set_value(july).run()
+    assert f"{cube.scenes['june'].id}.{july}" in app.query_params["show"]
+
+
+def test_a_scene_that_was_masked_since(page: Page, cube: Cube) -> None:
+    app = page("view_page", {"show": f"{cube.scenes['june'].id}.-"})
+    assert "Accept" in {each.label for each in app.button}

@@ -14,7 +14,13 @@ import yaml
 from affine import Affine
 
 from odc_cleansat.errors import SceneError
-from odc_cleansat.scenes.band_folder import open_scene, parse_moment, write_scene_document
+from odc_cleansat.scenes.band_folder import (
+    folder_scene,
+    open_scene,
+    parse_moment,
+    write_scene_document,
+)
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 GRID = Affine(10, 0, 399960, 0, -10, 5300040)
 
@@ -270,3 +276,13 @@ def test_what_products_call_the_scl_is_not_looked_for_in_folders(tmp_path: Path)
     assert set(open_scene(tmp_path).bands) == {"blue"}
     band(tmp_path / "T33UWP_SCL_20m.tif", dtype="uint8")
     assert set(open_scene(tmp_path).bands) == {"blue", "scl"}
+
+
+def test_cloud_cover_is_that_of_the_scl(tmp_path: Path) -> None:
+    folder = SimulatedScene(shape=(120, 120), seed=5).write(tmp_path / "scene")
+    written = folder_scene(folder).dataset.metadata_doc["properties"]["eo:cloud_cover"]
+    with rasterio.open(folder / "SCL.tif") as file:
+        scl = file.read(1)
+    assert written == pytest.approx(100 * np.isin(scl, (8, 9, 10)).mean(), abs=0.01)
+    (folder / "SCL.tif").unlink()
+    assert "eo:cloud_cover" not in folder_scene(folder).dataset.metadata_doc["properties"]
