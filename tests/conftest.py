@@ -27,6 +27,7 @@ from odc.geo.xr import wrap_xr
 from s3_server import bucket, forgotten, moto, proxy  # noqa: F401
 
 from odc_cleansat.cli.main import main
+from odc_cleansat.errors import LOG
 from odc_cleansat.progress import Count
 from odc_cleansat.synthetic.scene import SimulatedScene
 
@@ -227,6 +228,14 @@ def fast_network() -> Iterator[None]:
     """Let all models answer by brightness, for tests of what is around the network."""
     with brightness_engine():
         yield
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Commands send our log to standard error only; that ends with the test."""
+    handlers, propagate = LOG.handlers, LOG.propagate
+    yield
+    LOG.handlers, LOG.propagate = handlers, propagate
 
 
 @pytest.fixture

@@ -346,9 +346,7 @@ def test_over_a_lazy_reprojection(cube: Cube) -> None:
     """It fails before the transform is asked."""
     onto = {"output_crs": "EPSG:3857", "resolution": 30}
     recipe = masked({"reproject": onto, "input": scenes(like="blue")})
-    with pytest.raises(
-        TypeError, match="'<' not supported between instances of 'Shape2d' and 'int'"
-    ):
+    with pytest.raises(TypeError, match="'Shape2d'"):
         recipe.load(cube.dc, **ZONE_33, dask_chunks={"time": 1})
 
 
@@ -448,7 +446,7 @@ def test_nothing_where_datacube_fails_first(
     [
         ({"confidnce": True}, "no parameter confidnce; it has model, confidence, keep"),
         ({"measurements": ["ucl"]}, "with the product, under `input`"),
-        ({"model": "nosuch"}, "no model 'nosuch'; those that there are: unet-"),
+        ({"model": "nosuch"}, "no model 'nosuch'; there are unet-"),
         ({"model": ["a"]}, "must be the name of a model"),
         ({"confidence": "yes"}, "confidence is 'yes'; it must be true or false"),
         ({"keep": "scl"}, "keep is 'scl'; it must be true, false or a list"),
