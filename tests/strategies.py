@@ -220,7 +220,7 @@ def a_band(grid: GeoBox, dates: int | None, random: Random, odd: float) -> xr.Da
     for name in SCALARS:
         if random.random() < odd / 3:
             cell = np.empty((), dtype=object)
-            cell[()] = random.choice(ODD)
+            cell[()] = random.choice(PLAIN)
             with contextlib.suppress(OverflowError):  # pandas looks at it
                 band = band.assign_coords({name: ((), cell)})
     return band

@@ -30,7 +30,14 @@ from .evidence import (
 )
 from .identity import ALGORITHM, derived_id, mask_label
 from .product import DOCUMENT, RECORD, SUMS
-from .provenance import INHERITED, SOFTWARE, pixel_properties, processing_record, stated_properties
+from .provenance import (
+    INHERITED,
+    SOFTWARE,
+    pixel_properties,
+    processing_record,
+    software_url,
+    stated_properties,
+)
 from .stac_item import stac_item
 from .verdict_files import SUFFIX as VERDICT
 
@@ -44,6 +51,16 @@ _ONCE_INHERITED = re.compile(
 
 _STAMP = re.compile(r"S2[A-Z]_.*?(\d{8}T\d{6})")
 """When a scene was acquired, in the name of ESA's product."""
+
+_VERSION = re.compile(
+    r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9.]+)?", re.IGNORECASE
+)
+"""The version of a package, as PyPA's PEP 440 wants it."""
+
+_EXTENSION = re.compile(
+    r"https://stac-extensions\.github\.io/([a-z-]+)/v\d+\.\d+\.\d+/schema\.json"
+)
+"""The address of an extension of STAC."""
 
 _LEEWAY = datetime.timedelta(days=1)
 """By how much times may differ that are not of the same thing."""
@@ -129,7 +146,9 @@ def look_at_documents(evidence: Evidence) -> str:
     for look in (_eo3, _times, _record, _index):
         faults += look(evidence)
     try:
-        faults += [*_derived_record(evidence), *_derived_item(evidence)]
+        for derived in (_derived_record, _derived_item):
+            for fault in derived(evidence):  # one by one, for those before an error count too
+                faults.append(fault)
     except UnprovenError as error:
         faults += [error, *_agreement(evidence)]
     for kind in (WrongError, UnprovenError):
@@ -166,6 +185,19 @@ def _eo3(evidence: Evidence) -> Iterator[Fault]:
         yield WrongError(f"the label is {name}; from region, day and id follows {expected}")
     if list(document["grids"]) != ["default"]:
         yield WrongError(f"EO3 has the grids {', '.join(document['grids'])}, and not default alone")
+    if strange := document["grids"]["default"].keys() - {"shape", "transform"}:
+        yield WrongError(f"the grid in EO3 has {', '.join(sorted(strange))}, which is none of it")
+    yield from _form_of_geometry(document["geometry"], "EO3")
+
+
+def _form_of_geometry(geometry: Mapping[str, Any], where: str) -> Iterator[Fault]:
+    """What makes a geometry none of GeoJSON, though libraries read it."""
+    from shapely.geometry import mapping, shape
+
+    if set(geometry) != {"type", "coordinates"}:
+        yield WrongError(f"the geometry in {where} has {', '.join(map(str, geometry))}")
+    elif differs(mapping(shape(geometry)), geometry):
+        yield WrongError(f"the geometry in {where} is none of GeoJSON: its rings are not closed")
 
 
 def _times(evidence: Evidence) -> Iterator[Fault]:
@@ -200,9 +232,15 @@ def _record(evidence: Evidence) -> Iterator[Fault]:
     named = [each["name"] for each in whole["software_versions"]]
     if named != [*SOFTWARE, "eodatasets3"]:
         yield UnprovenError(f"the processing record has the versions of {', '.join(named)}")
-    for name, version in evidence.versions.items():
-        if not re.fullmatch(r"\d+(\.\w+)*\S*", str(version)):
-            yield WrongError(f"the version of {name} is {version!r} in the processing record")
+    for each in whole["software_versions"]:
+        if each.keys() != {"name", "url", "version"}:
+            yield WrongError(f"the processing record has {', '.join(each)} of a package")
+        if not _VERSION.fullmatch(str(each["version"])):
+            yield WrongError(
+                f"the version of {each['name']} is {each['version']!r} in the processing record"
+            )
+        if each["url"] != software_url(each["name"]):
+            yield WrongError(f"the address of {each['name']} is {each['url']}")
     engine, bands = record["engine"], record["scene"]["bands"]
     try:
         check_engine(str(engine["name"]), str(engine["precision"]))
@@ -211,7 +249,7 @@ def _record(evidence: Evidence) -> Iterator[Fault]:
     told = re.fullmatch(r"(\S+:processing_baseline) is (.*)", record["offset"]["source"])
     if told and (baseline := evidence.document["properties"].get(told[1], MISSING)) != told[2]:
         yield WrongError(f"{told[1]} is {baseline} in EO3, {told[2]} in the processing record")
-    if not re.fullmatch(r"3\.\d+\.\d+\S*", str(record["python"])):
+    if not re.fullmatch(r"3\.\d+\.\d+((a|b|rc)\d+)?\+?", str(record["python"])):
         yield WrongError(f"python is {record['python']!r} in the processing record")
     if not bands:
         yield UnprovenError("the processing record does not say where the scene is")
@@ -278,17 +316,36 @@ def _derived_item(evidence: Evidence) -> Iterator[Fault]:
     item = dict(product.stac_item)
     form = ("stac_version", "stac_extensions")
     if other := [key for key in form if differs(follows[key], item.get(key, MISSING))]:
+        yield from _strange_form(item, follows)
         raise UnprovenError(
             f"{' and '.join(other)} of the STAC item are others than this version writes, so it is not compared"
         )
     told, wanted = (
         {key: each.pop(key) for key in ("geometry", "bbox")} for each in (item, follows)
     )
+    yield from _form_of_geometry(told["geometry"], "STAC")
     yield from _footprint(evidence, told, wanted)
     for path, expected, found in differences(follows, item):
         yield WrongError(
             f"{path.removeprefix('properties.')} is {expected} in EO3, {found} in STAC"
         )
+
+
+def _strange_form(item: Mapping[str, Any], follows: Mapping[str, Any]) -> Iterator[Fault]:
+    """What no version of this package has written of the form of an item."""
+    version, extensions = (item.get(key) for key in ("stac_version", "stac_extensions"))
+    if not re.fullmatch(r"1\.\d+\.\d+", str(version)):
+        yield WrongError(f"stac_version is {version} in STAC")
+    if not isinstance(extensions, list) or not extensions:
+        yield WrongError("STAC names no extensions")
+        return
+    known = {
+        match[1] for each in follows["stac_extensions"] if (match := _EXTENSION.fullmatch(each))
+    }
+    for each in extensions:
+        match = _EXTENSION.fullmatch(str(each))
+        if match is None or match[1] not in known:
+            yield WrongError(f"STAC names {each}, which is no extension of a mask")
 
 
 def _footprint(

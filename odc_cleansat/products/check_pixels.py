@@ -9,6 +9,7 @@ import numpy as np
 
 from ..classes import CloudClass
 from ..errors import ModelError, SceneError
+from ..grids.centres import reach
 from ..masks.classify import classify
 from ..models.engines import Engine, get_engine
 from ..scenes.files import open_bands
@@ -55,7 +56,7 @@ def look_at_pixels(evidence: Evidence) -> str:
     WrongError
         If the mask is not of that scene and model.
     UnprovenError
-        If it cannot be made again here, or is only alike.
+        If it cannot be made again here, or is only alike, or the SCL that it names cannot be read.
     """
     again, way = make_again(evidence)
     codes, confidence = again.ucl.values, again.ucl_confidence.values
@@ -71,6 +72,7 @@ def look_at_pixels(evidence: Evidence) -> str:
         and _share(drift <= CLOSE) >= SAME
         and _shortfall(again, evidence.codes, ~same) <= CLOSE
     ):
+        _check_scl(evidence)
         return text
     text += (
         f", and {100 * _share(sure):.4f} % of those of which it is at least {SURE} % sure; the confidence "
@@ -85,6 +87,22 @@ def look_at_pixels(evidence: Evidence) -> str:
     ):
         raise WrongError(f"{text}: the scene has changed since, or the mask is not of it")
     raise UnprovenError(f"{text}: it is alike, which does not prove it")
+
+
+def _check_scl(evidence: Evidence) -> None:
+    """Raise if the product names an SCL that is none of the scene, or cannot be had."""
+    scl = evidence.provenance.scl
+    if scl is None:
+        return
+    try:
+        named = scene_files(
+            evidence.product, ["scl"], {"scl": scl}, fetch_scenes=evidence.fetch_scenes
+        )
+        there = reach(evidence.grid, named["scl"].open().grid)
+    except SceneError as error:
+        raise UnprovenError(f"the SCL that the product names cannot be read: {error}") from error
+    if there is None:
+        raise WrongError("the SCL that the product names is of another place")
 
 
 def _shortfall(again: xr.Dataset, told: np.ndarray, where: np.ndarray) -> float:

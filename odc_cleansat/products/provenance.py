@@ -73,6 +73,13 @@ def software() -> dict[str, str]:
     return {n: __version__ if n == "odc-cleansat" else metadata.version(n) for n in SOFTWARE}
 
 
+def software_url(name: str) -> str:
+    """Return the address of a package, as processing records have it."""
+    if name == "eodatasets3":  # which notes itself
+        return "https://github.com/opendatacube/eo-datasets"
+    return f"https://pypi.org/project/{name}/"
+
+
 def mask_properties(mask: xr.Dataset, provenance: Provenance) -> dict[str, Any]:
     """Return the properties of a mask's EO3 document.
 

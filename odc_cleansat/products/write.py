@@ -20,14 +20,19 @@ from ..storage.eo3 import MASK_PRODUCT, allow_own_properties
 from ..storage.folder import Folder
 from .identity import mask_folder, mask_label
 from .product import DOCUMENT, SUMS, MaskProduct
-from .provenance import Provenance, mask_properties, processing_record, software
+from .provenance import (
+    Provenance,
+    mask_properties,
+    processing_record,
+    software,
+    software_url,
+)
 from .stac_item import write_stac_item
 
 if TYPE_CHECKING:
     import xarray as xr
     from eodatasets3 import DatasetAssembler
 
-_HOMEPAGE = "https://pypi.org/project/{}/"
 
 _LARGEST_THUMBNAIL = 512
 """Most pixels along a side of a thumbnail."""
@@ -128,7 +133,7 @@ def _assemble(mask: xr.Dataset, provenance: Provenance, dataset_id: UUID, folder
         package.geometry = data_footprint(mask.ucl.values != CloudClass.NODATA, geobox).geom
         _add_layers(package, mask)
         for name, version in software().items():
-            package.note_software_version(name, _HOMEPAGE.format(name), version)
+            package.note_software_version(name, software_url(name), version)
         record = processing_record(provenance, abs(geobox.affine.a))
         package.extend_user_metadata("cleansat", record)
         _, path = package.done()

@@ -161,6 +161,9 @@ for _document, _path, _value in (
     ("eo3", "geometry", SQUARE),
     ("eo3", "grids/default/shape", [180, 151]),
     ("eo3", "grids/default/transform/2", 0.0),
+    ("eo3", "grids/default/more", 1),
+    ("eo3", "geometry/more", 1),
+    ("eo3", "geometry/coordinates/0/0", None),
     ("eo3", "grids/fine", {"shape": [1, 1], "transform": [1, 0, 0, 0, 1, 0, 0, 0, 1]}),
     ("eo3", "measurements/ucl/path", ELSEWHERE),
     ("eo3", "measurements/ucl/path", "/etc/hostname"),
@@ -179,7 +182,12 @@ for _document, _path, _value in (
     ("item", "type", "FeatureCollection"),
     ("item", "stac_version", "1.0.0"),
     ("item", "stac_extensions", []),
+    ("item", "stac_version", None),
+    ("item", "stac_extensions/0", "https://example.org/eo/v1.1.0/schema.json"),
+    ("item", "stac_extensions/1", None),
     ("item", "geometry", WORLD),
+    ("item", "geometry/more", 1),
+    ("item", "geometry/coordinates/0/0", None),
     ("item", "geometry", None),
     ("item", "bbox", [-180, -90, 180, 90]),
     ("item", "properties/proj:code", "EPSG:32634"),
@@ -222,11 +230,16 @@ for _document, _path, _value in (
     ("own", "offset/value", 0),
     ("own", "grid/resolution", 10.0),
     ("own", "python", "forty"),
+    ("own", "python", "3.11.7x"),
     ("own", "more", 1),
     ("record", "more", 1),
     ("record", "cleansat", None),
     ("record", "software_versions/3/version", "1.0"),
     ("record", "software_versions/0/version", "latest"),
+    ("record", "software_versions/7/version", "1.9.9x"),
+    ("record", "software_versions/0/url", "https://example.org/odc-cleansat/"),
+    ("record", "software_versions/7/url", None),
+    ("record", "software_versions/1/more", 1),
     ("record", "software_versions/2", None),
 ):  # fmt: skip
     _name = f"{_document} {_path} {'' if _value is None else str(_value)[:20]}"
@@ -290,6 +303,12 @@ def _tagged(**tags: Any) -> Tampering:
 CASES["a scale"] = _tagged(scales=(2.0,))
 CASES["a tag"] = _tagged(tags={"offset": "1"})
 CASES["a description"] = _tagged(descriptions=("scl",))
+
+
+@_case(CASES)
+def overviews_in_another_file(forger: Forger) -> None:
+    with rasterio.open(forger.file("_ucl.tif"), "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
+        file.update_tags(ns="OVERVIEWS", OVERVIEW_FILE="/vsicurl/http://127.0.0.1:1/x.tif")
 
 
 @_case(CASES)

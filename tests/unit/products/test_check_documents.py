@@ -77,3 +77,27 @@ def test_what_an_index_says_is_compared_with_the_file(product: Path) -> None:
     checks = verify(MaskProduct(path, other), pixels=False).checks
     assert "properties.eo:cloud_cover is" in checks[1].detail
     assert "0.0 in the index" in checks[1].detail
+
+
+@pytest.mark.parametrize(
+    ("form", "right"),
+    [
+        ({"stac_version": "1.0.1"}, None),
+        ({"stac_version": "one"}, False),
+        ({"stac_version": None}, False),
+        ({"stac_extensions": ["https://stac-extensions.github.io/mlm/v1.2.0/schema.json"]}, None),
+        ({"stac_extensions": ["https://stac-extensions.github.io/sar/v1.0.0/schema.json"]}, False),
+        ({"stac_extensions": ["mlm"]}, False),
+        ({"stac_extensions": []}, False),
+        ({"stac_extensions": "mlm"}, False),
+    ],
+    ids=str,
+)
+def test_what_no_version_has_written_is_wrong(
+    product: Path, form: dict[str, Any], right: bool | None
+) -> None:
+    """An older form is not compared, but whatever has no form at all is wrong."""
+    forger = Forger(product)
+    forger.item |= form
+    forger.finish()
+    assert found(product)["documents"][0] is right

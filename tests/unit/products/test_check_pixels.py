@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
 import xarray as xr
 import yaml
+from affine import Affine
 
 from odc_cleansat.products import check_pixels
 from odc_cleansat.products.check_pixels import look_at_pixels
 from odc_cleansat.products.evidence import Evidence, UnprovenError, WrongError
 from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.products.verification import verify
-from unit.products.helpers import one, stored
+from unit.products.helpers import one, read_yaml, stored
+from unit.products.tampering import Forger
 
 ANOTHER = "with openvino 0 in f32"
 """A way to make a mask that is not the product's own."""
@@ -130,3 +133,31 @@ def test_the_recorded_engine_is_taken_where_it_can_be_had(product: Path) -> None
     report = verify(product)
     assert report.equal == 1
     assert "there is no precision 'of another processor'" in report.checks[1].detail
+
+
+@pytest.mark.parametrize(
+    ("changed", "right", "said"),
+    [
+        ({"uri": "SCL.tiff"}, None, "cannot read"),
+        ({"band": 7}, None, "cannot read"),
+        ({"uri": "/etc/hostname"}, None, "is not opened"),
+        ({"uri": "far.tif"}, False, "is of another place"),
+    ],
+    ids=str,
+)
+def test_an_scl_that_is_none_of_the_scene(
+    product: Path, changed: dict[str, Any], right: bool | None, said: str, tmp_path: Path
+) -> None:
+    scl = Path(read_yaml(one(product, "*.proc-info.yaml"))["cleansat"]["scene"]["scl"]["uri"][7:])
+    with rasterio.open(scl) as file:
+        profile = file.profile | {"transform": Affine.translation(5e5, 0) * file.transform}
+        with rasterio.open(tmp_path / "far.tif", "w", **profile) as far:
+            far.write(file.read())
+    forger = Forger(product)
+    if not changed.get("uri", "/").startswith("/"):
+        changed = {"uri": str((tmp_path if right is False else scl.parent) / changed["uri"])}
+    forger.own["scene"]["scl"] |= changed
+    forger.finish()
+    pixels = verify(product).checks[-1]
+    assert pixels.right is right
+    assert said in pixels.detail
