@@ -74,7 +74,7 @@ PLAIN += [datetime.datetime(2024, 1, 1), datetime.date(1, 1, 1), datetime.dateti
 """What a document in YAML may hold."""
 
 ODD: list[Any] = [*PLAIN, b"x", (), 1j, object(), float, range(3), slice(1), {1}, len, 10**400]
-ODD += [np.array(3), np.array([1, 2]), np.array("x"), np.datetime64("NaT"), np.ma.masked]
+ODD += [np.array(3), np.array([1, 2]), np.array("x"), np.datetime64("NaT", "ns"), np.ma.masked]
 ODD += [xr.DataArray(1), xr.DataArray([1, 2])]
 """What a caller may pass in Python."""
 
