@@ -94,7 +94,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
-    """Show names in docstrings as code: they are marked up as Sphinx wants it."""
+    """Show names in docstrings as code, for they are marked up as Sphinx wants it; and no default where there is none."""
+    html = html.replace("<code>Sentinel.UNSET</code>", "")
     return re.sub(
         r":(?:func|class|data|meth|mod|attr):<code>~?\.*([^<]*)</code>", r"<code>\1</code>", html
     )

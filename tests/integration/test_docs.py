@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from conftest import Copy
 
 from odc_cleansat import CloudClass
@@ -42,6 +43,23 @@ def test_python_blocks_run(
         stop_cube(tmp_path / "cleansat-cube")
     if page.name == "README.md":
         assert "cloudy" in names
+
+
+def test_get_started_word_for_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scene that the page makes, and the commands that mask it and draw it."""
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/start/index.md").read_text("utf-8")
+    first, *_ = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(first, "start", "exec"), {})
+    lines = [line for line in page.splitlines() if line.startswith("cleansat ")]
+    local = [line for line in lines if "--bbox" not in line]  # the others need the internet
+    assert len(local) >= 2
+    for line in local:
+        done = CliRunner().invoke(main, line.split()[1:])
+        assert done.exit_code == 0, done.output
+    assert (tmp_path / "scene.png").exists()
+    assert "<html" in (tmp_path / "scene.html").read_text("utf-8")
+    assert [*tmp_path.glob("masks/**/*_ucl.tif")]
 
 
 def test_the_table_of_codes() -> None:
