@@ -21,7 +21,7 @@ from .downloads import (
     make_composite,
     reflectance,
 )
-from .parts import ask_grid, failing_in_words, progress_bar
+from .parts import ask_grid, failing_in_words, in_turn, progress_bar
 from .service import Service, get_service
 
 if TYPE_CHECKING:
@@ -74,27 +74,30 @@ def show() -> None:
         if grid is None:
             st.info("Choose an area: type it here, or draw it on the page Scenes.")
             return
-        chosen, days = _ask_dates(service, grid)
+        chosen, days, some = _ask_dates(service, grid)
         if not chosen:
             st.info("Choose one date at least.")
             return
+        grid.check(service.settings.limits, len(days))
         scenes = _load(service, grid, chosen, both)
         st.write(
             f"That is {check_size(scenes, service.settings.limits)}, of {scenes.sizes['time']} dates."
         )
-        st.code(_lines(service, grid, method, days), language="python")
+        st.code(_lines(service, grid, method, days if some else None), language="python")
         request = (
             f"{grid.lines()}, method={method!r}, scenes={sorted(map(str, chosen))}, scl={both}"
         )
         if st.button("Make it", type="primary"):
-            st.session_state.composite = _make(scenes, method, both, request)
+            st.session_state.pop("composite", None)
+            with in_turn(service):
+                st.session_state.composite = _make(scenes, method, both, request)
         made: Composites | None = st.session_state.get("composite")
         if made is not None and made.request == request:
             _show(made.by, made.files)
 
 
-def _ask_dates(service: Service, grid: Grid) -> tuple[list[UUID], list[str] | None]:
-    """Ask which dates are used; return the ids of their scenes, and the dates unless it is all of them."""
+def _ask_dates(service: Service, grid: Grid) -> tuple[list[UUID], list[str], bool]:
+    """Ask which dates are used; return the ids of their scenes, the dates, and whether some are left out."""
     import streamlit as st
 
     rows = service.find(grid.area, grid.time or None)
@@ -103,7 +106,7 @@ def _ask_dates(service: Service, grid: Grid) -> tuple[list[UUID], list[str] | No
         raise CubeError("there is no scene in this area at this time; choose another area or time.")
     picked = st.multiselect("Dates", days, default=days, help="Leave out dates that are no good.")
     chosen = [row.id for row in rows if f"{row.time:%Y-%m-%d}" in picked]
-    return chosen, None if picked == days else picked
+    return chosen, picked, len(picked) < len(days)
 
 
 def _load(service: Service, grid: Grid, scenes: Sequence[UUID], both: bool) -> xr.Dataset:

@@ -7,9 +7,13 @@ names the person, and expires.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import CleansatError
+
+if TYPE_CHECKING:
+    from starlette.datastructures import Headers
 
 KEY_SECONDS = 12 * 3600
 """How long a key opens; a page that is still open gets a new one with its next run."""
@@ -22,6 +26,10 @@ class ClosedError(CleansatError):
     """There is no valid key, so nothing is shown."""
 
 
+SEE, JUDGE = "see", "judge"
+"""What a key is for. One that stands in the address of a picture, which people may pass on, gives no verdicts."""
+
+
 class Door:
     """Makes keys and checks them. The secret is new with each start of the application.
 
@@ -29,50 +37,73 @@ class Door:
     ----------
     seconds
         How long a key opens.
+    user_header
+        Header in which a proxy names who is signed in; then a key opens for its own person alone.
     """
 
-    def __init__(self, seconds: int = KEY_SECONDS) -> None:
+    def __init__(self, seconds: int = KEY_SECONDS, user_header: str | None = None) -> None:
         from itsdangerous import URLSafeTimedSerializer
 
         self._seconds = seconds
-        self._signer = URLSafeTimedSerializer(secrets.token_bytes(32), salt="tiles")
+        self._user_header = user_header
+        secret = secrets.token_bytes(32)
+        self._signers = {use: URLSafeTimedSerializer(secret, salt=use) for use in (SEE, JUDGE)}
 
-    def key(self, person: str) -> str:
-        """Return a key for a person, as it stands in an address."""
-        return str(self._signer.dumps(person))
+    def key(self, person: str, use: str = SEE) -> str:
+        """Return a key for a person and a use, as it stands in an address."""
+        return str(self._signers[use].dumps(person))
 
-    def person(self, key: str | None) -> str:
+    def person(self, key: str | None, headers: Headers, use: str = SEE) -> str:
         """Return whose key it is.
+
+        Parameters
+        ----------
+        key
+            From the address.
+        headers
+            Of the request.
+        use
+            What it is to open: :data:`SEE` or :data:`JUDGE`.
 
         Raises
         ------
         ClosedError
-            If it is none of ours, or too old.
+            If it is none of ours, for another use, too old, or of somebody else than the proxy names.
         """
         from itsdangerous import BadData, SignatureExpired
 
         try:
-            found = self._signer.loads(key or "", max_age=self._seconds)
+            found = str(self._signers[use].loads(key or "", max_age=self._seconds))
         except SignatureExpired as error:
             raise ClosedError("this page is too old to load more; reload it.") from error
         except BadData as error:
             raise ClosedError(
                 "open this from the application: the address has no valid key."
             ) from error
-        return str(found)
+        header = self._user_header
+        if header is not None and found != named_by_header(headers.getlist(header)):
+            raise ClosedError(
+                "this address is somebody else's; open the page from the application yourself."
+            )
+        return found
 
 
-def named_by_header(headers: Mapping[str, str], name: str) -> str:
+def named_by_header(values: Sequence[str]) -> str:
     """Return who a trusted proxy says is there.
+
+    Parameters
+    ----------
+    values
+        Of its header in a request. Two are one too many: the proxy lets pass what a browser sends.
 
     Raises
     ------
     ClosedError
-        If it names nobody.
+        If it names nobody, or two.
     """
-    person = (headers.get(name) or "").strip()
-    if not person or len(person) > LONGEST_NAME:
+    named = [value.strip() for value in values]
+    if len(named) != 1 or not named[0] or len(named[0]) > LONGEST_NAME:
         raise ClosedError(
-            "the proxy in front of this application names nobody; sign in there first."
+            "the proxy in front of this application names nobody, or more than one; sign in there first."
         )
-    return person
+    return named[0]

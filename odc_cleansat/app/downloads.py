@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ import xarray as xr
 from odc.geo.geom import Geometry
 
 from ..classes import CloudClass, scl_to_ucl, ucl_attrs
+from ..cube.area import parse_crs
 from ..errors import CubeError
 from ..masks.composite import composite
 from ..masks.rasters import composite_rasters, mask_rasters
@@ -54,6 +56,38 @@ class Grid:
 
     resolution: float | None = None
     """Pixel size in its units."""
+
+    def check(self, limits: Limits, times: int = 1) -> None:
+        """Raise if a result is larger than allowed, before it is planned: a plan of billions of blocks fills memory.
+
+        Parameters
+        ----------
+        limits
+            What one person may ask for.
+        times
+            How many times there are at least.
+
+        Raises
+        ------
+        CubeError
+            If it has more pixels than one person may ask for, or the coordinate system is not known by a code.
+        """
+        if self.crs is None:
+            return
+        if not re.fullmatch(r"[A-Za-z]+:\w+", self.crs):
+            raise CubeError(
+                f"{self.crs!r:.60} is no code of a coordinate system; write one such as EPSG:32633."
+            )
+        if self.resolution is None:
+            return
+        box = self.area.to_crs(parse_crs(self.crs)).boundingbox
+        columns, rows = (max(span / self.resolution, 1) for span in (box.span_x, box.span_y))
+        if not columns * rows * times <= limits.pixels:
+            raise CubeError(
+                f"pixels of {self.resolution:g} make {columns * rows * times / 1e6:,.0f} million values of this area, and at most "
+                f"{limits.pixels / 1e6:,.0f} million are made here. Choose a smaller area or a coarser resolution, in "
+                f"{'degrees' if parse_crs(self.crs).geographic else 'units'} of {self.crs}."
+            )
 
     def terms(self) -> dict[str, Any]:
         """Return the terms of a query."""

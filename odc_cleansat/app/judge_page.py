@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .door import JUDGE
 from .parts import failing_in_words, kept_query, open_page, read_id
 from .service import get_service
 
@@ -25,5 +26,5 @@ def show() -> None:
         chosen = [read_id(text) for text in masks.split(",")]
         for each in chosen[:1]:
             service.mask(each)  # which says what is wrong with the address
-        key = service.door.key(st.session_state.person)
+        key = service.door.key(st.session_state.person, JUDGE)
         st.iframe(f"/review/{key}/{service.desks.open(chosen)}/", height=HEIGHT)

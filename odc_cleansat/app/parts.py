@@ -12,7 +12,7 @@ from ..errors import CleansatError
 from .areas import read_area, square_km
 from .downloads import Grid
 from .service import Service, chosen_mask
-from .words import in_words
+from .words import in_words, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ def failing_in_words() -> Iterator[None]:
         raise
     except Exception as error:
         text = in_words(error)
-        st.error(text[:1].upper() + text[1:])
+        st.error(plain(text[:1].upper() + text[1:]))
         st.button("Try again")
 
 
@@ -147,6 +147,21 @@ def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
         bar.empty()
 
 
+@contextlib.contextmanager
+def in_turn(service: Service) -> Iterator[None]:
+    """Let one person after the other have a result made, for each may fill a good part of the memory."""
+    import streamlit as st
+
+    place = st.empty()
+    while not service.turns.acquire(timeout=0.5):
+        place.info("Something is being made for somebody else; yours comes next.")
+    try:
+        place.empty()
+        yield
+    finally:
+        service.turns.release()
+
+
 def ask_grid(service: Service, resolution: float | None = None) -> Grid | None:
     """Ask for area, time, coordinate system and resolution; return None as long as there is no area.
 
@@ -186,7 +201,9 @@ def ask_grid(service: Service, resolution: float | None = None) -> Grid | None:
     st.caption(f"The area has {square_km(found):,.1f} km².")
     if pixel and not crs.strip():
         crs = utm_of(found)
-    return Grid(found, time.strip(), crs.strip() or None, pixel or None)
+    grid = Grid(found, time.strip(), crs.strip() or None, pixel or None)
+    grid.check(service.settings.limits)
+    return grid
 
 
 def utm_of(area: Geometry) -> str:

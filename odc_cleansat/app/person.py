@@ -19,7 +19,7 @@ def who() -> str:
     settings = get_service().settings
     if settings.user_header is not None:
         try:
-            return named_by_header(st.context.headers.to_dict(), settings.user_header)
+            return named_by_header(st.context.headers.get_all(settings.user_header))
         except ClosedError as error:
             st.error(str(error))
             st.stop()
@@ -44,7 +44,7 @@ def _signed_in() -> str:
         st.stop()
     with st.sidebar:
         found = str(st.user.get("email") or st.user.get("name") or st.user.get("sub") or "")
-        st.write(f"Signed in as {found}")
+        st.text(f"Signed in as {found}")
         st.button("Sign out", on_click=st.logout)
     if not found or len(found) > LONGEST_NAME:
         st.error("Your sign-in has no name that verdicts could carry; ask whoever runs it.")

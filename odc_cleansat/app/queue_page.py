@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..addresses import without_places
 from .parts import failing_in_words, open_page
 from .service import Service, get_service
+from .words import plain
 
 if TYPE_CHECKING:
     from ..batch.jobs import Job
@@ -31,7 +33,7 @@ def show() -> None:
 
     st.title("Queue")
     if refused := st.session_state.pop("refused", ""):
-        st.warning(f"Not all of them were taken: {refused}")
+        st.warning(plain(f"Not all of them were taken: {refused}"))
     st.caption("Masks are made in the background. You may close this page; nothing is lost.")
     st.fragment(_jobs, run_every=EVERY)()
 
@@ -59,7 +61,7 @@ def _active(service: Service, job: Job) -> None:
     who = ", ".join("you" if each == person else each for each in job.persons) or "nobody any more"
     name.progress(
         job.done / job.total if job.total else 0.0,
-        text=f"{job.label}: {progress_text(job)}, for {who}",
+        text=plain(f"{job.label}: {progress_text(job)}, for {who}"),
     )
     if person in job.persons and button.button("Withdraw", key=f"withdraw_{job.mask}"):
         service.queue.withdraw(job.mask, person)
@@ -84,10 +86,10 @@ def _over(job: Job) -> None:
     took = ""
     if job.state == "done" and job.begun and job.ended:
         took = f" in {(job.ended - job.begun).total_seconds():.0f} s"
-    name.markdown(f"{OVER[job.state]}{took}: {job.label}")
+    name.markdown(f"{OVER[job.state]}{took}: {plain(job.label)}")
     if job.reason:
-        name.error(job.reason)
+        name.error(plain(without_places(job.reason)))
     for text in job.warnings:
-        name.warning(text)
+        name.warning(plain(without_places(text)))
     if job.state in ("done", "found") and button.button("Look", key=f"look_{job.mask}"):
         open_page("Look", show=f"{job.scene}.{job.mask}")

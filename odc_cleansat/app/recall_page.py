@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..cube.recall import recall
 from ..storage.eo3 import MASK_PRODUCT
 from .downloads import Download, Grid, check_size, class_picture, mask_files, png, share_picture
-from .parts import ask_grid, failing_in_words, progress_bar
+from .parts import ask_grid, failing_in_words, in_turn, progress_bar
 from .service import get_service
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ def show() -> None:
         st.code(_lines(grid, options), language="python")
         request = f"{grid.lines()}, how={how!r}"
         if st.button("Make it", type="primary"):
-            st.session_state.recalled = _make(masks, how, request)
+            st.session_state.pop("recalled", None)
+            with in_turn(service):
+                st.session_state.recalled = _make(masks, how, request)
         made: Recalled | None = st.session_state.get("recalled")
         if made is not None and made.request == request:
             _offer(made, how)

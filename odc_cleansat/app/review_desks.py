@@ -12,7 +12,7 @@ from cachetools import LRUCache
 
 from ..review.collection import Collection
 from ..review.desk import Desk
-from .door import ClosedError, Door
+from .door import JUDGE, ClosedError, Door
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -71,7 +71,7 @@ class ReviewDesks:
 
     def _person(self, request: Request) -> str | None:
         try:
-            return self._door.person(request.path_params.get("key"))
+            return self._door.person(request.path_params.get("key"), request.headers, JUDGE)
         except ClosedError:
             return None
 

@@ -5,6 +5,7 @@ All but the library need a key of the :class:`~odc_cleansat.app.door.Door`.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import wraps
 from importlib.util import find_spec
@@ -39,6 +40,9 @@ PRIVATE = {"Cache-Control": "private, max-age=3600"}
 
 MOST_SWIPED = 8
 """Most scenes of one swipe viewer."""
+
+SWIPES = 2
+"""Swipe viewers that are made at a time; each takes some hundred MB meanwhile."""
 
 DEEPEST = 22
 """Zoom of the smallest tiles."""
@@ -88,7 +92,7 @@ def make_routes(service: Service) -> list[BaseRoute]:
         return Route(path, answers.behind_door(answer))
 
     return [
-        guarded("/tiles/{kind}/{scene:uuid}/{mask}/{z:int}/{x:int}/{y:int}.png", answers.tile),
+        guarded("/tiles/{kind}/{scene:uuid}/{mask}/{z}/{x}/{y}.png", answers.tile),
         guarded("/thumbnails/{kind}/{scene:uuid}/{mask}.png", answers.thumbnail),
         guarded("/values/{scene:uuid}/{mask}", answers.values),
         guarded("/shares/{scene:uuid}/{mask}", answers.shares),
@@ -104,6 +108,7 @@ class _Answers:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._swiping = threading.Semaphore(SWIPES)
 
     def behind_door(self, answer: Callable[[Request], Response]) -> Callable[[Request], Response]:
         """Answer only who has a key, and tell what goes wrong in words."""
@@ -112,7 +117,7 @@ class _Answers:
         @wraps(answer)
         def guarded(request: Request) -> Response:
             try:
-                self._service.door.person(request.query_params.get("key"))
+                self._service.door.person(request.query_params.get("key"), request.headers)
                 return answer(request)
             except ClosedError as error:
                 return JSONResponse({"error": str(error)}, 403)
@@ -131,7 +136,7 @@ class _Answers:
 
     def tile(self, request: Request) -> Response:
         given = request.path_params
-        kind, zoom, column, row = _layer(given["kind"]), given["z"], given["x"], given["y"]
+        kind, (zoom, column, row) = _layer(given["kind"]), (_whole(given[name]) for name in "zxy")
         if not (0 <= zoom <= DEEPEST and 0 <= column < 2**zoom and 0 <= row < 2**zoom):
             raise NoTileError("there is no such tile.")
         limits = _limits(request.query_params.get("stretch"))
@@ -166,7 +171,8 @@ class _Answers:
         pairs = request.path_params["pairs"].split(",")[:MOST_SWIPED]
         text = request.query_params.get("bounds")
         bounds = None if text is None else _bounds(text)
-        page = swipe_page(compare_view([_pair(self._service, each) for each in pairs], bounds))
+        with self._swiping:
+            page = swipe_page(compare_view([_pair(self._service, each) for each in pairs], bounds))
         return HTMLResponse(page, headers={"Cache-Control": "no-store"})
 
 
@@ -227,6 +233,12 @@ def _number(text: str | None) -> float:
         return float(text or "")
     except ValueError:
         raise NoTileError("the address has no number where one is needed.") from None
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise NoTileError("there is no such tile.")
+    return int(text)
 
 
 def _numbers(text: str, count: int) -> tuple[float, ...]:

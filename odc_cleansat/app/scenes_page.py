@@ -12,6 +12,7 @@ from .map import make_map, show_map
 from .parts import cloud_chart, failing_in_words, open_page, opens
 from .routes import picture_address
 from .service import Service, chosen_mask, get_service
+from .words import in_words, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,7 @@ def show() -> None:
         rows = _find(service, area)
         if not rows:
             _draw_map(service, area, [])
-            st.info(_nothing(service, area))
+            st.info(plain(_nothing(service, area)))
             return
         frame = _frame(service, rows)
         _take_picks(frame)
@@ -305,7 +306,7 @@ def _ask(service: Service, scenes: Sequence[UUID]) -> None:
         try:
             jobs += service.ask([scene], st.session_state.person)
         except CleansatError as error:
-            refused = str(error)
+            refused = in_words(error)
             break
     if refused and not jobs:
         raise CleansatError(refused)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ..errors import CleansatError
 from .routes import make_routes, map_library
@@ -76,8 +78,14 @@ def make_app(service: Service) -> App:
         Path(__file__).with_name("page.py"),
         routes=make_routes(service),
         middleware=[
-            Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings)),
-            Middleware(_WithHeaders),
+            Middleware(
+                TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings), www_redirect=False
+            ),
+            Middleware(OwnPages, names=settings.allowed_hosts),
+            Middleware(
+                _WithHeaders,
+                headers={**HEADERS, "Content-Security-Policy": content_policy(settings.basemap)},
+            ),
         ],
         lifespan=lifespan,
         on_script_error=_on_script_error,
@@ -88,6 +96,29 @@ def allowed_hosts(settings: AppSettings) -> list[str]:
     """Return the names of hosts that are answered; others may be a trick with names (DNS rebinding)."""
     named = settings.allowed_hosts or (() if settings.host in THIS_MACHINE else (settings.host,))
     return [*THIS_MACHINE, *(name for name in named if name not in ("0.0.0.0", "::"))]
+
+
+def content_policy(basemap: str | None) -> str:
+    """Return what pages may load (CSP): nothing from elsewhere, but the tiles of a basemap.
+
+    Streamlit and its charts make scripts and styles on the way; so those of this server are not narrowed down.
+    """
+    place = urlsplit(basemap or "")
+    ours = "'self'" + (f" {place.scheme}://{place.netloc}" if place.netloc else "")
+    return "; ".join(
+        (
+            "default-src 'self'",
+            "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+            "style-src 'self' 'unsafe-inline'",
+            f"img-src {ours} data: blob:",
+            f"connect-src {ours} data: blob:",
+            "font-src 'self' data:",
+            "worker-src 'self' blob:",
+            "object-src 'none'",
+            "base-uri 'self'",
+            "frame-ancestors 'self'",
+        )
+    )
 
 
 def streamlit_config(settings: AppSettings) -> Mapping[str, Any]:
@@ -116,17 +147,43 @@ def _on_script_error(error: Exception) -> bool:
     """Show an error that a page did not foresee in words."""
     import streamlit as st
 
-    from .words import in_words
+    from .words import in_words, plain
 
-    st.error(in_words(error))
+    st.error(plain(in_words(error)))
     return True
 
 
-class _WithHeaders:
-    """Adds :data:`HEADERS` to every answer."""
+class OwnPages:
+    """Lets only our own pages open a connection; other sites would act with the sign-in of whoever visits them.
 
-    def __init__(self, app: ASGIApp) -> None:
+    A proxy may call us by another name than browsers do. So the origin may also be one of the names that were allowed. To
+    Streamlit it is the host then, or else Streamlit would ask the internet for the address of this machine.
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
         self.app = app
+        self._names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            headers = dict(scope["headers"])
+            origin = urlsplit(headers.get(b"origin", b"").decode("latin-1"))
+            host = headers.get(b"host", b"").decode("latin-1")
+            if b"origin" in headers and origin.netloc != host:
+                if not any(fnmatchcase(origin.hostname or "", name) for name in self._names):
+                    await send({"type": "websocket.close", "code": 1008, "reason": "other site"})
+                    return
+                others = [pair for pair in scope["headers"] if pair[0] != b"host"]
+                scope = {**scope, "headers": [*others, (b"host", origin.netloc.encode("latin-1"))]}
+        await self.app(scope, receive, send)
+
+
+class _WithHeaders:
+    """Adds some headers to every answer that has not got them."""
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
+        self.app = app
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
@@ -136,7 +193,7 @@ class _WithHeaders:
                     *message["headers"],
                     *(
                         (name.lower().encode(), value.encode())
-                        for name, value in HEADERS.items()
+                        for name, value in self._headers.items()
                         if name.lower().encode() not in given
                     ),
                 ]

@@ -43,6 +43,10 @@ OPEN_SCENES = 256
 """Scenes whose files are remembered."""
 
 
+TURNS = 1
+"""Results to download that are made at a time."""
+
+
 class Service:
     """The datacube, the queue of masks, the door and the tiles of an application.
 
@@ -57,10 +61,11 @@ class Service:
 
     def __init__(self, settings: AppSettings) -> None:
         self.settings = settings
-        self.door = Door()
+        self.door = Door(user_header=settings.user_header)
         self.states = ReviewStates()
         self.stac = StacScenes(settings.stac, settings.stac_collection) if settings.stac else None
         self.desks = ReviewDesks(self.door, self._collect)
+        self.turns = threading.Semaphore(TURNS)
         self._lock = threading.RLock()
         self._dc: Datacube | None = None
         self._queue: MaskQueue | None = None

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from ..errors import CleansatError
 from ..products.verdict_files import Verdict, review_state
+from .words import plain
 
 if TYPE_CHECKING:
     from .service import Service
@@ -28,7 +29,7 @@ def ask_verdict(service: Service, mask: UUID, title: str) -> None:
 
     given = service.verdicts(mask)
     with st.container(border=True):
-        st.markdown(f"**{title}** is **{review_state(given)}**.")
+        st.markdown(f"**{plain(title)}** is **{review_state(given)}**.")
         note = st.text_input(
             "Note",
             key=f"note_{mask}",

@@ -14,6 +14,7 @@ from .map import Pane, make_map, show_map
 from .parts import failing_in_words, kept_query, open_page, read_id
 from .service import Service, best_mask, get_service
 from .verdicts import ask_verdict
+from .words import plain
 
 if TYPE_CHECKING:
     from datacube.model import Dataset
@@ -69,7 +70,7 @@ def show() -> None:
         ]
         key = service.door.key(st.session_state.person)
         if len(shown) == 1:
-            st.subheader(shown[0].title)
+            st.subheader(plain(shown[0].title), anchor=False)
         show_map(
             make_map(
                 service, key, panes, stretch, bounds=panes[0].bounds, fit=text,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import traceback
 
@@ -12,6 +13,20 @@ from ..addresses import without_places
 from ..errors import CleansatError, first_line
 
 log = logging.getLogger("odc_cleansat.app")
+
+_MEANS_SOMETHING = re.compile(r"([\\`*_\[\]<>#~:$&!|^=]|^[-+]|(?<=^\d)[.)])")
+_LINKED = re.compile(r"(?<=:)(?=//|material/)|(?<=\bwww)(?=\.)|(?<=@)(?=\w)")
+_NO_BREAK = "\u2060"
+
+
+def plain(text: str) -> str:
+    """Return a text of strangers for a place that reads Markdown: it is shown as it is, without links, pictures, colours.
+
+    Names, notes, labels of scenes, and what people typed go through this, wherever Streamlit has no widget for plain text.
+    """
+    escaped = _MEANS_SOMETHING.sub(r"\\\1", " ".join(text.split()))
+    # Addresses become links even where they are escaped; a character without width ends that.
+    return _LINKED.sub(_NO_BREAK, escaped)
 
 
 def in_words(error: BaseException) -> str:

@@ -4,36 +4,60 @@ from __future__ import annotations
 
 import pytest
 
-from odc_cleansat.app.door import ClosedError, Door, named_by_header
+from odc_cleansat.app.door import JUDGE, SEE, ClosedError, Door, named_by_header
+
+starlette = pytest.importorskip("starlette.datastructures", reason="the extra app is not installed")
+
+NOBODY = starlette.Headers({})
 
 
 def test_a_key_names_its_person() -> None:
     door = Door()
-    assert door.person(door.key("Ann")) == "Ann"
+    assert door.person(door.key("Ann"), NOBODY) == "Ann"
 
 
 @pytest.mark.parametrize("key", [None, "", "Ann", "a.b.c", "é"])
 def test_no_key_of_ours(key: str | None) -> None:
     with pytest.raises(ClosedError, match="no valid key"):
-        Door().person(key)
+        Door().person(key, NOBODY)
 
 
 def test_a_key_of_another_start_or_one_that_was_changed() -> None:
     door = Door()
     with pytest.raises(ClosedError, match="no valid key"):
-        door.person(Door().key("Ann"))
+        door.person(Door().key("Ann"), NOBODY)
     with pytest.raises(ClosedError, match="no valid key"):
-        door.person("X" + door.key("Ann"))
+        door.person("X" + door.key("Ann"), NOBODY)
 
 
 def test_an_old_key() -> None:
     door = Door(seconds=-1)
     with pytest.raises(ClosedError, match="reload"):
-        door.person(door.key("Ann"))
+        door.person(door.key("Ann"), NOBODY)
+
+
+@pytest.mark.parametrize("use", [SEE, JUDGE])
+def test_a_key_for_something_else(use: str) -> None:
+    """Who passes on the address of a picture does not pass on the right to judge."""
+    door = Door()
+    other = JUDGE if use == SEE else SEE
+    assert door.person(door.key("Ann", use), NOBODY, use) == "Ann"
+    with pytest.raises(ClosedError, match="no valid key"):
+        door.person(door.key("Ann", use), NOBODY, other)
+
+
+def test_behind_a_proxy_a_key_opens_for_its_own_person() -> None:
+    door = Door(user_header="X-User")
+    key = door.key("Ann")
+    assert door.person(key, starlette.Headers({"x-user": "Ann"})) == "Ann"
+    with pytest.raises(ClosedError, match="somebody else"):
+        door.person(key, starlette.Headers({"x-user": "Bob"}))
+    with pytest.raises(ClosedError, match="names nobody"):
+        door.person(key, NOBODY)
 
 
 def test_the_header_of_a_proxy() -> None:
-    assert named_by_header({"X-User": " Ann "}, "X-User") == "Ann"
-    for headers in ({}, {"X-User": " "}, {"X-User": "n" * 1000}):
+    assert named_by_header([" Ann "]) == "Ann"
+    for values in ([], [" "], ["n" * 1000], ["Ann", "Bob"]):
         with pytest.raises(ClosedError, match="proxy"):
-            named_by_header(headers, "X-User")
+            named_by_header(values)

@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 from odc.geo.geom import box
 
-from odc_cleansat.app.parts import read_id, utm_of
+from odc_cleansat.app.parts import in_turn, read_id, utm_of
+from odc_cleansat.app.service import Service
 from odc_cleansat.errors import CleansatError
 
 
@@ -23,3 +24,11 @@ def test_ids_of_an_address() -> None:
 )
 def test_utm_zones(west: float, south: float, code: int) -> None:
     assert utm_of(box(west, south, west + 0.5, south + 0.5, "EPSG:4326")) == f"EPSG:{code}"
+
+
+def test_results_are_made_one_after_the_other(service: Service) -> None:
+    with in_turn(service):
+        assert not service.turns.acquire(blocking=False)
+    with pytest.raises(ZeroDivisionError), in_turn(service):
+        raise ZeroDivisionError
+    assert service.turns.acquire(blocking=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from conftest import Cube
 
 from .conftest import Page
@@ -27,6 +28,17 @@ def test_without_an_area(page: Page) -> None:
 def test_too_large(page: Page) -> None:
     app = page("recall_page", {"area": AREA, "crs": "EPSG:32633", "resolution": "0.05"})
     assert "at most" in app.error[0].value
+
+
+def test_a_grid_of_billions_is_refused_before_it_is_planned(page: Page) -> None:
+    app = page("recall_page", {"area": AREA, "crs": "EPSG:32633", "resolution": "0.0005"})
+    assert "coarser resolution" in app.error[0].value
+
+
+@pytest.mark.parametrize("crs", ["/etc/passwd", "+proj=utm +zone=33 +nadgrids=/etc/passwd", "x"])
+def test_a_coordinate_system_is_a_code(page: Page, crs: str) -> None:
+    app = page("recall_page", {"area": AREA, "crs": crs})
+    assert "such as EPSG" in app.error[0].value
 
 
 def test_no_mask_there(page: Page) -> None:

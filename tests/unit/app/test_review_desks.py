@@ -7,6 +7,7 @@ import time
 import pytest
 from conftest import Cube
 
+from odc_cleansat.app.door import JUDGE
 from odc_cleansat.app.routes import make_routes
 from odc_cleansat.app.service import Service
 
@@ -22,7 +23,7 @@ def client(service: Service) -> starlette.TestClient:
 
 def test_the_page_of_a_choice(client: starlette.TestClient, service: Service, cube: Cube) -> None:
     june, july = cube.masks["june"].id, cube.masks["july"].id
-    name, key = service.desks.open([june]), service.door.key("Ann")
+    name, key = service.desks.open([june]), service.door.key("Ann", JUDGE)
     page = client.get(f"/review/{key}/{name}/")
     assert page.status_code == 200
     assert str(june) in page.text
@@ -50,6 +51,8 @@ def test_without_a_key_or_a_choice(
     refused = client.get(f"/review/none/{name}/")
     assert refused.status_code == 401
     assert "signed in" in refused.text
-    closed = client.get(f"/review/{service.door.key('Ann')}/0000/")
+    passed_on = client.get(f"/review/{service.door.key('Ann')}/{name}/")
+    assert passed_on.status_code == 401
+    closed = client.get(f"/review/{service.door.key('Ann', JUDGE)}/0000/")
     assert closed.status_code == 404
     assert "Open it again" in closed.text

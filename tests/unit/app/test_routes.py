@@ -74,6 +74,8 @@ def test_addresses_written_by_hand(client: starlette.TestClient, cube: Cube, key
         f"/tiles/secrets/{scene}/{mask}/0/0/0.png",
         f"/tiles/ucl/{scene}/{mask}/99/0/0.png",
         f"/tiles/ucl/{scene}/{mask}/1/7/0.png",
+        f"/tiles/ucl/{scene}/{mask}/{'9' * 5000}/0/0.png",
+        f"/tiles/ucl/{scene}/{mask}/-1/0/0.png",
         f"/tiles/ucl/{scene}/..%2F..%2Fetc/0/0/0.png",
         f"/tiles/colour/{scene}/-/0/0/0.png?stretch=1,0",
         f"/tiles/colour/{scene}/-/0/0/0.png?stretch=a",

@@ -28,7 +28,7 @@ def test_an_area_in_the_address(page: Page) -> None:
 
 def test_an_area_without_scenes(page: Page) -> None:
     app = page("scenes_page", {"area": "100,10,100.1,10.1"})
-    assert "has no scene of s2_l2a in this area" in app.info[0].value
+    assert r"has no scene of s2\_l2a in this area" in app.info[0].value
 
 
 def test_an_area_that_makes_no_sense(page: Page) -> None:

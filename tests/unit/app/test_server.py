@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.runtime import Runtime
 
-from odc_cleansat.app.server import allowed_hosts, make_app, streamlit_config
+from odc_cleansat.app.server import (
+    OwnPages,
+    allowed_hosts,
+    content_policy,
+    make_app,
+    streamlit_config,
+)
 from odc_cleansat.app.service import Service
 from odc_cleansat.app.settings import AppSettings
 
@@ -19,12 +27,26 @@ def test_named_hosts_are_answered_with_headers_that_protect(service: Service) ->
     client = starlette.TestClient(make_app(service), base_url="http://localhost")
     assert client.get("/alive", headers={"host": "elsewhere.example"}).status_code == 400
     answer = client.get("/alive")
+    for origin, host in (("https://evil.example", "localhost"), ("null", "localhost")):
+        with (
+            pytest.raises(starlette.WebSocketDisconnect),
+            client.websocket_connect("/_stcore/stream", headers={"origin": origin, "host": host}),
+        ):
+            pass
     Runtime._instance = None
     assert answer.status_code == 200
     headers = answer.headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["x-frame-options"] == "SAMEORIGIN"
     assert headers["referrer-policy"] == "same-origin"
+    assert "img-src 'self' data: blob:;" in headers["content-security-policy"]
+
+
+def test_pages_load_the_basemap_and_nothing_else() -> None:
+    policy = content_policy("https://tiles.example.org:8443/{z}/{x}/{y}.png")
+    assert "img-src 'self' https://tiles.example.org:8443 data: blob:" in policy
+    assert "connect-src 'self' https://tiles.example.org:8443 data: blob:" in policy
+    assert "https:" not in content_policy(None)
 
 
 def test_hosts_follow_the_settings() -> None:
@@ -43,3 +65,33 @@ def test_streamlit_tells_nobody_anything(tmp_path: Path) -> None:
     assert (config["server.address"], config["server.port"]) == ("127.0.0.1", 8600)
     signed = streamlit_config(AppSettings("s", sign_in=tmp_path / "auth.toml"))
     assert signed["secrets.files"] == [str(tmp_path / "auth.toml")]
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "seen"),
+    [
+        (None, "localhost:8501", "localhost:8501"),
+        ("http://localhost:8501", "localhost:8501", "localhost:8501"),
+        ("https://masks.example.org", "10.0.0.7:8501", "masks.example.org"),
+        ("https://a.wild.example", "10.0.0.7:8501", "a.wild.example"),
+        ("http://localhost:9999", "localhost:8501", None),
+        ("https://masks.example.org@evil.example", "localhost:8501", None),
+        ("https://masks.example.org.evil.example", "localhost:8501", None),
+        ("null", "localhost:8501", None),
+    ],
+)
+def test_only_our_own_pages_open_a_connection(
+    origin: str | None, host: str, seen: str | None
+) -> None:
+    """A proxy may call us by another name than browsers do."""
+    found: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        found.append(dict(scope["headers"])[b"host"].decode())
+        await send({"type": "websocket.accept"})
+
+    headers = {"host": host} | ({"origin": origin} if origin else {})
+    client = starlette.TestClient(OwnPages(app, ["masks.example.org", "*.wild.example"]))
+    with contextlib.suppress(starlette.WebSocketDisconnect):
+        client.websocket_connect("/_stcore/stream", headers=headers).__enter__()
+    assert found == ([] if seen is None else [seen])

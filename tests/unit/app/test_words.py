@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from odc_cleansat.app.words import in_words
+from odc_cleansat.app.words import in_words, plain
 from odc_cleansat.errors import SceneError
 
 
@@ -40,3 +40,27 @@ def test_an_error_that_nobody_foresaw_has_a_number(caplog: pytest.LogCaptureFixt
     number = words.split("error ")[1].split(".")[0]
     assert number in caplog.text
     assert "passwd" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("**x** _y_ `z` ~q~", r"\*\*x\*\* \_y\_ \`z\` \~q\~"),
+        ("[a](javascript:b)", r"\[a\](javascript\:b)"),
+        ("![a](b)", r"\!\[a\](b)"),
+        (":red[a] $x$", r"\:red\[a\] \$x\$"),
+        ("<img onerror>", r"\<img onerror\>"),
+        ("# head\n\n- item", r"\# head - item"),
+        ("- item", r"\- item"),
+        ("1. item", r"1\. item"),
+        ("10 % of it, at 47.5", "10 % of it, at 47.5"),
+    ],
+)
+def test_text_of_strangers_is_plain(text: str, shown: str) -> None:
+    assert plain(text) == shown
+
+
+@pytest.mark.parametrize("text", ["http://a.example", "www.a.example", "a@b.example"])
+def test_addresses_do_not_become_links(text: str) -> None:
+    assert text not in plain(text).replace("\\", "")
+    assert plain(text).replace("\u2060", "").replace("\\", "") == text
