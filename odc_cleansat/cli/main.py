@@ -27,6 +27,7 @@ SOME_FAILED = 3
 
 COMMANDS = {
     "demo": "Mask one scene and recall it, in a datacube of its own.",
+    "doctor": "Tell what works on this machine, and how to mend what does not.",
     "mask": "Mask one scene, or those of a search, without a datacube.",
     "recall": "Write indexed masks to GeoTIFF, on any grid.",
     "export": "Write an unclouded composite to GeoTIFF.",
@@ -113,7 +114,7 @@ def main(debug: bool) -> None:
     indexed as the product s2_l2a_ucl. SCL is the classification that Sen2Cor adds to each scene.
 
     Begin with `cleansat demo`, which needs no data. Then `cleansat mask` masks a scene, and `cleansat run` all scenes
-    of a datacube. `cleansat COMMAND --help` has examples.
+    of a datacube. `cleansat doctor` tells what is missing. `cleansat COMMAND --help` has examples.
 
     Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage, 130 interrupted. Commands for several
     scenes also end with 3 if some of them failed.

@@ -27,6 +27,7 @@ DISTRIBUTIONS = {name: name.replace(".", "-") for name in LIBRARIES}
 
 DOCUMENTED = {
     "datacube": {"Datacube"},
+    "datacube.cfg": {"ConfigException", "ODCConfig"},
     "datacube.model": {"Dataset", "Measurement", "MetadataType", "Product"},
     "odc.loader": {"RioDriver", "register_driver"},
     "odc.loader.types": {"BandKey", "RasterGroupMetadata", "RasterLoadParams", "RasterSource"},

@@ -1,0 +1,135 @@
+"""The datacube: is it configured, does it answer, is it initialised, and has it the products?"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from ..errors import CubeError, first_line
+from ..storage.eo3 import MASK_PRODUCT, SCENE_PRODUCT, product_definition
+from .finding import OK, WARNING, WRONG, Finding
+
+if TYPE_CHECKING:
+    from datacube import Datacube
+
+TOPIC = "datacube"
+
+_SETTING = re.compile(r"(ODC_\w+_)?DB_(HOSTNAME|DATABASE|URL|USERNAME)")
+"""Environment variables that tell datacube of a database."""
+
+
+def probe(config: Sequence[str] = (), env: str | None = None) -> Iterator[Finding]:
+    """Look at the datacube that is configured.
+
+    Parameters
+    ----------
+    config
+        Configurations of datacube; of several, the first that exists. By default that of datacube itself.
+    env
+        Environment in the configuration.
+    """
+    if problem := _problem_of_configuration(config):
+        yield problem
+        return
+    from ..cube.connect import connect
+
+    try:
+        dc = connect(config, env, app="cleansat-doctor")
+    except CubeError as error:
+        yield _unusable(error)
+        return
+    with contextlib.closing(dc):
+        yield Finding(TOPIC, OK, f"the database answers and is initialised{_where(dc)}")
+        yield _product(dc, MASK_PRODUCT, WRONG)
+        yield _product(dc, SCENE_PRODUCT, WARNING)
+
+
+def _problem_of_configuration(config: Sequence[str]) -> Finding | None:
+    """Return what is wrong with the configuration, or None."""
+    from datacube.cfg import ConfigException, ODCConfig
+
+    try:
+        found = ODCConfig(paths=list(config) or None)
+    except ConfigException as error:
+        return Finding(
+            TOPIC,
+            WRONG,
+            f"the configuration cannot be read: {first_line(error)}",
+            "Correct the file or its name; ODC_CONFIG_PATH names it too.",
+        )
+    if found.is_default and not any(_SETTING.fullmatch(name) for name in os.environ):
+        return Finding(
+            TOPIC,
+            WARNING,
+            "no datacube is configured; `cleansat mask` works without, most other commands do not",
+            "Write datacube.conf, name one by ODC_CONFIG_PATH, or try `cleansat demo`, which brings its own.",
+        )
+    return None
+
+
+def _unusable(error: CubeError) -> Finding:
+    """Return what an error of a connection means."""
+    said = str(error.__cause__ or error)
+    if "No DB schema exists" in said:
+        return Finding(
+            TOPIC,
+            WRONG,
+            "the database answers and is not initialised",
+            "Run: datacube system init; then: cleansat product add s2_l2a s2_l2a_ucl",
+        )
+    if "out of date" in said:
+        return Finding(
+            TOPIC,
+            WRONG,
+            "the tables of the database are of an older datacube",
+            "Have its administrator run: datacube system init",
+        )
+    what = str(error).partition(". Look at ")[0]
+    return Finding(TOPIC, WRONG, what, _connection_mend(said))
+
+
+def _connection_mend(said: str) -> str:
+    if "psycopg2 is required" in said:
+        if find_spec("psycopg2") is None:
+            return "Run: pip install psycopg2-binary"
+        # SQLAlchemy 2.1 takes another client for an address without one.
+        return "Begin db_url in the configuration with postgresql+psycopg2:// in place of postgresql://."
+    if re.search(r"password|authentication|role .* does not exist", said):
+        return (
+            "Correct the user and password: in the configuration, or DB_USERNAME and DB_PASSWORD."
+        )
+    if re.search(r"refused|timeout|timed out|could not translate|No such file|unreachable", said):
+        return "Start the database, or correct its host and port in the configuration."
+    if re.search(r"database .* does not exist", said):
+        return "Make the database with createdb, or correct its name in the configuration."
+    return "Run: datacube system check"
+
+
+def _where(dc: Datacube) -> str:
+    """Return where the index is, as far as its driver tells, without user and password."""
+    url = getattr(getattr(dc.index, "_db", None), "url", None) or getattr(dc.index, "url", None)
+    host, name = getattr(url, "host", None), getattr(url, "database", None)
+    return f": {name} on {host}" if host and name else f": index driver {dc.index.name}"
+
+
+def _product(dc: Datacube, name: str, state: str) -> Finding:
+    """Return whether the index has a product with all measurements of ours."""
+    product = dc.index.products.get_by_name(name)
+    add = f"Run: cleansat product add {name}"
+    if product is None:
+        other = "" if name == MASK_PRODUCT else "; scenes may be in another product"
+        return Finding(TOPIC, state, f"there is no product {name}{other}", add)
+    have = {each["name"] for each in product.definition["measurements"]}
+    wanted = {each["name"] for each in product_definition(name)["measurements"]}
+    if missing := sorted(wanted - have):
+        return Finding(
+            TOPIC,
+            state,
+            f"the product {name} is another than ours: it lacks {', '.join(missing)}",
+            "Use another datacube or environment, or rename that product.",
+        )
+    return Finding(TOPIC, OK, f"the product {name} is there")
