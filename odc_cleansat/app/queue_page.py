@@ -32,8 +32,8 @@ def show() -> None:
     import streamlit as st
 
     st.title("Queue")
-    if refused := st.session_state.pop("refused", ""):
-        st.warning(plain(f"Not all of them were taken: {refused}"))
+    for text in st.session_state.pop("refused", []):
+        st.warning(plain(f"Not taken: {text}"))
     st.caption("Masks are made in the background. You may close this page; nothing is lost.")
     st.fragment(_jobs, run_every=EVERY)()
 

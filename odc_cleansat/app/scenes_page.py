@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
-from ..errors import CleansatError
+from ..batch.jobs import QueueFullError
 from .areas import area_text, check_geometry, read_area, square_km
 from .map import make_map, show_map
 from .parts import cloud_chart, failing_in_words, open_page, opens
@@ -39,7 +38,11 @@ def show() -> None:
     import streamlit as st
 
     service = get_service()
+    if st.session_state.pop("asked", False):
+        open_page("Queue")
     st.title("Scenes")
+    for text in st.session_state.pop("refused", []):
+        st.error(plain(text))
     with failing_in_words():
         area = _ask_area(service)
         rows = _find(service, area)
@@ -276,14 +279,15 @@ def _actions(service: Service, rows: Sequence[SceneRow]) -> None:
     masks = [mask for mask in map(chosen_mask, rows) if mask is not None]
     mask, look, judge, recall, composite = st.columns(5)
     limit = service.settings.limits.jobs
-    if mask.button(
+    mask.button(
         f"Mask {len(missing)} scenes" if len(missing) != 1 else "Mask 1 scene",
         type="primary",
         disabled=not missing,
         width="stretch",
         help=f"In the background, up to {limit} at a time. Scenes that have a mask are passed over.",
-    ):
-        _ask(service, [row.id for row in missing])
+        on_click=_ask,
+        args=(service, missing),
+    )
     if look.button(
         "Look", disabled=not 0 < len(rows) <= LOOKED_AT, width="stretch",
         help=f"One scene, or up to {LOOKED_AT} side by side.",
@@ -298,17 +302,18 @@ def _actions(service: Service, rows: Sequence[SceneRow]) -> None:
         open_page("Composite", **where)
 
 
-def _ask(service: Service, scenes: Sequence[UUID]) -> None:
+def _ask(service: Service, rows: Sequence[SceneRow]) -> None:
+    """Have scenes masked. It runs before the page is drawn again, so that the queue is seen at once."""
     import streamlit as st
 
-    jobs, refused = [], ""
-    for scene in scenes:
+    state, refused = st.session_state, []
+    for row in rows:
         try:
-            jobs += service.ask([scene], st.session_state.person)
-        except CleansatError as error:
-            refused = in_words(error)
+            service.ask([row.id], state.person)
+            state.asked = True
+        except QueueFullError as error:
+            refused.append(str(error))
             break
-    if refused and not jobs:
-        raise CleansatError(refused)
-    st.session_state.refused = refused
-    open_page("Queue")
+        except Exception as error:
+            refused.append(f"{row.label}: {in_words(error)}")
+    state.refused = refused

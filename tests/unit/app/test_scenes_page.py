@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from conftest import Cube
+
+from odc_cleansat.app.service import Service
+from odc_cleansat.errors import SceneError
 
 from .conftest import Page
 
@@ -44,3 +48,18 @@ def test_actions_wait_for_a_choice(page: Page) -> None:
     assert buttons["Look"].disabled
     assert buttons["Judge"].disabled
     assert not buttons["Recall"].disabled
+
+
+def test_scenes_that_are_refused_are_named(
+    page: Page, cube: Cube, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Service, scenes: list[object], person: str) -> None:
+        raise SceneError("it lacks a band: B02")
+
+    monkeypatch.setattr(Service, "ask", refuse)
+    app = page("scenes_page", {"time": "2024-06"})
+    west = list(app.dataframe[0].value.id).index(str(cube.scenes["west"].id))
+    app.session_state["scene_table"] = {"selection": {"rows": [west], "columns": [], "cells": []}}
+    app.run()
+    next(each for each in app.button if each.label == "Mask 1 scene").click().run()
+    assert "it lacks a band: B02" in app.error[0].value
