@@ -1,0 +1,171 @@
+"""The package as others get it: what is in its files, that it runs when installed, and what is told about it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from odc_cleansat import __version__
+
+ROOT = Path(__file__).parents[2]
+DATA = (
+    "odc_cleansat/py.typed",
+    "odc_cleansat/app/map.js",
+    "odc_cleansat/app/map.css",
+    "odc_cleansat/app/icon.png",
+    "odc_cleansat/doctor/tested.txt",
+    "odc_cleansat/models/builtin/unet-mobilenetv2-l2a.safetensors",
+    "odc_cleansat/models/builtin/unet-efficientnetb4-l2a-6b.yaml",
+    "odc_cleansat/models/builtin/unet-efficientnetb4-l2a-6b.md",
+    "odc_cleansat/review/page.html",
+    "odc_cleansat/review/swipe.html",
+)
+PRODUCTS = ("s2_l2a", "s2_l2a_ucl", "s2_l2a_ucl_summary")
+
+BUILD = "from setuptools import build_meta; import sys; print(build_meta.build_{}(sys.argv[1]))"
+
+
+def build(kind: str, source: Path, target: Path) -> Path:
+    """Build as pip and `build` do it, with the setuptools of this environment and without the network."""
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD.format(kind), target],
+        cwd=source, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return target / done.stdout.split()[-1]
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, of a copy without what else lies in the folder of the project."""
+    folder = tmp_path_factory.mktemp("sdist")
+    beside = {each.name for each in ROOT.iterdir() if each.name.startswith(".")}
+    beside |= {"build", "dist", "shared", "site", "cleansat-demo", "cleansat-example"}
+    ignore = shutil.ignore_patterns(*beside, "__pycache__", "*.egg-info")
+    shutil.copytree(ROOT, folder / "copy", ignore=ignore)
+    return build("sdist", folder / "copy", folder)
+
+
+@pytest.fixture(scope="module")
+def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the source distribution."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    (found,) = folder.iterdir()
+    return found
+
+
+@pytest.fixture(scope="module")
+def wheel(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built of the source distribution as for a release."""
+    return build("wheel", unpacked, tmp_path_factory.mktemp("wheel"))
+
+
+def test_the_wheel_holds_all_that_is_needed_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    definitions = {f"odc_cleansat/product_definitions/{n}.odc-product.yaml" for n in PRODUCTS}
+    assert {*DATA, *definitions} - names == set()
+    written = {path.relative_to(ROOT).as_posix() for path in (ROOT / "odc_cleansat").rglob("*.py")}
+    assert written - names == set()
+    info = f"odc_cleansat-{__version__}.dist-info/"
+    assert {name.split("/")[0] for name in names} == {"odc_cleansat", info.strip("/")}
+    assert not [name for name in names if "test_" in name or name.endswith((".pyc", ".tif"))]
+    assert wheel.stat().st_size < 20e6
+    assert f"{info}licenses/LICENSE" in names
+
+
+def test_the_metadata(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        info = f"odc_cleansat-{__version__}.dist-info"
+        metadata = Parser().parsestr(archive.read(f"{info}/METADATA").decode())
+        points = archive.read(f"{info}/entry_points.txt").decode()
+    assert metadata["Version"] == __version__
+    assert "Typing :: Typed" in metadata.get_all("Classifier", [])
+    assert {"app", "demo", "s3", "safe"} <= set(metadata.get_all("Provides-Extra", []))
+    assert "cleansat = odc_cleansat.cli:main" in points
+
+
+def test_the_source_distribution(unpacked: Path) -> None:
+    names = {each.name for each in unpacked.iterdir()}
+    assert {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "SECURITY.md"} <= names
+    assert {"setup.cfg", "pyproject.toml", "odc_cleansat", "product_definitions"} <= names
+    assert not names & {"tests", "docs", "benchmarks", "shared", "training", "templates"}
+    assert {each for each in DATA if not (unpacked / each).is_file()} == set()
+
+
+def test_the_installed_wheel_runs(wheel: Path, tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check",
+         "--target", tmp_path / "site", wheel],
+        check=True, capture_output=True,
+    )  # fmt: skip
+
+    def run(*command: object) -> str:
+        done = subprocess.run(
+            [*map(str, command)], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    place = run(sys.executable, "-c", "import odc_cleansat; print(odc_cleansat.__file__)")
+    assert Path(place.strip()).is_relative_to(tmp_path)
+    program = tmp_path / "site" / "bin" / "cleansat"
+    assert "Cloud and cloud-shadow masks" in run(program, "--help")
+    listed = run(program, "models", "list", "--json")
+    assert '"name": "unet-mobilenetv2-l2a"' in listed
+
+
+def test_the_citation() -> None:
+    found = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert found["cff-version"] == "1.2.0"
+    assert found["version"] == __version__, "raise it together with odc_cleansat/_version.py"
+    assert {"message", "title", "authors", "license"} <= found.keys()
+    (paper,) = found["references"]
+    model = (ROOT / "odc_cleansat/models/builtin/unet-efficientnetb4-l2a-6b.yaml").read_text()
+    assert f"doi:{paper['doi']}" in model
+
+
+@pytest.fixture
+def workflow() -> dict[Any, Any]:
+    """The workflow of GitHub; YAML takes its key `on` for true."""
+    path = ROOT / ".github" / "workflows" / "test-and-publish.yml"
+    found: dict[Any, Any] = yaml.safe_load(path.read_text("utf-8"))
+    return found
+
+
+def test_what_is_published_was_tested(workflow: dict[Any, Any]) -> None:
+    jobs = workflow["jobs"]
+    assert ".ci/run" in [step.get("run") for step in jobs["test"]["steps"]]
+    assert set(jobs["publish"]["needs"]) == {"test", "build"}
+    assert jobs["publish"]["if"] == "startsWith(github.ref, 'refs/tags/v')"
+    assert set(workflow[True]) == {"push", "pull_request"}
+
+
+def test_only_the_last_step_can_publish_and_it_has_no_password(workflow: dict[Any, Any]) -> None:
+    assert workflow["permissions"] == {"contents": "read"}
+    allowed = {name: job.get("permissions") for name, job in workflow["jobs"].items()}
+    assert allowed == {"test": None, "build": None, "publish": {"id-token": "write"}}
+    assert "secrets." not in yaml.safe_dump(workflow)
+    (step,) = [s for s in workflow["jobs"]["publish"]["steps"] if "publish" in s["uses"]]
+    assert "with" not in step
+
+
+def test_a_tag_has_to_be_the_version(workflow: dict[Any, Any]) -> None:
+    (check,) = [s["run"] for s in workflow["jobs"]["build"]["steps"] if "_version.py" in str(s)]
+    for tag, code in ((f"v{__version__}", 0), ("v9.9.9", 1)):
+        done = subprocess.run(
+            ["bash", "-c", check], cwd=ROOT, env={"GITHUB_REF_NAME": tag, "PATH": "/usr/bin:/bin"}, check=False
+        )  # fmt: skip
+        assert done.returncode == code
