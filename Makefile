@@ -9,7 +9,7 @@ PORT ?= 8501
 NEWEST_PYTHON ?= python3.13
 NEWEST := .venv-newest
 # The oldest Python, for an environment of the oldest releases that setup.cfg allows.
-OLDEST_PYTHON ?= python3.10
+OLDEST_PYTHON ?= $(or $(lastword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python3.10)),python3.10)
 OLDEST := .venv-oldest
 
 # The tests of the whole come first: a slow file at the end would keep one process busy alone.
