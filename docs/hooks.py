@@ -8,10 +8,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import nbformat
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import messages
 from mkdocs.structure.files import File, Files
 from nbconvert import MarkdownExporter
 from nbconvert.preprocessors import ExecutePreprocessor
@@ -39,6 +44,8 @@ def on_files(files: Files, config: Any) -> Files:
         text = source.read_text("utf-8")
         text = re.sub(r"\]\((?![a-z]+:)", "](../", text).replace("](../docs/", "](")
         files.append(File.generated(config, uri, content=text))
+    for topic, text in messages.pages().items():
+        files.append(File.generated(config, f"troubleshooting/{topic}.md", content=text))
     for path in sorted((DOCS / "tutorials").glob("*.ipynb")):
         text, pictures = as_page(executed(path))
         files.append(File.generated(config, f"tutorials/{path.stem}.md", content=text))
