@@ -15,6 +15,8 @@ from odc_cleansat.cli.main import main
 from odc_cleansat.cube.embedded import stop_cube
 
 ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+CONTENTS = (ROOT / "mkdocs.yml").read_text("utf-8")
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -71,7 +73,10 @@ def test_the_table_of_codes() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+        place = (page.parent / target).resolve()
+        # Some pages are made when the site is built, which looks at their links too.
+        made = place.is_relative_to(DOCS) and place.relative_to(DOCS).as_posix() in CONTENTS
+        assert place.exists() or made, target
 
 
 def test_commands_and_options_exist() -> None:
