@@ -33,16 +33,21 @@ _NESTED = 4
 """Most wrappers of GDAL in one another; an address with more is none."""
 
 _PARTS = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*:)(?P<slashes>\\*/\\*/)(?P<host>[^/?#]*)(?P<path>[^?#]*)"
+    r"(?P<scheme>[a-z][a-z0-9+.-]*:)(?P<slashes>[\\/]{2,})(?P<host>[^/?#]*)(?P<path>[^?#]*)"
     r"(?P<query>\?[^#]*)?(?P<fragment>#.*)?",
     re.IGNORECASE | re.DOTALL,
 )
 _IN_TEXT = re.compile(
     r"/vsi[a-z0-9_]+[/?][^\s'\"<>`]*|(?<![a-z0-9+.-])(?:data:[^\s'\"<>`]*"
-    r"|[a-z][a-z0-9+.-]*(?::\\*/\\*/|%(?:25)*3a%(?:25)*2f%(?:25)*2f)[^\s'\"<>`]*)",
+    r"|[a-z][a-z0-9+.-]*(?::[\\/]{2,}|%(?:25)*3a%(?:25)*2f%(?:25)*2f)[^\s'\"<>`]*)",
     re.IGNORECASE,
 )
-_LOGIN = re.compile(r"(:\\*/\\*/)[^/\\\s?#]+@|(//)[^/\s?#@:]+:[^/\s?#]+@")
+_LOGIN = re.compile(
+    r"(:[\\/]{2,})[^/\\\s?#]+@|(//)[^/\s?#@:]+:[^/\s?#]+@"
+    # A URL that was taken for a path has lost a slash.
+    r"|((?:https?|ftp|gs|postgres(?:ql)?|s3a?):/)[^/\\\s?#@:]+:[^/\\\s?#]+@",
+    re.IGNORECASE,
+)
 _NAMES = (
     r"[a-z0-9_-]*(?:token|password|passwd|pwd|secret|signature|credentials?|authorization|api[_-]?key|userpwd"
     r"|(?:secret|subscription|account|storage|access)[_-]?key(?:[_-]?id)?)"
@@ -182,7 +187,8 @@ def _is_secret(key: Any) -> bool:
 
 
 def _without_logins(text: str, mark: str) -> str:
-    return _LOGIN.sub(lambda found: (found[1] or found[2]) + (f"{mark}@" if mark else ""), text)
+    at = f"{mark}@" if mark else ""
+    return _LOGIN.sub(lambda found: (found[1] or found[2] or found[3]) + at, text)
 
 
 def _without_pairs(text: str, mark: str) -> str:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from odc.geo.geobox import GeoBox
 
+from ..addresses import without_secrets
 from ..errors import CubeError, OutputError, fault_of
 from ..scenes.files import SceneFiles
 from ..storage.eo3 import acquisition_time, native_grid
@@ -305,8 +306,8 @@ class MaskProduct:
 
     @property
     def label(self) -> str:
-        """Name of the mask for people."""
-        return str(self.document.get("label") or self.id)
+        """Name of the mask for people, without secrets."""
+        return without_secrets(str(self.document.get("label") or self.id))
 
     @property
     def properties(self) -> Mapping[str, Any]:
@@ -316,8 +317,8 @@ class MaskProduct:
 
     @property
     def model(self) -> str:
-        """Name of the model that made the mask; empty if that is not known."""
-        return str(self.properties.get("cleansat:model") or "")
+        """Name of the model that made the mask, without secrets; empty if that is not known."""
+        return without_secrets(str(self.properties.get("cleansat:model") or ""))
 
     @property
     def day(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..addresses import without_secrets
 from ..errors import OutputError, fault_of
 from .check_documents import look_at_documents, look_at_files, look_at_identity
 from .check_layers import look_at_layers
@@ -113,13 +114,16 @@ def verify(
 
 
 def _run_check(name: str, evidence: Evidence) -> Check:
+    """Return the result of a check. What it quotes of documents is without secrets."""
+    right: bool | None = False
     try:
-        return Check(name, True, _CHECKS[name](evidence))
+        right, said = True, _CHECKS[name](evidence)
     except (WrongError, MaskProductError) as error:
-        return Check(name, False, str(error))
+        said = str(error)
     except UnprovenError as error:
-        return Check(name, None, str(error))
+        right, said = None, str(error)
     except OutputError:
         raise
     except Exception as error:  # a document with unexpected content can raise any error
-        return Check(name, False, f"a document is not as it should be: {fault_of(error)}")
+        said = f"a document is not as it should be: {fault_of(error)}"
+    return Check(name, right, without_secrets(said))

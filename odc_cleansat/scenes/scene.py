@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..addresses import without_secrets
 from ..errors import SceneError, first_line
 from ..storage.reader import strange_values
 from .files import SceneFiles
@@ -59,7 +60,7 @@ def eo3_scene(document: Mapping[str, Any], address: str) -> Scene:
             f"{address} is of level 1C, top of the atmosphere; masks are made of L2A. {USE_OF_L1C}"
         )
     dataset = unindexed_dataset(document, address)
-    label = str(document.get("label") or dataset.id)
+    label = without_secrets(str(document.get("label") or dataset.id))
     return Scene(label, dataset, SceneFiles.of_dataset(dataset))
 
 

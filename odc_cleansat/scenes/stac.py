@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 from uuid import UUID
 
-from ..addresses import public_address
+from ..addresses import public_address, without_secrets
 from ..errors import SceneError, first_line
 from ..storage.reader import strange_values
 from .bands import S2_BANDS, band_of
@@ -83,7 +83,7 @@ def item_scene(item: pystac.Item) -> Scene:
     document |= _grid_of_files(files, bands)
     # Some APIs give items without a link to themselves; the addresses of the files are absolute.
     address = item.get_self_href() or next(iter(files.files.values())).uri
-    return Scene(item.id, unindexed_dataset(document, address), files)
+    return Scene(without_secrets(item.id), unindexed_dataset(document, address), files)
 
 
 def item_scene_id(item: pystac.Item) -> UUID:

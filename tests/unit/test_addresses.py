@@ -23,6 +23,7 @@ PLANTED = {
     f"https://user:pa/{SECRET}@host/b/a.tif": "https://host/b/a.tif",
     f"https://user%3A{SECRET}%40host/a.tif": "https://host/a.tif",
     f"s3://key:{SECRET}@bucket/a.tif": "s3://bucket/a.tif",
+    f"https:\\\\user:{SECRET}@host/a.tif": "https:\\\\host/a.tif",
     f"postgresql://me:{SECRET}@host:5432/cube": "postgresql://host:5432/cube",
     f"https://host/a.tif?sig={SECRET}&versionId=7": "https://host/a.tif?versionId=7",
     f"https://host/a.tif?X-Amz-Signature={SECRET}&X-Amz-Credential={SECRET}": "https://host/a.tif",
@@ -76,6 +77,7 @@ def test_what_is_left_of_an_address(address: str, public: str) -> None:
         "it sent Basic " + "bWU6czNjcjN0LUtxOQ==",
         f"wrong password={SECRET}, try again",
         f"//me:{SECRET}@host/a",
+        f"https:/me:{SECRET}@host/a",
         f"https:\\/\\/me:{SECRET}@host\\/a",
     ],
 )

@@ -204,3 +204,46 @@ def test_a_scene_that_is_gone_is_no_fault(product: Path) -> None:
     assert report.checks[-1].right is None
     assert "cannot be made again here" in report.checks[-1].detail
     assert report.equal is None
+
+
+PLANTED = (
+    "https://user:pl4nted@host/x.tif",
+    "https://host/x.tif?sig=pl4nted",
+    "/vsicurl/https://user:pl4nted@host/x.tif",
+    "s3://key:pl4nted@bucket/x.tif",
+    "postgresql://user:pl4nted@host/db",
+    "Authorization: Bearer pl4nted123",
+)
+
+
+@pytest.mark.parametrize("secret", PLANTED)
+@pytest.mark.parametrize(
+    ("document", "keys"),
+    [
+        ("eo3", ("label",)),
+        ("eo3", ("properties", "s2:processing_baseline")),
+        ("eo3", ("accessories", "thumbnail", "path")),
+        ("eo3", ("lineage", "level2", 0)),
+        ("eo3", ("crs",)),
+        ("item", ("properties", "title")),
+        ("item", ("assets", "ucl", "href")),
+        ("record", ("software_versions", 0, "url")),
+        ("record", ("software_versions", 1, "version")),
+        ("own", ("model", "name")),
+        ("own", ("algorithm", "version")),
+        ("own", ("scene", "bands", "red", "uri")),
+    ],
+    ids=str,
+)
+def test_what_a_report_quotes_is_without_secrets(
+    forger: Forger, document: str, keys: tuple[str, ...], secret: str
+) -> None:
+    *above, last = keys
+    part = getattr(forger, document)
+    for each in above:
+        part = part[each]
+    part[last] = secret
+    forger.finish()
+    report = verify(forger.folder, pixels="bands" in keys)
+    assert not report.right
+    assert "pl4nted" not in str(report)
