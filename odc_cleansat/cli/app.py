@@ -17,7 +17,8 @@ Examples:
   cleansat app --example my-example
   cleansat app --store masks
   cleansat app --store s3://bucket/masks --product s2_l2a --port 8600
-  cleansat app --store masks --no-datacube --stac https://earth-search.aws.element84.com/v1
+  cleansat app --store masks --no-datacube \\
+      --stac https://earth-search.aws.element84.com/v1
   cleansat app --store s3://bucket/masks --host 0.0.0.0 --allowed-host masks.example.org \\
       --user-header X-Forwarded-Email
 

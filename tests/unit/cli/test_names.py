@@ -11,7 +11,7 @@ from odc_cleansat.cli.names import Choice
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("modles",), "there is no command 'modles'; there are demo, mask, recall,"),
+        (("modles",), "there is no command 'modles'; there are demo, "),
         (("modles",), "Did you mean 'models'?"),
         (("models", "fecth"), "Did you mean 'fetch'?"),
         (("review", "acept", "x"), "Did you mean 'accept'?"),
