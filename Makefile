@@ -21,7 +21,7 @@ help:
 	@echo "make demo           mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
 	@echo "make app            the web application on a datacube of its own with example scenes (PORT=8501)"
 	@echo "make test           run all tests in two processes (ARGS='-n 0 -k seams' runs some in one)"
-	@echo "make test-programs  install PostGIS, Chromium and odc-stats, as root on Debian; some tests skip without"
+	@echo "make test-programs  install PostGIS, Chromium, Caddy and odc-stats, as root on Debian; some tests skip without"
 	@echo "make test-newest    run the tests on Python 3.13 with the newest datacube (NEWEST_PYTHON=...)"
 	@echo "make test-oldest    run the unit tests on Python 3.10 with the oldest releases that setup.cfg allows (OLDEST_PYTHON=...)"
 	@echo "make coverage       run the tests and show which lines and branches they miss; below 90 % fails"
@@ -118,7 +118,7 @@ oldest: $(OLDEST)/stamp
 test-programs: $(BIN)/python
 	apt-get update --quiet --quiet
 	DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --quiet --no-install-recommends \
-	  chromium fonts-dejavu-core postgresql postgresql-15-postgis-3 >/dev/null
+	  caddy chromium fonts-dejavu-core postgresql postgresql-15-postgis-3 >/dev/null
 	PYTHON=$(BIN)/python tests/make_stats_env.sh
 
 lint: $(VENV)/test.stamp

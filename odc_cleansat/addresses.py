@@ -78,6 +78,7 @@ _SECRET_SETTINGS = (
     "GDAL_HTTP_USERPWD",
     "GS_SECRET_ACCESS_KEY",
     "HF_TOKEN",
+    "ODC_DEFAULT_DB_PASSWORD",
     "PC_SDK_SUBSCRIPTION_KEY",
 )
 """Environment variables whose values never appear in a text."""
