@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import nbformat
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -22,6 +24,7 @@ from nbconvert import MarkdownExporter
 from nbconvert.preprocessors import ExecutePreprocessor
 
 from odc_cleansat import __version__
+from odc_cleansat.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -44,6 +47,8 @@ def on_files(files: Files, config: Any) -> Files:
         text = source.read_text("utf-8")
         text = re.sub(r"\]\((?![a-z]+:)", "](../", text).replace("](../docs/", "](")
         files.append(File.generated(config, uri, content=text))
+    for path in drawings():
+        files.append(File.generated(config, f"drawn/{path.name}", abs_src_path=str(path)))
     for topic, text in messages.pages().items():
         files.append(File.generated(config, f"troubleshooting/{topic}.md", content=text))
     for path in sorted((DOCS / "tutorials").glob("*.ipynb")):
@@ -52,6 +57,42 @@ def on_files(files: Files, config: Any) -> Files:
         for name, content in pictures.items():
             files.append(File.generated(config, f"tutorials/{name}", content=content))
     return files
+
+
+def drawings() -> list[Path]:
+    """Return the pictures that the site draws; they are drawn once for each version of the script."""
+    source = (DOCS / "drawn.py").read_bytes()
+    place = CACHE / hashlib.sha256(source + __version__.encode()).hexdigest()[:16]
+    if not (place / "complete").exists():
+        subprocess.run([sys.executable, DOCS / "drawn.py", place], check=True)
+        (place / "complete").touch()
+    return sorted(each for each in place.iterdir() if each.suffix in (".png", ".html"))
+
+
+def option_table() -> str:
+    """Return every option of every command, with the commands that have it."""
+    rows: dict[tuple[str, str], list[str]] = {}
+
+    def collect(command: click.Command, name: str) -> None:
+        for param in command.params:
+            if isinstance(param, click.Option) and not param.hidden:
+                options = " ".join(f"`{each}`" for each in (*param.opts, *param.secondary_opts))
+                rows.setdefault((options, param.help or ""), []).append(f"`{name}`")
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for sub in command.list_commands(context):
+                each = command.get_command(context, sub)
+                assert each is not None
+                collect(each, f"{name} {sub}".removeprefix("cleansat "))
+
+    collect(main, "cleansat")
+    lines = [
+        f"| {options} | {messages.cell(text)} | {', '.join(names)} |"
+        for (options, text), names in sorted(
+            rows.items(), key=lambda row: row[0][0].lstrip("`-").lower()
+        )
+    ]
+    return "| option | what it does | commands |\n|---|---|---|\n" + "\n".join(lines)
 
 
 def executed(path: Path) -> nbformat.NotebookNode:
@@ -82,6 +123,8 @@ def as_page(notebook: nbformat.NotebookNode) -> tuple[str, dict[str, bytes]]:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Let links to files outside the pages lead to the repository, or be plain text where it is not known."""
+    if "<!-- options -->" in markdown:
+        markdown = markdown.replace("<!-- options -->", option_table())
     base = config.edit_uri.removesuffix("docs/") if config.edit_uri else ""
     folder = (DOCS / page.file.src_uri).parent
 

@@ -76,6 +76,9 @@ def test_links_lead_somewhere(page: Path) -> None:
         place = (page.parent / target).resolve()
         # Some pages are made when the site is built, which looks at their links too.
         made = place.is_relative_to(DOCS) and place.relative_to(DOCS).as_posix() in CONTENTS
+        made |= place.parent == DOCS / "drawn" and place.name in (DOCS / "drawn.py").read_text(
+            "utf-8"
+        )
         assert place.exists() or made, target
 
 
@@ -98,6 +101,15 @@ def test_commands_and_options_exist() -> None:
                 name = f"{name} {rest.pop(0)}"
             if name in known:
                 assert {word for word in rest if word.startswith("--")} <= known[name], line
+
+
+def test_every_variable_of_the_environment_is_listed() -> None:
+    page = (DOCS / "reference/settings.md").read_text("utf-8")
+    source = "".join(p.read_text("utf-8") for p in (ROOT / "odc_cleansat").rglob("*.py"))
+    names = set(re.findall(r'"((?:CLEANSAT|HF|AWS|GDAL)_[A-Z_]+)"', source))
+    assert len(names) > 20
+    inner = {"CLEANSAT_REQUEST"}  # a tag in files
+    assert {name for name in names - inner if f"`{name}`" not in page} == set()
 
 
 def test_make_targets_exist() -> None:

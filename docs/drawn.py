@@ -1,0 +1,224 @@
+"""The pictures and live pages of the site, drawn of simulated scenes when it is built.
+
+``python docs/drawn.py FOLDER`` draws them into a folder. MkDocs does it by ``docs/hooks.py``, once for each version of this file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+import odc_cleansat
+from odc_cleansat import CloudClass, apply_preset, classify
+from odc_cleansat.cube.embedded import stop_cube
+from odc_cleansat.demo import example_cube
+from odc_cleansat.masks import PRESETS
+from odc_cleansat.products import MaskJob
+from odc_cleansat.review import compare, page, true_colour
+from odc_cleansat.scenes import read_scene
+from odc_cleansat.synthetic.scene import SimulatedScene
+
+COLOURS = ListedColormap([each.colour for each in CloudClass])
+DAYS = ("2024-06-05", "2024-06-15", "2024-06-25", "2024-07-05")
+
+
+def scene(shape: tuple[int, int] = (600, 900), **changes: object) -> xr.Dataset:
+    """Return the scene that all pictures show, at 20 m, one date."""
+    simulated = SimulatedScene(shape=shape, **changes)  # type: ignore[arg-type]
+    return simulated.to_xarray(20).isel(time=0)
+
+
+def colours(data: xr.Dataset, offset: float = -1000) -> np.ndarray:
+    """Return true colour as a picture."""
+    bands = np.stack([data[name].values for name in ("B04", "B03", "B02")], axis=-1).astype(
+        "float32"
+    )
+    return true_colour(np.where(bands == 0, np.nan, (bands + offset) / 10_000))
+
+
+def panels(titles: Sequence[str], width: float = 12, ratio: float = 0.72) -> tuple[Figure, list]:
+    """Return a figure with panels side by side, without ticks."""
+    figure = Figure(
+        figsize=(width, ratio * width / len(titles) + 0.35), layout="constrained", dpi=100
+    )
+    axes = list(figure.subplots(1, len(titles), squeeze=False)[0])
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_title(title, fontsize=10)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    return figure, axes
+
+
+def show(axis, ucl: np.ndarray) -> None:
+    """Draw codes of a mask in the colours of their classes."""
+    axis.imshow(ucl, cmap=COLOURS, vmin=-0.5, vmax=len(CloudClass) - 0.5, interpolation="nearest")
+
+
+def draw_classes(out: Path) -> None:
+    """A swatch for each class, above a mask with those that the default model knows."""
+    figure = Figure(figsize=(9, 1.3), layout="constrained", dpi=100)
+    for axis, each in zip(figure.subplots(1, len(CloudClass)), CloudClass, strict=True):
+        axis.imshow([[each.value]], cmap=COLOURS, vmin=-0.5, vmax=len(CloudClass) - 0.5)
+        axis.set_title(f"{each.value} {each.label}", fontsize=9)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    figure.savefig(out / "classes.png")
+
+
+def draw_presets(out: Path) -> None:
+    """The same mask as it is stored and by each preset."""
+    data = scene()
+    mask = classify(data, offset=-1000, confidence=True)
+    figure, axes = panels(["true colour", "as stored", *PRESETS])
+    axes[0].imshow(colours(data))
+    show(axes[1], mask.ucl.values)
+    for axis, name in zip(axes[2:], PRESETS, strict=True):
+        show(axis, apply_preset(mask, name).ucl.values)
+    figure.savefig(out / "presets.png")
+
+
+def draw_trust(out: Path) -> None:
+    """A mask, its confidence, and where it is right."""
+    data = scene()
+    mask = classify(data, offset=-1000, confidence=True)
+    truth = data.truth.values
+    figure, axes = panels(
+        ["true colour", "mask", "confidence: dark is doubt", "wrong pixels in red"]
+    )
+    axes[0].imshow(colours(data))
+    show(axes[1], mask.ucl.values)
+    axes[2].imshow(
+        mask.ucl_confidence.where(mask.ucl_confidence != 255), cmap="magma", vmin=40, vmax=100
+    )
+    axes[3].imshow(
+        (mask.ucl.values != truth) & (truth != 0), cmap=ListedColormap(["#eeeeee", "#c00000"])
+    )
+    figure.savefig(out / "trust.png")
+
+
+def draw_offsets(out: Path) -> None:
+    """The same numbers with the right offset, with it forgotten, and with it taken off twice."""
+    data = scene()
+    figure, axes = panels(
+        ["true colour", "offset -1000: right", "0: forgotten", "-2000: taken off twice"]
+    )
+    axes[0].imshow(colours(data))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", odc_cleansat.errors.ReflectanceWarning)
+        for axis, offset in zip(axes[1:], (-1000, 0, -2000), strict=True):
+            show(axis, classify(data, offset=offset).ucl.values)
+    figure.savefig(out / "offsets.png")
+
+
+def draw_resolution(out: Path) -> None:
+    """One scene, loaded with pixels of three sizes: the network always sees its own."""
+    figure, axes = panels(["bands of 10 m", "of 20 m", "of 30 m"], ratio=0.7)
+    for axis, metres in zip(axes, (10, 20, 30), strict=True):
+        bands = SimulatedScene(shape=(600, 900)).to_xarray(metres).isel(time=0)
+        show(axis, classify(bands, offset=-1000, resolution=30).ucl.values)
+    figure.savefig(out / "resolution.png")
+
+
+def draw_nodata(out: Path) -> None:
+    """A scene whose corner is missing: no class there, and no seam beside it."""
+    data = scene()
+    rows, columns = np.indices(data.B04.shape)
+    there = rows + columns > 160
+    data = data.where(xr.DataArray(there, dims=("y", "x")), 0).astype(data.dtypes)
+    figure, axes = panels(["true colour", "mask: white has no data"], width=8)
+    axes[0].imshow(np.where(there[..., None], colours(data), 1))
+    show(axes[1], classify(data, offset=-1000).ucl.values)
+    figure.savefig(out / "nodata.png")
+
+
+def draw_windows(out: Path) -> None:
+    """The cells of a whole tile at 30 m, and one window."""
+    figure = Figure(figsize=(5, 5), layout="constrained", dpi=100)
+    axis = figure.subplots()
+    edge, left, top = 109.8, 399.96, 5300.04
+    axis.set(xlim=(left, left + edge), ylim=(top - edge, top), aspect="equal")
+    xs = [k * 1920 * 0.03 for k in range(200) if left + 28.8 < k * 1920 * 0.03 < left + edge - 28.8]
+    ys = [k * 896 * 0.03 for k in range(400) if top - edge + 13.4 < k * 896 * 0.03 < top - 13.4]
+    for x in xs:
+        axis.axvline(x, color="#0072b2")
+    for y in ys:
+        axis.axhline(y, color="#0072b2")
+    margin = 64 * 0.03
+    axis.add_patch(
+        Rectangle(
+            (left, ys[1] - margin), xs[0] - left + margin, ys[2] - ys[1] + 2 * margin,
+            color="#e69f00", alpha=0.4, linewidth=0,
+        )
+    )  # fmt: skip
+    axis.set(title="cells of a tile, and one window", xlabel="easting, km", ylabel="northing, km")
+    figure.savefig(out / "windows.png")
+
+
+def draw_how(out: Path, work: Path) -> None:
+    """A mask recalled at 300 m in each way."""
+    dc = example_cube(work / "cube", dates=[DAYS[1]])
+    try:
+        grid = {"output_crs": "EPSG:32633", "resolution": 300}
+        found = {
+            how: odc_cleansat.recall(dc, time=DAYS[1], how=how, **grid).isel(time=0)
+            for how in ("nearest", "mode", "any_cloud", "fraction")
+        }
+    finally:
+        dc.close()
+        stop_cube(work / "cube")
+    figure, axes = panels([*list(found)[:3], "fraction: share of cloud"], ratio=1)
+    for axis, how in zip(axes, found, strict=True):
+        if how == "fraction":
+            axis.imshow(found[how].cloud_fraction, cmap="Oranges", vmin=0, vmax=1)
+        else:
+            show(axis, found[how].ucl.values)
+    figure.savefig(out / "how.png")
+
+
+def write_pages(out: Path, work: Path) -> None:
+    """The page to swipe and the page to review, as commands write them."""
+    masks = []
+    for i, day in enumerate(DAYS):
+        simulated = SimulatedScene(
+            shape=(480, 720), cloud_cover=0.1 + 0.12 * i, datetime=f"{day}T10:10:31Z"
+        )
+        folder = simulated.write(work / f"scene-{day}")
+        masks.append(MaskJob(read_scene(str(folder)).dataset, work / "masks").run())
+    page(work / "masks", out / "review.html")
+    data = scene()
+    mask = classify(data, offset=-1000, confidence=True)
+    comparison = compare(data, ucl=mask, confidence=True, agreement="contaminated", offset=-1000,
+                         names={"scl": "SCL (simulated)"}, title="Simulated scene")  # fmt: skip
+    comparison.save(out / "swipe.html")
+
+
+def draw(out: Path) -> None:
+    """Draw all into a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    for one in (
+        draw_classes,
+        draw_presets,
+        draw_trust,
+        draw_offsets,
+        draw_resolution,
+        draw_nodata,
+        draw_windows,
+    ):
+        one(out)
+    with tempfile.TemporaryDirectory() as work, contextlib.redirect_stdout(sys.stderr):
+        draw_how(out, Path(work))
+        write_pages(out, Path(work))
+
+
+if __name__ == "__main__":
+    draw(Path(sys.argv[1]))
