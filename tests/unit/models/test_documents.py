@@ -44,6 +44,8 @@ def test_without_normalisation_reflectance_goes_in_as_it_is(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", CSMASK)
 def test_a_document_written_is_the_model_read(name: str, tmp_path: Path) -> None:
     write_model(get_model(name), tmp_path / "copy.yaml")
+    again = read_model(tmp_path / "copy.yaml")
+    assert (again.speed, again.accuracy) == (get_model(name).speed, get_model(name).accuracy)
     copy = read_model(tmp_path / "copy.yaml")
     assert copy == get_model(name)
     assert copy.card == get_model(name).card
@@ -102,6 +104,10 @@ def test_a_network_of_one_channel_is_refused(models_of_the_user: Path) -> None:
         ({"torchscript": "yes please"}, "true or false"),
         ({"tiling": {"stride": [100, 100]}}, "multiple of 32"),
         ({"tiling": {"stride": 448}}, "two whole numbers"),
+        ({"speed": 0}, "speed should be above 0"),
+        ({"accuracy": {"cloud": 95}}, "accuracy should be a mapping of classes to their F1"),
+        ({"accuracy": {"fog": 0.9}}, "accuracy should be of clear, cloud"),
+        ({"accuracy": 0.9}, "accuracy should be a mapping"),
         ({"members": ["a", "b"]}, "takes architecture, bands"),
     ],
 )  # fmt: skip
