@@ -43,7 +43,7 @@ def fault_of_flags(**flags: Any) -> str | None:
     """
     for name, value in flags.items():
         if not isinstance(value, bool | np.bool_):
-            return f"{name}= is {value!r:.100}; pass True or False."
+            return f"{name} is {value!r:.100}; pass True or False."
     return None
 
 

@@ -147,7 +147,9 @@ class Service:
         """
         if stac:
             if self.stac is None:
-                raise CleansatError("this application knows no STAC API; start it with --stac.")
+                raise CleansatError(
+                    "this application knows no STAC API; start it by `cleansat app --stac ADDRESS`."
+                )
             rows = self.stac.search(area, time, self.dc if self.settings.with_datacube else None)
             return [self._with_new_mask(row) for row in rows]
         return list_scenes(

@@ -36,5 +36,5 @@ def connect(config: Sequence[str] = (), env: str | None = None, app: str = "clea
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise CubeError(
             f"the datacube cannot be reached: {(lines or [type(error).__name__])[0].strip()}. Look at "
-            "`datacube system check`; -C names its configuration, -E the environment."
+            "`datacube system check`; config= names its configuration, env= the environment."
         ) from error

@@ -77,7 +77,7 @@ def check_result(confidence: bool, probabilities: bool, progress: object) -> Non
     if fault := fault_of_flags(confidence=confidence, probabilities=probabilities):
         raise SceneError(fault)
     if progress is not None and not callable(progress):
-        raise SceneError(f"progress= is {progress!r:.100}; pass a function of two numbers.")
+        raise SceneError(f"progress is {progress!r:.100}; pass a function of two numbers.")
 
 
 def check_scale_and_offset(scale: float | None, offset: float | None) -> None:

@@ -82,5 +82,5 @@ def test_what_is_neither_true_nor_false() -> None:
     for value in (1, 0, None, "yes", [True], np.array([True, False])):
         said = fault_of_flags(one=True, other=value)
         assert said is not None
-        assert said.startswith("other= is ")
+        assert said.startswith("other is ")
         assert said.endswith("pass True or False.")
