@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -43,6 +44,13 @@ def open_page(title: str, **query: str | None) -> None:
 
     given = {name: value for name, value in query.items() if value}
     st.switch_page(st.session_state.pages[title], query_params=given)
+
+
+def link_page(title: str, **query: str) -> None:
+    """Show a link to a page. A part that runs again and again needs one: a button there may open a blank page."""
+    import streamlit as st
+
+    st.page_link(st.session_state.pages[title], label=title, query_params=query)
 
 
 def kept_query(name: str) -> str:
@@ -160,6 +168,18 @@ def in_turn(service: Service) -> Iterator[None]:
         yield
     finally:
         service.turns.release()
+
+
+def look_again(seconds: float) -> None:
+    """Run the fragment that this is called in again and again, but not while somebody clicks or types.
+
+    Streamlit has ``run_every`` for that. But a run that is due between a click and the page that it opens leaves a blank page.
+    """
+    import streamlit as st
+
+    script = resources.files(__package__).joinpath("again.js").read_text("utf-8")
+    component = st.components.v2.component("odc_cleansat_again", js=script, html="<i></i>")
+    component(key="again", data={"seconds": seconds}, height=1, on_again_change=lambda: None)
 
 
 def ask_grid(service: Service, resolution: float | None = None) -> Grid | None:

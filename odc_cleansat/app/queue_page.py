@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..addresses import without_places
-from .parts import failing_in_words, open_page
+from .parts import failing_in_words, link_page, look_again
 from .service import Service, get_service
 from .words import plain
 
@@ -35,13 +35,14 @@ def show() -> None:
     for text in st.session_state.pop("refused", []):
         st.warning(plain(f"Not taken: {text}"))
     st.caption("Masks are made in the background. You may close this page; nothing is lost.")
-    st.fragment(_jobs, run_every=EVERY)()
+    st.fragment(_jobs)()
 
 
 def _jobs() -> None:
     import streamlit as st
 
     service = get_service()
+    look_again(EVERY)
     with failing_in_words():
         jobs = service.queue.jobs()
         for job in [job for job in jobs if not job.is_over]:
@@ -91,5 +92,6 @@ def _over(job: Job) -> None:
         name.error(plain(without_places(job.reason)))
     for text in job.warnings:
         name.warning(plain(without_places(text)))
-    if job.state in ("done", "found") and button.button("Look", key=f"look_{job.mask}"):
-        open_page("Look", show=f"{job.scene}.{job.mask}")
+    if job.state in ("done", "found"):
+        with button:
+            link_page("Look", show=f"{job.scene}.{job.mask}")

@@ -250,6 +250,8 @@ def _numbers(text: str, count: int) -> tuple[float, ...]:
 
 def _bounds(text: str | None) -> Bounds:
     west, south, east, north = _numbers(text or "", 4)
+    if not (west < east and south < north):
+        raise NoTileError("these are no bounds: west, south, east and north in degrees are needed.")
     return max(west, -180.0), max(south, -85.0), min(east, 180.0), min(north, 85.0)
 
 

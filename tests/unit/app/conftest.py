@@ -36,7 +36,10 @@ def page(service: Service) -> Page:
 
     def run(name: str, query: Mapping[str, str] | None = None) -> st_testing.AppTest:
         app = st_testing.AppTest.from_string(
-            f"from odc_cleansat.app import {name}\n{name}.show()", default_timeout=60
+            f"import streamlit as st\nfrom odc_cleansat.app import {name}\n"
+            "st.session_state.pages = {'Look': st.Page(lambda: None, url_path='look')}\n"
+            f"{name}.show()",
+            default_timeout=60,
         )
         app.session_state["person"] = "Ann"
         for key, value in (query or {}).items():

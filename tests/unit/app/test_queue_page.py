@@ -43,6 +43,6 @@ def test_jobs_of_all_kinds(page: Page, service: Service, monkeypatch: pytest.Mon
     monkeypatch.setattr(type(service.queue), "jobs", lambda self: [WAITING, failed, done])
     app = page("queue_page")
     assert not app.exception
-    assert {each.label for each in app.button} == {"Withdraw", "Look"}
+    assert {each.label for each in app.button} == {"Withdraw"}
     assert app.error[0].value == "no B02"
     assert any("masked in 0 s" in each.value for each in app.markdown)
