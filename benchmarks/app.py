@@ -99,9 +99,9 @@ def mask_one(page: Page, base: str) -> tuple[float, float]:
         timeout=60_000
     )
     progress = time.monotonic() - begun
-    page.get_by_role("button", name="Look").first.wait_for(timeout=120_000)
+    page.get_by_test_id("stMain").get_by_role("link", name="Look").first.wait_for(timeout=120_000)
     with page.expect_response(lambda answer: "/tiles/ucl/" in answer.url, timeout=60_000):
-        page.get_by_role("button", name="Look").first.click()
+        page.get_by_test_id("stMain").get_by_role("link", name="Look").first.click()
     return progress, time.monotonic() - begun
 
 

@@ -150,7 +150,7 @@ def test_the_whole_story(app: Running, page: Page) -> None:
     page.get_by_role("button", name="Mask 1 scene").click()
     page.wait_for_url("**/queue*")
     page.get_by_text("masked in").wait_for()
-    page.get_by_role("button", name="Look").first.click()
+    page.get_by_test_id("stMain").get_by_role("link", name="Look").first.click()
     # Look at it.
     with page.expect_response(lambda answer: "/tiles/ucl/" in answer.url and answer.status == 200):
         page.wait_for_url("**/look*")
@@ -306,7 +306,7 @@ def test_a_private_bucket(
             choose_row_when_there(page)
             page.get_by_role("button", name="Mask 1 scene").click()
             page.get_by_text("masked in").wait_for()
-            page.get_by_role("button", name="Look").first.click()
+            page.get_by_test_id("stMain").get_by_role("link", name="Look").first.click()
             page.get_by_text("UCL and SCL agree on").wait_for()
             page.get_by_role("button", name="Reject").click()
             page.get_by_text("is rejected").wait_for()
@@ -363,7 +363,7 @@ def test_scenes_of_a_stac_api_without_a_datacube(browser: Browser, tmp_path: Pat
             choose_row_when_there(page)
             page.get_by_role("button", name="Mask 1 scene").click()
             page.get_by_text("masked in").wait_for()
-            page.get_by_role("button", name="Look").first.click()
+            page.get_by_test_id("stMain").get_by_role("link", name="Look").first.click()
             page.get_by_text("UCL and SCL agree on").wait_for()
             page.get_by_role("button", name="Accept").click()
             page.get_by_text("is accepted").wait_for()
