@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hmac
-import json
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from .._version import __version__
 from ..errors import LOG, CleansatError
+from ..storage.reader import DocumentError, parse_json
 from .desk import LONGEST_NAME, LONGEST_NOTE, Desk, UnknownMaskError
 from .review_page import LEGEND
 from .templates import content_policy, fill_template
@@ -294,8 +294,8 @@ async def _document(request: Request) -> dict[str, Any]:
         if len(content) > LARGEST:
             raise _Refusal(413, f"the request has more than {LARGEST} bytes; choose fewer masks.")
     try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
+        document = parse_json(bytes(content), "the request")
+    except DocumentError:
         raise _Refusal(400, "the request is no JSON; reload the page.") from None
     if not isinstance(document, dict):
         raise _Refusal(400, "the request is no JSON object; reload the page.")
