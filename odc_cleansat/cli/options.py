@@ -262,12 +262,13 @@ def grid_query(
 
 
 def _grid_of(path: Path) -> GeoBox:
-    import rasterio
     from odc.geo.geobox import GeoBox
     from rasterio.errors import RasterioError
 
+    from ..storage.rasters import open_file
+
     try:
-        with rasterio.open(path) as file:
+        with open_file(path) as file:
             if file.crs is None:
                 raise CleansatError(f"{path} has no coordinate system, so no grid to take from it.")
             return GeoBox.from_rio(file)

@@ -392,9 +392,7 @@ def _nothing(cfg: RasterLoadParams) -> tuple[tuple[slice, slice], np.ndarray]:
 
 def _unmasked(file: BandFile, target: GeoBox, fill: float) -> np.ndarray:
     """Return UNMASKED where a band has data, and `fill` elsewhere, ``target.shape`` uint8."""
-    import rasterio
-
-    with rasterio.open(local_path(file.uri)) as opened:
+    with file.opened() as opened:
         nodata, dtype = opened.nodata or 0, opened.dtypes[file.band - 1]
     values = _nearest(file, target, nodata, dtype)
     there = (values != nodata) & np.isfinite(values)
@@ -403,10 +401,8 @@ def _unmasked(file: BandFile, target: GeoBox, fill: float) -> np.ndarray:
 
 def _nearest(file: BandFile, target: GeoBox, fill: float, dtype: str = "uint8") -> np.ndarray:
     """Read a file at the centres of the target's pixels, ``target.shape``, as `recall` does."""
-    import rasterio
-
     result = np.full(target.shape, fill, dtype=dtype)
-    with rasterio.open(local_path(file.uri)) as opened:
+    with file.opened() as opened:
         sample_nearest(
             GeoBox.from_rio(opened),
             target,

@@ -14,6 +14,7 @@ from odc.geo.geom import Geometry
 
 from ..errors import CubeError, first_line
 from ..grids.grid import crs_name, unevenness
+from ..storage.rasters import open_file
 from ..threads import available_memory
 from .area import INSTEAD, check_area, parse_area, parse_crs
 
@@ -217,12 +218,12 @@ def check_memory(grid: GeoBox, times: int, pixel_bytes: int) -> None:
 
 def _grid_of_file(name: str, path: str) -> GeoBox:
     """Return the grid of a raster file."""
-    import rasterio
+    from rasterio.errors import RasterioError
 
     try:
-        with rasterio.open(path) as file:
+        with open_file(path) as file:
             return GeoBox.from_rio(file)
-    except rasterio.errors.RasterioError as error:
+    except RasterioError as error:
         raise CubeError(
             f"{path!r}, given as {name}, is no raster file: {first_line(error)}."
         ) from error

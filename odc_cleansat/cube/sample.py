@@ -15,6 +15,8 @@ from odc.geo.geobox import GeoBox
 from ..classes import CLOUDS, CONFIDENCE_NODATA, CloudClass
 from ..errors import CubeError, GapWarning, tell
 from ..grids.centres import TILE, Roi, pixel_indices, reach, sample_nearest, tiles
+from ..storage.rasters import open_file
+from ..storage.reader import DocumentError
 from ..storage.settings import credentials
 
 if TYPE_CHECKING:
@@ -312,17 +314,16 @@ class OpenMask:
 
 def _open(mask: IndexedMask, stack: ExitStack, losses: Losses | None) -> OpenMask | None:
     """Open a mask until the stack is closed; None if it cannot be read."""
-    import rasterio
     from rasterio.errors import RasterioError
 
     try:
-        files = [stack.enter_context(rasterio.open(path)) for path, _ in mask.bands]
+        files = [stack.enter_context(open_file(path)) for path, _ in mask.bands]
         for file in files:
             if file.shape != tuple(mask.grid.shape) or not file.transform.almost_equals(
                 mask.grid.affine, 1e-6
             ):
                 raise RasterioError(f"{file.name} is not on the grid that its document says")
-    except RasterioError as error:
+    except (RasterioError, DocumentError) as error:
         _note_loss(mask, error, losses)
         return None
     return OpenMask(mask, files, losses)

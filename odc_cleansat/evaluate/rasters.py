@@ -15,7 +15,7 @@ from ..errors import SceneError
 from ..grids.centres import Roi, sample_nearest
 from ..scenes.files import local_path
 from ..storage.failures import store_advice
-from ..storage.settings import gdal_settings
+from ..storage.rasters import open_file
 from .mappings import MAPPINGS, ClassMapping, check_codes
 
 if TYPE_CHECKING:
@@ -127,15 +127,14 @@ def open_raster(raster: ClassRaster) -> Iterator[OpenRaster]:
     SceneError
         If it cannot be read.
     """
-    import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-    with gdal_settings(raster.uri), contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         try:
             with warnings.catch_warnings():
                 # Chips for machine learning often have no coordinates, and need none.
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                file = stack.enter_context(rasterio.open(local_path(raster.uri)))
+                file = stack.enter_context(open_file(local_path(raster.uri)))
         except RasterioError as error:
             raise _unreadable(raster.uri, error) from error
         yield OpenRaster(file, raster)

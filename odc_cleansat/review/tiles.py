@@ -18,7 +18,6 @@ from ..products.product import MaskProduct
 from ..scenes.files import BandFile, SceneFiles, local_path, reading
 from ..scenes.packing import Packing, read_packing
 from ..scenes.settle import settle_offset
-from ..storage.settings import gdal_settings
 from .figure import stretch_limits, true_colour
 from .layers import (
     CLASSES,
@@ -255,7 +254,7 @@ class SceneTiles:
         else:
             assert self._mask is not None
             name = {"ucl": "ucl", "confidence": "ucl_confidence"}[kind]
-            file = BandFile(self._mask.layer_file(name), 1, outside)
+            file = BandFile(self._mask.layer_file(name), 1, outside, of_stranger=True)
         codes: np.ndarray = _values(read, file, "nearest").filled(outside).astype("uint8")
         return codes
 
@@ -317,7 +316,6 @@ _LEGENDS: Mapping[str, tuple[Category, ...]] = {
 
 def _values(read: _Read, file: BandFile, resampling: str) -> Any:
     """Read one band, as a masked array that is masked where there are no data."""
-    import rasterio
     from rio_tiler.errors import PointOutsideBounds, TileOutsideBounds
     from rio_tiler.io import Reader
 
@@ -326,7 +324,7 @@ def _values(read: _Read, file: BandFile, resampling: str) -> Any:
     options = (
         {"OVERVIEW_LEVEL": "NONE"} if resampling == "nearest" and path.endswith(".jp2") else {}
     )
-    with reading(path), gdal_settings(file.uri), rasterio.open(path, **options) as opened:
+    with reading(path), file.opened(**options) as opened:
         nodata = next((n for n in (opened.nodata, file.nodata) if n is not None), 0)
         settings: Any = {
             "nodata": nodata,

@@ -100,7 +100,9 @@ def _date(each: MaskedFiles, grid: GeoBox) -> xr.Dataset:
                 ("ucl_confidence", confidence_attrs()),
             ):
                 if name in each.mask.document["measurements"]:
-                    file = BandFile(each.mask.layer_file(name), 1, attrs["nodata"])
+                    file = BandFile(
+                        each.mask.layer_file(name), 1, attrs["nodata"], of_stranger=True
+                    )
                     data[name] = wrap_xr(_codes(file, grid), grid, **attrs)
     moment = acquisition_time(scene.properties)
     if moment is None:

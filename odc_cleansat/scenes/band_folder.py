@@ -17,6 +17,7 @@ from uuid import UUID, uuid5
 from ..classes import CLOUDS, class_percent, scl_to_ucl
 from ..errors import SceneError, first_line
 from ..storage.eo3 import allow_own_properties, scene_product
+from ..storage.rasters import open_file
 from ..storage.reader import DocumentError, parse_json, parse_yaml, read_file
 from .bands import S2_BANDS, is_reflective
 from .files import BandFile
@@ -64,8 +65,8 @@ class BandFolder:
 
     @property
     def label(self) -> str:
-        """Name of the folder, for people and files."""
-        return re.sub(r"[^A-Za-z0-9_.-]+", "-", self.folder.resolve().name)
+        """Name of the folder, for people and files, in letters that EO3 allows."""
+        return re.sub(r"[^A-Za-z0-9_-]+", "-", self.folder.resolve().name)
 
 
 def open_scene(folder: Path, moment: datetime | None = None) -> BandFolder:
@@ -332,12 +333,11 @@ def write_scene_document(scene: BandFolder, folder: Path) -> Path:
 
 def _grid(band: str, path: Path) -> GeoBox:
     """Return the grid of a band file; raise if the file cannot be a band."""
-    import rasterio
     from odc.geo.geobox import GeoBox
     from rasterio.errors import RasterioError
 
     try:
-        with rasterio.open(path) as file:
+        with open_file(path) as file:
             if not file.crs:
                 raise SceneError(
                     f"{path} has no coordinate system; set it, e.g. with `rio edit-info --crs EPSG:32633 {path}`."
@@ -417,11 +417,9 @@ def _properties(scene: BandFolder, region: str) -> dict[str, Any]:
 
 def _cloud_cover(scene: BandFolder) -> dict[str, float]:
     """Return the percent of cloud by the SCL as a property; empty without SCL or data."""
-    import rasterio
-
     if (path := scene.bands.get("scl")) is None:
         return {}
-    with rasterio.open(path) as file:
+    with open_file(path) as file:
         classes = scl_to_ucl(file.read(1))
     if not classes.any():
         return {}

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -18,7 +16,8 @@ from odc.geo.geobox import GeoBox
 from ..errors import SceneError
 from ..grids.grid import overlap
 from ..storage.failures import store_advice
-from ..storage.reader import DocumentError, check_regular, strange_values
+from ..storage.rasters import refuse_pipes
+from ..storage.reader import DocumentError, strange_values
 from ..storage.settings import credentials, gdal_settings, prepare_gdal
 from ..storage.strangers import careful_settings
 from .bands import band_of, find_bands, is_reflective, names_of
@@ -158,7 +157,7 @@ class BandFile(NamedTuple):
     @contextlib.contextmanager
     def _settings(self) -> Iterator[tuple[str, dict[str, Any]]]:
         path = local_path(self.uri)
-        _check_no_pipe(path)
+        refuse_pipes(path)
         settings = careful_settings(path) if self.of_stranger else gdal_settings(self.uri)
         with settings as options:
             yield path, options or {}
@@ -389,12 +388,6 @@ def open_bands(files: Mapping[str, BandFile]) -> dict[str, xr.DataArray]:
         If a file cannot be opened or has no coordinate system.
     """
     return {name: file.open().data for name, file in files.items()}
-
-
-def _check_no_pipe(path: str) -> None:
-    """Raise if a path is that of a pipe or a device, for which GDAL would wait."""
-    if os.path.exists(path):
-        check_regular(Path(path), path)
 
 
 def local_path(uri: str) -> str:

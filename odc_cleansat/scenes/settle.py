@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import ReflectanceWarning, SceneError, tell
-from ..storage.settings import gdal_settings
-from .files import BandFile, local_path
+from ..storage.reader import DocumentError
+from .files import BandFile
 from .offset import ASSUMED, QUANTIFICATION, Offset, OffsetCheck
 from .packing import read_packing
 
@@ -119,12 +119,11 @@ def _look_at(bands: Sequence[BandFile]) -> OffsetCheck:
 
 def _sample(file: BandFile) -> np.ndarray:
     """Return pixels from all over a band without an offset taken off: ``(h, w)`` float32 reflectance, NaN for no data."""
-    import rasterio
     from rasterio.errors import RasterioError
     from rasterio.windows import Window
 
     try:
-        with gdal_settings(file.uri), rasterio.open(local_path(file.uri)) as opened:
+        with file.opened() as opened:
             scale = read_packing(file.open().data, None, 0).scale
             height, width = opened.shape
             if opened.overviews(file.band) or max(height, width) <= 2 * _SIDE:
@@ -141,7 +140,7 @@ def _sample(file: BandFile) -> np.ndarray:
                     ]
                 )
             nodata = opened.nodata
-    except (RasterioError, OSError) as error:
+    except (RasterioError, OSError, DocumentError) as error:
         raise SceneError(f"cannot read {file.uri}: {error}. Is it there, and whole?") from error
     return np.where(
         values == nodata if nodata else False, np.nan, values.astype("float32") * np.float32(scale)

@@ -17,6 +17,8 @@ from ..grids.centres import Roi, tiles
 from ..grids.grid import crs_name
 from ..threads import compute
 from .atomic import working_folder
+from .rasters import open_file
+from .reader import DocumentError
 from .replace import check_free
 
 if TYPE_CHECKING:
@@ -295,16 +297,15 @@ def _cog_options(raster: Raster) -> dict[str, Any]:
 
 def _difference(raster: Raster, path: Path) -> str:
     """Return how a file that is there differs from one with this content; "" if it is the same."""
-    import rasterio
     from odc.geo.geobox import GeoBox
     from rasterio.errors import RasterioError
 
     try:
-        with rasterio.open(path, driver="GTiff") as file:
+        with open_file(path, driver="GTiff") as file:
             there = GeoBox.from_rio(file) if file.crs is not None else None
             held = (file.dtypes, file.descriptions, file.nodata)
             tags = file.tags()
-    except RasterioError:
+    except (RasterioError, DocumentError):
         return "is no GeoTIFF"
     if there is None or not _same_grid(there, raster.grid):
         return f"has another grid, {'without a CRS' if there is None else _described(there)}"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .reader import DocumentError, check_regular
-from .settings import URL_SCHEME, gdal_settings
+from .rasters import refuse_pipes
+from .reader import DocumentError
+from .settings import gdal_settings
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -46,9 +46,7 @@ def careful_settings(path: str, formats: tuple[str, ...] = FORMATS) -> Iterator[
     """
     import rasterio
 
-    if URL_SCHEME.match(path) is None:
-        with contextlib.suppress(OSError):  # rasterio says what is wrong
-            check_regular(Path(path), path)
+    refuse_pipes(path)
     alone = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
     with gdal_settings(path), rasterio.Env(**alone):
         with contextlib.ExitStack() as stack:

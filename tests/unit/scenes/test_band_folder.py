@@ -286,3 +286,11 @@ def test_cloud_cover_is_that_of_the_scl(tmp_path: Path) -> None:
     assert written == pytest.approx(100 * np.isin(scl, (8, 9, 10)).mean(), abs=0.01)
     (folder / "SCL.tif").unlink()
     assert "eo:cloud_cover" not in folder_scene(folder).dataset.metadata_doc["properties"]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("a.b", "a-b"), ("my scene, 33", "my-scene-33"), ("33U_-", "33U_-")]
+)
+def test_folders_of_any_name(tmp_path: Path, name: str, label: str) -> None:
+    folder = SimulatedScene(shape=(60, 48), seed=1).write(tmp_path / name)
+    assert folder_scene(folder).label == label

@@ -1,0 +1,59 @@
+"""Rasters are opened, and pipes are not waited for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from calling import Run, failure
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+
+from odc_cleansat.errors import CleansatError
+from odc_cleansat.evaluate.rasters import ClassRaster, open_raster
+from odc_cleansat.scenes.files import BandFile
+from odc_cleansat.scenes.read import read_scene
+from odc_cleansat.storage.rasters import open_file
+from odc_cleansat.storage.reader import DocumentError
+from odc_cleansat.synthetic.scene import SimulatedScene
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    os.mkfifo(tmp_path / "pipe.tif")
+    return tmp_path / "pipe.tif"
+
+
+def test_a_raster(tmp_path: Path) -> None:
+    profile = {"driver": "GTiff", "height": 2, "width": 3, "count": 1, "dtype": "uint8"}
+    with (
+        pytest.warns(NotGeoreferencedWarning),
+        rasterio.open(tmp_path / "a.tif", "w", **profile) as file,
+    ):
+        file.write(np.full((1, 2, 3), 7, "uint8"))
+    with (
+        pytest.warns(NotGeoreferencedWarning),
+        open_file(tmp_path / "a.tif", driver="GTiff") as file,
+    ):
+        assert (file.read() == 7).all()
+    for missing in ("nothing.tif", "x" * 5000):
+        with pytest.raises(RasterioIOError), open_file(str(tmp_path / missing)):
+            pass
+
+
+def test_pipes_are_refused_wherever_a_file_is_named(pipe: Path, run: Run, tmp_path: Path) -> None:
+    with pytest.raises(DocumentError, match="is a pipe or a device"), open_file(pipe):
+        pass
+    with pytest.raises(CleansatError, match="is a pipe"):
+        BandFile(str(pipe), 1, 0).open()
+    with pytest.raises(CleansatError, match="is a pipe"), open_raster(ClassRaster(str(pipe))):
+        pass
+    bands = SimulatedScene(shape=(60, 48), seed=1).write(tmp_path / "june")
+    (bands / "B08.tif").unlink()
+    pipe.rename(bands / "B08.tif")
+    with pytest.raises(CleansatError, match="is a pipe"):
+        read_scene(str(bands))
+    said = failure(run("recall", "--like", bands / "B08.tif", "-o", tmp_path / "out.tif"))
+    assert "is a pipe" in said
