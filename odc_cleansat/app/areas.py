@@ -62,7 +62,11 @@ def check_geometry(geometry: Mapping[str, Any], largest: float) -> Geometry:
     try:
         area = parse_area({"geopolygon": geometry})
     except CleansatError as error:
-        raise AreaError(str(error)) from error
+        # The rest tells programmers what to pass.
+        reason = str(error).partition(";")[0].partition(": geopolygon")[0].rstrip(".")
+        raise AreaError(
+            f"{reason}; draw a polygon, or upload one as GeoJSON in degrees."
+        ) from error
     assert area is not None
     shape = area.geom
     if shape.geom_type not in ("Polygon", "MultiPolygon"):

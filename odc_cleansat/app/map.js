@@ -54,7 +54,7 @@ function writeAddress(map, layers) {
 function graticule(map) {
   const bounds = map.getBounds();
   const width = bounds.getEast() - bounds.getWest();
-  const step = [30, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005].find((each) => width / each >= 3) || 0.002;
+  const step = [30, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005].find((each) => width / each >= Math.min(3, map.getContainer().clientWidth / 150)) || 0.002;
   const [west, east] = [Math.max(bounds.getWest(), -540), Math.min(bounds.getEast(), 540)];
   const [south, north] = [Math.max(bounds.getSouth(), -85), Math.min(bounds.getNorth(), 85)];
   const lines = [];

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from ..classes import CloudClass
 from ..errors import CleansatError
+from ..review.tiles import legend
 from .areas import read_area, square_km
 from .downloads import Grid
 from .service import Service, chosen_mask
@@ -110,7 +111,7 @@ def cloud_chart(frame: pd.DataFrame, key: str) -> list[int]:
         alt.Chart(points)
         .mark_point(size=70, filled=True)
         .encode(
-            x=alt.X("time:T", title=None),
+            x=alt.X("time:T", title=None, axis=alt.Axis(format="%Y-%m-%d", tickCount=4)),
             y=alt.Y("cloud:Q", title="Cloud cover, %", scale=alt.Scale(domain=[0, 100])),
             color=alt.Color(
                 "by:N",
@@ -180,6 +181,22 @@ def look_again(seconds: float) -> None:
     script = resources.files(__package__).joinpath("again.js").read_text("utf-8")
     component = st.components.v2.component("odc_cleansat_again", js=script, html="<i></i>")
     component(key="again", data={"seconds": seconds}, height=1, on_again_change=lambda: None)
+
+
+def show_legend(kind: str) -> None:
+    """Show the colours of a layer, with their names."""
+    import streamlit as st
+
+    square = "display:inline-block;width:0.9em;height:0.9em;border:1px solid #52606d;background:"
+    st.html(
+        "<div style='display:flex;flex-wrap:wrap;gap:0.2rem 0.8rem'>"
+        + "".join(
+            f"<span><i style='{square}{each.colour}'></i> {each.name}</span>"
+            for each in legend(kind)
+            if not each.rare
+        )
+        + "</div>"
+    )
 
 
 def ask_grid(service: Service, resolution: float | None = None) -> Grid | None:

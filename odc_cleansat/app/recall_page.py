@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from ..cube.recall import recall
 from ..storage.eo3 import MASK_PRODUCT
 from .downloads import Download, Grid, check_size, class_picture, mask_files, png, share_picture
-from .parts import ask_grid, failing_in_words, in_turn, progress_bar
-from .service import get_service
+from .parts import ask_grid, failing_in_words, in_turn, progress_bar, show_legend
+from .service import Service, get_service
+from .words import plain
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,6 +37,9 @@ class Recalled:
 
     file: Download
     """The same as a file."""
+
+    gaps: tuple[str, ...] = ()
+    """What is missing, in words."""
 
 
 CHUNK = 2048
@@ -80,19 +84,21 @@ def show() -> None:
         if st.button("Make it", type="primary"):
             st.session_state.pop("recalled", None)
             with in_turn(service):
-                st.session_state.recalled = _make(masks, how, request)
+                st.session_state.recalled = _make(service, masks, grid, how, request)
         made: Recalled | None = st.session_state.get("recalled")
         if made is not None and made.request == request:
             _offer(made, how)
 
 
-def _make(masks: xr.Dataset, how: str, request: str) -> Recalled:
+def _make(service: Service, masks: xr.Dataset, grid: Grid, how: str, request: str) -> Recalled:
     import streamlit as st
 
     with st.spinner("Reading masks"):
+        gaps = service.gaps(grid.area, grid.time or None)
         here = masks.compute()
     with progress_bar("Writing") as progress:
-        return Recalled(request, here, mask_files(here, how, request, progress))
+        file = mask_files(here, how, request, progress)
+    return Recalled(request, here, file, tuple(gaps))
 
 
 def _lines(grid: Grid, options: dict[str, Any]) -> str:
@@ -107,6 +113,8 @@ def _offer(made: Recalled, how: str) -> None:
     """Show the masks, and the downloads."""
     import streamlit as st
 
+    for text in made.gaps:
+        st.warning(plain(text))
     masks, file = made.masks, made.file
     times = [str(each)[:16].replace("T", " ") for each in masks.time.values.astype("datetime64[m]")]
     moment = st.select_slider("Time", times) if len(times) > 1 else times[0]
@@ -116,6 +124,8 @@ def _offer(made: Recalled, how: str) -> None:
     else:
         pixels, words = class_picture(one.ucl.values), "classes"
     st.image(pixels, caption=f"{moment}, {words}")
+    if how != "fraction":
+        show_legend("ucl")
     cog, picture = st.columns(2)
     cog.download_button(
         f"Download {file.name} ({len(file.content) / 1e6:.1f} MB)", file.content, file.name, file.kind,

@@ -26,6 +26,9 @@ CUBE, STAC = "the datacube", "the STAC API"
 TABLE = "scene_table"
 """Key of the table in the session."""
 
+ROW, HEAD = 56, 38
+"""Heights of a row of the table and of what is above the rows, pixels."""
+
 MOST_JUDGED = 200
 """Most masks that are judged together."""
 
@@ -217,8 +220,9 @@ def _draw_map(service: Service, area: Geometry | None, rows: Sequence[SceneRow])
 
 
 def _footprints(rows: Sequence[SceneRow]) -> dict[str, Any]:
-    """Return one outline for each tile: thousands of scenes lie on few of them."""
-    by_tile = {row.region or str(row.id): row for row in reversed(rows)}
+    """Return the largest outline of each tile: thousands of scenes lie on few of them."""
+    by_size = sorted(rows, key=lambda row: float(row.footprint.area))
+    by_tile = {row.region or str(row.id): row for row in by_size}
     features = [
         {
             "type": "Feature",
@@ -249,8 +253,9 @@ def _table(frame: pd.DataFrame) -> list[int]:
         on_select="rerun",
         selection_mode="multi-row",
         hide_index=True,
-        row_height=56,
-        height=420,
+        row_height=ROW,
+        height=min(420, HEAD + ROW * len(frame)),
+        placeholder="",
         column_order=["picture", "time", "tile", "state", "scl", "ucl", "name"],
         column_config={
             "picture": column.ImageColumn("Picture", width="small"),
@@ -280,7 +285,11 @@ def _actions(service: Service, rows: Sequence[SceneRow]) -> None:
     mask, look, judge, recall, composite = st.columns(5)
     limit = service.settings.limits.jobs
     mask.button(
-        f"Mask {len(missing)} scenes" if len(missing) != 1 else "Mask 1 scene",
+        "Mask"
+        if not missing
+        else "Mask 1 scene"
+        if len(missing) == 1
+        else f"Mask {len(missing)} scenes",
         type="primary",
         disabled=not missing,
         width="stretch",

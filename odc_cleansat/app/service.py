@@ -14,7 +14,7 @@ from cachetools import LRUCache
 
 from ..batch.jobs import Job
 from ..batch.queue import MaskQueue
-from ..cube.catalogue import MaskRow, SceneRow, list_scenes, percent_of
+from ..cube.catalogue import MaskRow, SceneRow, list_scenes, mask_states, percent_of
 from ..cube.connect import connect
 from ..cube.embedded import make_folder
 from ..cube.index import add_dataset, add_product
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 OPEN_SCENES = 256
 """Scenes whose files are remembered."""
 
+
+NAMED = 5
+"""Most scenes that a message names."""
 
 TURNS = 1
 """Results to download that are made at a time."""
@@ -279,6 +282,36 @@ class Service:
             If the mask or its verdicts cannot be read.
         """
         return verdicts(self._place(mask))
+
+    def gaps(self, area: Geometry | None, time: str | None) -> list[str]:
+        """Return what masks cannot be recalled, in words: rejected ones, and ones whose files are not whole.
+
+        Raises
+        ------
+        CleansatError
+            If the datacube cannot be reached.
+        """
+        masks = {mask: row.label for row in self.find(area, time) for mask in row.masks}
+        states, unread = mask_states(masks)
+        rejected = [label for mask, label in masks.items() if states.get(mask.id) == "rejected"]
+        broken = [
+            label
+            for mask, label in masks.items()
+            if states.get(mask.id) != "rejected"
+            and mask.uri is not None
+            and not MaskProduct(mask.uri).is_intact()
+        ]
+        found = []
+        for labels, words in (
+            (rejected, "left out, because reviewers have rejected the mask"),
+            (broken, "without data, because the files of the mask are not whole; mask again"),
+        ):
+            if labels:
+                more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+                found.append(f"{', '.join(labels[:NAMED])}{more}: {words}.")
+        if unread:
+            found.append(f"The verdicts on {len(unread)} masks cannot be read, and count as none.")
+        return found
 
     def judge(self, kind: str, mask: UUID, note: str, person: str) -> None:
         """Accept, reject or flag a mask.

@@ -75,3 +75,12 @@ def test_an_area_of_several_parts_survives_the_address() -> None:
 def test_what_is_refused(text: str, words: str) -> None:
     with pytest.raises(AreaError, match=words):
         read_area(text, 100_000)
+
+
+def test_words_are_for_people_who_draw() -> None:
+    with pytest.raises(AreaError, match="upload one as GeoJSON") as told:
+        read_area('{"type": "Feature", "geometry": null}', 1000)
+    assert "geopolygon" not in str(told.value)
+    with pytest.raises(AreaError, match="upload one as GeoJSON") as told:
+        read_area("400000,5200000,410000,5210000", 1000)
+    assert "crs=" not in str(told.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,7 +12,9 @@ from conftest import Cube
 
 from odc_cleansat.app.service import Service, chosen_mask, get_service, set_service
 from odc_cleansat.app.settings import AppSettings
+from odc_cleansat.cube.catalogue import MaskRow
 from odc_cleansat.errors import CubeError, OutputError
+from odc_cleansat.products.verdict_files import reject
 
 
 def test_scenes_come_with_their_masks_the_latest_first(service: Service, cube: Cube) -> None:
@@ -60,3 +64,31 @@ def test_pages_without_an_application() -> None:
     set_service(None)
     with pytest.raises(RuntimeError, match="cleansat app"):
         get_service()
+
+
+def test_what_cannot_be_recalled_is_told(
+    service: Service, cube: Cube, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert service.gaps(None, None) == []
+    copies = shutil.copytree(cube.folder / "products", tmp_path / "products")
+
+    def elsewhere(mask: MaskRow) -> MaskRow:
+        assert mask.uri is not None
+        return replace(mask, uri=mask.uri.replace(str(cube.folder / "products"), str(copies)))
+
+    rows = [
+        replace(row, masks=tuple(map(elsewhere, row.masks))) for row in service.find(None, None)
+    ]
+    monkeypatch.setattr(service, "find", lambda *_: rows)
+    by_scene = {row.id: row for row in rows}
+    june, july = (by_scene[cube.scenes[name].id] for name in ("june", "july"))
+    assert june.masks[0].uri
+    assert july.masks[0].uri
+    reject(june.masks[0].uri.removeprefix("file://"), "no good", "Ann")
+    for file in Path(july.masks[0].uri.removeprefix("file://")).parent.glob("*_ucl.tif"):
+        file.write_bytes(b"")
+    rejected, broken = service.gaps(None, None)
+    assert june.label in rejected
+    assert "rejected the mask" in rejected
+    assert july.label in broken
+    assert "not whole" in broken
