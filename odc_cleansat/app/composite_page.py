@@ -83,6 +83,10 @@ def show() -> None:
         st.write(
             f"That is {check_size(scenes, service.settings.limits)}, of {scenes.sizes['time']} dates."
         )
+        if left_out := len(days) - scenes.sizes["time"]:
+            st.warning(
+                f"{left_out} of the {len(days)} dates left out, because reviewers have rejected the masks."
+            )
         st.code(_lines(service, grid, method, days if some else None), language="python")
         request = (
             f"{grid.lines()}, method={method!r}, scenes={sorted(map(str, chosen))}, scl={both}"
@@ -196,7 +200,7 @@ def _lines(service: Service, grid: Grid, method: str, days: Sequence[str] | None
         "from datacube import Datacube\nfrom odc_cleansat import composite, load\n\n"
         f"scenes = load(Datacube(), {service.settings.product!r}, "
         "measurements=['red', 'green', 'blue', 'ucl'],\n"
-        "              harmonized=True, group_by='solar_day',\n"
+        "              harmonized=True, group_by='solar_day', resampling={'*': 'average'},\n"
         f"              {grid.lines()})\n"
         f"{some}clean = composite(scenes, method={method!r})"
     )

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+import xarray as xr
 from conftest import Cube
+
+from odc_cleansat.app.service import Service
 
 from .conftest import Page
 
@@ -19,6 +25,22 @@ def test_dates_can_be_left_out_and_the_lines_are_shown(page: Page, cube: Cube) -
     app.multiselect[0].set_value(["2024-06-15"]).run()
     assert "1 time," in app.markdown[-1].value
     assert "2024-06-15" in app.code[0].value
+
+
+def test_the_lines_give_what_the_page_makes(
+    page: Page, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = page("composite_page", {"area": AREA, "resolution": "60"})
+    app.multiselect[0].set_value(["2024-06-15"]).run()
+    lines = app.code[0].value
+    next(each for each in app.button if each.label == "Make it").click().run()
+    assert not app.exception
+    made = app.session_state["composite"].by["UCL"]
+    monkeypatch.setattr("datacube.Datacube", lambda: service.dc)
+    names: dict[str, Any] = {}
+    exec(lines, names)
+    for band in ("red", "green", "blue", "clear_count"):
+        xr.testing.assert_equal(names["clean"][band], made[band])
 
 
 def test_no_date_is_left(page: Page) -> None:
