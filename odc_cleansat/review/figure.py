@@ -183,7 +183,8 @@ def _outline(ax: Axes, layer: Layer, grid: GeoBox) -> None:
         lines.set_path_effects(
             [Stroke(linewidth=2.0 * width, foreground="white", alpha=0.8), Normal()]
         )
-        lines.set_rasterized(True)  # in a PDF, lines around single pixels would grow without bound
+        # In a PDF, lines around single pixels would grow without bound. Matplotlib 3.10 rasterises contours only so.
+        axes.set_rasterization_zorder(lines.get_zorder() + 0.01)
 
 
 def _drawn(layer: Layer) -> list[Category]:
