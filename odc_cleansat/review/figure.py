@@ -184,7 +184,7 @@ def _outline(ax: Axes, layer: Layer, grid: GeoBox) -> None:
             [Stroke(linewidth=2.0 * width, foreground="white", alpha=0.8), Normal()]
         )
         # In a PDF, lines around single pixels would grow without bound. Matplotlib 3.10 rasterises contours only so.
-        axes.set_rasterization_zorder(lines.get_zorder() + 0.01)
+        ax.set_rasterization_zorder(lines.get_zorder() + 0.01)
 
 
 def _drawn(layer: Layer) -> list[Category]:
