@@ -24,7 +24,7 @@ def test_it_runs(path: Path, example: Copy, initialised: Copy, tmp_path: Path) -
             day = f"2024-{month:02d}-15"
             scene = SimulatedScene(shape=(480, 480), seed=5, datetime=f"{day}T10:10:31Z")
             scene.write(cube / "simulated" / day)
-    else:
+    elif path.stem == "unclouded":
         example(cube)
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
@@ -36,6 +36,6 @@ def test_it_runs(path: Path, example: Copy, initialised: Copy, tmp_path: Path) -
         stop_cube(cube)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
-    assert len(pictures) >= 5
+    assert len(pictures) >= 3
     nbformat.write(notebook, tmp_path / "executed.ipynb")
     assert not [output.text for output in outputs if output.get("name") == "stderr"]
