@@ -19,9 +19,10 @@ import nbformat
 sys.path.insert(0, str(Path(__file__).parent))
 
 import messages
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from nbconvert import MarkdownExporter
-from nbconvert.preprocessors import ExecutePreprocessor
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor, ExecutePreprocessor
 
 from odc_cleansat import __version__
 from odc_cleansat.cli.main import main
@@ -115,7 +116,9 @@ def executed(path: Path) -> nbformat.NotebookNode:
 def as_page(notebook: nbformat.NotebookNode) -> tuple[str, dict[str, bytes]]:
     """Return the Markdown of an executed notebook, and its pictures by name."""
     title = re.sub(r"\W+", "-", notebook.cells[0].source.splitlines()[0]).strip("-").lower()
-    text, resources = MarkdownExporter().from_notebook_node(
+    exporter = MarkdownExporter()
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
+    text, resources = exporter.from_notebook_node(
         notebook, {"unique_key": title, "output_files_dir": title}
     )
     return text, resources["outputs"]
@@ -149,3 +152,16 @@ def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
     return re.sub(
         r":(?:func|class|data|meth|mod|attr):<code>~?\.*([^<]*)</code>", r"<code>\1</code>", html
     )
+
+
+LOADED = re.compile(
+    r"""<(?:script|img|iframe|source)\b[^>]*?\bsrc=["']?https?:|<link\b[^>]*?stylesheet[^>]*?href=["']?https?:"""
+)
+"""What a browser would load from elsewhere; links that people click do not count."""
+
+
+def on_post_page(output: str, page: Any, config: Any) -> str:
+    """Fail where a page would load something from elsewhere."""
+    if found := LOADED.search(output):
+        raise PluginError(f"{page.file.src_uri} loads something from elsewhere: {found.group()}")
+    return output
