@@ -200,12 +200,16 @@ def _bands(dc: Datacube, product: str, bands: str | None) -> list[str] | None:
 
 def _block_side(dc: Datacube, product: str, query: dict[str, Any], layers: int) -> int:
     """Return the side of the blocks, pixels, at which all observations of a block fit into :data:`MEMORY`."""
+    from ..cube.query import understanding
+    from ..errors import CubeError
+
     terms = {k: v for k, v in query.items() if k in ("time", "like", "longitude", "latitude")}
     if dc.index.products.get_by_name(product) is None:
         return 512
     try:
-        number = len(dc.find_datasets(product=product, **terms))
-    except (LookupError, TypeError, ValueError):  # `load` says what is wrong
+        with understanding():
+            number = len(dc.find_datasets(product=product, **terms))
+    except CubeError:  # `load` says what is wrong
         return 512
     # As float32, and as often again while they are sorted.
     side = math.sqrt(MEMORY / (max(number, 1) * layers * 8))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import datacube
 import numpy as np
+import pytest
 import rasterio
 from calling import Run, failure, good
 from conftest import SIMULATED, Cube
@@ -13,8 +15,10 @@ from odc.geo.geobox import GeoBox
 
 import odc_cleansat
 from odc_cleansat.cli.export import command
+from odc_cleansat.cube.index import add_product
 from odc_cleansat.masks.composite import METHODS
 from odc_cleansat.masks.presets import PRESETS
+from odc_cleansat.storage.eo3 import product_definition
 from unit.cli.helpers import check_cog, read
 
 AREA = ["--crs", "EPSG:32633", "--resolution", 60, "--bbox", "13.66,47.8,13.72,47.84"]
@@ -81,3 +85,14 @@ def test_help_names_all_presets_and_methods() -> None:
     choices = {p.name: p.type.choices for p in command.params if isinstance(p.type, click.Choice)}
     assert tuple(choices["preset"]) == tuple(PRESETS)
     assert tuple(choices["method"]) == METHODS
+
+
+def test_an_index_that_cannot_search_by_time(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dc = datacube.Datacube(raw_config={"default": {"index_driver": "memory"}})
+    add_product(dc, product_definition("s2_l2a"))
+    monkeypatch.setattr(datacube, "Datacube", lambda **_: dc)
+    asked = ("--crs", "EPSG:32633", "--resolution", "20", "-o", tmp_path / "june.tif")
+    said = failure(run("export", "--product", "s2_l2a", "--time", "2024-06", *asked))
+    assert "the index of this datacube cannot search so" in said
