@@ -28,8 +28,10 @@ def test_it_runs(path: Path, example: Copy, initialised: Copy, tmp_path: Path) -
         example(cube)
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
-    )
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}},
+        # By default outputs that take more than four seconds to arrive are dropped.
+        iopub_timeout=120, raise_on_iopub_timeout=True,
+    )  # fmt: skip
     try:
         client.execute()
     finally:

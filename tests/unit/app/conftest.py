@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,6 +14,14 @@ from odc_cleansat.app.service import Service, set_service
 from odc_cleansat.app.settings import AppSettings
 
 st_testing = pytest.importorskip("streamlit.testing.v1", reason="the extra app is not installed")
+
+
+@pytest.fixture(autouse=True)
+def own_main_module() -> Iterator[None]:
+    """Streamlit makes a page the main module of the process, which every process that is started later would import."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
 
 
 @pytest.fixture
