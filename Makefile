@@ -15,7 +15,7 @@ OLDEST := .venv-oldest
 # The tests of the whole come first: a slow file at the end would keep one process busy alone.
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo app test test-programs test-newest newest test-oldest oldest coverage mutants lint docs docs-serve bench bench-app clean help
+.PHONY: demo app test test-programs test-newest newest test-oldest oldest coverage mutants lint docs docs-serve bench bench-app image-test clean help
 
 help:
 	@echo "make demo           mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
@@ -31,6 +31,7 @@ help:
 	@echo "make docs-serve     show the documentation at http://127.0.0.1:8000 while you write"
 	@echo "make bench          measure speed, memory and seams against a peer (ARGS=--quick to try it)"
 	@echo "make bench-app      measure the web application in a browser, with ten people who pan"
+	@echo "make image-test     build the images and try them, as root on Debian (buildah, debootstrap; 10 minutes)"
 	@echo "make clean          stop the database of the demo and remove what was made"
 
 $(BIN)/python:
@@ -141,6 +142,10 @@ bench: $(VENV)/bench.stamp
 
 bench-app: $(VENV)/test.stamp
 	$(BIN)/python -W ignore benchmarks/app.py $(ARGS)
+
+image-test:
+	apt-get install --yes --quiet --quiet --no-install-recommends buildah debootstrap >/dev/null
+	docker/test.sh
 
 clean:
 	[ ! -x $(BIN)/cleansat ] || $(BIN)/cleansat demo --stop --out $(OUT)
