@@ -107,6 +107,25 @@ def test_a_secret_that_is_not_there_ends_the_start(tmp_path: Path) -> None:
     assert done.returncode != 0
 
 
+def test_the_placeholder_of_torch_can_be_installed(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "docker" / "placeholder.py", tmp_path / "index"], check=True)  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check",
+         "--index-url", (tmp_path / "index").as_uri(), "--constraint", ROOT / "odc_cleansat" / "doctor" / "tested.txt",
+         "--target", tmp_path / "site", "torch", "torchvision"],
+        check=True, capture_output=True, env={"PATH": "/usr/bin:/bin", "PIP_CONFIG_FILE": os.devnull},
+    )  # fmt: skip
+    names = {each.name.partition("-")[0] for each in (tmp_path / "site").iterdir()}
+    assert names == {"torch", "torchvision"}
+
+
+def test_the_images_are_tried_target_by_target() -> None:
+    script = ROOT / "docker" / "test.sh"
+    subprocess.run(["bash", "-n", script], check=True)
+    built = re.findall(r"^build (\w+)$", script.read_text("utf-8"), re.MULTILINE)
+    assert set(built) == {"cli", "worker", "app"} <= set(targets())
+
+
 # --- services -------------------------------------------------------------------------
 
 
