@@ -16,7 +16,14 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "docs" / "tutorials").glob("*.ip
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs(path: Path, example: Copy, initialised: Copy, tmp_path: Path) -> None:
+def test_it_runs(
+    path: Path,
+    example: Copy,
+    initialised: Copy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # which Streamlit sets, and a kernel keeps
     cube = tmp_path / ("cleansat-year" if path.stem == "year" else "cleansat-cube")
     if path.stem == "year":
         initialised(cube)
