@@ -124,12 +124,18 @@ def map_of(page: Page) -> None:
 
 
 def choose_row(page: Page, row: int) -> None:
-    """Choose a row of the table by its box."""
-    table = page.locator("[data-testid=stDataFrame]")
-    table.scroll_into_view_if_needed()
-    box = table.bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 16, box["y"] + 36 + 56 * row + 28)
+    """Choose a row of the table by its box, again if the table was just being drawn anew."""
+    from playwright.sync_api import TimeoutError
+
+    for _ in range(5):
+        box = page.locator("[data-testid=stDataFrame]").bounding_box()
+        if box is not None:
+            page.mouse.click(box["x"] + 16, box["y"] + 36 + 56 * row + 28)
+            with contextlib.suppress(TimeoutError):
+                page.get_by_text(re.compile(r"\b1 chosen")).wait_for(timeout=10_000)
+                return
+        page.wait_for_timeout(500)
+    raise AssertionError("no row of the table could be chosen")
 
 
 def test_the_whole_story(app: Running, page: Page) -> None:
