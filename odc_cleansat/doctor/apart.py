@@ -33,11 +33,13 @@ def run_apart(code: str, seconds: float, **environment: str) -> Any:
     ApartError
         If it crashes, fails, prints no JSON or takes longer.
     """
-    # With the path of this process, and not the folder where the user happens to be.
-    whole = f"import sys\nsys.path[:] = {sys.path!r}\n{code}"
+    # Isolated, with the path of this process, and without the folder where the user happens to be:
+    # neither a relative path nor PYTHONPATH may bring a module of that folder in.
+    path = [*filter(os.path.isabs, sys.path)]
+    whole = f"import sys\nsys.path[:] = {path!r}\n{code}"
     try:
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", whole],
+            [sys.executable, "-I", "-W", "ignore", "-c", whole],
             capture_output=True,
             text=True,
             timeout=seconds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from odc_cleansat.doctor.apart import ApartError, run_apart
 
 def test_an_answer() -> None:
     code = "import json, os; print('noise'); print(json.dumps([os.environ['HERE'], sys.path]))"
-    assert run_apart(code, 30, HERE="yes") == ["yes", sys.path]
+    assert run_apart(code, 30, HERE="yes") == ["yes", [*filter(os.path.isabs, sys.path)]]
 
 
 @pytest.mark.parametrize(
@@ -31,10 +32,14 @@ def test_no_answer(code: str, said: str) -> None:
         run_apart(code, 2 if "sleep" in code else 30)
 
 
+@pytest.mark.parametrize("entry", ["", "."])
 def test_modules_of_the_folder_at_hand_are_not_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    entry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit(9)")
+    # What Python runs before any other code is looked for in PYTHONPATH too.
+    (tmp_path / "sitecustomize.py").write_text("import json")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [each for each in sys.path if each])
+    monkeypatch.setenv("PYTHONPATH", entry or os.pathsep)
+    monkeypatch.setattr(sys, "path", [entry, *sys.path])
     assert run_apart("import json; print(json.dumps(1))", 30) == 1
