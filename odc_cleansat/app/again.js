@@ -2,6 +2,7 @@
 // comes between a click and the page that it opens by a blank page. It stops once another page is shown.
 
 const QUIET = 2000; // milliseconds after a click or key
+const FIRST = 150; // milliseconds until the first time: work that was asked for just now begins soon
 
 export default function ({ data, setTriggerValue }) {
   const path = window.location.pathname;
@@ -9,12 +10,15 @@ export default function ({ data, setTriggerValue }) {
   const touch = () => { touched = Date.now(); };
   const events = ["pointerdown", "keydown", "popstate"];
   for (const each of events) window.addEventListener(each, touch, true);
-  const timer = setInterval(() => {
+  const ask = () => {
     if (window.location.pathname !== path) clearInterval(timer);
     else if (!document.hidden && Date.now() - touched > QUIET) setTriggerValue("again", Date.now());
-  }, 1000 * data.seconds);
+  };
+  const timer = setInterval(ask, 1000 * data.seconds);
+  const first = setTimeout(ask, FIRST);
   return () => {
     clearInterval(timer);
+    clearTimeout(first);
     for (const each of events) window.removeEventListener(each, touch, true);
   };
 }

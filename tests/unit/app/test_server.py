@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from odc_cleansat.app.server import (
     OwnPages,
     allowed_hosts,
     content_policy,
+    load_pages,
     make_app,
     streamlit_config,
 )
@@ -95,3 +97,11 @@ def test_only_our_own_pages_open_a_connection(
     with contextlib.suppress(starlette.WebSocketDisconnect):
         client.websocket_connect("/_stcore/stream", headers=headers).__enter__()
     assert found == ([] if seen is None else [seen])
+
+
+def test_the_collector_of_garbage_passes_over_what_pages_import() -> None:
+    try:
+        load_pages()
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
