@@ -9,7 +9,7 @@ PORT ?= 8501
 NEWEST_PYTHON ?= python3.13
 NEWEST := .venv-newest
 # The oldest Python, for an environment of the oldest releases that setup.cfg allows.
-OLDEST_PYTHON ?= $(or $(lastword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python3.10)),python3.10)
+OLDEST_PYTHON ?= $(or $(lastword $(wildcard $(HOME)/.pyenv/versions/3.11.*/bin/python3.11)),python3.11)
 OLDEST := .venv-oldest
 
 # The tests of the whole come first: a slow file at the end would keep one process busy alone.
@@ -23,7 +23,7 @@ help:
 	@echo "make test           run all tests in two processes (ARGS='-n 0 -k seams' runs some in one)"
 	@echo "make test-programs  install PostGIS, Chromium, Caddy and odc-stats, as root on Debian; some tests skip without"
 	@echo "make test-newest    run the tests on Python 3.13 with the newest datacube (NEWEST_PYTHON=...)"
-	@echo "make test-oldest    run the unit tests on Python 3.10 with the oldest releases that setup.cfg allows (OLDEST_PYTHON=...)"
+	@echo "make test-oldest    run the unit tests on Python 3.11 with the oldest releases that setup.cfg allows (OLDEST_PYTHON=...)"
 	@echo "make coverage       run the tests and show which lines and branches they miss; below 90 % fails"
 	@echo "make mutants        change the code at random and count how often tests notice (ARGS='--minutes 5')"
 	@echo "make lint           check style, types and imports"
@@ -35,8 +35,8 @@ help:
 	@echo "make clean          stop the database of the demo and remove what was made"
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
-	  || { echo "odc-cleansat needs Python 3.10 to 3.13; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "odc-cleansat needs Python 3.11 to 3.13; name one with: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 

@@ -21,7 +21,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +45,7 @@ CLEANSAT = Path(sys.executable).parent / "cleansat"
 
 def add_scenes(dc: Any, folder: Path, count: int, size: int) -> None:
     for i in range(count):
-        day = datetime(2024, 6, 1, 10, 10, 31, tzinfo=timezone.utc) + timedelta(days=i)
+        day = datetime(2024, 6, 1, 10, 10, 31, tzinfo=UTC) + timedelta(days=i)
         scene = SimulatedScene(shape=(size, size), seed=i, datetime=day.isoformat())
         path = scene.write(folder / "simulated" / f"{i:03d}")
         add_dataset(dc, write_scene_document(open_scene(path), folder / "scenes"))
@@ -85,7 +85,7 @@ def planning(dc: Any, folder: Path, scenes: int, masked: int) -> None:
     add_scenes(dc, folder, 1, 120)
     (scene,) = dc.find_datasets(product="s2_l2a")
     mask = add_dataset(dc, MaskJob(scene, folder / "out").run())
-    start = datetime(2015, 7, 1, tzinfo=timezone.utc)
+    start = datetime(2015, 7, 1, tzinfo=UTC)
 
     def copies(
         of: Any, count: int, ids: list[uuid.UUID], begin: datetime

@@ -261,4 +261,4 @@ def new_job(task: SceneTask, person: str, state: str) -> Job:
 
 def now() -> datetime.datetime:
     """Return the time, UTC."""
-    return datetime.datetime.now(datetime.timezone.utc)
+    return datetime.datetime.now(datetime.UTC)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
@@ -98,5 +98,5 @@ def keep(text: str) -> None:
 
 
 def _timed(lines: list[str]) -> list[str]:
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     return [f"{now:%Y-%m-%dT%H:%M:%SZ} {line}".rstrip() for line in lines]

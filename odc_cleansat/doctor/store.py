@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -250,7 +250,7 @@ class _Bucket:
             need = "That needs s3:ListBucketMultipartUploads. "
             yield self._wrong("does not list unfinished uploads", error, WARNING, need)
             return
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         ages = [(now - each["Initiated"]).total_seconds() for each in listed.get("Uploads", ())]
         if old := [age for age in ages if age > _OLD]:
             yield Finding(
@@ -269,10 +269,10 @@ def _clock(date: str) -> Iterator[Finding]:
     """Yield how far the clock of this machine is from that of the store, if the store told its time."""
     try:
         # Some proxies add a date of their own behind that of the store.
-        theirs = parsedate_to_datetime(date.partition(" GMT")[0]).replace(tzinfo=timezone.utc)
+        theirs = parsedate_to_datetime(date.partition(" GMT")[0]).replace(tzinfo=UTC)
     except (TypeError, ValueError):
         return
-    skew = abs((datetime.now(timezone.utc) - theirs).total_seconds())
+    skew = abs((datetime.now(UTC) - theirs).total_seconds())
     if skew <= SKEW:
         yield Finding(TOPIC, OK, "the clocks of this machine and of the store agree")
         return

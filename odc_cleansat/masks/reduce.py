@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
@@ -221,10 +221,9 @@ def score_observations(
 def _as_datetime64(target: str | date | np.datetime64) -> np.datetime64:
     try:
         if isinstance(target, str):
-            # Python 3.10 does not know the Z.
-            target = datetime.fromisoformat(target.replace("Z", "+00:00"))
+            target = datetime.fromisoformat(target)
         if isinstance(target, datetime) and target.tzinfo:
-            target = target.astimezone(timezone.utc).replace(tzinfo=None)
+            target = target.astimezone(UTC).replace(tzinfo=None)
         found = np.datetime64(target)
         if np.isnat(found):
             raise ValueError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Sequence
@@ -147,8 +148,9 @@ class EnsembleEngine:
 
     def __call__(self, reflectance: np.ndarray) -> np.ndarray:
         """Return probabilities, ``(N, K, H, W)`` float32; see :class:`Engine`."""
-        total = np.float32(0)
-        for engine, bands, classes in self._members:
-            total = total + engine(reflectance[:, bands])[:, classes]
-        mean: np.ndarray = total / np.float32(len(self._members))
-        return mean
+        # One after the other, so that the answer of one alone is in memory beside their sum.
+        answers = (
+            engine(reflectance[:, bands])[:, classes] for engine, bands, classes in self._members
+        )
+        total: np.ndarray = functools.reduce(np.add, answers)
+        return total / np.float32(len(self._members))

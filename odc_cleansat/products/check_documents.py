@@ -204,7 +204,7 @@ def _times(evidence: Evidence) -> Iterator[Fault]:
     """What cannot be true of the times."""
     properties = evidence.dataset.properties
     moment, made = (_aware(properties[key]) for key in ("datetime", "odc:processing_datetime"))
-    if not moment - _LEEWAY < made < datetime.datetime.now(datetime.timezone.utc) + _LEEWAY:
+    if not moment - _LEEWAY < made < datetime.datetime.now(datetime.UTC) + _LEEWAY:
         yield WrongError(f"odc:processing_datetime is {made}, before the scene or in the future")
     if properties.get("cleansat:datetime_placeholder"):
         return
@@ -219,7 +219,7 @@ def _times(evidence: Evidence) -> Iterator[Fault]:
 
 
 def _aware(moment: datetime.datetime) -> datetime.datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)
+    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
 
 
 def _record(evidence: Evidence) -> Iterator[Fault]:

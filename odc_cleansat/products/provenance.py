@@ -6,7 +6,7 @@ import platform
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +112,7 @@ def stated_properties(geobox: GeoBox, provenance: Provenance) -> dict[str, Any]:
     source, model = provenance.source, provenance.model
     return {
         "datetime": source.properties["datetime"],
-        "odc:processing_datetime": datetime.now(timezone.utc).replace(microsecond=0),
+        "odc:processing_datetime": datetime.now(UTC).replace(microsecond=0),
         "odc:producer": "odc-cleansat.org",
         "odc:product_family": "ucl",
         "odc:file_format": "GeoTIFF",

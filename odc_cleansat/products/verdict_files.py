@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -197,7 +197,7 @@ def _give(
     who = _user() if by is None else by.strip()
     if not who:
         raise CleansatError("by is empty; say who gives the verdict.")
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     said, who = without_secrets(note.strip(), mark=""), without_secrets(who, mark="")
     given = Verdict(product.id, kind, said, who, now, __version__)
     if kind == "withdraw":

@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _NAMESPACE = UUID("0c1ea25a-7000-5000-8000-0dc000000001")
 """Namespace of the ids of scenes."""
 
-_PLACEHOLDER = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_PLACEHOLDER = datetime(1970, 1, 1, tzinfo=UTC)
 """Acquisition time of scenes that give none."""
 
 _DATE = re.compile(r"(?<!\d)(20\d\d)-?([01]\d)-?([0-3]\d)(?:T?(\d\d)(\d\d)(\d\d))?(?!\d)")
@@ -151,7 +151,7 @@ def parse_moment(text: str) -> datetime:
         raise SceneError(
             f"{text!r} is not a date and time in ISO 8601; write it like 2024-04-01T02:00:00Z."
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _acquisition(
@@ -164,8 +164,8 @@ def _acquisition(
             f"the files in {folder} are of {len(dates)} dates; keep one scene in a folder."
         )
     if argument is not None:
-        aware = argument if argument.tzinfo else argument.replace(tzinfo=timezone.utc)
-        return aware.astimezone(timezone.utc), "argument"
+        aware = argument if argument.tzinfo else argument.replace(tzinfo=UTC)
+        return aware.astimezone(UTC), "argument"
     if recorded:
         return parse_moment(str(recorded)), "scene.json"
     if date := next(iter(dates), None):
@@ -180,7 +180,7 @@ def _date_in(name: str) -> datetime | None:
     if match := _DATE.search(name):
         digits = "".join(part or "00" for part in match.groups())
         with contextlib.suppress(ValueError):
-            return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=timezone.utc)
+            return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     return None
 
 
@@ -403,7 +403,7 @@ def _properties(scene: BandFolder, region: str) -> dict[str, Any]:
         "datetime": scene.moment,
         "eo:platform": "sentinel-2",
         "eo:instrument": "MSI",
-        "odc:processing_datetime": datetime.fromtimestamp(int(modified), timezone.utc),
+        "odc:processing_datetime": datetime.fromtimestamp(int(modified), UTC),
         "odc:producer": "odc-cleansat.org" if scene.simulated else "esa.int",
         "odc:product_family": "level2",
         "odc:file_format": "JPEG2000" if all_jp2 else "GeoTIFF",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,4 +148,4 @@ def acquisition_time(properties: Mapping[str, Any]) -> datetime | None:
             moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
         if not isinstance(moment, datetime) or properties.get("cleansat:datetime_placeholder"):
             return None
-        return moment.astimezone(timezone.utc).replace(tzinfo=None) if moment.tzinfo else moment
+        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment

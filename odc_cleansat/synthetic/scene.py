@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC
 from datetime import datetime as _datetime
-from datetime import timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -195,7 +195,7 @@ class SimulatedScene:
             name: regrid(values, _LAYERS[name], resolution, classes=name in ("SCL", "truth"))
             for name, values in self.read().items()
         }
-        moment = _parse(self.datetime).astimezone(timezone.utc).replace(tzinfo=None)
+        moment = _parse(self.datetime).astimezone(UTC).replace(tzinfo=None)
         coords = dict(xr_coords(self.geobox(resolution)))
         coords["time"] = xr.DataArray([np.datetime64(moment, "ns")], dims="time")
         variables = {}
@@ -335,9 +335,8 @@ class SimulatedScene:
 
 def _parse(moment: str) -> _datetime:
     """Return a time with its time zone, UTC by default."""
-    # Python 3.10 does not know the Z.
-    parsed = _datetime.fromisoformat(moment.replace("Z", "+00:00"))
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
+    parsed = _datetime.fromisoformat(moment)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def _is_pair(value: object) -> bool:

@@ -200,9 +200,9 @@ def available_bands(names: Iterable[str], wanted: Sequence[str]) -> dict[str, st
 
 
 _UNREADABLE = (
-    OSError, AttributeError, KeyError, ValueError, TypeError, EOFError, BadZipFile, zlib.error,
+    OSError, KeyError, ValueError, TypeError, EOFError, BadZipFile, zlib.error,
 )  # fmt: skip
-"""Errors that numpy raises for a file that is cut off, or is no archive; AttributeError with Python 3.10."""
+"""Errors that numpy raises for a file that is cut off, or is no archive."""
 
 
 def read_archive(path: Path | str, wanted: Sequence[str]) -> list[Patch]:

@@ -223,7 +223,7 @@ def simulate_patch(
     factor = round(resolution / 10)
     scene = SimulatedScene(shape=(factor * size, factor * size), seed=seed)
     layers = scene.to_xarray(round(resolution)).isel(time=0)
-    names = available_bands(layers, bands)
+    names = available_bands(map(str, layers), bands)
     values = np.stack([layers[name].values for name in names.values()]).astype("float32")
     label = truth_of(layers["truth"].values, SIMULATED_MAPPING) if truth else None
     pixels = (values + np.float32(scene.offset)) / QUANTIFICATION

@@ -14,7 +14,7 @@ from odc_cleansat.batch.jobs import Job
 
 from .conftest import Page
 
-NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 WAITING = Job(uuid4(), uuid4(), "T33UVP", ("Ann",), "waiting", NOW, place=1)
 
 

@@ -15,7 +15,7 @@ from odc_cleansat.products.verdict_files import Verdict
 
 from .conftest import Page
 
-WHEN = datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.timezone.utc)
+WHEN = datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.UTC)
 
 
 def test_a_verdict_in_one_line() -> None:

@@ -77,10 +77,6 @@ def test_serve_to_others(
     assert served.pages[1] == "Invalid host header"
 
 
-@pytest.mark.skipif(
-    sys.version_info < (3, 11),
-    reason="the client of starlette for Python 3.10 takes no such address",
-)
 def test_serve_by_the_sixth_version_of_addresses(cube: Cube, run: Run, served: Served) -> None:
     served.hosts = ["[::1]"]
     said = good(run("review", "serve", cube.folder / "products", "--host", "::1", "--port", 0))

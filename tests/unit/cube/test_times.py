@@ -58,7 +58,7 @@ def test_the_last_of_two_dates_counts_to_its_end(time: Any) -> None:
 )
 def test_how_far_a_time_reaches(time: Any, last: str) -> None:
     asked = DatacubeQuery(time=search_time(time)).search["time"].end
-    utc = asked.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+    utc = asked.astimezone(datetime.UTC).replace(tzinfo=None)
     assert utc == datetime.datetime.fromisoformat(last)
 
 

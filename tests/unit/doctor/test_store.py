@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from time import monotonic
@@ -73,7 +73,7 @@ def test_a_clock_that_is_wrong(bucket: str, proxy: Proxy) -> None:
 
 @pytest.mark.parametrize(("minutes", "state"), [(0, "ok"), (-5, "warning"), (14, "wrong")])
 def test_how_far_clocks_differ(minutes: int, state: str) -> None:
-    date = format_datetime(datetime.now(timezone.utc) + timedelta(minutes=minutes), usegmt=True)
+    date = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
     (found,) = store._clock(date)
     assert found.state == state
     assert list(store._clock("no date")) == []

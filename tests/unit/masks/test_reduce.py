@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 
 import dask
 import numpy as np
@@ -124,7 +124,7 @@ def test_best_prefers_confidence() -> None:
         "2024-06-15T01:00:00Z",
         "2024-06-15T23:00:00+10:00",
         date(2024, 6, 15),
-        datetime(2024, 6, 15, tzinfo=timezone.utc),
+        datetime(2024, 6, 15, tzinfo=UTC),
         np.datetime64("2024-06-15"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from odc_cleansat.products.evidence import MISSING, Evidence, WrongError, differences, differs
 from odc_cleansat.products.product import MaskProduct
 
-UTC = datetime.timezone.utc
+UTC = datetime.UTC
 ID = "6f34c6f4-13d6-43c0-8e4e-42b6c13203af"
 
 

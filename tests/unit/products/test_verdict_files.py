@@ -11,7 +11,7 @@ import stat
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import fsspec
@@ -38,7 +38,7 @@ from odc_cleansat.products.verdict_files import (
 from odc_cleansat.storage.folder import Folder
 from unit.products.helpers import Masks
 
-NOW = datetime(2024, 6, 1, 10, 11, 12, 13, tzinfo=timezone.utc)
+NOW = datetime(2024, 6, 1, 10, 11, 12, 13, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -71,10 +71,10 @@ def given(kind: str, mask: uuid.UUID | None = None, note: str = "") -> Verdict:
 
 
 def test_a_verdict_is_a_file_beside_the_mask(masks: Masks) -> None:
-    before = datetime.now(timezone.utc)
+    before = datetime.now(UTC)
     said = accept(masks.folders[0], "checked", "A. Reviewer")
     assert (said.mask, said.verdict, said.note, said.by) == (masks.ids[0], "accept", "checked", "A. Reviewer")  # fmt: skip
-    assert before <= said.when <= datetime.now(timezone.utc)
+    assert before <= said.when <= datetime.now(UTC)
     (file,) = masks.files(0)
     assert json.loads(file.read_text()) == {
         "mask": str(masks.ids[0]), "verdict": "accept", "note": "checked", "by": "A. Reviewer",
@@ -120,7 +120,7 @@ def test_remarks_are_open_since_the_verdict_that_counts() -> None:
 
 
 def test_flags_alone_leave_a_mask_unreviewed() -> None:
-    when = datetime(2024, 6, 1, tzinfo=timezone.utc)
+    when = datetime(2024, 6, 1, tzinfo=UTC)
     flags = [Verdict(uuid.uuid4(), "flag", str(i), "me", when, "1") for i in range(2)]
     assert (review_state(flags), current_verdict(flags), open_remarks(flags)) == (
         "unreviewed",
@@ -183,7 +183,7 @@ def test_a_clock_that_is_behind_does_not_put_a_verdict_before_what_it_answers(ma
     said = accept(masks.folders[0], by="ahead")
     (file,) = masks.files(0)
     stamp, rest = file.name.split("_", 1)
-    future = (datetime.now(timezone.utc) + timedelta(days=1)).strftime("%Y%m%dT%H%M%S%fZ")
+    future = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y%m%dT%H%M%S%fZ")
     file.rename(file.with_name(f"{future}_{rest}"))
     assert stamp < future
     later = reject(masks.folders[0], by="behind")
@@ -221,7 +221,7 @@ def test_files_that_are_no_verdicts_on_the_mask_are_left_alone(masks: Masks) -> 
 
 
 def test_json_there_and_back() -> None:
-    said = Verdict(uuid.uuid4(), "reject", 'ein „Wolkenfeld"\n</script>', "Ü", datetime.now(timezone.utc), "0.1")  # fmt: skip
+    said = Verdict(uuid.uuid4(), "reject", 'ein „Wolkenfeld"\n</script>', "Ü", datetime.now(UTC), "0.1")  # fmt: skip
     assert Verdict.from_json(said.to_json()) == said
     assert '"by": "Ü"' in said.to_json()
     for wrong in ("[]", "{}", "no json", said.to_json().replace("reject", "maybe")):
@@ -360,7 +360,7 @@ def test_a_thousand_masks_on_disk_are_read_in_a_moment(tmp_path: Path) -> None:
         for name in ("ucl.tif", "ucl_confidence.tif", "a.odc-metadata.yaml", "a.sha1"):
             (folder / name).touch()
         if i % 10 == 0:
-            said = Verdict(mask, "reject", "", "me", datetime.now(timezone.utc), "1")
+            said = Verdict(mask, "reject", "", "me", datetime.now(UTC), "1")
             (folder / f"20240601T000000000000Z_{str(mask)[:8]}_00000000{SUFFIX}").write_text(said.to_json())  # fmt: skip
         folders[mask] = Folder(folder)
     begun = time.perf_counter()

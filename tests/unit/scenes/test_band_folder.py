@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def test_the_date(tmp_path: Path, folder: str, moment: str, source: str) -> None
     band(tmp_path / folder / "B02.tif")
     scene = open_scene(tmp_path / folder)
     assert (scene.moment.isoformat(), scene.moment_source) == (moment, source)
-    given = datetime(2021, 1, 2, tzinfo=timezone.utc)
+    given = datetime(2021, 1, 2, tzinfo=UTC)
     assert open_scene(tmp_path / folder, given).moment == given
 
 
@@ -122,7 +122,7 @@ def test_the_date_of_a_simulated_scene_and_its_baseline(tmp_path: Path) -> None:
     }
     (tmp_path / "scene.json").write_text(json.dumps(recorded))
     scene = open_scene(tmp_path)
-    assert scene.moment == datetime(2024, 6, 15, 10, 10, 31, tzinfo=timezone.utc)
+    assert scene.moment == datetime(2024, 6, 15, 10, 10, 31, tzinfo=UTC)
     assert scene.simulated
     assert scene.properties == {"s2:processing_baseline": "05.10"}
 
@@ -156,7 +156,7 @@ def test_the_id_is_that_of_the_content(tmp_path: Path) -> None:
     first = identify("one")
     assert identify("elsewhere/two") == first
     assert identify("three", fill=1201) != first
-    assert identify("four", moment=datetime(2024, 1, 1, tzinfo=timezone.utc)) != first
+    assert identify("four", moment=datetime(2024, 1, 1, tzinfo=UTC)) != first
 
 
 def test_no_folder(tmp_path: Path) -> None:
