@@ -15,7 +15,7 @@ OLDEST := .venv-oldest
 # The tests of the whole come first: a slow file at the end would keep one process busy alone.
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo app test test-programs test-newest newest test-oldest oldest coverage mutants lint docs docs-serve bench bench-app image-test clean help
+.PHONY: demo app test test-programs test-newest newest test-oldest oldest coverage mutants lint docs docs-serve bench bench-app image-test lock clean help
 
 help:
 	@echo "make demo           mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
@@ -31,6 +31,7 @@ help:
 	@echo "make docs-serve     show the documentation at http://127.0.0.1:8000 while you write"
 	@echo "make bench          measure speed, memory and seams against a peer (ARGS=--quick to try it)"
 	@echo "make bench-app      measure the web application in a browser, with ten people who pan"
+	@echo "make lock           pin the packages of the images with their hashes (ARGS=--upgrade takes newer ones)"
 	@echo "make image-test     build the images and try them, as root on Debian (buildah, debootstrap; 10 minutes)"
 	@echo "make clean          stop the database of the demo and remove what was made"
 
@@ -119,7 +120,7 @@ oldest: $(OLDEST)/stamp
 test-programs: $(BIN)/python
 	apt-get update --quiet --quiet
 	DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --quiet --no-install-recommends \
-	  caddy chromium fonts-dejavu-core postgresql postgresql-15-postgis-3 >/dev/null
+	  caddy chromium curl fonts-dejavu-core iproute2 postgresql postgresql-15-postgis-3 >/dev/null
 	PYTHON=$(BIN)/python tests/make_stats_env.sh
 
 lint: $(VENV)/test.stamp
@@ -142,6 +143,13 @@ bench: $(VENV)/bench.stamp
 
 bench-app: $(VENV)/test.stamp
 	$(BIN)/python -W ignore benchmarks/app.py $(ARGS)
+
+$(VENV)/release.stamp: setup.cfg | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[release]'
+	@touch $@
+
+lock: $(VENV)/release.stamp
+	$(BIN)/python docker/lock.py $(ARGS)
 
 image-test:
 	apt-get install --yes --quiet --quiet --no-install-recommends buildah debootstrap >/dev/null

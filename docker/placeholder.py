@@ -9,7 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-TESTED = Path(__file__).parents[1] / "odc_cleansat" / "doctor" / "tested.txt"
+PINNED = Path(__file__).with_name("torch.txt")
 
 
 def write(folder: Path, name: str, version: str) -> None:
@@ -32,10 +32,6 @@ def write(folder: Path, name: str, version: str) -> None:
 
 
 if __name__ == "__main__":
-    (torch,) = [
-        line.strip().partition("==")[2]
-        for line in TESTED.read_text().splitlines()
-        if line.startswith("torch==")
-    ]
-    write(Path(sys.argv[1]), "torch", f"{torch}+cpu")
-    write(Path(sys.argv[1]), "torchvision", "0.99+cpu")
+    for line in PINNED.read_text("utf-8").split():
+        name, _, version = line.partition("==")
+        write(Path(sys.argv[1]), name, f"{version}+cpu")

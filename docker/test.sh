@@ -1,16 +1,33 @@
 #!/usr/bin/env bash
 # Build the images and try them, without a container engine: as root on Debian, with `apt-get install buildah debootstrap`.
 #   make image-test
+#   TORCH_INDEX= make image-test             with CUDA, which takes 40 GB of disk
+#   WORK=/var/tmp/images make image-test     keeps what was built, so that the next time is faster
 # Debian comes from debootstrap. The images run as the user without rights, on a root file system that is read-only.
 # Where the index of torch cannot be reached, an empty package stands for torch: no mask needs it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-work=$(mktemp --directory --tmpdir cleansat-images-XXXXXX)
-trap 'rm -rf "$work"' EXIT
-export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
+if [ -n "${WORK:-}" ]; then
+  work=$WORK
+  mkdir -p "$work"
+else
+  work=$(mktemp --directory --tmpdir cleansat-images-XXXXXX)
+  trap 'rm -rf "$work"' EXIT
+fi
+# Layers share their files where the machine can do it; else each layer is a copy of all below it.
+mkdir -p "$work"/probe/{low,up,own,all}
+export BUILDAH_ISOLATION=chroot STORAGE_DRIVER=vfs
+if mount -t overlay none -o "lowerdir=$work/probe/low,upperdir=$work/probe/up,workdir=$work/probe/own" "$work/probe/all" 2>/dev/null; then
+  umount "$work/probe/all"
+  STORAGE_DRIVER=overlay
+fi
 images() { buildah --root "$work/store" --runroot "$work/run" "$@"; }
 
 make_base() {
+  if images inspect localhost/debian:trixie >/dev/null 2>&1; then
+    return
+  fi
+  rm -rf "$work/debian"
   debootstrap --variant=minbase trixie "$work/debian" >"$work/debootstrap.log"
   local container
   container=$(images from scratch)
@@ -24,8 +41,8 @@ choose_torch() {
   # Packages are fetched with the certificates of this machine, which may have a proxy of its own.
   printf '[global]\ncert = /certificates.crt\n' >"$work/pip.conf"
   volumes=(--volume "$work/pip.conf:/etc/pip.conf:ro" --volume /etc/ssl/certs/ca-certificates.crt:/certificates.crt:ro)
-  index=$(sed -n 's/^ARG TORCH_INDEX=//p' docker/Dockerfile)
-  if ! python3 -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1] + "/torch/", timeout=20)' "$index" 2>/dev/null; then
+  index=${TORCH_INDEX-$(sed -n 's/^ARG TORCH_INDEX=//p' docker/Dockerfile)}
+  if [ -n "$index" ] && ! python3 -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1] + "/torch/", timeout=20)' "$index" 2>/dev/null; then
     echo "The index of torch cannot be reached: an empty package stands for torch."
     index=file:///torch
     python3 docker/placeholder.py "$work/torch"

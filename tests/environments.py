@@ -37,6 +37,12 @@ def program(name: str) -> Path:
     )
 
 
+def postgis_programs() -> Path | None:
+    """Postgres's programs with PostGIS, where Debian puts them."""
+    found = sorted(Path("/usr/share/postgresql").glob("*/extension/postgis.control"))
+    return Path("/usr/lib/postgresql") / found[-1].parents[1].name / "bin" if found else None
+
+
 def run(
     command: Path, *arguments: object, config: Path, fails: bool = False, **variables: str
 ) -> str:

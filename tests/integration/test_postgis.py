@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import Cube
 from datacube import Datacube
+from environments import postgis_programs
 from odc.geo.geobox import GeoBox
 
 from odc_cleansat import load, recall, with_ucl
@@ -24,16 +25,10 @@ from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 GRID = GeoBox.from_bbox((395700, 5292600, 407160, 5300040), "EPSG:32633", resolution=60)
 
 
-def programs() -> Path | None:
-    """Postgres's programs with PostGIS, where Debian puts them."""
-    found = sorted(Path("/usr/share/postgresql").glob("*/extension/postgis.control"))
-    return Path("/usr/lib/postgresql") / found[-1].parents[1].name / "bin" if found else None
-
-
 @pytest.fixture(scope="module")
 def postgis(cube: Cube) -> Iterator[Datacube]:
     """A PostGIS server of the system's, on a loopback port, with the datasets of `cube`."""
-    bin_folder = programs()
+    bin_folder = postgis_programs()
     if bin_folder is None:
         pytest.skip("PostGIS is not here: apt-get install postgresql postgresql-15-postgis-3")
     root = os.geteuid() == 0
