@@ -241,3 +241,18 @@ def pixel_ratios(grid: GeoBox, target: GeoBox) -> tuple[float, float]:
 def _is_utm(crs: CRS) -> bool:
     epsg = crs.epsg or 0
     return 32601 <= epsg <= 32660 or 32701 <= epsg <= 32760
+
+
+def centre(geobox: GeoBox) -> tuple[float, float]:
+    """Return longitude and latitude of the middle of a grid, degrees."""
+    rows, columns = geobox.shape
+    x, y = geobox.affine * (columns / 2, rows / 2)
+    longitude, latitude = geobox.crs.transformer_to_crs(CRS("EPSG:4326"))(x, y)
+    return float(longitude), float(latitude)
+
+
+def grid_north(geobox: GeoBox) -> float:
+    """Return by how much the rows of a projected grid are turned from true north at its middle, degrees clockwise."""
+    from pyproj import Proj
+
+    return float(Proj(geobox.crs.proj.to_wkt()).get_factors(*centre(geobox)).meridian_convergence)

@@ -13,9 +13,11 @@ from pyproj import Transformer
 from odc_cleansat.errors import SceneError
 from odc_cleansat.grids.grid import (
     box_geobox,
+    centre,
     corner,
     crs_name,
     fault_of_grid,
+    grid_north,
     ground_resolution,
     model_grid,
     overlap,
@@ -241,3 +243,12 @@ def test_coordinates_that_are_even_but_for_rounding() -> None:
 def test_grids_without_places(affine: Affine, crs: str | None, reason: str | None) -> None:
     said = fault_of_grid(GeoBox((3, 4), affine, crs))
     assert (said is None) if reason is None else (reason in str(said))
+
+
+def test_the_middle_of_a_grid_and_its_north() -> None:
+    """In the middle of a zone the rows run west to east; at its edges they are turned."""
+    grid = GeoBox((30, 60), Affine(20, 0, 499_400, 0, -20, 5_000_300), "EPSG:32633")
+    assert centre(grid) == pytest.approx((15.0, 45.153), abs=0.01)
+    assert grid_north(grid) == pytest.approx(0, abs=0.01)
+    east = grid.translate_pix(10_000, 0)
+    assert grid_north(east) == pytest.approx(1.8, abs=0.1)
