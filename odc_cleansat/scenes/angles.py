@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 LOWEST_SUN = 10.0
@@ -175,7 +175,7 @@ def sun_at(moment: datetime, longitude: float, latitude: float) -> Angles:
     from astral import Observer
     from astral.sun import azimuth, zenith
 
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     observer = Observer(latitude, longitude)
     return Angles(
         round(float(azimuth(observer, aware)), 3),
@@ -193,7 +193,7 @@ def _known_time(properties: Mapping[str, Any]) -> datetime | None:
     if not isinstance(moment, datetime) or properties.get("cleansat:datetime_placeholder"):
         return None
     if moment.tzinfo is not None:
-        moment = moment.astimezone(timezone.utc)
+        moment = moment.astimezone(UTC)
     return None if (moment.hour, moment.minute, moment.second) == (0, 0, 0) else moment
 
 

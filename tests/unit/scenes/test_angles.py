@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ VIEW = {"view:azimuth": 288.0, "view:incidence_angle": 3.9}
 
 def test_the_computed_sun_is_that_of_metadata() -> None:
     """Tile 37MGP of 2024-07-10 as its item has it: azimuth 39.926, elevation 52.962."""
-    sun = sun_at(datetime(2024, 7, 10, 7, 41, 33, tzinfo=timezone.utc), 41.3, -5.9)
+    sun = sun_at(datetime(2024, 7, 10, 7, 41, 33, tzinfo=UTC), 41.3, -5.9)
     assert sun.sun_azimuth == pytest.approx(39.926, abs=0.1)
     assert 90 - sun.sun_zenith == pytest.approx(52.962, abs=0.1)
     assert sun.view_zenith is None
