@@ -26,6 +26,7 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor, ExecutePreproce
 
 from odc_cleansat import __version__
 from odc_cleansat.cli.main import main
+from odc_cleansat.settings import BUCKET_KEYS, FILE_VARIABLE, OTHERS, SETTINGS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -96,6 +97,28 @@ def option_table() -> str:
     return "| option | what it does | commands |\n|---|---|---|\n" + "\n".join(lines)
 
 
+def setting_table() -> str:
+    """Return every variable of the environment, with its key in the file of settings if it has one."""
+    lines = ["| variable | key | what it does | without it |", "|---|---|---|---|"]
+    for each in SETTINGS.values():
+        key = f"`{each.name}`" if each.in_file else ""
+        lines.append(f"| `{each.variable}` | {key} | {each.does} | {each.without} |")
+    where = "the places above"
+    lines.append(f"| `{FILE_VARIABLE}` | | the file of settings | {where} |")
+    lines += [f"| {variables} | | {does} | {without} |" for variables, does, without in OTHERS]
+    return "\n".join(lines)
+
+
+def bucket_table() -> str:
+    """Return every key of a bucket in the file of settings."""
+    lines = [f"| `{key}` | {does} |" for key, (_, does) in BUCKET_KEYS.items()]
+    return "\n".join(["| key | what it does |", "|---|---|", *lines])
+
+
+TABLES = {"options": option_table, "settings": setting_table, "buckets": bucket_table}
+"""What stands in place of a comment on a page."""
+
+
 def executed(path: Path) -> nbformat.NotebookNode:
     """Return a notebook with its outputs; it is executed in a folder of its own, unless that was done before."""
     source = path.read_bytes()
@@ -126,8 +149,9 @@ def as_page(notebook: nbformat.NotebookNode) -> tuple[str, dict[str, bytes]]:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Let links to files outside the pages lead to the repository, or be plain text where it is not known."""
-    if "<!-- options -->" in markdown:
-        markdown = markdown.replace("<!-- options -->", option_table())
+    for name, table in TABLES.items():
+        if (comment := f"<!-- {name} -->") in markdown:
+            markdown = markdown.replace(comment, table())
     base = config.edit_uri.removesuffix("docs/") if config.edit_uri else ""
     folder = (DOCS / page.file.src_uri).parent
 

@@ -39,7 +39,7 @@ TOPICS = {
     "models": ("Models and weights", ("models/",)),
     "training": ("Training", ("training/",)),
     "products": ("Mask products, verify and verdicts", ("products/",)),
-    "storage": ("Files, buckets and documents", ("storage/", "addresses", "errors")),
+    "storage": ("Files, buckets and documents", ("storage/", "settings", "addresses", "errors")),
     "batch": ("Many scenes", ("batch/",)),
     "evaluate": ("Evaluation", ("evaluate/",)),
     "review": ("Compare and review", ("review/",)),

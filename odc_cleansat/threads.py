@@ -10,15 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .settings import setting
+
 Lazy = TypeVar("Lazy")
 
 
 def available_cpus() -> int:
     """Return the number of processors for this process: those of its affinity mask and cgroup.
 
-    ``CLEANSAT_THREADS`` overrides it, e.g. in each of several processes that share a machine.
+    The setting ``threads`` overrides it, e.g. in each of several processes that share a machine.
     """
-    if (asked := os.environ.get("CLEANSAT_THREADS", "")).isdigit():
+    if (asked := setting("threads") or "").isdigit():
         return max(1, int(asked))
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:

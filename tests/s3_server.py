@@ -22,6 +22,8 @@ class Proxy:
         self.seen: list[tuple[str, str]] = []
         self.key = ""
         """The only one that it answers to, if there is one."""
+        self.unsigned = False
+        """Whether it answers only what is not signed."""
         self.fault: Callable[[str, str], str | None] = lambda method, path: None
         """What to do with a request: None, ``500``, ``stall``, ``cut``, ``deny`` or ``skew``."""
         proxy = self
@@ -39,9 +41,11 @@ class Proxy:
             def answer(self) -> None:
                 body = self.body()
                 proxy.seen.append((self.command, self.path))
+                signed = self.headers.get("Authorization", "")
                 if (
-                    f"Credential={proxy.key}" not in self.headers.get("Authorization", "")
-                    and proxy.key
+                    f"Credential={proxy.key}" not in signed
+                    if proxy.key
+                    else signed and proxy.unsigned
                 ):
                     self.reply(403, b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>")  # fmt: skip
                     return

@@ -21,6 +21,7 @@ from ..errors import LOG, CleansatError, CubeError
 from ..models.model import Model
 from ..products.product import MaskProduct
 from ..scenes.scene import Scene
+from ..settings import shared
 from ..storage.folder import Folder
 from .cluster import ClusterError, Workers, dask_client, explained, outcome
 from .jobs import Job, Jobs, new_job, now
@@ -187,7 +188,7 @@ class MaskQueue:
             return joined
         if not isinstance(scene, Scene):
             scene = small_dataset(scene)
-        task = SceneTask(scene, asked.id, self._root, model, offset, self._retries)
+        task = SceneTask(scene, asked.id, self._root, model, offset, self._retries, shared())
         Folder(self._root).check_usable()
         if document := MaskProduct(asked.folder).intact_document():
             return self._found(task, document, person)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..cube.index import add_dataset
 from ..errors import CubeError, OutputError, ReflectanceWarning
 from ..progress import SILENT, Count, Reporter, count_nothing
+from ..settings import shared
 from ..storage.folder import Folder
 from .cluster import ClusterError, dask_client, describe, explained, work_through
 from .records import Failure, FailureLog, Plan, Report, Request, dataset_label
@@ -156,6 +157,7 @@ class BatchJob:
         self._retries = retries
         self._log = log
         self._reporter = reporter
+        self._settings = shared()
         self._count: Count = count_nothing
         """Of the step under way."""
         self.masked = self.meanwhile = self.rejected = 0
@@ -230,6 +232,7 @@ class BatchJob:
                     request.model,
                     request.offset,
                     self._retries,
+                    self._settings,
                 )
 
     def finish(self, task: SceneTask, outcome: WrittenMask | Failure | BaseException) -> None:

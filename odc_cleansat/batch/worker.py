@@ -10,9 +10,9 @@ import contextlib
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from ..errors import CleansatError, ModelError, OutputError, ReflectanceWarning
@@ -23,6 +23,7 @@ from ..models.registry import get_model
 from ..products.job import MaskJob
 from ..products.verdict_files import folder_of, read_many, review_state
 from ..scenes.scene import Scene
+from ..settings import adopt, setting
 from .cluster import THREADS_VARIABLE
 from .records import Failure
 
@@ -67,6 +68,9 @@ class SceneTask(NamedTuple):
     retries: int
     """How often it is tried again."""
 
+    settings: Mapping[str, Any]
+    """What :func:`~odc_cleansat.settings.shared` tells in the process that hands it out."""
+
     @property
     def key(self) -> str:
         """Name of the task for dask, which takes what is between hyphens for words unless it is all one number."""
@@ -108,7 +112,7 @@ class WrittenMask(NamedTuple):
 
 def make_mask(task: SceneTask) -> WrittenMask | Failure:
     """Make the mask of one scene, or find that it is written already; runs on a worker."""
-    _limit_threads()
+    _begin(task)
     return with_retries(lambda: _make(task), task, "mask", ModelError)
 
 
@@ -157,7 +161,7 @@ def make_followed_mask(task: SceneTask, ticket: str, topic: str) -> WrittenMask 
         progress(0, 0)
         return _make(task, progress)
 
-    _limit_threads()
+    _begin(task)
     try:
         return with_retries(make, task, "mask", (ModelError, WithdrawnError))
     finally:
@@ -249,9 +253,16 @@ def collected_warnings() -> Iterator[list[str]]:
     texts.extend(dict.fromkeys(of_reflectance))
 
 
+def _begin(task: SceneTask) -> None:
+    """Let the settings of the run count on this worker."""
+    adopt(task.settings)
+    _limit_threads()
+
+
 def _limit_threads() -> None:
     """Let the network use as many processors as the worker has threads, unless something else is set."""
     from distributed import get_worker
 
     with contextlib.suppress(ValueError):  # not on a worker
-        os.environ.setdefault(THREADS_VARIABLE, str(get_worker().state.nthreads))
+        if setting("threads") is None:
+            os.environ.setdefault(THREADS_VARIABLE, str(get_worker().state.nthreads))

@@ -5,16 +5,22 @@ Each subcommand is a module of this room and is imported when it is called.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import warnings
+from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
 
 from .._version import __version__
 from ..errors import LOG, GapWarning, ModelWarning, ReflectanceWarning
+from ..settings import FILE_VARIABLE
 from .console import describe_error
+from .defaults import option_defaults
 from .journal import tell
 from .names import Group
 from .wording import in_options
@@ -104,10 +110,20 @@ def _quieten() -> None:
         logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CLEANSAT"},
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks and the warnings of libraries.")
+@click.option(
+    "--settings",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="File of settings. Default: cleansat.toml here, ~/.cleansat.toml or /etc/cleansat.toml.",
+)
 @click.version_option(__version__, prog_name="cleansat")
-def main(debug: bool) -> None:
+@click.pass_context
+def main(context: click.Context, debug: bool, settings: Path | None) -> None:
     """Cloud and cloud-shadow masks for Sentinel-2 in the Open Data Cube.
 
     A mask gives each pixel a class, the UCL: clear, cloud, shadow and what else its model knows. It is
@@ -119,3 +135,20 @@ def main(debug: bool) -> None:
     Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage, 130 interrupted. Commands for several
     scenes also end with 3 if some of them failed.
     """
+    if settings is not None:
+        context.with_resource(_variable(FILE_VARIABLE, str(settings.absolute())))
+    assert isinstance(context.command, click.Group)
+    context.default_map = option_defaults(context.command)
+
+
+@contextlib.contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    """Set a variable of the environment, also for processes that are started in this context."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..batch.cluster import SCENE_MEMORY, THREADS_VARIABLE
+from ..settings import setting
 from ..threads import available_cpus, available_memory
 from .apart import ApartError, run_apart
 from .finding import OK, WARNING, WRONG, Finding
@@ -55,7 +56,7 @@ def probe(seconds: float) -> Iterator[Finding]:
 def _processors() -> Iterator[Finding]:
     name, features = processor()
     count = available_cpus()
-    asked = os.environ.get(THREADS_VARIABLE, "")
+    asked = setting("threads") or ""
     by = f" by {THREADS_VARIABLE}" if asked.isdigit() else ""
     known = f" with {', '.join(features)}" if features else ""
     yield Finding(
@@ -118,7 +119,7 @@ def _engine(seconds: float) -> Iterator[Finding]:
         TOPIC, OK, f"the default model, {found['model']}, runs with {engine} in {precision}"
     )
     if precision == "f32" and engine == "openvino":
-        chosen = os.environ.get("CLEANSAT_PRECISION") == "f32"
+        chosen = setting("precision") == "f32"
         if not chosen:
             yield Finding(
                 TOPIC,

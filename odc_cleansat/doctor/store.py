@@ -101,7 +101,7 @@ class _Bucket:
         from botocore import UNSIGNED
         from botocore.config import Config
 
-        options = s3_options()
+        options = s3_options(url)
         region = options.get("client_kwargs", {}).get("region_name")
         self._session = boto3.Session(
             profile_name=options.get("profile"),

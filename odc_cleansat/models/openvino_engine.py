@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ModelError, OutputError
+from ..settings import setting
 from ..storage.atomic import write_file
 from ..threads import available_cpus
 from .inference import check_answers, run_in_parts
@@ -75,12 +76,12 @@ class OpenVINOEngine:
 
 
 def cache_folder() -> Path:
-    """Return the folder of compiled networks: ``CLEANSAT_CACHE``, or the user's cache folder.
+    """Return the folder of compiled networks: the setting ``cache``, or the user's cache folder.
 
     It may be missing or read-only. Networks are then compiled each time, which takes about a second.
     """
-    if folder := os.environ.get("CLEANSAT_CACHE"):
-        return Path(folder)
+    if folder := setting("cache"):
+        return Path(folder).expanduser()
     import platformdirs
 
     return platformdirs.user_cache_path("odc-cleansat")

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from ..errors import ModelError
+from ..settings import is_on, setting
 from .download import is_safe
 from .model import Model
 
@@ -75,19 +76,16 @@ def _availability(model: Model) -> str:
 
 
 def weights_folder() -> Path:
-    """Return the folder of fetched weights: ``CLEANSAT_WEIGHTS``, or one in the user's data folder."""
+    """Return the folder of fetched weights: the setting ``weights``, or one in the user's data folder."""
     from platformdirs import user_data_path
 
-    chosen = os.environ.get("CLEANSAT_WEIGHTS")
+    chosen = setting("weights")
     return Path(chosen).expanduser() if chosen else user_data_path("odc-cleansat") / "weights"
 
 
 def is_offline() -> bool:
-    """Return whether ``CLEANSAT_OFFLINE`` or ``HF_HUB_OFFLINE`` forbids all downloads."""
-    return any(
-        os.environ.get(name, "").lower() in ("1", "true", "yes", "on")
-        for name in ("CLEANSAT_OFFLINE", "HF_HUB_OFFLINE")
-    )
+    """Return whether the setting ``offline`` or ``HF_HUB_OFFLINE`` forbids all downloads."""
+    return is_on(setting("offline")) or is_on(os.environ.get("HF_HUB_OFFLINE"))
 
 
 def remote_of(model: Model) -> Remote | None:
@@ -105,7 +103,7 @@ def remote_of(model: Model) -> Remote | None:
     scheme, _, rest = model.weights.partition(":")
     if scheme in ("package", "file") and rest:
         return None
-    mirror = os.environ.get("CLEANSAT_MIRROR", "").rstrip("/")
+    mirror = (setting("mirror") or "").rstrip("/")
     if scheme == "hf" and (form := _HF_FORM.fullmatch(rest)):
         endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
         revision = quote(form["revision"] or "main", safe="")
@@ -133,7 +131,7 @@ def _remote(model: Model, url: str, path: str, headers: tuple[tuple[str, str], .
         raise ModelError(f"model {model.name}: {model.weights!r} names no file.")
     # Each model has a folder of its own, because several may have files of one name.
     folder = quote(f"{model.name}-{model.version}", safe=" +")
-    others = os.environ.get("CLEANSAT_WEIGHTS_PATH", "").split(os.pathsep)
+    others = (setting("weights-path") or "").split(os.pathsep)
     shared: list[Path] = []
     for other in (Path(each).expanduser() for each in others if each):
         shared += [other / folder / file, other / file]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import warnings
 from collections.abc import Hashable, Iterable, Iterator
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 from ..arguments import meant
 from ..errors import ModelError, ModelWarning, SceneError, first_line
 from ..scenes.bands import find_bands
+from ..settings import setting
 from .documents import is_name, read_document
 from .ensembles import ensemble
 from .model import BUILTIN, Model
@@ -43,8 +43,8 @@ class Entry(NamedTuple):
 
 
 def models_folder() -> Path:
-    """Return the folder of the user's own models: ``CLEANSAT_MODELS``, or one in the user's data folder."""
-    if folder := os.environ.get("CLEANSAT_MODELS"):
+    """Return the folder of the user's own models: the setting ``models``, or one in the user's data folder."""
+    if folder := setting("models"):
         return Path(folder).expanduser().absolute()
     import platformdirs
 

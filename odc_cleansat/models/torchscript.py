@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ModelError, first_line
+from ..settings import setting
 from .model import Model
 from .registry import models_folder, not_writable
 from .weights import not_finite, sha256_of, weights_path
@@ -70,7 +70,7 @@ def check_allowed(model: Model) -> None:
     ModelError
         With the reason, and the way to allow it.
     """
-    if os.environ.get("CLEANSAT_ALLOW_TORCHSCRIPT") == "1":
+    if setting("allow-torchscript") == "1":
         return
     for each in model.networks():
         if each.format != "torchscript":

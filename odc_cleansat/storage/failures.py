@@ -19,7 +19,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"Unable to locate credentials|NoCredentials|InvalidCredentials|No valid AWS credentials",
      "there are no credentials; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or AWS_NO_SIGN_REQUEST=YES for public data"),
     (r"AccessDenied|Access Denied|Forbidden|\b403\b|InvalidPayer",
-     "no permission; check the credentials (AWS_PROFILE), and set AWS_REQUEST_PAYER=requester if the requester pays"),
+     "no permission; check the credentials (AWS_PROFILE, or [buckets] in cleansat.toml), and set AWS_REQUEST_PAYER=requester if the requester pays"),
     (r"PermanentRedirect|AuthorizationHeaderMalformed|\b301\b",
      "the bucket is in another region; set AWS_DEFAULT_REGION"),
     (r"NoSuchKey|Not Found|\b404\b|does not exist", "it is not there"),

@@ -405,7 +405,7 @@ def _open_filesystem(url: str) -> Any:
     scheme = url.split("://", 1)[0].lower()
     is_s3 = scheme in ("s3", "s3a")
     try:
-        files = fsspec.filesystem(scheme, **(s3_options() if is_s3 else {}))
+        files = fsspec.filesystem(scheme, **(s3_options(url) if is_s3 else {}))
     except ImportError as error:
         extra = "pip install 'odc-cleansat[s3]'" if is_s3 else str(error)
         raise OutputError(

@@ -2,18 +2,21 @@
 
 Files are written and listed through fsspec; pixels are read through GDAL. Both take their settings from the
 ``AWS_*`` environment variables, but under different names. :func:`s3_options` and :func:`prepare_gdal` make
-the two agree.
+the two agree. What ``cleansat.toml`` says of a bucket counts for that bucket, before the environment.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
+
+from ..settings import Bucket, bucket_of, buckets
 
 ATTEMPTS = 5
 """Number of times that a request to a store is tried, without ``AWS_MAX_ATTEMPTS``."""
@@ -25,12 +28,17 @@ URL_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=://)", re.IGNORECASE)
 """Matches the scheme at the beginning of a URL."""
 
 
-def s3_options() -> dict[str, Any]:
+def s3_options(url: str = "") -> dict[str, Any]:
     """Return options for `s3fs.S3FileSystem`, from the environment and from :func:`rio_options`.
 
     botocore itself reads ``AWS_PROFILE``, ``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL`` and more. This adds
     the variables that only GDAL and the ODC know: ``AWS_S3_ENDPOINT`` with ``AWS_HTTPS``, ``AWS_REGION``,
     ``AWS_NO_SIGN_REQUEST`` or ``AWS_UNSIGNED``, and ``AWS_REQUEST_PAYER``.
+
+    Parameters
+    ----------
+    url
+        Address in the bucket that is asked; what ``cleansat.toml`` says of this bucket counts before the rest.
     """
     gdal = rio_options()
     aws = gdal.pop("_aws", None) or {}
@@ -60,6 +68,25 @@ def s3_options() -> dict[str, Any]:
             "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS)),
         },
     }
+    bucket = bucket_of(url)
+    return options if bucket is None else _for_bucket(options, bucket)
+
+
+def _for_bucket(options: dict[str, Any], bucket: Bucket) -> dict[str, Any]:
+    """Return options in which what is known of a bucket has taken the place of what counts for all."""
+    options["anon"] = bucket.unsigned
+    options.pop("requester_pays", None)
+    if bucket.requester_pays:
+        options["requester_pays"] = True
+    if bucket.profile or bucket.unsigned:
+        for name in ("profile", "key", "secret", "token"):
+            options.pop(name, None)
+    if bucket.profile:
+        options["profile"] = bucket.profile
+    if bucket.endpoint:
+        options["endpoint_url"] = bucket.endpoint
+    if bucket.region:
+        options["client_kwargs"] = {"region_name": bucket.region}
     return options
 
 
@@ -87,7 +114,7 @@ def prepare_gdal() -> None:
 
     GDAL knows ``AWS_S3_ENDPOINT`` but not ``AWS_ENDPOINT_URL``, and by default does not retry. The
     environment reaches every thread, every reader of datacube and odc-loader, and child processes. Variables that
-    are set already stay.
+    are set already stay. What ``cleansat.toml`` says of buckets is told to GDAL for these alone.
     """
     env = os.environ
     if url := env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL"):
@@ -99,6 +126,8 @@ def prepare_gdal() -> None:
         env.setdefault("AWS_VIRTUAL_HOSTING", "FALSE")
     if _is_true(env.get("AWS_UNSIGNED", "NO")):
         env.setdefault("AWS_NO_SIGN_REQUEST", "YES")
+    if "AWS_SHARED_CREDENTIALS_FILE" in env:
+        env.setdefault("CPL_AWS_CREDENTIALS_FILE", env["AWS_SHARED_CREDENTIALS_FILE"])
     if "AWS_REGION" in env:
         env.setdefault("AWS_DEFAULT_REGION", env["AWS_REGION"])
     env.setdefault("GDAL_HTTP_MAX_RETRY", str(ATTEMPTS - 1))
@@ -107,6 +136,46 @@ def prepare_gdal() -> None:
     env.setdefault("GDAL_HTTP_CONNECTTIMEOUT", str(CONNECT_TIMEOUT))
     env.setdefault("GDAL_HTTP_LOW_SPEED_LIMIT", "1")
     env.setdefault("GDAL_HTTP_LOW_SPEED_TIME", str(READ_TIMEOUT))
+    _tell_gdal_of(buckets())
+
+
+@functools.lru_cache(maxsize=1)
+def _tell_gdal_of(known: tuple[Bucket, ...]) -> None:
+    """Give GDAL options that count for one bucket each, in all threads and before all others.
+
+    rasterio has no function for that. So GDAL's own is called in the library that rasterio has loaded.
+    """
+    if not known and _tell_gdal_of.cache_info().currsize == 0:
+        return  # there never was one, and rasterio need not be imported
+    import rasterio._env
+
+    gdal = ctypes.CDLL(rasterio._env.__file__)
+    gdal.VSIClearPathSpecificOptions(None)
+    for bucket in known:
+        for name, value in _gdal_options(bucket).items():
+            gdal.VSISetPathSpecificOption(
+                f"/vsis3/{bucket.name}/".encode(), name.encode(), value.encode()
+            )
+
+
+def _gdal_options(bucket: Bucket) -> dict[str, str]:
+    """Return GDAL's options for a bucket."""
+    options = {
+        "AWS_NO_SIGN_REQUEST": "YES" if bucket.unsigned else "NO",
+        "AWS_REQUEST_PAYER": "requester" if bucket.requester_pays else "",
+    }
+    if bucket.profile:
+        # Empty, or those of the environment would come before the profile.
+        keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+        options |= {"AWS_PROFILE": bucket.profile, **dict.fromkeys(keys, "")}
+    if bucket.endpoint:
+        parts = urlsplit(bucket.endpoint)
+        options["AWS_S3_ENDPOINT"] = parts.netloc + parts.path.rstrip("/")
+        options["AWS_HTTPS"] = "NO" if parts.scheme == "http" else "YES"
+        options["AWS_VIRTUAL_HOSTING"] = str(parts.netloc.endswith("amazonaws.com")).upper()
+    if bucket.region:
+        options |= {"AWS_REGION": bucket.region, "AWS_DEFAULT_REGION": bucket.region}
+    return options
 
 
 @contextlib.contextmanager

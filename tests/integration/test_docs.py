@@ -13,6 +13,7 @@ from conftest import Copy
 from odc_cleansat import CloudClass
 from odc_cleansat.cli.main import main
 from odc_cleansat.cube.embedded import stop_cube
+from odc_cleansat.settings import FILE_VARIABLE, OTHERS, SETTINGS, read_settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -104,12 +105,27 @@ def test_commands_and_options_exist() -> None:
 
 
 def test_every_variable_of_the_environment_is_listed() -> None:
-    page = (DOCS / "reference/settings.md").read_text("utf-8")
+    rows = [name for row in OTHERS for name in re.findall(r"`(\w+)`", row[0])]
+    page = {FILE_VARIABLE, *(each.variable for each in SETTINGS.values()), *rows}
     source = "".join(p.read_text("utf-8") for p in (ROOT / "odc_cleansat").rglob("*.py"))
     names = set(re.findall(r'"((?:CLEANSAT|HF|AWS|GDAL)_[A-Z_]+)"', source))
     assert len(names) > 20
     inner = {"CLEANSAT_REQUEST"}  # a tag in files
-    assert {name for name in names - inner if f"`{name}`" not in page} == set()
+    assert {name for name in names - inner if name not in page} == set()
+
+
+def test_the_file_of_settings_on_its_page(tmp_path: Path) -> None:
+    text = (DOCS / "reference/settings.md").read_text("utf-8")
+    (shown,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert {f"<!-- {name} -->" for name in ("settings", "buckets", "options")} <= set(
+        text.splitlines()
+    )
+    (tmp_path / "cleansat.toml").write_text(shown)
+    done = CliRunner().invoke(main, ["--settings", str(tmp_path / "cleansat.toml"), "run", "-h"])
+    assert done.exit_code == 0, done.output
+    found = read_settings(tmp_path / "cleansat.toml")
+    assert [*found.buckets] == ["sentinel-cogs", "our-masks"]
+    assert found.settings["threads"] == 4
 
 
 def test_make_targets_exist() -> None:
