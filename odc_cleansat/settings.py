@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import tomllib
+import tomllib  # type: ignore[import-not-found, unused-ignore]
 
 from .errors import CleansatError
 
