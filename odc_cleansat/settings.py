@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-
-import tomllib  # type: ignore[import-not-found, unused-ignore]
 
 from .errors import CleansatError
 
