@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .masks.classify import classify
     from .masks.composite import composite
     from .masks.presets import apply_preset
+    from .masks.refine import refine
     from .models import Model, get_model, list_models
     from .products import verify
     from .virtual import UNetMask
@@ -38,6 +39,7 @@ __all__ = [
     "list_models",
     "load",
     "recall",
+    "refine",
     "verify",
     "with_ucl",
 ]
@@ -54,6 +56,7 @@ _HOME = {
     "list_models": "models",
     "load": "cube.load",
     "recall": "cube.recall",
+    "refine": "masks.refine",
     "verify": "products",
     "with_ucl": "cube.driver",
 }

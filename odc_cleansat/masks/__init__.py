@@ -5,6 +5,7 @@ from __future__ import annotations
 from .classify import classify
 from .composite import composite
 from .presets import PRESETS, Preset, apply_preset, get_preset
+from .refine import refine
 
 __all__ = [
     "PRESETS",
@@ -13,4 +14,5 @@ __all__ = [
     "classify",
     "composite",
     "get_preset",
+    "refine",
 ]

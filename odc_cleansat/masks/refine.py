@@ -1,0 +1,237 @@
+"""`refine`: better masks from the other dates of the same place.
+
+The network sees one date. What the ground looked like last week tells shadow from dark fields, and a thin veil
+from none. Each cell of the grid is decided in one window, with all dates at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from ..arguments import fault_of_flags
+from ..classes import CONFIDENCE_NODATA, CloudClass, ucl_attrs
+from ..errors import CleansatError, GapWarning, SceneError, warn_caller
+from ..grids.cells import Cell, cells, odd_side
+from ..grids.grid import unevenness
+from ..scenes.bands import find_bands
+from ..scenes.packing import Packing, read_packing
+from .storable import storable
+from .time_rules import BANDS, DAYS, Series, refine_window
+
+SMOOTHING = 90.0
+"""Side of the squares over which differences from the ground are averaged, metres: 3 pixels of 30 m."""
+
+SURROUNDINGS = 1920.0
+"""Side of the squares that are the surroundings of a pixel, metres."""
+
+ATTRIBUTE = "refined"
+"""Attribute of a ``ucl`` that has been refined: ``hindsight``, or ``earlier`` if only earlier dates counted."""
+
+
+def refine(scene: xr.Dataset, *, hindsight: bool = True) -> xr.Dataset:
+    """Improve the masks of a time series by what the same ground looked like on other dates.
+
+    The reference of a date is the median of the clear dates within 45 days. Clear ground of the date, in a
+    window of 10 km, scales its near infrared to the reference. Then:
+
+    - shadow that is not 18 % darker in near infrared than the reference is clear;
+    - cloud that is as dark as that is shadow, and cloud that looks as the ground did is clear;
+    - clear ground under an even blue excess of 0.04 to 0.2 is thin cloud;
+    - what is masked on more than 60 % of the dates although its surroundings are not is clear.
+
+    Where there is no reference, or dates disagree about the ground, the masks stay as they are. Windows are counted
+    from the origin of the coordinate system. So a pixel keeps its class in any extent that reaches 9 km beyond it;
+    :func:`odc_cleansat.load` with ``refine="time"`` reads so much.
+
+    Parameters
+    ----------
+    scene
+        Dims ``(time, y, x)`` with an odc-geo geobox and a coordinate ``time``, datetime64: ``ucl``, uint8
+        :class:`CloudClass` codes, and the bands blue, red and near infrared, by any name of
+        :data:`~odc_cleansat.scenes.bands.S2_BANDS`. They may be digital numbers, with a coordinate ``offset``
+        along time as :func:`odc_cleansat.load` adds it, or reflectance. With dask arrays the result is lazy; all
+        dates of one window are in memory together.
+    hindsight
+        Whether later dates count too. Without, only earlier ones do, as they are all that is known in near real time.
+
+    Returns
+    -------
+    xarray.Dataset
+        The scene with another ``ucl``. If it has ``ucl_confidence``, that is 255, no data, where the class is
+        another: no network gave it.
+
+    Raises
+    ------
+    SceneError
+        If the scene lacks masks, bands, dates or a grid, or its masks have been refined by time before.
+    CleansatError
+        If `hindsight` is neither True nor False.
+
+    Warns
+    -----
+    GapWarning
+        If there is nothing to compare some dates with. Their masks stay as they are.
+    ReflectanceWarning
+        If dates seem to have another offset than the others.
+
+    Examples
+    --------
+    >>> data = odc_cleansat.load(dc, "s2_l2a", time="2024", like=area, dask_chunks={})  # doctest: +SKIP
+    >>> better = odc_cleansat.refine(data)  # doctest: +SKIP
+    """
+    if fault := fault_of_flags(hindsight=hindsight):
+        raise CleansatError(fault)
+    grid = _checked_grid(scene)
+    names = find_bands(scene.data_vars, BANDS)
+    order = np.argsort(scene.time.values, kind="stable")
+    dims = ("time", *scene.ucl.odc.spatial_dims)
+    ordered = scene[["ucl", *names.values()]].isel(time=order).transpose(*dims)
+    packings = {band: _packings(ordered[name]) for band, name in names.items()}
+    job = {
+        "days": _days(ordered.time),
+        "packings": packings,
+        "smoothing": odd_side(SMOOTHING, grid),
+        "surroundings": odd_side(SURROUNDINGS, grid),
+        "hindsight": bool(hindsight),
+        "told": set(),
+    }
+    _warn_of_alone(job, ordered.time)
+    bands = {band: ordered[name].data for band, name in names.items()}
+    codes = _refined(ordered.ucl.data, bands, job, grid)
+    found = ordered.ucl.copy(data=codes).isel(time=np.argsort(order))
+    return _result(scene, found.transpose(*scene.ucl.dims), hindsight)
+
+
+def _result(scene: xr.Dataset, ucl: xr.DataArray, hindsight: bool) -> xr.Dataset:
+    """Return the scene with other masks."""
+    known = [CloudClass(code) for code in scene.ucl.attrs.get("flag_values", list(CloudClass))]
+    classes = sorted({*known, CloudClass.THIN_CLOUD})
+    kind = "hindsight" if hindsight else "earlier"
+    attrs = {**scene.ucl.attrs, **ucl_attrs(classes), ATTRIBUTE: kind}
+    changed = {"ucl": ucl.assign_attrs(attrs)}
+    if "ucl_confidence" in scene:
+        same = ucl == scene.ucl
+        confidence = scene.ucl_confidence.where(same, np.uint8(CONFIDENCE_NODATA))
+        changed["ucl_confidence"] = confidence.assign_attrs(scene.ucl_confidence.attrs)
+    return storable(scene.assign(changed))
+
+
+# --- checks ---------------------------------------------------------------------------
+
+
+def _checked_grid(scene: xr.Dataset) -> GeoBox:
+    """Return the grid of a series that can be refined; raise SceneError if it cannot."""
+    if not isinstance(scene, xr.Dataset) or "ucl" not in scene:
+        raise SceneError(
+            "masks are refined in an xarray.Dataset with bands and `ucl`; add it, e.g. scene['ucl'] = "
+            "classify(scene).ucl."
+        )
+    ucl = scene.ucl
+    if ucl.ndim != 3 or "time" not in ucl.dims or 0 in ucl.shape or ucl.dtype != "uint8":
+        raise SceneError(
+            f"`ucl` is {ucl.dtype} with the dims {dict(ucl.sizes)}; refining needs uint8 codes of dates along `time`."
+        )
+    if "time" not in scene.coords or scene.time.dtype.kind != "M" or scene.time.isnull().any():
+        raise SceneError(
+            "refining needs dates: give the scene a coordinate `time` of datetime64, without gaps."
+        )
+    if ATTRIBUTE in ucl.attrs:
+        raise SceneError("the masks have been refined by time already; refine those of before.")
+    if reason := unevenness(ucl):
+        raise SceneError(f"{reason}.")
+    grid: GeoBox | None = ucl.odc.geobox
+    if grid is None or grid.crs is None:
+        raise SceneError(
+            "the scene has no grid with a coordinate system; give it one, e.g. "
+            "scene.odc.assign_crs('EPSG:32633')."
+        )
+    for name in find_bands(scene.data_vars, BANDS).values():
+        if set(scene[name].dims) != set(ucl.dims) or scene[name].dtype.kind not in "uif":
+            raise SceneError(
+                f"{name} is {scene[name].dtype} with the dims {dict(scene[name].sizes)}, `ucl` has "
+                f"{dict(ucl.sizes)}; load numbers on the grid and the dates of the masks."
+            )
+    return grid
+
+
+def _packings(band: xr.DataArray) -> list[Packing | None]:
+    """Return how the numbers of each date become reflectance; None where scenes of several offsets are fused."""
+    found: list[Packing | None] = []
+    for date in range(band.sizes["time"]):
+        one = band.isel(time=date)
+        fused = "offset" in one.coords and not np.isfinite(one.coords["offset"].values).all()
+        found.append(None if fused else read_packing(one))
+    return found
+
+
+def _days(time: xr.DataArray) -> np.ndarray:
+    return (time.values - np.datetime64(0, "s")) / np.timedelta64(1, "D")
+
+
+def _warn_of_alone(job: Mapping[str, Any], time: xr.DataArray) -> None:
+    """Warn of dates that nothing can be compared with."""
+    days = np.zeros((len(time), 0, 0), "uint8")
+    series = Series(bands={}, codes=days, **job)
+    alone = [i for i in range(len(time)) if not series.near(i) or not series.usable(i)]
+    if alone:
+        listed = ", ".join(str(time.values[i])[:10] for i in alone[:5])
+        more = f" and {len(alone) - 5} more" if len(alone) > 5 else ""
+        when = "" if job["hindsight"] else " before them"
+        warn_caller(
+            f"{len(alone)} of {len(time)} masks stay as they are, for no other date within {DAYS:g} days{when} can be "
+            f"compared with them: {listed}{more}.",
+            GapWarning,
+        )
+
+
+# --- windows --------------------------------------------------------------------------
+
+
+def _refined(codes: Any, bands: Mapping[str, Any], job: Mapping[str, Any], grid: GeoBox) -> Any:
+    """Return better codes, cell by cell; lazy if anything is."""
+    work = partial(_refine_cell, job)
+    if not any(hasattr(each, "dask") for each in (codes, *bands.values())):
+        found = np.empty_like(codes)
+        for row in cells(grid):
+            for cell in row:
+                rows, columns = cell.inner
+                found[:, rows, columns] = work(*_window(codes, bands, cell), cell)
+        return found
+    import dask.array as da
+    from dask.delayed import delayed
+
+    # The job is part of the function, for what dask takes apart it copies, and each window would tell again.
+    task = delayed(work, name="cleansat-refine")
+    blocks = [
+        [
+            da.from_delayed(
+                task(*_window(codes, bands, cell), cell),
+                (len(codes), *(part.stop - part.start for part in cell.inner)),
+                codes.dtype,
+            )
+            for cell in row
+        ]
+        for row in cells(grid)
+    ]
+    return da.block(blocks)
+
+
+def _window(codes: Any, bands: Mapping[str, Any], cell: Cell) -> tuple[Any, dict[str, Any]]:
+    """Return what is seen of a cell."""
+    part = (slice(None), *cell.window)
+    return codes[part], {band: values[part] for band, values in bands.items()}
+
+
+def _refine_cell(
+    job: Mapping[str, Any], codes: np.ndarray, bands: Mapping[str, np.ndarray], cell: Cell
+) -> np.ndarray:
+    """Return the codes of a cell, dims ``(time, y, x)``, from those of its window."""
+    found = refine_window(Series(bands=bands, codes=codes, **job))
+    inner = (slice(None), *cell.within)
+    return np.ascontiguousarray(found[inner])

@@ -1,0 +1,151 @@
+import warnings
+
+import numpy as np
+import pytest
+import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+
+from odc_cleansat import refine
+from odc_cleansat.classes import CloudClass, ucl_attrs
+from odc_cleansat.errors import CleansatError, GapWarning, SceneError
+
+CLEAR, CLOUD, SHADOW, THIN = 1, 2, 3, 6
+SPOT = np.s_[40:60, 40:60]
+FALSE = np.s_[100:120, 60:80]
+DAYS = ("2024-06-01", "2024-06-11", "2024-06-21", "2024-07-01")
+
+
+def scene(shape: tuple[int, int] = (160, 130), days: tuple[str, ...] = DAYS) -> xr.Dataset:
+    """A series at 30 m across the corner of four cells: on its second date a shadow, and one that is none."""
+    grid = GeoBox(shape, Affine(30, 0, 499200 - 2400, 0, -30, 4999680 + 2400), "EPSG:32633")
+    texture = np.random.default_rng(0).uniform(0.7, 1.3, shape)
+    coords = {**xr_coords(grid), "time": np.array(days, "datetime64[ns]")}
+    dims = ("time", "y", "x")
+    attrs = {"grid_mapping": "spatial_ref"}
+    made = xr.Dataset(coords=coords)
+    for name, value in (("blue", 600), ("red", 800), ("nir", 3000)):
+        made[name] = dims, np.stack([texture * value] * len(days)).astype("uint16"), attrs
+    codes = np.full((len(days), *shape), CLEAR, "uint8")
+    made["ucl"] = dims, codes, {**ucl_attrs(list(CloudClass)[:4]), **attrs}
+    made.ucl.values[1][SPOT] = made.ucl.values[1][FALSE] = SHADOW
+    made.nir.values[1][SPOT] //= 2
+    return made
+
+
+def test_masks_get_better_and_the_rest_of_the_scene_stays():
+    made = scene()
+    found = refine(made)
+    assert (found.ucl.values[1][42:58, 42:58] == SHADOW).all()
+    assert (found.ucl.values[1][FALSE] == CLEAR).all()
+    assert found.ucl.dtype == "uint8"
+    assert found.ucl.attrs["refined"] == "hindsight"
+    assert "thin_cloud" in found.ucl.attrs["flag_meanings"]
+    xr.testing.assert_equal(found.nir, made.nir)
+    assert (made.ucl.values[1][FALSE] == SHADOW).all(), "the scene given is not changed"
+
+
+def test_confidence_says_where_the_class_is_another():
+    made = scene()
+    made["ucl_confidence"] = made.ucl.copy(data=np.full(made.ucl.shape, 90, "uint8"))
+    found = refine(made)
+    changed = found.ucl.values != made.ucl.values
+    assert changed.any()
+    assert found.ucl_confidence.dtype == "uint8"
+    np.testing.assert_array_equal(found.ucl_confidence.values, np.where(changed, 255, 90))
+
+
+def test_dask_gives_the_same_lazily():
+    made = scene()
+    lazy = refine(made.chunk({"time": 1, "y": 50, "x": 70}))
+    assert lazy.ucl.chunks is not None
+    assert len(lazy.ucl.chunks[1]) == 2
+    np.testing.assert_array_equal(lazy.ucl.values, refine(made).ucl.values)
+
+
+def test_order_of_dates_and_of_dims_do_not_count():
+    made = scene()
+    mixed = made.isel(time=[2, 0, 3, 1]).transpose("y", "x", "time")
+    found = refine(mixed)
+    assert found.ucl.dims == ("y", "x", "time")
+    np.testing.assert_array_equal(
+        found.sortby("time").transpose("time", "y", "x").ucl.values, refine(made).ucl.values
+    )
+
+
+def test_reflectance_gives_the_same_as_digital_numbers():
+    made = scene()
+    bands = {name: (made[name] / 1e4).astype("float32") for name in ("blue", "red", "nir")}
+    np.testing.assert_array_equal(refine(made.assign(bands)).ucl, refine(made).ucl)
+
+
+def test_each_date_has_its_offset():
+    made = scene()
+    mixed = made.assign({n: made[n] + np.array([0, 1000, 0, 0], "uint16")[:, None, None]
+                         for n in ("blue", "red", "nir")})  # fmt: skip
+    mixed = mixed.assign_coords(offset=("time", [0.0, -1000, 0, 0]))
+    for name in ("blue", "red", "nir"):
+        mixed[name].attrs = made[name].attrs
+    np.testing.assert_array_equal(refine(mixed).ucl, refine(made).ucl)
+
+
+def test_fused_offsets_and_lonely_dates_are_left_alone_with_a_word():
+    made = scene().assign_coords(offset=("time", [0.0, np.nan, 0, 0]))
+    with pytest.warns(GapWarning, match=r"1 of 4 masks stay as they are, .*: 2024-06-11\."):
+        found = refine(made)
+    np.testing.assert_array_equal(found.ucl[1], made.ucl[1])
+    for one in (scene().isel(time=[1]), scene(days=("2022-01-01", "2023-01-01", "2024-01-01"))):
+        with pytest.warns(GapWarning, match="no other date within 45 days can be compared"):
+            np.testing.assert_array_equal(refine(one).ucl, one.ucl)
+
+
+def test_in_near_real_time_the_first_date_has_nothing_before_it():
+    with pytest.warns(GapWarning, match=r"1 of 4 .* within 45 days before them .*: 2024-06-01"):
+        found = refine(scene(), hindsight=False)
+    assert found.ucl.attrs["refined"] == "earlier"
+    assert (found.ucl[1].values[FALSE] == CLEAR).all()
+
+
+def test_an_extent_that_reaches_far_enough_gives_the_same_classes():
+    made = scene((700, 130))
+    whole = refine(made).ucl
+    # Rows 80 to 336 are a cell.
+    part = refine(made.isel(y=slice(80 - 32, 336 + 32))).ucl
+    np.testing.assert_array_equal(part.values[:, 32:-32], whole.values[:, 80:336])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.drop_vars("ucl"), "add it, e.g."),
+        (lambda s: s.drop_vars("nir"), "lacks nir"),
+        (lambda s: s.isel(time=0), "refining needs uint8 codes of dates"),
+        (lambda s: s.assign(ucl=s.ucl.astype("float32")), "`ucl` is float32"),
+        (lambda s: s.drop_vars("time"), "refining needs dates"),
+        (lambda s: s.assign_coords(time=[np.datetime64("NaT", "ns"), *s.time.values[1:]]), "without gaps"),
+        (lambda s: s.assign(nir=s.nir.isel(time=0)), "nir is uint16 with the dims"),
+        (lambda s: s.drop_vars("spatial_ref").drop_attrs(), "no grid with a coordinate system"),
+        (lambda s: s.isel(y=[0, 1, 5, 6]), "not evenly spaced"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_refined_is_said(change, message):
+    with pytest.raises(SceneError, match=message):
+        refine(change(scene()))
+
+
+def test_masks_are_refined_once():
+    with pytest.raises(SceneError, match="refined by time already"):
+        refine(refine(scene()))
+    with pytest.raises(CleansatError, match="hindsight is 'yes'"):
+        refine(scene(), hindsight="yes")  # type: ignore[arg-type]
+
+
+def test_the_result_can_be_composited():
+    from odc_cleansat import composite
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = composite(refine(scene()), dilation=None)
+    assert int(found.clear_count.min()) == 3
+    assert int(found.clear_count.values[FALSE].min()) == 4
