@@ -6,7 +6,7 @@ from none. Each cell of the grid is decided in one window, with all dates at onc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -43,7 +43,7 @@ def refine(scene: xr.Dataset, *, hindsight: bool = True) -> xr.Dataset:
     - shadow that is not 18 % darker in near infrared than the reference is clear;
     - cloud that is as dark as that is shadow, and cloud that looks as the ground did is clear;
     - clear ground under an even blue excess of 0.04 to 0.2 is thin cloud;
-    - what is masked on more than 60 % of the dates although its surroundings are not is clear.
+    - what is masked on more than 60 % of these dates although its surroundings are not is clear.
 
     Where there is no reference, or dates disagree about the ground, the masks stay as they are. Windows are counted
     from the origin of the coordinate system. So a pixel keeps its class in any extent that reaches 9 km beyond it;
@@ -85,26 +85,59 @@ def refine(scene: xr.Dataset, *, hindsight: bool = True) -> xr.Dataset:
     >>> data = odc_cleansat.load(dc, "s2_l2a", time="2024", like=area, dask_chunks={})  # doctest: +SKIP
     >>> better = odc_cleansat.refine(data)  # doctest: +SKIP
     """
+    return refine_dates(scene, None, hindsight=hindsight)
+
+
+def refine_dates(
+    scene: xr.Dataset, wanted: Sequence[int] | None, *, hindsight: bool = True
+) -> xr.Dataset:
+    """Refine the masks of some of the dates; the others are only compared with.
+
+    Parameters
+    ----------
+    scene
+        See :func:`refine`.
+    wanted
+        Numbers of the dates; None for all.
+    hindsight
+        See there.
+
+    Returns
+    -------
+    xarray.Dataset
+        See there.
+
+    Raises
+    ------
+    SceneError, CleansatError
+        See there.
+
+    Warns
+    -----
+    GapWarning, ReflectanceWarning
+        See there.
+    """
     if fault := fault_of_flags(hindsight=hindsight):
         raise CleansatError(fault)
     grid = _checked_grid(scene)
     names = find_bands(scene.data_vars, BANDS)
     order = np.argsort(scene.time.values, kind="stable")
+    place = np.argsort(order)
     dims = ("time", *scene.ucl.odc.spatial_dims)
     ordered = scene[["ucl", *names.values()]].isel(time=order).transpose(*dims)
-    packings = {band: _packings(ordered[name]) for band, name in names.items()}
     job = {
         "days": _days(ordered.time),
-        "packings": packings,
+        "packings": {band: _packings(ordered[name]) for band, name in names.items()},
         "smoothing": odd_side(SMOOTHING, grid),
         "surroundings": odd_side(SURROUNDINGS, grid),
         "hindsight": bool(hindsight),
+        "wanted": [int(i) for i in np.sort(place if wanted is None else place[list(wanted)])],
         "told": set(),
     }
     _warn_of_alone(job, ordered.time)
     bands = {band: ordered[name].data for band, name in names.items()}
     codes = _refined(ordered.ucl.data, bands, job, grid)
-    found = ordered.ucl.copy(data=codes).isel(time=np.argsort(order))
+    found = ordered.ucl.copy(data=codes).isel(time=place)
     return _result(scene, found.transpose(*scene.ucl.dims), hindsight)
 
 
@@ -178,13 +211,13 @@ def _warn_of_alone(job: Mapping[str, Any], time: xr.DataArray) -> None:
     """Warn of dates that nothing can be compared with."""
     days = np.zeros((len(time), 0, 0), "uint8")
     series = Series(bands={}, codes=days, **job)
-    alone = [i for i in range(len(time)) if not series.near(i) or not series.usable(i)]
+    alone = [i for i in series.dates() if not series.near(i) or not series.usable(i)]
     if alone:
         listed = ", ".join(str(time.values[i])[:10] for i in alone[:5])
         more = f" and {len(alone) - 5} more" if len(alone) > 5 else ""
         when = "" if job["hindsight"] else " before them"
         warn_caller(
-            f"{len(alone)} of {len(time)} masks stay as they are, for no other date within {DAYS:g} days{when} can be "
+            f"{len(alone)} of {len(series.dates())} masks stay as they are, for no other date within {DAYS:g} days{when} can be "
             f"compared with them: {listed}{more}.",
             GapWarning,
         )

@@ -93,6 +93,9 @@ class Series:
     hindsight: bool = True
     """Whether later dates count too."""
 
+    wanted: Sequence[int] | None = None
+    """Numbers of the dates to refine; None for all. The others are only compared with."""
+
     told: set[float] = field(default_factory=set)
     """Days of which the user has been told that they have another offset."""
 
@@ -106,6 +109,10 @@ class Series:
         gone = self.codes[date] == CloudClass.NODATA
         found[gone if packing.nodata is None else gone | (values == packing.nodata)] = np.nan
         return found
+
+    def dates(self) -> Sequence[int]:
+        """Return the numbers of the dates to refine."""
+        return range(len(self.codes)) if self.wanted is None else self.wanted
 
     def usable(self, date: int) -> bool:
         """Return whether the numbers of a date can become reflectance."""
@@ -139,8 +146,8 @@ def refine_window(series: Series) -> np.ndarray:
         If a date differs from the others as by a forgotten offset. It is left as it is.
     """
     codes = unmask_usual(series)
-    clear = (codes == CloudClass.CLEAR) | (codes == CloudClass.WATER)
-    for date in range(len(codes)):
+    clear = (series.codes == CloudClass.CLEAR) | (series.codes == CloudClass.WATER)
+    for date in series.dates():
         near = series.near(date)
         if near and series.usable(date) and (codes[date] != CloudClass.NODATA).any():
             codes[date] = _refined(series, date, codes[date], clear, near)
@@ -253,7 +260,7 @@ def _mean(values: np.ndarray, side: int) -> np.ndarray:
 
 
 def unmask_usual(series: Series) -> np.ndarray:
-    """Return codes in which clear is what is masked on most dates although its surroundings are not.
+    """Return codes in which clear is what is masked on most dates within 45 days although its surroundings are not.
 
     Parameters
     ----------
@@ -267,16 +274,19 @@ def unmask_usual(series: Series) -> np.ndarray:
     """
     codes: np.ndarray = series.codes.copy()
     masked = np.isin(codes, (*CLOUDS, CloudClass.SHADOW))
-    counted = np.zeros((2, *codes.shape[1:]), dtype="uint16")
-    under_open_sky = np.zeros(codes.shape, bool)
-    for date in range(len(codes)):
-        share = ndimage.uniform_filter(masked[date].astype("float32"), series.surroundings)
-        under_open_sky[date] = (codes[date] != CloudClass.NODATA) & (share < _CLEAR_AROUND)
-        counted += (under_open_sky[date], under_open_sky[date] & masked[date])
-        if not series.hindsight:
-            codes[date][under_open_sky[date] & masked[date] & _usual(*counted)] = CloudClass.CLEAR
-    if series.hindsight:
-        codes[under_open_sky & masked & _usual(*counted)] = CloudClass.CLEAR
+    open_sky = np.zeros(codes.shape, bool)
+    for mask, share in zip(masked, open_sky, strict=True):
+        share[:] = (
+            ndimage.uniform_filter(mask.astype("float32"), series.surroundings) < _CLEAR_AROUND
+        )
+    open_sky &= codes != CloudClass.NODATA
+    for date in series.dates():
+        here = open_sky[date] & masked[date]
+        if here.any():
+            around = [*series.near(date), date]
+            seen = open_sky[around].sum(axis=0, dtype="uint16")
+            hidden = (open_sky[around] & masked[around]).sum(axis=0, dtype="uint16")
+            codes[date][here & _usual(seen, hidden)] = CloudClass.CLEAR
     return codes
 
 

@@ -10,6 +10,7 @@ from odc.geo.xr import xr_coords
 from odc_cleansat import refine
 from odc_cleansat.classes import CloudClass, ucl_attrs
 from odc_cleansat.errors import CleansatError, GapWarning, SceneError
+from odc_cleansat.masks.refine import refine_dates
 
 CLEAR, CLOUD, SHADOW, THIN = 1, 2, 3, 6
 SPOT = np.s_[40:60, 40:60]
@@ -132,6 +133,14 @@ def test_an_extent_that_reaches_far_enough_gives_the_same_classes():
 def test_what_cannot_be_refined_is_said(change, message):
     with pytest.raises(SceneError, match=message):
         refine(change(scene()))
+
+
+def test_only_some_dates_are_refined_and_warned_of():
+    made = scene(days=("2024-01-01", *DAYS[1:]))
+    made.ucl.values[2][FALSE] = SHADOW
+    found = refine_dates(made, [1])  # and no word on the first, which is alone
+    assert (found.ucl.values[1][FALSE] == CLEAR).all()
+    np.testing.assert_array_equal(found.ucl[2], made.ucl[2])
 
 
 def test_masks_are_refined_once():
