@@ -96,7 +96,7 @@ def refine_dates(
     Parameters
     ----------
     scene
-        See :func:`refine`.
+        Dims ``(time, y, x)``, of any dtype; see :func:`refine`.
     wanted
         Numbers of the dates; None for all.
     hindsight
@@ -105,7 +105,7 @@ def refine_dates(
     Returns
     -------
     xarray.Dataset
-        See there.
+        The scene with another ``ucl``, uint8.
 
     Raises
     ------
