@@ -27,7 +27,8 @@ help:
 	@echo "make coverage       run the tests and show which lines and branches they miss; below 90 % fails"
 	@echo "make mutants        change the code at random and count how often tests notice (ARGS='--minutes 5')"
 	@echo "make lint           check style, types and imports"
-	@echo "make docs           build the documentation into the folder site; a dead link fails"
+	@echo "make docs           build the documentation into the folder site; a dead link or a misspelt word fails"
+	@echo "                    (DOCS=zensical tries the successor of MkDocs, into build/zensical/site)"
 	@echo "make docs-serve     show the documentation at http://127.0.0.1:8000 while you write"
 	@echo "make bench          measure speed, memory and seams against a peer (ARGS=--quick to try it)"
 	@echo "make bench-app      measure the web application in a browser, with ten people who pan"
@@ -132,7 +133,13 @@ lint: $(VENV)/test.stamp
 # Material tells of its successor each time, on which the release is pinned.
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: $(VENV)/docs.stamp
+ifeq ($(DOCS),zensical)
+	$(BIN)/python -m pip install --quiet zensical
+	$(BIN)/python docs/hooks.py build/zensical
+	$(BIN)/zensical build -f build/zensical/mkdocs.yml $(ARGS)
+else
 	$(BIN)/mkdocs build --strict $(ARGS)
+endif
 
 docs-serve: export NO_MKDOCS_2_WARNING := 1
 docs-serve: $(VENV)/docs.stamp

@@ -11,8 +11,10 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import rasterio
 import xarray as xr
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -23,6 +25,7 @@ from odc_cleansat import CloudClass, apply_preset, classify
 from odc_cleansat.cube.embedded import stop_cube
 from odc_cleansat.demo import example_cube
 from odc_cleansat.masks import PRESETS
+from odc_cleansat.models import get_engine, get_model
 from odc_cleansat.products import MaskJob
 from odc_cleansat.review import compare, page, true_colour
 from odc_cleansat.scenes import read_scene
@@ -164,6 +167,91 @@ def draw_windows(out: Path) -> None:
     figure.savefig(out / "windows.png")
 
 
+WAY = {
+    "files": (1.3, 5, "STAC item, SAFE,\nEO3, folder of bands"),
+    "query": (4.2, 5, "cube\nquery"),
+    "index": (6.6, 5, "index of\nthe datacube"),
+    "scene": (2.9, 4, "scenes\nfiles, bands, offset"),
+    "models": (0.9, 3, "models\nweights, engine"),
+    "masks": (3.7, 3, "masks\nwindows, network, classes"),
+    "load": (1.3, 2, "cube\nload, driver"),
+    "products": (5.1, 2, "products\nCOGs, documents, checksums"),
+    "recall": (2.9, 1, "cube\nrecall"),
+    "review": (6.4, 1, "review\npages, verdicts"),
+}
+"""Where each room of the way of a scene stands in the picture, and what it says."""
+
+ARROWS = (
+    "files scene, index query, query scene, scene masks, models masks, masks load, masks products, products index, "
+    "products recall, recall load, products review, review products"
+)
+
+
+def draw_way(out: Path) -> None:
+    """The way of a scene through the rooms of the package."""
+    figure = Figure(figsize=(7.4, 6), layout="constrained", dpi=110)
+    axis = figure.subplots()
+    axis.set(xlim=(0, 7.6), ylim=(0.6, 5.4))
+    axis.set_axis_off()
+    boxes = {
+        name: axis.text(
+            x, y, text, ha="center", va="center", fontsize=10, linespacing=1.4,
+            bbox={"boxstyle": "round,pad=0.5", "facecolor": "#f4f1e8", "edgecolor": "#546e7a"},
+        )
+        for name, (x, y, text) in WAY.items()
+    }  # fmt: skip
+    figure.draw_without_rendering()  # which gives the boxes their size
+    for arrow in ARROWS.split(", "):
+        start, end = arrow.split()
+        bend = 0.25 if {start, end} == {"products", "review"} else 0
+        axis.annotate(
+            "", xy=WAY[end][:2], xytext=WAY[start][:2],
+            arrowprops={
+                "arrowstyle": "-|>", "color": "#546e7a", "connectionstyle": f"arc3,rad={bend}",
+                "patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch(),
+            },
+        )  # fmt: skip
+    figure.savefig(out / "way.png")
+
+
+def draw_engines(out: Path) -> None:
+    """The same scene by both engines, and the pixels to which they give another class."""
+    data = scene()
+    fast = classify(data, offset=-1000, confidence=True, engine="openvino")
+    slow = classify(data, offset=-1000, engine="torch", precision="f32")
+    rows, columns = np.nonzero(fast.ucl.values != slow.ucl.values)
+    precision = get_engine(get_model("unet-efficientnetb4-l2a-6b"), "openvino").precision
+    figure, axes = panels(
+        [f"OpenVINO, {precision}", "torch, f32", f"{rows.size} of {fast.ucl.size:,} pixels differ"]
+    )
+    show(axes[0], fast.ucl.values)
+    show(axes[1], slow.ucl.values)
+    sure = fast.ucl_confidence.where(fast.ucl_confidence != 255)
+    axes[2].imshow(sure, cmap="gray", vmin=40, vmax=100)
+    axes[2].scatter(columns, rows, s=14, facecolors="none", edgecolors="#d00000", linewidths=0.8)
+    axes[2].set_xlabel("red: they differ; dark: the network is in doubt", fontsize=9)
+    figure.savefig(out / "engines.png")
+
+
+def draw_identity(out: Path, work: Path) -> None:
+    """Masks of one scene with their ids: the same again, and others."""
+    folder = SimulatedScene(shape=(600, 900)).write(work / "scene")
+    dataset = read_scene(str(folder)).dataset
+    ways: dict[str, dict[str, Any]] = {
+        "made here": {},
+        "made elsewhere": {},
+        "another model": {"model": "unet-efficientnetb4-l2a-4b"},
+        "another offset": {"offset": -900},
+    }
+    figure, axes = panels(list(ways))
+    for axis, (name, options) in zip(axes, ways.items(), strict=True):
+        job = MaskJob(dataset, work / name.replace(" ", "-"), **options)
+        with rasterio.open(next(Path(job.run()).parent.glob("*_ucl.tif"))) as file:
+            show(axis, file.read(1))
+        axis.set_xlabel(f"id {str(job.id)[:8]}…", fontsize=11, family="monospace")
+    figure.savefig(out / "identity.png")
+
+
 def draw_how(out: Path, work: Path) -> None:
     """A mask recalled at 300 m in each way."""
     dc = example_cube(work / "cube", dates=[DAYS[1]])
@@ -213,9 +301,12 @@ def draw(out: Path) -> None:
         draw_resolution,
         draw_nodata,
         draw_windows,
+        draw_way,
+        draw_engines,
     ):
         one(out)
     with tempfile.TemporaryDirectory() as work, contextlib.redirect_stdout(sys.stderr):
+        draw_identity(out, Path(work))
         draw_how(out, Path(work))
         write_pages(out, Path(work))
 

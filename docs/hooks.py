@@ -1,20 +1,24 @@
 """What MkDocs does beside its plugins: the version, pages made from other files, executed notebooks, links.
 
-MkDocs calls the functions by their names; `mkdocs.yml` names this file.
+MkDocs calls the functions by their names; `mkdocs.yml` names this file. ``python docs/hooks.py FOLDER`` writes the
+same pages for Zensical, which calls no hooks.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 import nbformat
+from bs4 import BeautifulSoup
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -44,21 +48,30 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages that are made: copies, and notebooks with their pictures."""
+    """Add the pages that are made."""
+    for uri, content in made_pages().items():
+        if isinstance(content, Path):
+            files.append(File.generated(config, uri, abs_src_path=str(content)))
+        else:
+            files.append(File.generated(config, uri, content=content))
+    return files
+
+
+def made_pages() -> dict[str, str | bytes | Path]:
+    """Return the pages and pictures that are made, by address: copies, drawings, messages and notebooks."""
+    made: dict[str, str | bytes | Path] = {}
     for uri, source in COPIED.items():
         text = source.read_text("utf-8")
-        text = re.sub(r"\]\((?![a-z]+:)", "](../", text).replace("](../docs/", "](")
-        files.append(File.generated(config, uri, content=text))
+        made[uri] = re.sub(r"\]\((?![a-z]+:)", "](../", text).replace("](../docs/", "](")
     for path in drawings():
-        files.append(File.generated(config, f"drawn/{path.name}", abs_src_path=str(path)))
+        made[f"drawn/{path.name}"] = path
     for topic, text in messages.pages().items():
-        files.append(File.generated(config, f"troubleshooting/{topic}.md", content=text))
+        made[f"troubleshooting/{topic}.md"] = text
     for path in sorted((DOCS / "tutorials").glob("*.ipynb")):
         text, pictures = as_page(executed(path))
-        files.append(File.generated(config, f"tutorials/{path.stem}.md", content=text))
-        for name, content in pictures.items():
-            files.append(File.generated(config, f"tutorials/{name}", content=content))
-    return files
+        made[f"tutorials/{path.stem}.md"] = text
+        made |= {f"tutorials/{name}": content for name, content in pictures.items()}
+    return made
 
 
 def drawings() -> list[Path]:
@@ -129,9 +142,9 @@ def executed(path: Path) -> nbformat.NotebookNode:
     place.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("TQDM_DISABLE", "1")
     notebook = nbformat.read(path, as_version=4)
-    ExecutePreprocessor(timeout=600, kernel_name="python3").preprocess(
-        notebook, {"metadata": {"path": str(place)}}
-    )
+    ExecutePreprocessor(
+        timeout=600, kernel_name="python3", extra_arguments=["--log-level=ERROR"]
+    ).preprocess(notebook, {"metadata": {"path": str(place)}})
     nbformat.write(notebook, kept)
     return notebook
 
@@ -148,12 +161,17 @@ def as_page(notebook: nbformat.NotebookNode) -> tuple[str, dict[str, bytes]]:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Let links to files outside the pages lead to the repository, or be plain text where it is not known."""
+    """Put in the tables that are made, and follow the links that MkDocs cannot follow."""
+    base = config.edit_uri.removesuffix("docs/") if config.edit_uri else ""
+    return completed(markdown, page.file.src_uri, base)
+
+
+def completed(markdown: str, uri: str, base: str = "") -> str:
+    """Return a page with its tables, and links to other files leading to the repository, or being plain text."""
     for name, table in TABLES.items():
         if (comment := f"<!-- {name} -->") in markdown:
             markdown = markdown.replace(comment, table())
-    base = config.edit_uri.removesuffix("docs/") if config.edit_uri else ""
-    folder = (DOCS / page.file.src_uri).parent
+    folder = (DOCS / uri).parent
 
     def led(link: re.Match[str]) -> str:
         label, target = link.groups()
@@ -170,12 +188,68 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     return re.sub(r"(?<!!)\[([^\]]+)\]\((?![a-z]+:|#)([^)\s]+)\)", led, markdown)
 
 
+def write_pages(folder: Path) -> None:
+    """Write all pages as Markdown with a configuration, for a builder that calls no hooks."""
+    sources = (path for path in DOCS.rglob("*") if path.suffix in (".md", ".css", ".png"))
+    pages: dict[str, str | bytes | Path] = {
+        path.relative_to(DOCS).as_posix(): path for path in sources
+    }
+    for uri, content in (pages | made_pages()).items():
+        data = content.read_bytes() if isinstance(content, Path) else content
+        if uri.endswith(".md"):
+            data = completed(data if isinstance(data, str) else data.decode(), uri)
+        target = folder / "pages" / uri
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data.encode() if isinstance(data, str) else data)
+    settings = (ROOT / "mkdocs.yml").read_text("utf-8")
+    for words, instead in (
+        ("site_name: odc-cleansat", f"site_name: odc-cleansat {__version__}"),
+        ("docs_dir: docs", "docs_dir: pages"),
+        ("hooks: [docs/hooks.py]", ""),
+    ):
+        settings = settings.replace(words, instead)
+    (folder / "mkdocs.yml").write_text(settings, "utf-8")
+
+
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
     """Show names in docstrings as code, for they are marked up as Sphinx wants it; and no default where there is none."""
     html = html.replace("<code>Sentinel.UNSET</code>", "")
-    return re.sub(
+    html = re.sub(
         r":(?:func|class|data|meth|mod|attr):<code>~?\.*([^<]*)</code>", r"<code>\1</code>", html
     )
+    READ[page.file.src_uri] = words(html)
+    return html
+
+
+LOG = logging.getLogger("mkdocs.hooks")
+"""Whatever is said here fails a strict build."""
+
+READ: dict[str, str] = {}
+"""The words of each page as people read them, without code."""
+
+
+def words(html: str) -> str:
+    """Return the words of a page, without code."""
+    page = BeautifulSoup(html, "html.parser")
+    for each in page.find_all(["code", "pre", "script", "style", "svg"]):
+        each.replace_with(" ")
+    return page.get_text("\n")
+
+
+def on_post_build(config: Any) -> None:
+    """Warn of misspelt words, which fails a strict build; README, which is no page, is read too."""
+    with tempfile.TemporaryDirectory() as folder:
+        for uri, text in READ.items():
+            path = Path(folder, uri)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+        found = subprocess.run(
+            [Path(sys.executable).with_name("typos"), "--config", DOCS / "typos.toml", "--format",
+             "brief", folder, ROOT / "README.md"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    for line in (found.stdout + found.stderr).splitlines():
+        LOG.warning(line.removeprefix(f"{folder}/"))
 
 
 LOADED = re.compile(
@@ -189,3 +263,7 @@ def on_post_page(output: str, page: Any, config: Any) -> str:
     if found := LOADED.search(output):
         raise PluginError(f"{page.file.src_uri} loads something from elsewhere: {found.group()}")
     return output
+
+
+if __name__ == "__main__":
+    write_pages(Path(sys.argv[1]))

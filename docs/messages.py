@@ -85,6 +85,21 @@ def value_name(node: ast.expr) -> str:
     return VALUE
 
 
+def joined(node: ast.JoinedStr) -> str:
+    """Return the text of an f-string; a value that touches a word has no name, which would read as part of the word."""
+    parts: list[str] = []
+    for each in node.values:
+        if isinstance(each, ast.FormattedValue):
+            touches = parts and parts[-1][-1].islower()
+            parts.append(VALUE if touches else value_name(each.value))
+        elif isinstance(each, ast.Constant):
+            text = str(each.value)
+            if parts and parts[-1].isupper() and re.match(r"[a-z](?!\b)", text):
+                parts[-1] = VALUE
+            parts.append(text)
+    return "".join(parts)
+
+
 @dataclass
 class Reader:
     """Follows the texts of one module."""
@@ -123,11 +138,7 @@ class Reader:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
         elif isinstance(node, ast.JoinedStr):
-            parts = [
-                str(v.value) if isinstance(v, ast.Constant) else value_name(v.value)
-                for v in node.values
-            ]
-            yield "".join(parts)
+            yield joined(node)
             for value in node.values:
                 if isinstance(value, ast.FormattedValue):
                     yield from self.texts(value.value, scope, depth)
