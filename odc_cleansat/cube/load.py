@@ -20,6 +20,7 @@ from .driver import BANDS
 from .graph import check_chunks
 from .lookup import MaskOptions, look_up, search_masks_of, warn_of_other_masks
 from .output_grid import BLOCK, GridOptions, check_memory, lay_grid, product_hints
+from .over_time import History, check_refine
 from .patching import leaving
 from .prepare import PreparedScenes, prepare
 from .query import Query, find_scenes, grouping
@@ -48,6 +49,7 @@ def load(
     scale: float | None = None,
     preset: str | Preset | None = None,
     min_clear: float | None = None,
+    refine: str | None = None,
     harmonized: bool = False,
     only_accepted: bool = False,
     include_rejected: bool = False,
@@ -89,6 +91,11 @@ def load(
         Least share of clear pixels among all of the area, that is of the output grid, 0 to 1. Pixels without data are
         not clear: a time that covers a tenth of the area has a share of a tenth at most. Masks are loaded first,
         and computed at once, also with `dask_chunks`. Then only the times are loaded that are clear enough.
+    refine
+        Improve the masks by the dates around each, see :func:`~odc_cleansat.refine`: ``time`` by those within 45 days
+        before and after, ``earlier`` by those before. These dates and the ground up to 9 km around are read as well, so
+        that a pixel has the same class in any query. Dates to compare with are searched for like those asked for; with
+        `datasets` they are these datasets alone. Best where masks are indexed, for else each date is classified.
     harmonized
         Take the radiometric offset off the bands, scene by scene. Then all times are on one scale:
         ``reflectance = DN / 10000``. By default bands are as they are in their files.
@@ -142,9 +149,9 @@ def load(
     ...     group_by="solar_day", min_clear=0.6,
     ... )  # doctest: +SKIP
     """
-    if min_clear is not None and not (is_number(min_clear) and 0 <= min_clear <= 1):
-        raise CubeError(f"min_clear={min_clear!r} is not a share; pass a number from 0 to 1.")
+    _check_share(min_clear)
     check_flags(only_accepted, include_rejected, harmonized=harmonized)
+    check_refine(refine)
     options = MaskOptions(ucl, model, thresholds, offset, scale)
     chosen = None if preset is None else get_preset(preset)
     request = _Request.of(product, datasets, query)
@@ -176,11 +183,10 @@ def load(
     prepared = prepare(found, groups, options, masked=masked, harmonized=harmonized)
 
     reader = request.reader(dc, prepared, grid, chosen)
-    groups = prepared.groups
-    if min_clear is None:
-        result = reader.read(groups, layers)
-    else:
-        groups, result = reader.read_clear(groups, layers, min_clear)
+    history = masked and refine and History(
+        dc, request.query, options, request.reading, refine, chosen, only_accepted, include_rejected
+    )  # fmt: skip
+    groups, result = _read(reader, history or None, prepared.groups, layers, min_clear)
     result = _with_offset(result, groups, {} if harmonized else prepared.offsets)
     named: xr.Dataset = result.assign({n: result[_ALIASES.get(n, n)] for n in asked})[asked]
     return storable(named)
@@ -250,6 +256,26 @@ class _Request:
         if "patch_url" in reading:
             reading["patch_url"] = leaving(reading["patch_url"])
         return LayerReader(dc, scenes.product, grid, preset, self.resampling, reading, scenes.fused)
+
+
+def _check_share(min_clear: Any) -> None:
+    if min_clear is not None and not (is_number(min_clear) and 0 <= min_clear <= 1):
+        raise CubeError(f"min_clear={min_clear!r} is not a share; pass a number from 0 to 1.")
+
+
+def _read(
+    reader: LayerReader,
+    history: History | None,
+    groups: xr.DataArray,
+    layers: Sequence[str],
+    min_clear: float | None,
+) -> tuple[xr.DataArray, xr.Dataset]:
+    """Return the times that are left, and their layers."""
+    if history is not None:
+        return history.read(reader, groups, layers, min_clear)
+    if min_clear is not None:
+        return reader.read_clear(groups, layers, min_clear)
+    return groups, reader.read(groups, layers)
 
 
 def _measurement_names(

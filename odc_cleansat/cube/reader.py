@@ -104,10 +104,7 @@ class LayerReader:
             If no time is clear enough.
         """
         mask = self.read(groups, ["ucl"])
-        clear, data = _clear_share(mask.ucl)
-        keep = (clear >= least) & (data > 0)
-        if not keep.any():
-            raise _not_clear(clear, data, least)
+        keep = clear_times(mask.ucl, least)
         groups, mask = groups[keep], mask.isel(time=keep)
         others = [name for name in names if name != "ucl"]
         parts = [self.read(groups, others), mask] if others else [mask]
@@ -157,6 +154,28 @@ class LayerReader:
                 keys["resampling"] = method
             found[name] = type(measurement)(canonical_name=canonical, **keys)
         return found
+
+
+def clear_times(ucl: xr.DataArray, least: float) -> np.ndarray:
+    """Return which times are clear enough: bool, dims ``(time,)``.
+
+    Parameters
+    ----------
+    ucl
+        uint8 :class:`CloudClass` codes, dims ``(time, y, x)``.
+    least
+        Least share of clear pixels among all, 0 to 1. Pixels without data are not clear.
+
+    Raises
+    ------
+    CubeError
+        If no time is clear enough.
+    """
+    clear, data = _clear_share(ucl)
+    keep: np.ndarray = (clear >= least) & (data > 0)
+    if not keep.any():
+        raise _not_clear(clear, data, least)
+    return keep
 
 
 def _clear_share(ucl: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:

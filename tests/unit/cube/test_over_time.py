@@ -1,0 +1,98 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from conftest import Cube
+
+from odc_cleansat import apply_preset, load
+from odc_cleansat.errors import CubeError, GapWarning, SceneError
+from odc_cleansat.grids.cells import with_context
+from odc_cleansat.masks.refine import refine
+
+from .helpers import HOME, indexed, of_home
+
+pytestmark = [
+    pytest.mark.usefixtures("no_inference"),
+    # The scene from the west has no mask, and is not asked for one.
+    pytest.mark.filterwarnings("ignore:no data in ucl where 1 of:odc_cleansat.errors.GapWarning"),
+]
+AREA = HOME[100:160, 120:200]
+
+
+def july(cube: Cube, grid: Any = HOME, **how: Any) -> xr.Dataset:
+    """The second date of the place, refined by what is around it."""
+    query = {"measurements": ["ucl"], "ucl": "indexed", "refine": "time", **how}
+    return load(cube.dc, "s2_l2a", time="2024-07-05", like=grid, **query)
+
+
+@pytest.fixture(scope="session")
+def expected(cube: Cube) -> xr.Dataset:
+    """All dates with the ground around, refined at once."""
+    wide, inside = with_context(HOME)
+    names = ["red", "blue", "nir", "ucl", "ucl_confidence"]
+    every = load(cube.dc, "s2_l2a", like=wide, measurements=names, ucl="indexed", harmonized=True,
+                 resampling="average")  # fmt: skip
+    found: xr.Dataset = refine(every).isel(dict(zip(("y", "x"), inside, strict=True)))
+    return found
+
+
+def test_a_date_is_refined_by_those_that_were_not_asked_for(
+    cube: Cube, expected: xr.Dataset
+) -> None:
+    found = july(cube, measurements=["ucl", "ucl_confidence", "red"])
+    assert found.sizes["time"] == 1
+    assert found.ucl.attrs["refined"] == "hindsight"
+    for name in ("ucl", "ucl_confidence"):
+        np.testing.assert_array_equal(found[name][0], expected[name][-1])
+    changed = found.ucl.values[0] != indexed(cube, "july")
+    assert 0.0005 < changed.mean() < 0.2
+    assert (found.ucl_confidence.values[0][changed] == 255).all()
+    plain = load(cube.dc, "s2_l2a", time="2024-07-05", like=HOME, measurements=["red"])
+    xr.testing.assert_equal(found.red, plain.red)
+
+
+def test_a_part_has_the_classes_of_the_whole_lazy_or_not(cube: Cube) -> None:
+    whole, part = july(cube), july(cube, AREA)
+    np.testing.assert_array_equal(part.ucl, whole.ucl[:, 100:160, 120:200])
+    assert part.odc.geobox == AREA
+    lazy = july(cube, AREA, dask_chunks={"x": 50})
+    assert lazy.ucl.chunks == ((1,), (60,), (50, 30))
+    np.testing.assert_array_equal(lazy.ucl, part.ucl)
+
+
+def test_earlier_dates_alone(cube: Cube) -> None:
+    found = july(cube, AREA, refine="earlier")
+    assert found.ucl.attrs["refined"] == "earlier"
+    np.testing.assert_array_equal(found.ucl, july(cube, AREA).ucl)  # there is no later date
+    with pytest.warns(GapWarning, match=r"1 of 1 masks stay as they are, .* before them"):
+        june = load(
+            cube.dc, datasets=of_home(cube)[:1], like=AREA, measurements=["ucl"], refine="earlier"
+        )
+    np.testing.assert_array_equal(june.ucl[0], indexed(cube, "june")[100:160, 120:200])
+
+
+def test_presets_and_the_share_of_clear_go_by_the_refined_masks(cube: Cube) -> None:
+    plain = july(cube, measurements=["ucl", "ucl_confidence"])
+    strict = july(cube, preset="conservative", measurements=["ucl"])
+    by_hand = apply_preset(plain, "conservative").ucl
+    middle = (slice(None), slice(20, -20), slice(20, -20))
+    np.testing.assert_array_equal(strict.ucl[middle], by_hand[middle])
+    clear = float((plain.ucl == 1).mean())
+    assert july(cube, measurements=["red"], min_clear=clear - 0.001).sizes["time"] == 1
+    with pytest.raises(CubeError, match="none of the 1 times has"):
+        july(cube, measurements=["red"], min_clear=clear + 0.001)
+
+
+def test_scenes_of_a_day_are_one(cube: Cube) -> None:
+    found = july(cube, AREA, group_by="solar_day")
+    np.testing.assert_array_equal(found.ucl, july(cube, AREA).ucl)
+
+
+def test_what_is_unknown_is_said(cube: Cube) -> None:
+    with pytest.raises(
+        CubeError, match=r"refine='tme' is unknown; choose from time, earlier\. Did you mean 'time'"
+    ):
+        july(cube, refine="tme")
+    with pytest.raises(SceneError, match="lacks blue"):
+        load(cube.dc, "s2_l2a_ucl", like=AREA, refine="time")
