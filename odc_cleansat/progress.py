@@ -18,8 +18,8 @@ class Count(Protocol):
 class Reporter(Protocol):
     """Tells a person what goes on."""
 
-    def say(self, text: str) -> None:
-        """Tell one line."""
+    def say(self, text: str, level: str = "info") -> None:
+        """Tell one line; its level is ``info``, ``warning`` or ``error``."""
 
     def step(self, text: str, unit: str = "", together: int = 1) -> AbstractContextManager[Count]:
         """Begin a step that may take a while, and end it with the block.
@@ -47,7 +47,7 @@ def count_nothing(done: int, total: int, note: str = "") -> None:
 class _Silent:
     """Tells nobody."""
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, level: str = "info") -> None:
         pass
 
     @contextlib.contextmanager

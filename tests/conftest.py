@@ -88,7 +88,7 @@ class Recorder:
         self.history: dict[str, list[tuple[int, int]]] = {}
         """All counts of each step."""
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, level: str = "info") -> None:
         self.lines.append(text)
 
     @contextlib.contextmanager

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ..batch.metrics import served_metrics
 from ..errors import CleansatError
+from .measured import Measured
 from .routes import make_routes, map_library
 from .service import Service, set_service
 from .settings import AppSettings
@@ -55,9 +57,10 @@ def serve(settings: AppSettings) -> None:
     # Whoever serves hands a SIGTERM on, which would end the process before workers are stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        service.start()
-        load_pages()
-        make_app(service).run(config=streamlit_config(settings))
+        with served_metrics(settings.metrics_port) as registry:
+            service.start()
+            load_pages()
+            make_app(service, registry).run(config=streamlit_config(settings))
     finally:
         service.close()
 
@@ -75,8 +78,16 @@ def load_pages() -> None:
     gc.freeze()
 
 
-def make_app(service: Service) -> App:
-    """Return the ASGI application of a service, for Streamlit's own server or another one."""
+def make_app(service: Service, registry: Any = None) -> App:
+    """Return the ASGI application of a service, for Streamlit's own server or another one.
+
+    Parameters
+    ----------
+    service
+        What it serves.
+    registry
+        A `prometheus_client.CollectorRegistry` that counts requests; None to count none.
+    """
     import streamlit as st
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -94,6 +105,7 @@ def make_app(service: Service) -> App:
         Path(__file__).with_name("page.py"),
         routes=make_routes(service),
         middleware=[
+            *([] if registry is None else [Middleware(Measured, registry=registry)]),
             Middleware(
                 TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings), www_redirect=False
             ),

@@ -101,6 +101,7 @@ class Service:
                     scheduler=self.settings.scheduler,
                     index=self._index if self.settings.with_datacube else None,
                     most_per_person=self.settings.limits.jobs,
+                    run_id=self.settings.run_id,
                 )
             return self._queue
 

@@ -57,6 +57,12 @@ class AppSettings:
     user_header: str | None = None
     """Header of a trusted proxy that names who is signed in; None without such a proxy."""
 
+    run_id: str | None = None
+    """Id that stands in the masks that are made and in the lines of the log; None for a new one."""
+
+    metrics_port: int | None = None
+    """Port of this machine on which figures for Prometheus are served; None for none."""
+
     sign_in: Path | None = None
     """TOML file with the section ``[auth]`` of Streamlit, by which people sign in; None without sign-in."""
 

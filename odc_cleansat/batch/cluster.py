@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from dask.utils import key_split
 
@@ -192,6 +193,15 @@ def _plugin() -> Any:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     return IgnoreInterrupts()
+
+
+def dashboard(client: Client) -> str | None:
+    """Return the address of the dashboard of a scheduler elsewhere; None if it serves none."""
+    port = client.scheduler_info().get("services", {}).get("dashboard")
+    if client.cluster is not None or not port:
+        return None
+    host = urlsplit(client.scheduler.address).hostname
+    return f"http://{host}:{port}/status"
 
 
 def describe(client: Client) -> str:

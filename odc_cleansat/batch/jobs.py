@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime
 import threading
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from ..errors import CleansatError
+from .metrics import Figure, watch
 from .records import dataset_id, dataset_label
 from .worker import SceneTask
 
@@ -108,6 +111,14 @@ class Jobs:
         """In the order of asking."""
         self._over: dict[UUID, Job] = {}
         """In the order in which they ended."""
+        watch(self)
+
+    def figures(self) -> Iterator[Figure]:
+        """Yield how many jobs there are in each state, for Prometheus; of those over, the latest."""
+        states = dict.fromkeys(STATES, 0.0) | Counter(job.state for job in self.all())
+        yield Figure(
+            "cleansat_queue_jobs", "Masks that people asked for, by state", "state", states
+        )
 
     def all(self) -> list[Job]:
         """Return all jobs: those not over in the order of asking, then the others, the latest first."""

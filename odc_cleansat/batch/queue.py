@@ -82,6 +82,8 @@ class MaskQueue:
         How many masks that are not over one person may want at a time.
     retries
         How often a scene is tried again.
+    run_id
+        Stands in each mask that is made; by default a new one.
 
     Examples
     --------
@@ -101,7 +103,9 @@ class MaskQueue:
         most_waiting: int = 50,
         most_per_person: int = 10,
         retries: int = 1,
+        run_id: str | None = None,
     ) -> None:
+        self._run = run_id or uuid4().hex[:12]
         self._root = root
         self._cluster = workers, scheduler
         self._retries = retries
@@ -188,7 +192,9 @@ class MaskQueue:
             return joined
         if not isinstance(scene, Scene):
             scene = small_dataset(scene)
-        task = SceneTask(scene, asked.id, self._root, model, offset, self._retries, shared())
+        task = SceneTask(
+            scene, asked.id, self._root, model, offset, self._retries, shared(), self._run
+        )
         Folder(self._root).check_usable()
         if document := MaskProduct(asked.folder).intact_document():
             return self._found(task, document, person)

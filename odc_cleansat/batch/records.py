@@ -160,6 +160,9 @@ class Report:
     rejected: int = 0
     """Scenes whose masks are written and were not indexed, because reviewers have rejected them."""
 
+    run_id: str = ""
+    """Id of the run, which stands in its masks too."""
+
     @property
     def left(self) -> int:
         """Scenes of the plan that were not tried."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ from ..errors import CubeError, OutputError, ReflectanceWarning
 from ..progress import SILENT, Count, Reporter, count_nothing
 from ..settings import shared
 from ..storage.folder import Folder
-from .cluster import ClusterError, dask_client, describe, explained, work_through
+from .cluster import ClusterError, dashboard, dask_client, describe, explained, work_through
+from .metrics import Figure, watch
 from .records import Failure, FailureLog, Plan, Report, Request, dataset_label
 from .stop import Stop
 from .survey import plan, survey
@@ -41,6 +43,7 @@ def run(
     retries: int = RETRIES,
     failures: Path | None = None,
     reporter: Reporter = SILENT,
+    run_id: str | None = None,
 ) -> Report:
     """Mask all scenes of a request that have no mask yet: :func:`plan` and :func:`execute`.
 
@@ -59,6 +62,7 @@ def run(
         retries=retries,
         failures=failures,
         reporter=reporter,
+        run_id=run_id,
     )
 
 
@@ -71,6 +75,7 @@ def execute(
     retries: int = RETRIES,
     failures: Path | None = None,
     reporter: Reporter = SILENT,
+    run_id: str | None = None,
 ) -> Report:
     """Make the masks that a plan misses, on a dask cluster, and index each when it is written.
 
@@ -99,6 +104,8 @@ def execute(
         File in which failures are listed as they come; see :func:`~odc_cleansat.batch.read_failures`.
     reporter
         Is told how it goes on.
+    run_id
+        Id of the run, which stands in each mask that it makes; by default a new one.
 
     Returns
     -------
@@ -115,7 +122,8 @@ def execute(
     Folder(plan.request.root).check_usable()
     begun = time.monotonic()
     with FailureLog(failures) as log, Stop(reporter.say) as stop:
-        job = BatchJob(dc, plan, retries, log, reporter)
+        job = BatchJob(dc, plan, retries, log, reporter, run_id or uuid.uuid4().hex[:12])
+        watch(job)
         if plan.request.only_accepted:
             job.index_accepted(stop)
         elif plan.missing:
@@ -129,6 +137,7 @@ def execute(
         interrupted,
         time.monotonic() - begun,
         job.rejected,
+        job.run_id,
     )
 
 
@@ -147,17 +156,28 @@ class BatchJob:
         Where failures are listed, first those of the plan.
     reporter
         Is told how it goes on.
+    run_id
+        Id of the run.
     """
 
     def __init__(
-        self, dc: Datacube, plan: Plan, retries: int, log: FailureLog, reporter: Reporter = SILENT
+        self,
+        dc: Datacube,
+        plan: Plan,
+        retries: int,
+        log: FailureLog,
+        reporter: Reporter = SILENT,
+        run_id: str = "",
     ) -> None:
         self._dc = dc
         self._plan = plan
         self._retries = retries
         self._log = log
         self._reporter = reporter
+        self.run_id = run_id
         self._settings = shared()
+        self._moved = time.time()
+        """When the last scene was over, or it began; seconds since 1970."""
         self._count: Count = count_nothing
         """Of the step under way."""
         self.masked = self.meanwhile = self.rejected = 0
@@ -178,6 +198,20 @@ class BatchJob:
         """Scenes of the plan that are not over."""
         return len(self._plan.missing) - self.done
 
+    def figures(self) -> Iterator[Figure]:
+        """Yield what is counted, for Prometheus."""
+        states = {
+            "masked": self.masked,
+            "masked_by_others": self.meanwhile,
+            "rejected": self.rejected,
+            "failed": len(self.failures),
+            "left": self.left,
+        }
+        yield Figure("cleansat_run_scenes", "Scenes of the run, by state", "state", states)
+        text = "When the last scene was over, or the run began, seconds since 1970"
+        moved = {self.run_id: self._moved}
+        yield Figure("cleansat_run_last_scene_timestamp_seconds", text, "run", moved)
+
     def index_accepted(self, stop: Callable[[], bool]) -> None:
         """Index the masks that are written and that reviewers have accepted."""
         text = f"Indexing {len(self._plan.missing)} masks"
@@ -194,6 +228,8 @@ class BatchJob:
         scenes = len(self._plan.missing)
         try:
             with dask_client(workers, scheduler, scenes) as client:
+                if page := dashboard(client):
+                    self._reporter.say(f"The dashboard of dask is at {page}")
                 text = f"Masking {scenes} scenes on {describe(client)}"
                 together = sum(client.nthreads().values())
                 with self._reporter.step(text, "scene", together) as self._count:
@@ -233,6 +269,7 @@ class BatchJob:
                     request.offset,
                     self._retries,
                     self._settings,
+                    self.run_id,
                 )
 
     def finish(self, task: SceneTask, outcome: WrittenMask | Failure | BaseException) -> None:
@@ -277,7 +314,8 @@ class BatchJob:
         """Count one more scene."""
         if failure:
             self._list(failure)
-            self._reporter.say(f"  failed: {failure.label}: {failure.reason}")
+            self._reporter.say(f"  failed: {failure.label}: {failure.reason}", level="error")
+        self._moved = time.time()
         note = f"{len(self.failures)} failed" if self.failures else ""
         self._count(self.done, len(self._plan.missing), note)
 

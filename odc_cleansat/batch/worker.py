@@ -71,6 +71,9 @@ class SceneTask(NamedTuple):
     settings: Mapping[str, Any]
     """What :func:`~odc_cleansat.settings.shared` tells in the process that hands it out."""
 
+    run: str
+    """Id of the run, for the provenance."""
+
     @property
     def key(self) -> str:
         """Name of the task for dask, which takes what is between hyphens for words unless it is all one number."""
@@ -121,7 +124,7 @@ def _make(task: SceneTask, progress: Progress | None = None) -> WrittenMask:
         job = task.job()
     with collected_warnings() as texts:
         there = job.document
-        document = there or job.run(progress)
+        document = there or job.run(progress, task.run)
     if progress is not None:  # else a plan has told them
         texts = foreseen + texts
     return WrittenMask(document, tuple(texts), is_rejected(task, document), there is not None)

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from .console import Console
-from .options import datacube_options
+from .journal import run_id
+from .options import datacube_options, metrics_option
 
 
 @click.command(
@@ -105,6 +106,7 @@ Exit codes: 0 stopped, 1 failed (the message says why), 2 wrong usage.
     show_default=True,
     help="Scenes that one person has masked at a time.",
 )
+@metrics_option
 @datacube_options
 def command(
     product: str,
@@ -125,6 +127,7 @@ def command(
     largest_area: float,
     most_values: int,
     most_jobs: int,
+    metrics_port: int | None,
     config: tuple[str, ...],
     env: str | None,
 ) -> None:
@@ -146,7 +149,8 @@ def command(
     if host not in THIS_MACHINE and not (user_header or sign_in):
         console.say(
             f"Warning: everybody who reaches {host}:{port} can use it and give verdicts under any name. "
-            "--sign-in or --user-header closes it."
+            "--sign-in or --user-header closes it.",
+            level="warning",
         )
     if example is not None:
         from ..cube.embedded import CONFIG_NAME
@@ -160,7 +164,7 @@ def command(
         store=store, product=product, config=config, env=env, host=host, port=port,
         allowed_hosts=allowed_hosts, user_header=user_header, sign_in=sign_in,
         with_datacube=not no_datacube, stac=stac, stac_collection=stac_collection, scheduler=scheduler, workers=workers,
-        basemap=basemap, basemap_credit=basemap_credit,
+        basemap=basemap, basemap_credit=basemap_credit, run_id=run_id(), metrics_port=metrics_port,
         limits=Limits(area=largest_area, pixels=most_values, jobs=most_jobs),
     )  # fmt: skip
     console.say(f"The application is at http://{host}:{port}; Ctrl-C stops it.")

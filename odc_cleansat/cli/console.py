@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..addresses import without_secrets
 from ..errors import CleansatError
 from ..progress import Pace, duration
-from .journal import keep, tell
+from .journal import for_programs, keep, tell
 from .wording import in_options
 
 if TYPE_CHECKING:
@@ -43,17 +43,18 @@ class Console:
         self._to_stderr = to_stderr
         self._bar: _Bar | None = None
 
-    def say(self, text: str) -> None:
-        """Print a line, above the bar."""
+    def say(self, text: str, level: str = "info", **values: object) -> None:
+        """Print a line, above the bar; for programs with its values."""
         with self._bar.set_aside() if self._bar else contextlib.nullcontext():
-            tell(in_options(without_secrets(text)), err=self._to_stderr)
+            shown = in_options(without_secrets(text))
+            tell(shown, err=self._to_stderr, level=level, **values)
 
     @contextlib.contextmanager
     def step(self, text: str, unit: str = "", together: int = 1) -> Iterator[Count]:
         """Print what begins, show what is counted, and print how long it took if that is a second or more."""
         self.say(f"{text} ...")
         begun = time.monotonic()
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not for_programs():
             self._bar = _Bar(unit)
         try:
             yield _Progress(self._bar, keep if self._bar else self.say, unit, Pace(together))
@@ -106,9 +107,7 @@ class _Bar:
 class _Progress:
     """Says how far a step is, how fast it goes and how long it will take: by a bar, and by lines now and then."""
 
-    def __init__(
-        self, bar: _Bar | None, write: Callable[[str], None], unit: str, pace: Pace
-    ) -> None:
+    def __init__(self, bar: _Bar | None, write: Callable[..., None], unit: str, pace: Pace) -> None:
         self._bar = bar
         self._write = write
         self._unit = f" {unit}s" if unit else ""
@@ -126,7 +125,7 @@ class _Progress:
         self._last = now
         speed = f"{3600 / pace:.0f} an hour" if pace else ""
         parts = [f"{done} of {total}{self._unit}", note, speed, left]
-        self._write(", ".join(filter(None, parts)))
+        self._write(", ".join(filter(None, parts)), done=done, total=total)
 
 
 def describe_error(error: Exception) -> str:

@@ -1,13 +1,16 @@
-"""What commands tell goes here: to the terminal, and with its time to a file.
+"""What commands tell goes here: to the terminal, and with its time to a file; as text, or as JSON for programs.
 
 A command that runs for hours, and may be begun by cron, works inside :func:`journal`. Then each line that it tells has
-its time where no terminal shows it, and is appended to the file of ``--log-file``.
+its time where no terminal shows it, and is appended to the file of ``--log-file``. With ``--log-format json`` each line
+of any command is an object, which also names the run.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import FileIO
@@ -16,6 +19,60 @@ from pathlib import Path
 import click
 
 from ..errors import OutputError
+
+FORMATS = ("text", "json")
+"""How lines are written."""
+
+
+class _Voice:
+    """How the command under way tells its lines."""
+
+    def __init__(self, form: str, command: str) -> None:
+        self.form = form
+        self.command = command
+        self.run = uuid.uuid4().hex[:12]
+
+    def lines(self, text: str, level: str, timed: bool, **values: object) -> list[str]:
+        """Return the lines of a text: one object, or the text's own lines."""
+        now = datetime.now(UTC)
+        if self.form == "json":
+            known = {"time": now.isoformat(timespec="milliseconds"), "level": level}
+            whole = {**known, "run": self.run, "command": self.command, "message": text, **values}
+            return [json.dumps(whole, default=str)]
+        lines = text.splitlines() or [""]
+        return [f"{now:%Y-%m-%dT%H:%M:%SZ} {line}".rstrip() for line in lines] if timed else lines
+
+
+_voice = _Voice("text", "")
+
+
+@contextlib.contextmanager
+def voice(form: str, command: str) -> Iterator[None]:
+    """Tell lines in a format in this context, under a new run id.
+
+    Parameters
+    ----------
+    form
+        One of :data:`FORMATS`.
+    command
+        Name of the command.
+    """
+    global _voice
+    before, _voice = _voice, _Voice(form, command)
+    try:
+        yield
+    finally:
+        _voice = before
+
+
+def run_id() -> str:
+    """Return the id of the run under way, twelve hexadecimal digits."""
+    return _voice.run
+
+
+def for_programs() -> bool:
+    """Return whether lines are JSON, so that no bar is shown either."""
+    return _voice.form == "json"
 
 
 class _Journal:
@@ -69,8 +126,8 @@ def journal(path: Path | None) -> Iterator[None]:
             _open.pop()
 
 
-def tell(text: str, *, err: bool = False, fg: str | None = None) -> None:
-    """Print lines for people, and keep them if there is a journal.
+def tell(text: str, *, err: bool = False, level: str = "info", **values: object) -> None:
+    """Print lines for people or programs, and keep them if there is a journal.
 
     Parameters
     ----------
@@ -78,25 +135,21 @@ def tell(text: str, *, err: bool = False, fg: str | None = None) -> None:
         One line or several.
     err
         Whether they go to standard error.
-    fg
-        Colour on a terminal.
+    level
+        ``info``, ``warning``, which is yellow on a terminal, or ``error``.
+    **values
+        What the text says, for programs.
     """
-    lines = text.splitlines() or [""]
+    stream = sys.stderr if err else sys.stdout
     if _open:
-        timed = _timed(lines)
-        _open[-1].write(timed)
-        stream = sys.stderr if err else sys.stdout
-        lines = lines if stream.isatty() else timed
-    shown = "\n".join(lines)
-    click.echo(click.style(shown, fg=fg) if fg else shown, err=err)
+        _open[-1].write(_voice.lines(text, level, timed=True, **values))
+    timed = bool(_open) and not stream.isatty()
+    shown = "\n".join(_voice.lines(text, level, timed, **values))
+    coloured = level == "warning" and not for_programs()
+    click.echo(click.style(shown, fg="yellow") if coloured else shown, err=err)
 
 
-def keep(text: str) -> None:
-    """Write lines to the file of the journal, if there is one, and nowhere else."""
+def keep(text: str, *, level: str = "info", **values: object) -> None:
+    """Write lines to the file of the journal, if there is one, and nowhere else; parameters as of :func:`tell`."""
     if _open:
-        _open[-1].write(_timed(text.splitlines()))
-
-
-def _timed(lines: list[str]) -> list[str]:
-    now = datetime.now(UTC)
-    return [f"{now:%Y-%m-%dT%H:%M:%SZ} {line}".rstrip() for line in lines]
+        _open[-1].write(_voice.lines(text, level, timed=True, **values))

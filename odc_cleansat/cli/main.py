@@ -21,8 +21,8 @@ from ..errors import LOG, GapWarning, ModelWarning, ReflectanceWarning
 from ..settings import FILE_VARIABLE
 from .console import describe_error
 from .defaults import option_defaults
-from .journal import tell
-from .names import Group
+from .journal import FORMATS, for_programs, tell, voice
+from .names import Choice, Group
 from .wording import in_options
 
 INTERRUPTED = 130
@@ -78,7 +78,10 @@ class _Group(Group):
             return super().invoke(ctx)
         except click.ClickException as error:
             vars(error)["message"] = in_options(error.message)
-            raise
+            if not for_programs():
+                raise
+            tell(error.format_message(), err=True, level="error")
+            ctx.exit(error.exit_code)
         except (click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click ends quietly where `head` has read enough
         except KeyboardInterrupt:
@@ -87,7 +90,10 @@ class _Group(Group):
         except Exception as error:
             if debug:
                 raise
-            raise click.ClickException(describe_error(error)) from error
+            if not for_programs():
+                raise click.ClickException(describe_error(error)) from error
+            tell(describe_error(error), err=True, level="error")
+            ctx.exit(1)
 
 
 def _quieten() -> None:
@@ -97,7 +103,8 @@ def _quieten() -> None:
         warnings.simplefilter("always", kind)
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        tell(f"Warning: {in_options(str(message))}", err=True, fg="yellow")
+        text = in_options(str(message))
+        tell(text if for_programs() else f"Warning: {text}", err=True, level="warning")
 
     class Show(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -121,9 +128,16 @@ def _quieten() -> None:
     metavar="FILE",
     help="File of settings. Default: cleansat.toml here, ~/.cleansat.toml or /etc/cleansat.toml.",
 )
+@click.option(
+    "--log-format",
+    type=Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="How lines of progress, warnings and errors are written; json is an object a line.",
+)
 @click.version_option(__version__, prog_name="cleansat")
 @click.pass_context
-def main(context: click.Context, debug: bool, settings: Path | None) -> None:
+def main(context: click.Context, debug: bool, settings: Path | None, log_format: str) -> None:
     """Cloud and cloud-shadow masks for Sentinel-2 in the Open Data Cube.
 
     A mask gives each pixel a class, the UCL: clear, cloud, shadow and what else its model knows. It is
@@ -135,6 +149,7 @@ def main(context: click.Context, debug: bool, settings: Path | None) -> None:
     Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage, 130 interrupted. Commands for several
     scenes also end with 3 if some of them failed.
     """
+    context.with_resource(voice(log_format, context.invoked_subcommand or ""))
     if settings is not None:
         context.with_resource(_variable(FILE_VARIABLE, str(settings.absolute())))
     assert isinstance(context.command, click.Group)

@@ -15,6 +15,7 @@ import click
 
 from ..addresses import public_address, public_values
 from .console import Console, describe_error
+from .journal import run_id
 from .main import SOME_FAILED
 from .options import check_box, connected, datacube_options, json_option, source_options
 
@@ -231,7 +232,7 @@ class _Masker:
         there = elsewhere or job.document
         if there is None:
             with self.console.step(f"Masking {label}{position}") as progress:
-                document = job.run(progress)
+                document = job.run(progress, run_id())
         else:
             document = there
             known = "the mask is there already, nothing is computed"

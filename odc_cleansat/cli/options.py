@@ -165,6 +165,15 @@ def json_option(what: str) -> Callable[[F], F]:
     )
 
 
+metrics_option = click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Serve figures for Prometheus at http://127.0.0.1:PORT/metrics.",
+)
+"""For commands that run long; see :mod:`odc_cleansat.batch.metrics`."""
+
+
 overwrite_option = click.option(
     "--overwrite",
     is_flag=True,

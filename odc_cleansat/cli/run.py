@@ -12,9 +12,16 @@ import click
 
 from ..progress import duration
 from .console import Console, describe_error
-from .journal import journal, keep, tell
+from .journal import journal, keep, run_id, tell
 from .main import INTERRUPTED, SOME_FAILED
-from .options import connected, datacube_options, json_option, scene_options, search_terms
+from .options import (
+    connected,
+    datacube_options,
+    json_option,
+    metrics_option,
+    scene_options,
+    search_terms,
+)
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -105,6 +112,7 @@ After 1, 3, 4 and 130 the same command goes on where it stopped.
     metavar="FILE",
     help="Also append what is said to FILE, each line with its time in UTC.",
 )
+@metrics_option
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @json_option("that sums up the run")
 @datacube_options
@@ -125,6 +133,7 @@ def command(
     retries: int,
     failures: Path,
     log_file: Path | None,
+    metrics_port: int | None,
     dry_run: bool,
     as_json: bool,
     config: tuple[str, ...],
@@ -137,6 +146,7 @@ def command(
     reviewers have rejected is not indexed.
     """
     from ..batch import Request, execute, plan
+    from ..batch.metrics import served_metrics
     from ..cube.embedded import make_folder
 
     if workers and scheduler:
@@ -157,9 +167,10 @@ def command(
         "scheduler": scheduler,
         "retries": retries,
         "failures": failures,
+        "run_id": run_id(),
     }
     console = Console(to_stderr=as_json)
-    with journal(log_file), _stopped_at_once(context):
+    with journal(log_file), _stopped_at_once(context), served_metrics(metrics_port):
         if isinstance(root, Path) and not dry_run:
             make_folder(root)
         with connected(config, env) as dc:
@@ -198,7 +209,7 @@ def _stopped_at_once(context: click.Context) -> Iterator[None]:
         tell("Stopped. What is indexed is whole; the same command goes on from here.", err=True)
         context.exit(INTERRUPTED)
     except Exception as error:
-        keep(f"Error: {describe_error(error)}")
+        keep(f"Error: {describe_error(error)}", level="error")
         raise
 
 
@@ -264,6 +275,7 @@ def run_summary(report: Report, code: int, failures: Path) -> dict[str, Any]:
     """Return a report as a document for programs."""
     return {
         **plan_summary(report.plan),
+        "run": report.run_id,
         "masked": report.masked,
         "masked_by_others": report.meanwhile,
         "rejected": report.plan.rejected + report.rejected,

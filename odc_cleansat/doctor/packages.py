@@ -135,7 +135,7 @@ def _extras(requirements: list[Requirement]) -> Iterator[Finding]:
     """Yield one line for the extras of users, and one for each that is there only in part."""
     members: dict[str, list[Requirement]] = {}
     for each in requirements:
-        if (extra := _extra(each)) in ("app", "demo", "pc", "s3", "safe"):
+        if (extra := _extra(each)) in ("app", "demo", "metrics", "pc", "s3", "safe"):
             members.setdefault(extra, []).append(each)
     whole: list[str] = []
     missing: list[str] = []

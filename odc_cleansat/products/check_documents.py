@@ -251,6 +251,8 @@ def _record(evidence: Evidence) -> Iterator[Fault]:
         yield WrongError(f"{told[1]} is {baseline} in EO3, {told[2]} in the processing record")
     if not re.fullmatch(r"3\.\d+\.\d+((a|b|rc)\d+)?\+?", str(record["python"])):
         yield WrongError(f"python is {record['python']!r} in the processing record")
+    if not re.fullmatch(r"[\w.-]{1,64}", str(record.get("run", "none"))):
+        yield WrongError(f"the run is {record['run']!r} in the processing record")
     if not bands:
         yield UnprovenError("the processing record does not say where the scene is")
     elif lacking := set(record["model"]["bands"]) - set(bands):
@@ -395,6 +397,7 @@ def _agreement(evidence: Evidence) -> Iterator[Fault]:
         "precision": record["engine"]["precision"],
         "offset": record["offset"]["value"],
         "offset_source": record["offset"]["source"],
+        **({"run": record["run"]} if "run" in record else {}),
     }
     for name, value in recorded.items():
         if (said := properties.get(f"cleansat:{name}", MISSING)) != value:

@@ -180,6 +180,7 @@ class Evidence:
             scl=files.get("scl"),
             engine=record["engine"]["name"],
             precision=record["engine"]["precision"],
+            run=record.get("run"),
         )
 
     @cached_property

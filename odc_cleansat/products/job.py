@@ -102,7 +102,9 @@ class MaskJob:
         """
         return MaskProduct(self.folder).intact_document()
 
-    def run(self, progress: Callable[[int, int], None] | None = None) -> Path | str:
+    def run(
+        self, progress: Callable[[int, int], None] | None = None, run_id: str | None = None
+    ) -> Path | str:
         """Make the mask and write it, complete or not at all.
 
         Bands are read window by window, so that memory does not grow with the scene.
@@ -111,6 +113,8 @@ class MaskJob:
         ----------
         progress
             Called with the number of windows done and the number of all windows. An error that it raises ends the work.
+        run_id
+            Id of the run that it belongs to, which its document names.
 
         Returns
         -------
@@ -144,6 +148,7 @@ class MaskJob:
             precision=engine.precision,
             bands=self.bands,
             scl=self.files.scl,
+            run=run_id,
         )
         return write_mask(mask, provenance, self.id, self.root)
 

@@ -67,6 +67,9 @@ class Provenance:
     scl: BandFile | None = None
     """The SCL of the scene. It is not read for the mask, but compared with later."""
 
+    run: str | None = None
+    """Id of the run that the mask belongs to, as its log names it."""
+
 
 def software() -> dict[str, str]:
     """Return the packages that decide a pixel, and their versions here."""
@@ -125,6 +128,7 @@ def stated_properties(geobox: GeoBox, provenance: Provenance) -> dict[str, Any]:
         "cleansat:precision": provenance.precision,
         "cleansat:offset": provenance.offset.value,
         "cleansat:offset_source": provenance.offset.source,
+        **({"cleansat:run": provenance.run} if provenance.run else {}),
         "eo:gsd": round(max(ground_resolution(geobox)), 1),
     }
 
@@ -185,6 +189,7 @@ def processing_record(provenance: Provenance, resolution: float) -> dict[str, An
         "offset": {k: v for k, v in vars(provenance.offset).items() if v is not None},
         "grid": {"resolution": resolution},
         "python": platform.python_version(),
+        **({"run": provenance.run} if provenance.run else {}),
     }
     found: dict[str, Any] = public_values(record)
     return found

@@ -18,7 +18,7 @@ def task(number: int) -> SceneTask:
     """A task of a scene of which only the name matters."""
     document = {"id": str(UUID(int=1000 + number)), "label": f"scene {number}"}
     scene: Any = SimpleNamespace(metadata_doc=document, uri=None)
-    return SceneTask(scene, UUID(int=number), Path("masks"), None, None, 0, {})
+    return SceneTask(scene, UUID(int=number), Path("masks"), None, None, 0, {}, "r1")
 
 
 def listed(most_waiting: int = 9, most_per_person: int = 9, count: int = 3) -> Jobs:

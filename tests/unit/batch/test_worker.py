@@ -25,7 +25,7 @@ def task(archive: Archive, root: Path, retries: int = 0) -> SceneTask:
     month, (scene,) = archive.scenes(1)
     (found,) = survey(archive.dc, request(month, root), [scene.id])
     assert found.mask is not None
-    return SceneTask(found.scene, found.mask, root, None, None, retries, {})
+    return SceneTask(found.scene, found.mask, root, None, None, retries, {}, "r1")
 
 
 def test_a_mask_is_made_once_and_then_found(archive: Archive, tmp_path: Path) -> None:

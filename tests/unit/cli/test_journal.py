@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
 import pytest
 
 from odc_cleansat.cli.console import Console
-from odc_cleansat.cli.journal import journal, keep, tell
+from odc_cleansat.cli.journal import for_programs, journal, keep, run_id, tell, voice
 from odc_cleansat.errors import OutputError
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
@@ -23,7 +25,7 @@ def test_each_line_has_its_time_in_the_file_and_where_no_terminal_is(
     log.write_text("of yesterday\n")
     with journal(log):
         Console().say("one\n  two")
-        tell("Warning: three", err=True, fg="yellow")
+        tell("Warning: three", err=True, level="warning")
         keep("four")
     before, *lines = log.read_text().splitlines()
     assert before == "of yesterday"
@@ -70,3 +72,28 @@ def test_a_full_disk_ends_the_file_and_not_the_command(
     out, err = capsys.readouterr()
     assert [re.sub(TIME, "", line) for line in out.splitlines()] == ["one", "two"]
     assert err.count("/dev/full takes no more lines: No space left on device") == 1
+
+
+def test_lines_for_programs_are_objects_with_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "run.log"
+    with voice("json", "run"), journal(log):
+        Console().say("one\n  two", level="error")
+        tell("three", err=True, level="warning", done=3)
+        keep("four", total=4)
+        known = run_id()
+        assert for_programs()
+    assert (run_id(), for_programs()) != (known, True)
+    kept = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [each["message"] for each in kept] == ["one\n  two", "three", "four"]
+    assert [each["level"] for each in kept] == ["error", "warning", "info"]
+    assert {(each["run"], each["command"]) for each in kept} == {(known, "run")}
+    assert re.fullmatch(r"[0-9a-f]{12}", known)
+    assert datetime.fromisoformat(kept[0]["time"]).utcoffset() == timedelta(0)
+    assert (kept[1]["done"], kept[2]["total"]) == (3, 4)
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["message"] for line in (out + err).splitlines()] == [
+        "one\n  two",
+        "three",
+    ]

@@ -11,14 +11,20 @@ import subprocess
 import time
 from itertools import takewhile
 from pathlib import Path
+from urllib.request import urlopen
 
+import pytest
 from calling import Run
 from click.testing import Result
+from distributed import Client
 
-from odc_cleansat.batch import read_failures
+from odc_cleansat.batch import Failure, read_failures
+from odc_cleansat.batch.runner import BatchJob
 from odc_cleansat.products.product import MaskProduct
+from odc_cleansat.products.verification import verify
 from odc_cleansat.scenes.files import local_path
 from unit.archive import PATIENCE, Archive, await_mask
+from unit.batch.test_metrics import free_port
 
 
 def outcome(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -136,3 +142,50 @@ def test_dry_run_exit_codes_and_status(
     spoilt = invoke("status", "--time", month, "--failures", listed)
     assert spoilt.exit_code == 1
     assert "not a list of failures" in spoilt.output
+
+
+def test_lines_for_programs_metrics_and_masks_name_the_run(
+    archive: Archive, client: Client, tmp_path: Path, invoke: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    month, _ = archive.scenes(2)
+    seen: list[str] = []
+    port = free_port()
+    over = BatchJob._over
+
+    def over_and_ask(job: BatchJob, failure: Failure | None = None) -> None:
+        over(job, failure)
+        seen.extend(
+            urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode().splitlines()
+        )
+
+    monkeypatch.setattr(BatchJob, "_over", over_and_ask)
+    log = tmp_path / "run.log"
+    done = invoke(
+        "--log-format", "json", "run", "--time", month, "-o", tmp_path / "masks", "--json", "--log-file", log,
+        "--scheduler", client.scheduler.address, "--metrics-port", port,
+    )  # fmt: skip
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    (run,) = {line["run"] for line in lines}
+    assert [json.loads(line) for line in log.read_text().splitlines()] == lines
+    assert {line["command"] for line in lines} == {"run"}
+    assert any("The dashboard of dask is at http://127.0.0.1:" in line["message"] for line in lines)
+    assert json.loads(done.stdout)["run"] == run
+    masks = archive.masks(month)
+    assert [mask.metadata_doc["properties"]["cleansat:run"] for mask in masks] == [run] * 2
+    assert verify(local_path(masks[0].uri), fetch_scenes=True).right
+    for state, count in (("masked", 1), ("masked", 2), ("left", 1), ("left", 0), ("failed", 0)):
+        assert f'cleansat_run_scenes{{state="{state}"}} {count}.0' in seen
+    assert any(f'cleansat_run_last_scene_timestamp_seconds{{run="{run}"}}' in line for line in seen)
+
+
+def test_errors_for_programs(invoke: Run, tmp_path: Path) -> None:
+    for arguments, code, said in (
+        (("run", "--time", "never", "-o", tmp_path), 1, "cannot be understood"),
+        (("run", "-o", tmp_path, "--workers", 1, "--scheduler", "tcp://x"), 2, "does not go with"),
+        (("run", "--wrong"), 2, "No such option"),
+    ):
+        done = invoke("--log-format", "json", *arguments)
+        assert done.exit_code == code, done.output
+        (line,) = done.stderr.splitlines()
+        assert json.loads(line)["level"] == "error"
+        assert said in json.loads(line)["message"]

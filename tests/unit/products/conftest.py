@@ -37,7 +37,7 @@ def scene(dc: Datacube, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture(scope="session")
 def written(scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished product, only to be read."""
-    document = MaskJob(scene, tmp_path_factory.mktemp("products")).run()
+    document = MaskJob(scene, tmp_path_factory.mktemp("products")).run(run_id="0123456789ab")
     assert isinstance(document, Path)
     return document.parent
 

@@ -122,7 +122,7 @@ STATEMENTS = {
     "odc:product_family": "level2", "odc:file_format": "NetCDF", "odc:dataset_version": "9.9.9",
     "odc:processing_datetime": "2124-01-01T00:00:00Z", "datetime": "2020-06-15T10:10:31Z",
     "odc:region_code": "33UWP", "s2:processing_baseline": "02.14", "s2:product_uri": "S2A_MSIL2A_20200101T100031_N0213_R122_T33UWP_20200101T110000.SAFE",
-    "cleansat:ucl_bytes": 7, "cleansat:note": "checked by hand", "fmask:cloud": 0.0, "anything": 1,
+    "cleansat:ucl_bytes": 7, "cleansat:run": "another", "cleansat:note": "checked by hand", "fmask:cloud": 0.0, "anything": 1,
 }  # fmt: skip
 for _key, _value in STATEMENTS.items():
     CASES[f"both say {_key}"] = lambda f, k=_key, v=_value: f.say(**{k.replace(":", "__"): v})  # type: ignore[misc]
@@ -232,6 +232,7 @@ for _document, _path, _value in (
     ("own", "python", "forty"),
     ("own", "python", "3.11.7x"),
     ("own", "more", 1),
+    ("own", "run", "with a blank"),
     ("record", "more", 1),
     ("record", "cleansat", None),
     ("record", "software_versions/3/version", "1.0"),
