@@ -163,12 +163,8 @@ def command(
         product, root, model, offset, index, only_accepted, limit, search_terms(time, bbox)
     )
     how: dict[str, Any] = {
-        "workers": workers,
-        "scheduler": scheduler,
-        "retries": retries,
-        "failures": failures,
-        "run_id": run_id(),
-    }
+        "workers": workers, "scheduler": scheduler, "retries": retries, "failures": failures, "run_id": run_id(),
+    }  # fmt: skip
     console = Console(to_stderr=as_json)
     with journal(log_file), _stopped_at_once(context), served_metrics(metrics_port):
         if isinstance(root, Path) and not dry_run:
