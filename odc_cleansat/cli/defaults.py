@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -61,6 +61,20 @@ def _of_command(
         assert options[key].name is not None
         found[options[key].name] = value
     return found
+
+
+def option_variables(group: click.Group, prefix: str = "CLEANSAT") -> Iterator[str]:
+    """Yield the variables of the environment that stand for options of a command and of those below it."""
+    context = click.Context(group)
+    for param in group.params:
+        yield f"{prefix}_{param.name}".upper()
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        inner = f"{prefix}_{name}"
+        if isinstance(command, click.Group):
+            yield from option_variables(command, inner)
+        elif command is not None:
+            yield from (f"{inner}_{param.name}".upper() for param in command.params)
 
 
 def option_keys(command: click.Command) -> dict[str, click.Option]:

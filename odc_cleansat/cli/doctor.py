@@ -9,6 +9,7 @@ from dataclasses import asdict
 import click
 
 from ..doctor import TOPICS, Questions, examine
+from .defaults import option_variables
 from .names import Choice
 from .options import datacube_options, json_option
 from .wording import in_options
@@ -63,12 +64,16 @@ def command(
 ) -> None:
     """Tell what works on this machine, and how to mend what does not.
 
-    TOPIC is python, machine, folders, weights, datacube, store or network; by default all. The topic store needs
+    TOPIC is python, settings, machine, folders, weights, datacube, store or network; by default all. The topic store needs
     --store, and network needs --online. Nothing is changed, but for a small file that is deleted at once, and the
     default network, which stays in the cache.
     """
     more = {} if stac_api is None else {"stac_api": stac_api}
-    questions = Questions(topics or TOPICS, config, env, stores, online, seconds=timeout, **more)
+    main = click.get_current_context().find_root().command
+    options = tuple(option_variables(main)) if isinstance(main, click.Group) else ()
+    questions = Questions(
+        topics or TOPICS, config, env, stores, online, options=options, seconds=timeout, **more
+    )
     for topic, option, given in (("store", "--store", stores), ("network", "--online", online)):
         if topic in topics and not given:
             raise click.UsageError(f"the topic {topic} needs {option}.")

@@ -18,7 +18,7 @@ import click
 
 from .._version import __version__
 from ..errors import LOG, GapWarning, ModelWarning, ReflectanceWarning
-from ..settings import FILE_VARIABLE
+from ..settings import FILE_VARIABLE, SettingsError
 from .console import describe_error
 from .defaults import option_defaults
 from .journal import FORMATS, for_programs, tell, voice
@@ -153,7 +153,11 @@ def main(context: click.Context, debug: bool, settings: Path | None, log_format:
     if settings is not None:
         context.with_resource(_variable(FILE_VARIABLE, str(settings.absolute())))
     assert isinstance(context.command, click.Group)
-    context.default_map = option_defaults(context.command)
+    try:
+        context.default_map = option_defaults(context.command)
+    except SettingsError:
+        if context.invoked_subcommand != "doctor":  # of which it is a finding
+            raise
 
 
 @contextlib.contextmanager

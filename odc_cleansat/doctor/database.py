@@ -44,6 +44,7 @@ def probe(config: Sequence[str] = (), env: str | None = None) -> Iterator[Findin
         return
     with contextlib.closing(dc):
         yield Finding(TOPIC, OK, f"the database answers and is initialised{_where(dc)}")
+        yield from _writing(dc)
         yield _product(dc, MASK_PRODUCT, WRONG)
         yield _product(dc, SCENE_PRODUCT, WARNING)
 
@@ -114,6 +115,38 @@ def _where(dc: Datacube) -> str:
     url = getattr(getattr(dc.index, "_db", None), "url", None) or getattr(dc.index, "url", None)
     host, name = getattr(url, "host", None), getattr(url, "database", None)
     return f": {name} on {host}" if host and name else f": index driver {dc.index.name}"
+
+
+_WRITING = """
+SELECT current_user, current_setting('transaction_read_only') = 'on',
+  (SELECT string_agg(tablename, ', ' ORDER BY tablename) FROM pg_tables
+   WHERE schemaname IN ('agdc', 'odc') AND tablename IN ('dataset', 'dataset_lineage', 'dataset_location', 'dataset_source')
+   AND NOT has_table_privilege(format('%I.%I', schemaname, tablename), 'INSERT'))
+"""
+"""Asks Postgres who we are, whether it takes anything, and which tables of datasets it does not let us write to."""
+
+
+def _writing(dc: Datacube) -> Iterator[Finding]:
+    """Yield whether masks can be indexed, by the rights of the user; nothing is written."""
+    if not hasattr(dc.index, "_active_connection"):
+        return  # an index without Postgres
+    from sqlalchemy import text
+
+    with dc.index._active_connection() as api:
+        user, read_only, closed = api._connection.execute(text(_WRITING)).one()
+    if read_only:
+        said = "the database may only be read, as a copy of another is, so no masks can be indexed"
+        yield Finding(
+            TOPIC, WARNING, said, "Connect to the server that is written to, where masks are made."
+        )
+    elif closed:
+        said = f"the user {user} may read the datacube and not write to it ({closed}), so no masks can be indexed"
+        mend = (
+            f"Where masks are made, have its administrator run: datacube user grant manage {user}"
+        )
+        yield Finding(TOPIC, WARNING, said, mend)
+    else:
+        yield Finding(TOPIC, OK, f"the user {user} may index masks")
 
 
 def _product(dc: Datacube, name: str, state: str) -> Finding:

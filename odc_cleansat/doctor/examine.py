@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..scenes.search import EARTH_SEARCH
-from . import database, folders, machine, network, packages, store
+from . import configured, database, folders, machine, network, packages, store
 from .finding import Finding, Probe, in_time
 
-TOPICS = ("python", "machine", "folders", "weights", "datacube", "store", "network")
+TOPICS = ("python", "settings", "machine", "folders", "weights", "datacube", "store", "network")
 """What can be looked at, in this order."""
 
 
@@ -35,6 +35,9 @@ class Questions:
     stac_api: str = EARTH_SEARCH
     """STAC API to ask then."""
 
+    options: tuple[str, ...] = ()
+    """Variables of the environment that stand for options of commands, so that they are known."""
+
     seconds: float = 30.0
     """Most time for each finding."""
 
@@ -58,6 +61,7 @@ def _probes(asked: Questions) -> Iterator[tuple[str, Probe]]:
     # A process apart is ended before its finding is given up.
     apart = 0.9 * asked.seconds
     yield "python", lambda: packages.probe(apart)
+    yield "settings", lambda: configured.probe(asked.options)
     yield "machine", lambda: machine.probe(apart)
     yield "folders", folders.probe
     yield "weights", lambda: network.probe_weights(asked.online)

@@ -170,7 +170,7 @@ class _Bucket:
                 TOPIC,
                 WARNING,
                 "requests are not signed, so hardly any bucket takes masks",
-                "Remove AWS_NO_SIGN_REQUEST and AWS_UNSIGNED where masks are written.",
+                "Remove AWS_NO_SIGN_REQUEST and AWS_UNSIGNED, or give this bucket a profile in cleansat.toml.",
             )
             return
         credentials = self._session.get_credentials()

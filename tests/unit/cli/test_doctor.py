@@ -23,10 +23,10 @@ def test_all_is_well(run: Run, archive: Archive, tmp_path: Path) -> None:
         run("doctor", "datacube", "folders", "store", "--store", tmp_path, "-C", archive.folder / CONFIG_NAME)
     )  # fmt: skip
     *lines, summary = said.splitlines()
-    assert summary == "8 ok, 0 warning, 0 wrong"
+    assert summary == "9 ok, 0 warning, 0 wrong"
     assert [line.split()[:2] for line in lines] == [
         *[["ok", "folders"]] * 4,
-        *[["ok", "datacube"]] * 3,
+        *[["ok", "datacube"]] * 4,
         ["ok", "store"],
     ]
 

@@ -38,7 +38,7 @@ def look(paths: list[str], env: str | None = None) -> list[Finding]:
 
 def test_a_datacube_that_is_whole(archive: Archive) -> None:
     found = look([str(archive.folder / CONFIG_NAME)])
-    assert [each.state for each in found] == ["ok"] * 3, found
+    assert [each.state for each in found] == ["ok"] * 4, found
     assert "answers and is initialised" in found[0].what
 
 
@@ -57,13 +57,13 @@ def test_a_datacube_that_is_bare_and_then_half_made(
     with closing(Datacube(config=paths, validate_connection=False)) as dc:
         _forget_other_databases()
         dc.index.init_db()
-        _, masks, scenes = look(paths)
+        _, _, masks, scenes = look(paths)
         assert (masks.state, scenes.state) == ("wrong", "warning")
         assert masks.mend == "Run: cleansat product add s2_l2a_ucl"
         other = product_definition(SCENE_PRODUCT)
         del other["measurements"][3:]
         add_product(dc, other)
-        _, _, scenes = look(paths)
+        _, _, _, scenes = look(paths)
         assert "the product s2_l2a is another than ours: it lacks" in scenes.what
 
 
@@ -136,3 +136,29 @@ def test_tables_of_an_older_datacube() -> None:
 def test_without_a_client_of_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "find_spec", lambda name: None)
     assert "pip install psycopg2-binary" in database._connection_mend("psycopg2 is required")
+
+
+def test_a_user_who_may_only_read(archive: Archive, url: str, tmp_path: Path) -> None:
+    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for line in ("CREATE ROLE reader LOGIN", "GRANT agdc_user TO reader", "CREATE ROLE copy LOGIN",
+                     "GRANT agdc_manage TO copy", "ALTER ROLE copy SET default_transaction_read_only = on"):  # fmt: skip
+            connection.execute(sqlalchemy.text(line))
+        try:
+            for user, said, mend in (
+                ("reader", "may read the datacube and not write to it (dataset, ", "grant manage reader"),
+                ("copy", "may only be read", "Connect to the server that is written to"),
+            ):  # fmt: skip
+                _, found, *_ = look(config(tmp_path, url.replace("postgres:", f"{user}:", 1)))
+                assert found.state == "warning"
+                assert said in found.what
+                assert mend in found.mend
+                _forget_other_databases()
+            connection.execute(sqlalchemy.text("GRANT agdc_manage TO reader"))
+            _, found, *_ = look(config(tmp_path, url.replace("postgres:", "reader:", 1)))
+            assert (found.state, found.what) == ("ok", "the user reader may index masks")
+        finally:
+            _forget_other_databases()
+            for user in ("reader", "copy"):
+                connection.execute(sqlalchemy.text(f"DROP ROLE {user}"))
+    engine.dispose()

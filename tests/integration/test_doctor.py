@@ -1,0 +1,123 @@
+"""`cleansat doctor` on set-ups that are broken, one way after the other: it names what is wrong, and the mend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from calling import Run
+from conftest import Copy
+from s3_server import Proxy
+
+from odc_cleansat import settings
+from odc_cleansat.cube.embedded import CONFIG_NAME, embedded_cube
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+class Place(NamedTuple):
+    """What a set-up is made of."""
+
+    folder: Path
+    patch: pytest.MonkeyPatch
+    proxy: Proxy
+    bucket: str
+
+    def settings(self, text: str) -> list[str]:
+        (self.folder / "named.toml").write_text(text)
+        self.patch.setenv("CLEANSAT_SETTINGS", str(self.folder / "named.toml"))
+        return ["settings"]
+
+    def datacube(self, url: str) -> list[str]:
+        path = self.folder / CONFIG_NAME
+        path.write_text(f"[default]\nindex_driver: postgres\ndb_url: {url}\n")
+        return ["datacube", "-C", str(path)]
+
+    def store(self, fault: str = "", **where: str) -> list[str]:
+        if fault:
+            self.proxy.fail(fault, **where)  # type: ignore[arg-type]
+        return ["store", "--store", f"s3://{self.bucket}/masks"]
+
+    def variable(self, topic: str, **values: str) -> list[str]:
+        for name, value in values.items():
+            self.patch.setenv(name, value)
+        return [topic]
+
+
+def in_the_way(place: Place) -> list[str]:
+    (place.folder / "cache").write_text("")
+    return place.variable("folders", CLEANSAT_CACHE=str(place.folder / "cache"))
+
+
+def newer(place: Place) -> list[str]:
+    version = metadata.version
+    place.patch.setattr(
+        metadata, "version", lambda name: "99.1.0" if name == "click" else version(name)
+    )
+    place.patch.setattr("odc_cleansat.doctor.packages.COMPILED", ())
+    return ["python"]
+
+
+def spoilt(place: Place) -> list[str]:
+    from odc_cleansat.errors import ModelError
+
+    def refuse(model: object) -> None:
+        raise ModelError("the weights are not those of the model")
+
+    place.patch.setattr("odc_cleansat.models.weights.verify_weights", refuse)
+    return ["weights"]
+
+
+Broken = Callable[[Place], list[str]]
+"""Breaks something, and returns the arguments of the command."""
+
+SETUPS: dict[str, tuple[Broken, str, str, str]] = {
+    "no database": (lambda p: p.datacube("postgresql+psycopg2://me:hidden@127.0.0.1:1/x"), "wrong", "refused", "Start the database"),
+    "no configuration": (lambda p: ["datacube", "-C", str(p.folder / "none.conf")], "wrong", "cannot be read", "Correct the file"),
+    "a setting that is misspelt": (lambda p: p.settings("[settings]\nthread = 2\n"), "wrong", "Did you mean 'threads'?", "Correct the file"),
+    "a variable that is misspelt": (lambda p: p.variable("settings", CLEANSAT_RUN_WORKRES="2"), "warning", "Did you mean 'CLEANSAT_RUN_WORKERS'?", "Correct or remove"),
+    "a profile that is missing": (lambda p: p.settings('[buckets.masks]\nprofile = "gone"\n'), "wrong", "the profile gone", "aws configure --profile gone"),
+    "an unknown precision": (lambda p: p.variable("machine", CLEANSAT_PRECISION="f8"), "wrong", "f8", "CLEANSAT_PRECISION"),
+    "threads that are no number": (lambda p: p.variable("machine", CLEANSAT_THREADS="all"), "warning", "'all'", "whole number"),
+    "a cache that cannot be written": (in_the_way, "warning", "cannot be written", "CLEANSAT_CACHE"),
+    "a package that nobody tested": (newer, "warning", "click 99.1.0 is newer than", "pip install 'click=="),
+    "weights that are spoilt": (spoilt, "wrong", "not those of the model", "cleansat models fetch"),
+    "a bucket that is closed": (lambda p: p.store("deny"), "wrong", "no permission", "AWS_PROFILE"),
+    "a bucket that is read-only": (lambda p: p.store("deny", method="PUT"), "wrong", "cannot be written", "s3:PutObject"),
+    "a clock that is wrong": (lambda p: p.store("skew"), "wrong", "clock of this machine", "NTP"),
+    "uploads that stay": (lambda p: p.store("deny", method="DELETE"), "wrong", "does not delete", "s3:DeleteObject"),
+    "a proxy that does not answer": (lambda p: [*p.variable("network", HTTP_PROXY="http://127.0.0.1:1"), "--online", "--stac-api", "http://stac.invalid/"], "wrong", "does not answer", "proxy"),
+}  # fmt: skip
+"""What is broken; the state, and words of the finding and of the mend."""
+
+
+@pytest.mark.parametrize("name", SETUPS, ids=[name.replace(" ", "-") for name in SETUPS])
+def test_what_is_broken_is_named(
+    name: str, run: Run, bucket: str, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings._read.cache_clear()
+    broken, state, what, mend = SETUPS[name]
+    arguments = broken(Place(tmp_path, monkeypatch, proxy, bucket))
+    done = run("doctor", *arguments, "--json")
+    assert done.exit_code == (1 if state == "wrong" else 0), done.output
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    named, *_ = [each for each in found if each["state"] != "ok" and what in each["what"]]
+    assert named["state"] == state
+    assert mend in named["mend"]
+    assert "hidden" not in done.output
+
+
+def test_a_database_without_tables_or_products(run: Run, initialised: Copy, tmp_path: Path) -> None:
+    folder = initialised(tmp_path / "cube")
+    with embedded_cube(folder):
+        done = run("doctor", "datacube", "-C", folder / CONFIG_NAME)
+    assert done.exit_code == 1
+    assert "may index masks" in done.output
+    assert "there is no product s2_l2a_ucl" in done.output
+    assert "-> Run: cleansat product add s2_l2a_ucl" in done.output
