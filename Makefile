@@ -111,6 +111,7 @@ $(OLDEST)/stamp: setup.cfg
 	$(OLDEST_PYTHON) -m venv --clear $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip uv
 	$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct --editable '.[test]'
+	$(OLDEST)/bin/python -m pip uninstall --quiet --yes uv
 	@touch $@
 
 # What old releases say against their successors is no fault of ours.
