@@ -11,11 +11,13 @@ NEWEST := .venv-newest
 # The oldest Python, for an environment of the oldest releases that setup.cfg allows.
 OLDEST_PYTHON ?= $(or $(lastword $(wildcard $(HOME)/.pyenv/versions/3.11.*/bin/python3.11)),python3.11)
 OLDEST := .venv-oldest
+RELEASE := .venv-release
+SBOM ?= sbom.cdx.json
 
 # The tests of the whole come first: a slow file at the end would keep one process busy alone.
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo app test test-programs test-newest newest test-oldest oldest coverage mutants lint docs docs-serve bench bench-app image-test lock clean help
+.PHONY: demo app test test-programs test-newest newest test-oldest oldest coverage mutants lint docs docs-serve bench bench-app image-test lock sbom clean help
 
 help:
 	@echo "make demo           mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
@@ -33,6 +35,7 @@ help:
 	@echo "make bench          measure speed, memory and seams against a peer (ARGS=--quick to try it)"
 	@echo "make bench-app      measure the web application in a browser, with ten people who pan"
 	@echo "make lock           pin the packages of the images with their hashes (ARGS=--upgrade takes newer ones)"
+	@echo "make sbom           write what is in the images, as CycloneDX (SBOM=file)"
 	@echo "make image-test     build the images and try them, as root on Debian (buildah, debootstrap; 10 minutes)"
 	@echo "make clean          stop the database of the demo and remove what was made"
 
@@ -152,12 +155,22 @@ bench: $(VENV)/bench.stamp
 bench-app: $(VENV)/test.stamp
 	$(BIN)/python -W ignore benchmarks/app.py $(ARGS)
 
-$(VENV)/release.stamp: setup.cfg | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[release]'
+$(RELEASE)/stamp: pyproject.toml
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --upgrade pip
+	$(RELEASE)/bin/python -m pip install --quiet --group release
 	@touch $@
 
-lock: $(VENV)/release.stamp
-	$(BIN)/python docker/lock.py $(ARGS)
+lock: $(RELEASE)/stamp
+	$(RELEASE)/bin/python docker/lock.py $(ARGS)
+
+# The programs that read it want to know the root: what this is the list of.
+sbom: $(RELEASE)/stamp
+	@printf '[project]\nname = "odc-cleansat"\nversion = "%s"\n' \
+	  "$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' odc_cleansat/_version.py)" > $(RELEASE)/pyproject.toml
+	cat docker/requirements-app.txt docker/torch.txt | $(RELEASE)/bin/cyclonedx-py requirements \
+	  --pyproject $(RELEASE)/pyproject.toml --output-reproducible --output-file $(SBOM) -
+	@echo "The list of what is in the images is $(SBOM)."
 
 image-test:
 	apt-get install --yes --quiet --quiet --no-install-recommends buildah debootstrap >/dev/null
@@ -166,4 +179,4 @@ image-test:
 clean:
 	[ ! -x $(BIN)/cleansat ] || $(BIN)/cleansat demo --stop --out $(OUT)
 	[ ! -x $(BIN)/cleansat ] || $(BIN)/cleansat demo --stop --out $(EXAMPLE)
-	rm -rf $(VENV) .venv-stats $(NEWEST) $(OLDEST) $(OUT) $(EXAMPLE) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) .venv-stats $(NEWEST) $(OLDEST) $(RELEASE) $(SBOM) $(OUT) $(EXAMPLE) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import configparser
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +16,8 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from odc_cleansat import __version__
 
@@ -137,6 +142,62 @@ def test_the_citation() -> None:
     assert f"doi:{paper['doi']}" in model
 
 
+CONDA = {
+    "torch": ["pytorch"],
+    "matplotlib": ["matplotlib-base"],
+    "dask": ["dask-core", "distributed"],
+}
+"""Packages of other names, or of several, in conda-forge."""
+
+
+def test_the_recipe_of_conda_asks_for_what_setup_cfg_asks_for() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    needed = [
+        Requirement(line) for line in config["options"]["install_requires"].split("\n") if line
+    ]
+    wanted = {name: each.specifier for each in needed for name in CONDA.get(each.name, [each.name])}
+    recipe = yaml.safe_load((ROOT / "conda" / "recipe.yaml").read_text("utf-8"))
+    lines = [line.split(" ") for line in recipe["requirements"]["run"]]
+    found = {name: SpecifierSet(specifier) for name, specifier in lines}
+    python = SpecifierSet(config["options"]["python_requires"])
+    assert found == {"python": python, **wanted}
+    assert SpecifierSet(recipe["requirements"]["host"][0].split(" ")[1]) == python
+    assert recipe["context"]["version"] == __version__
+    (point,) = recipe["build"]["python"]["entry_points"]
+    assert point == config["options.entry_points"]["console_scripts"].strip()
+
+
+def test_the_recipe_of_the_weights_is_that_of_the_release_that_is_needed() -> None:
+    config = (ROOT / "setup.cfg").read_text("utf-8")
+    recipe = yaml.safe_load((ROOT / "conda" / "ukis-csmask" / "recipe.yaml").read_text("utf-8"))
+    assert f"ukis-csmask =={recipe['context']['version']}" in config
+    (model,) = recipe["tests"][0]["package_contents"]["site_packages"]
+    document = ROOT / "odc_cleansat" / "models" / "builtin" / "unet-efficientnetb4-l2a-6b.yaml"
+    assert f"weights: package:{model}" in document.read_text("utf-8")
+
+
+def test_the_list_of_what_is_in_the_images(tmp_path: Path) -> None:
+    """`make sbom`, with the program of this environment."""
+    (tmp_path / "release").mkdir()
+    (tmp_path / "release" / "bin").symlink_to(Path(sys.executable).parent)
+    (tmp_path / "release" / "stamp").touch()
+    written = tmp_path / "sbom.json"
+    subprocess.run(
+        ["make", "sbom", f"RELEASE={tmp_path / 'release'}", f"SBOM={written}"],
+        cwd=ROOT, check=True, capture_output=True,
+    )  # fmt: skip
+    found = json.loads(written.read_text("utf-8"))
+    root = found["metadata"]["component"]
+    assert (found["bomFormat"], root["name"], root["version"]) == ("CycloneDX", "odc-cleansat", __version__)  # fmt: skip
+    locked = [*(ROOT / "docker").glob("requirements-app.txt"), ROOT / "docker" / "torch.txt"]
+    lines = re.findall(r"^(\w\S*)==(\S+)", "".join(each.read_text() for each in locked), re.M)
+    assert {(each["name"], each["version"]) for each in found["components"]} == set(lines)
+    (datacube,) = [each for each in found["components"] if each["name"] == "datacube"]
+    assert datacube["purl"] == f"pkg:pypi/datacube@{datacube['version']}"
+    assert datacube["externalReferences"][0]["hashes"]
+
+
 @pytest.fixture
 def workflow() -> dict[Any, Any]:
     """The workflow of GitHub; YAML takes its key `on` for true."""
@@ -151,6 +212,18 @@ def test_what_is_published_was_tested(workflow: dict[Any, Any]) -> None:
     assert set(jobs["publish"]["needs"]) == {"test", "build"}
     assert jobs["publish"]["if"] == "startsWith(github.ref, 'refs/tags/v')"
     assert set(workflow[True]) == {"push", "pull_request"}
+
+
+def test_each_build_has_its_list_of_what_is_in_the_images(workflow: dict[Any, Any]) -> None:
+    steps = workflow["jobs"]["build"]["steps"]
+    assert "make sbom" in [step.get("run") for step in steps]
+    # What is published is dist alone.
+    kept = {
+        step["with"]["name"]: step["with"]["path"]
+        for step in steps
+        if "upload" in str(step.get("uses"))
+    }
+    assert kept == {"dist": "dist/", "sbom": "sbom.cdx.json"}
 
 
 def test_only_the_last_step_can_publish_and_it_has_no_password(workflow: dict[Any, Any]) -> None:
