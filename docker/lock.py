@@ -14,8 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LOCKS = {
-    "docker/requirements.txt": ("demo", "s3", "safe"),
-    "docker/requirements-app.txt": ("demo", "s3", "safe", "app"),
+    "docker/requirements.txt": ("demo", "s3", "safe", "metrics"),
+    "docker/requirements-app.txt": ("demo", "s3", "safe", "metrics", "app"),
 }
 TORCH = re.compile(r"torch|torchvision")
 CUDA = re.compile(r"triton|nvidia-.*|cuda-.*")

@@ -12,8 +12,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCKS = {
-    "requirements.txt": ("demo", "s3", "safe"),
-    "requirements-app.txt": ("demo", "s3", "safe", "app"),
+    "requirements.txt": ("demo", "s3", "safe", "metrics"),
+    "requirements-app.txt": ("demo", "s3", "safe", "metrics", "app"),
 }
 IMAGE = {"python_version": "3.13", "sys_platform": "linux", "platform_system": "Linux", "extra": ""}
 TORCH = {"torch", "torchvision"}
