@@ -198,6 +198,22 @@ def test_the_list_of_what_is_in_the_images(tmp_path: Path) -> None:
     assert datacube["externalReferences"][0]["hashes"]
 
 
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [
+        ("compose-spec", "compose.yaml"),
+        ("github-workflows", ".github/workflows/test-and-publish.yml"),
+        ("citation-file-format", "CITATION.cff"),
+    ],
+)
+def test_files_for_others_are_valid_by_their_schema(schema: str, path: str) -> None:
+    program = Path(sys.executable).parent / "check-jsonschema"
+    done = subprocess.run(
+        [program, "--builtin-schema", f"vendor.{schema}", ROOT / path], capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.fixture
 def workflow() -> dict[Any, Any]:
     """The workflow of GitHub; YAML takes its key `on` for true."""
