@@ -22,7 +22,7 @@ import yaml
 
 PROJECT = Path(__file__).parents[1]
 USER = 10001
-START_S = 90
+START_S = 180
 """Longest wait for a service to be healthy or to end, in seconds."""
 
 

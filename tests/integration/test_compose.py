@@ -77,13 +77,13 @@ class Stack:
         return subprocess.run(
             ["nsenter", "--target", str(self.process), "--mount", "--net", "--pid", "--root", f"--wd={self.folder}",
              "env", "--chdir", place, *line],
-            env=environment, capture_output=True, text=True, check=False, timeout=120,
+            env=environment, capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
 
     def curl(self, address: str, *options: str) -> str:
         """What is answered: head and content. The certificate is checked."""
         done = self.inside(
-            "curl", "--silent", "--show-error", "--include", "--max-time", "20",
+            "curl", "--silent", "--show-error", "--include", "--max-time", "90",
             "--cacert", "/data/caddy/pki/authorities/local/root.crt", *options, address,
         )  # fmt: skip
         return done.stdout or done.stderr
@@ -102,7 +102,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         )  # fmt: skip
     assert process.stdout is not None
     try:
-        ready, _, _ = select.select([process.stdout], [], [], 240)
+        ready, _, _ = select.select([process.stdout], [], [], 400)
         line = process.stdout.readline() if ready else b""
         logs = [f"{each.name}:\n{each.read_text()[-2000:]}" for each in folder.glob("*.log")]
         assert line, "\n".join(logs)
