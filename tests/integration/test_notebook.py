@@ -14,6 +14,12 @@ from odc_cleansat.synthetic.scene import SimulatedScene
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "docs" / "tutorials").glob("*.ipynb"))
 
+DAYS = {
+    "year": [f"2024-{month:02d}-15" for month in range(1, 13)],
+    "many": [f"2024-{month:02d}-{day:02d}" for month in (6, 7) for day in (5, 15, 25)],
+}
+"""Dates of the scenes of a notebook, whose datacube is in a folder of its name."""
+
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_is_kept_without_outputs(path: Path) -> None:
@@ -30,11 +36,10 @@ def test_it_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("MPLBACKEND", raising=False)  # which Streamlit sets, and a kernel keeps
-    cube = tmp_path / ("cleansat-year" if path.stem == "year" else "cleansat-cube")
-    if path.stem == "year":
+    cube = tmp_path / f"cleansat-{path.stem if path.stem in DAYS else 'cube'}"
+    if path.stem in DAYS:
         initialised(cube)
-        for month in range(1, 13):  # smaller than the notebook would make them
-            day = f"2024-{month:02d}-15"
+        for day in DAYS[path.stem]:  # smaller than the notebook would make them
             scene = SimulatedScene(shape=(480, 480), seed=5, datetime=f"{day}T10:10:31Z")
             scene.write(cube / "simulated" / day)
     elif path.stem == "unclouded":
