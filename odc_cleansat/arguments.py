@@ -6,6 +6,7 @@ it or looks it up. Then text for a number is a :class:`CleansatError` that names
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeGuard
@@ -74,6 +75,30 @@ def fault_of_metres(dilation: Any, kinds: Iterable[str]) -> str | None:
             return f"cannot dilate {name} by {metres!r}; pass a number of metres, 0 or more."
         if metres > FARTHEST:
             return f"cannot dilate {name} by {metres:g} m; pass {FARTHEST:g} m at most."
+    return None
+
+
+def fault_of_progress(progress: Any) -> str | None:
+    """Say why a function cannot be told how far work is.
+
+    Parameters
+    ----------
+    progress
+        What the caller passes: a function of what is done and of how much there is, or None.
+
+    Returns
+    -------
+    str or None
+        A sentence; None if nothing is wrong.
+    """
+    if progress is None:
+        return None
+    try:
+        inspect.signature(progress).bind(0, 1)
+    except TypeError:  # it cannot be called, or not with two numbers
+        return f"progress is {progress!r:.100}; pass a function of two numbers."
+    except ValueError:  # a function of C that does not tell what it takes
+        return None
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..arguments import fault_of_flags, is_number
+from ..arguments import fault_of_flags, fault_of_progress, is_number
 from ..classes import CloudClass
 from ..errors import ModelError, SceneError
 from ..grids.grid import ground_resolution
@@ -72,12 +72,11 @@ def check_result(confidence: bool, probabilities: bool, progress: object) -> Non
     Raises
     ------
     SceneError
-        If a flag is not true or false, or progress cannot be called.
+        If a flag is not true or false, or progress cannot be called with two numbers.
     """
-    if fault := fault_of_flags(confidence=confidence, probabilities=probabilities):
+    fault = fault_of_flags(confidence=confidence, probabilities=probabilities)
+    if fault := fault or fault_of_progress(progress):
         raise SceneError(fault)
-    if progress is not None and not callable(progress):
-        raise SceneError(f"progress is {progress!r:.100}; pass a function of two numbers.")
 
 
 def check_scale_and_offset(scale: float | None, offset: float | None) -> None:

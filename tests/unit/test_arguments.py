@@ -11,10 +11,12 @@ from odc_cleansat.arguments import (
     FARTHEST,
     fault_of_flags,
     fault_of_metres,
+    fault_of_progress,
     is_number,
     meant,
     texts,
 )
+from odc_cleansat.progress import count_nothing
 
 
 class Broken:
@@ -84,3 +86,15 @@ def test_what_is_neither_true_nor_false() -> None:
         assert said is not None
         assert said.startswith("other is ")
         assert said.endswith("pass True or False.")
+
+
+@pytest.mark.parametrize(
+    "progress", [None, lambda done, total: None, lambda *numbers: None, max, print, count_nothing]
+)
+def test_what_can_be_told_of_progress(progress: Any) -> None:
+    assert fault_of_progress(progress) is None
+
+
+@pytest.mark.parametrize("progress", [5, "tqdm", Broken(), lambda: None, lambda done: None, list])
+def test_what_cannot_be_told_of_progress(progress: Any) -> None:
+    assert "pass a function of two numbers" in (fault_of_progress(progress) or "")
