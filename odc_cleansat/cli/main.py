@@ -36,6 +36,7 @@ COMMANDS = {
     "doctor": "Tell what works on this machine, and how to mend what does not.",
     "mask": "Mask one scene, or those of a search, without a datacube.",
     "recall": "Write indexed masks to GeoTIFF, on any grid.",
+    "refine": "Improve indexed masks by the other dates of the same place.",
     "export": "Write an unclouded composite to GeoTIFF.",
     "compare": "Draw true colour, SCL and UCL side by side, or a page to swipe between them.",
     "review": "Look through many masks, and accept or reject them.",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datacube import Datacube
 
 
-PRODUCTS = ("s2_l2a_ucl", "s2_l2a", "s2_l2a_ucl_summary")
+PRODUCTS = ("s2_l2a_ucl", "s2_l2a", "s2_l2a_ucl_time", "s2_l2a_ucl_summary")
 """Those that come with this package; the first is added by default."""
 
 
@@ -41,8 +41,8 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 def add(names: tuple[str, ...], config: tuple[str, ...], env: str | None) -> None:
     """Put products and their metadata type into the datacube.
 
-    NAME is s2_l2a_ucl for masks (the default), s2_l2a for Sentinel-2 L2A scenes, or s2_l2a_ucl_summary for what
-    odc-stats makes of masks. A product that is there already is left as it is.
+    NAME is s2_l2a_ucl for masks (the default), s2_l2a for Sentinel-2 L2A scenes, s2_l2a_ucl_time for masks that
+    `cleansat refine` writes, or s2_l2a_ucl_summary for what odc-stats makes of masks. A product that is there already is left as it is.
     """
     from ..cube.index import add_product
     from ..storage.eo3 import product_definition

@@ -23,7 +23,7 @@ from ..scenes.bands import find_bands, names_of
 from ..threads import compute
 from .driver import BANDS
 from .graph import chunk_sizes
-from .lookup import MaskOptions, look_up, search_masks_of
+from .lookup import MaskedScene, MaskOptions, look_up, search_masks_of
 from .output_grid import BLOCK
 from .prepare import prepare
 from .query import Query, find_scenes, grouping
@@ -79,7 +79,9 @@ class History:
     include_rejected: bool
     """Whether scenes count whose mask a reviewer has rejected."""
 
-    def masks(self, groups: xr.DataArray, grid: GeoBox) -> xr.Dataset:
+    def masks(
+        self, groups: xr.DataArray, grid: GeoBox, found: Sequence[MaskedScene] | None = None
+    ) -> xr.Dataset:
         """Return refined masks.
 
         Parameters
@@ -88,6 +90,8 @@ class History:
             Dims ``(time)``, dtype object: for each time that is asked for a tuple of scenes.
         grid
             The output grid.
+        found
+            The scenes of all dates around with their masks; by default they are searched for.
 
         Returns
         -------
@@ -100,17 +104,18 @@ class History:
             If the scenes lack bands that refining needs.
         """
         wide, inside = with_context(grid)
-        data, place = self._read(groups, wide)
+        every = self.around(groups, wide) if found is None else found
+        data, place = self._read(every, groups, wide)
         refined = refine_dates(data, place, hindsight=self.refine == "time")
         masks = refined[list(BANDS)].isel(time=place)
         if self.preset is not None:
             masks = apply_preset(masks, self.preset)
-        found = masks.isel(dict(zip(grid.dimensions, inside, strict=True)))
-        found = found.assign_coords({**xr_coords(grid), "time": groups.time})
+        part = masks.isel(dict(zip(grid.dimensions, inside, strict=True)))
+        part = part.assign_coords({**xr_coords(grid), "time": groups.time})
         if chunks := self.reading.get("dask_chunks"):
             sizes = chunk_sizes(groups, grid, chunks)
-            return found.chunk(dict(zip(("time", *grid.dimensions), sizes, strict=True)))
-        return found
+            return part.chunk(dict(zip(("time", *grid.dimensions), sizes, strict=True)))
+        return part
 
     def read(
         self, reader: LayerReader, groups: xr.DataArray, names: Sequence[str], least: float | None
@@ -154,15 +159,34 @@ class History:
         every: xr.Dataset = found[list(names)]
         return groups, every
 
-    def _read(self, groups: xr.DataArray, wide: GeoBox) -> tuple[xr.Dataset, list[int]]:
-        """Return bands and masks of all dates around, lazy, and which of the dates are asked for."""
+    def around(self, groups: xr.DataArray, wide: GeoBox) -> list[MaskedScene]:
+        """Return the scenes of all dates around those that are asked for, these included, with their masks.
+
+        Parameters
+        ----------
+        groups
+            Dims ``(time)``, dtype object: for each time that is asked for a tuple of scenes.
+        wide
+            Where they may be.
+
+        Raises
+        ------
+        CubeError
+            If the query cannot be understood.
+        """
         scenes = self._scenes(groups, wide)
         patch = self.reading.get("patch_url")
         masks = search_masks_of(self.dc, scenes, replace(self.query, area=wide.extent))
         found = look_up(scenes, masks, self.options, masked=True, patch=patch)
-        if not self.include_rejected:
-            indexed = [each.mask for each in found]
-            found = filter_by_verdict(found, indexed, "scenes", only_accepted=self.only_accepted)
+        if self.include_rejected:
+            return found
+        indexed = [each.mask for each in found]
+        return filter_by_verdict(found, indexed, "scenes", only_accepted=self.only_accepted)
+
+    def _read(
+        self, found: Sequence[MaskedScene], groups: xr.DataArray, wide: GeoBox
+    ) -> tuple[xr.Dataset, list[int]]:
+        """Return bands and masks of all dates around, lazy, and which of the dates are asked for."""
         every = self.dc.group_datasets(
             [each.scene for each in found], grouping(self.query.group_by)
         )
@@ -181,18 +205,32 @@ class History:
 
     def _scenes(self, groups: xr.DataArray, wide: GeoBox) -> list[Dataset]:
         """Find the scenes of all dates around."""
-        asked = [each for group in groups.values for each in group]
         if self.query.datasets is not None:
             return find_scenes(self.dc, self.query)
-        spare = datetime.timedelta(days=DAYS)
-        first = min(each.time.begin for each in asked) - spare
-        last = max(each.time.end for each in asked) + (
-            spare if self.refine == "time" else datetime.timedelta()
-        )
+        asked = [each for group in groups.values for each in group]
+        first, last = span_around(asked, hindsight=self.refine == "time")
         terms = {**self.query.terms, "time": (first, last)}
         query = replace(self.query, terms=terms, like=None, area=wide.extent)
         found = {each.id: each for each in (*find_scenes(self.dc, query), *asked)}
         return list(found.values())
+
+
+def span_around(
+    scenes: Sequence[Dataset], *, hindsight: bool
+) -> tuple[datetime.datetime, datetime.datetime]:
+    """Return the first and the last moment with which some scenes are compared.
+
+    Parameters
+    ----------
+    scenes
+        The scenes.
+    hindsight
+        Whether later dates count.
+    """
+    spare = datetime.timedelta(days=DAYS)
+    first = min(each.time.begin for each in scenes) - spare
+    last = max(each.time.end for each in scenes)
+    return first, last + (spare if hindsight else datetime.timedelta())
 
 
 def _places(groups: xr.DataArray, every: xr.DataArray) -> list[int]:

@@ -25,7 +25,7 @@ DAYS = 45.0
 DARKER = -0.2
 """Logarithm of near infrared over the reference, below which ground is as dark as in shadow: 18 % darker."""
 
-_SAME_DAY = 0.5
+SAME_DAY = 0.5
 """Days within which two dates are one: neighbouring tiles, or the same one processed twice."""
 
 _BRIGHTER = 0.01
@@ -121,7 +121,7 @@ class Series:
     def near(self, date: int) -> list[int]:
         """Return the numbers of the dates that may be a reference for a date."""
         after = self.days - self.days[date]
-        close = (np.abs(after) <= DAYS) & (np.abs(after) > _SAME_DAY)
+        close = (np.abs(after) <= DAYS) & (np.abs(after) > SAME_DAY)
         if not self.hindsight:
             close &= after < 0
         return [int(each) for each in np.flatnonzero(close) if self.usable(int(each))]

@@ -43,7 +43,7 @@ def look_at_layers(evidence: Evidence) -> str:
     for name in LAYERS:
         evidence.check_path(name)
         with evidence.product.open_layer(name) as opened:
-            _check_raster(opened, name, evidence.grid)
+            check_raster(opened, name, evidence.grid)
     faults = [*_codes(evidence), *_shares(evidence), *_pictures(evidence), *_footprint(evidence)]
     for kind in (WrongError, UnprovenError):
         if said := [str(each) for each in faults if isinstance(each, kind)]:
@@ -52,8 +52,23 @@ def look_at_layers(evidence: Evidence) -> str:
     return f"two cloud-optimised GeoTIFFs on the document's grid, {data:.1f} % with data"
 
 
-def _check_raster(file: DatasetReader, name: str, grid: GeoBox) -> None:
-    """Refuse a file that is no COG, or not on the grid or of the type of the document."""
+def check_raster(file: DatasetReader, name: str, grid: GeoBox) -> None:
+    """Refuse a file that is no COG, or not on the grid or of the type of the document.
+
+    Parameters
+    ----------
+    file
+        The open file of a layer.
+    name
+        ``ucl`` or ``ucl_confidence``.
+    grid
+        The grid of the document.
+
+    Raises
+    ------
+    WrongError
+        Saying what is wrong.
+    """
     if file.count != 1 or file.dtypes != ("uint8",) or file.nodata != _NODATA[name]:
         raise WrongError(f"{name} is not one layer of uint8 with nodata {int(_NODATA[name])}")
     if GeoBox.from_rio(file) != grid:

@@ -16,7 +16,7 @@ from ..classes import CONFIDENCE_NODATA, CloudClass, stac_classes
 from ..grids.footprint import geojson_bbox, lonlat_footprint
 from ..models.model import Model
 from ..models.stac import model_assets, model_properties
-from ..storage.eo3 import MASK_PRODUCT, read_document
+from ..storage.eo3 import read_document
 from ..storage.reader import strange_values
 from .product import DOCUMENT, ITEM
 from .provenance import software
@@ -87,7 +87,7 @@ def stac_item(
     item.collection_id = None
     lonlat = lonlat_footprint(Geometry(dataset.geometry, dataset.crs))
     item.geometry, item.bbox = lonlat.json, geojson_bbox(lonlat)
-    item.properties["odc:product"] = MASK_PRODUCT
+    item.properties["odc:product"] = dataset.product.name
     classes = stac_classes([CloudClass.NODATA, *sorted(model.classes)])
     common = {"data_type": "uint8", "sampling": "area"}
     if not geobox.crs.geographic:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..addresses import without_secrets
 from ..errors import OutputError, fault_of
+from . import check_refined
 from .check_documents import look_at_documents, look_at_files, look_at_identity
 from .check_layers import look_at_layers
 from .check_pixels import look_at_pixels
@@ -23,6 +24,14 @@ _CHECKS: dict[str, Callable[[Evidence], str]] = {
     "pixels": look_at_pixels,
 }
 """Each returns what is right, or raises what is not."""
+
+_CHECKS_OF_REFINED = {
+    **_CHECKS,
+    "documents": check_refined.look_at_documents,
+    "identity": check_refined.look_at_identity,
+    "layers": check_refined.look_at_layers,
+    "pixels": check_refined.look_at_pixels,
+}
 
 CHECKS = tuple(_CHECKS)
 """Names of the checks, in their order."""
@@ -117,7 +126,8 @@ def _run_check(name: str, evidence: Evidence) -> Check:
     """Return the result of a check. What it quotes of documents is without secrets."""
     right: bool | None = False
     try:
-        right, said = True, _CHECKS[name](evidence)
+        checks = _CHECKS_OF_REFINED if check_refined.is_refined(evidence.product) else _CHECKS
+        right, said = True, checks[name](evidence)
     except (WrongError, MaskProductError) as error:
         said = str(error)
     except UnprovenError as error:

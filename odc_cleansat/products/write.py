@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -80,14 +81,40 @@ def write_mask(
     root = Folder(root)
     target = root / mask_folder(dataset_id, provenance.source)
     document = target.file(mask_label(dataset_id, provenance.source) + DOCUMENT)
+
+    def make(folder: Path) -> Path:
+        written = _assemble(mask, provenance, dataset_id, folder)
+        write_stac_item(written, mask.odc.geobox, provenance.model)
+        return written
+
+    deliver(root, target, make)
+    return document
+
+
+def deliver(root: Folder, target: Folder, make: Callable[[Path], Path]) -> None:
+    """Put a product into its folder: complete or not at all, and not if it is there already.
+
+    Parameters
+    ----------
+    root
+        Folder for products.
+    target
+        Folder of the product below it.
+    make
+        Writes all files but the checksums into a folder, and returns the EO3 document.
+
+    Raises
+    ------
+    OutputError
+        If the product cannot be written.
+    """
     if MaskProduct(target).is_intact():
-        return document
+        return
     beside = root.path or Path(tempfile.gettempdir())
     try:
         beside.mkdir(parents=True, exist_ok=True)
         with working_folder(beside) as work:
-            written = _assemble(mask, provenance, dataset_id, work)
-            write_stac_item(written, mask.odc.geobox, provenance.model)
+            written = make(work)
             sums = _write_sums(written)
             written.parent.chmod(0o777 & ~_umask())
             if not MaskProduct(target).is_intact():
@@ -98,7 +125,6 @@ def write_mask(
                 f"cannot write the mask to {target}: {error.strerror or error}. "
                 "Check the space and the permissions there; nothing was left behind."
             ) from error
-    return document
 
 
 def _umask() -> int:
@@ -131,7 +157,7 @@ def _assemble(mask: xr.Dataset, provenance: Provenance, dataset_id: UUID, folder
             auto_inherit_properties=False,  # the mask takes its own choice; see `mask_properties`
         )
         package.geometry = data_footprint(mask.ucl.values != CloudClass.NODATA, geobox).geom
-        _add_layers(package, mask)
+        add_layers(package, mask)
         for name, version in software().items():
             package.note_software_version(name, software_url(name), version)
         record = processing_record(provenance, abs(geobox.affine.a))
@@ -140,8 +166,21 @@ def _assemble(mask: xr.Dataset, provenance: Provenance, dataset_id: UUID, folder
     return Path(path)
 
 
-def _add_layers(package: DatasetAssembler, mask: xr.Dataset) -> None:
-    """Write the layers and the thumbnail."""
+def add_layers(package: DatasetAssembler, mask: xr.Dataset) -> None:
+    """Write the layers and the thumbnail.
+
+    Parameters
+    ----------
+    package
+        The product under way.
+    mask
+        ``ucl`` and ``ucl_confidence``, dims ``(y, x)``, uint8.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
     from eodatasets3.images import GridSpec
     from rasterio.crs import CRS
 

@@ -61,6 +61,10 @@ MASK_PRODUCT = "s2_l2a_ucl"
 """Name of the product of masks."""
 
 
+REFINED_PRODUCT = "s2_l2a_ucl_time"
+"""Name of the product of masks that other dates have refined."""
+
+
 def product_definition(name: str) -> dict[str, Any]:
     """Return a product definition that comes with this package, by the name of the product."""
     folder = resources.files("odc_cleansat.product_definitions")

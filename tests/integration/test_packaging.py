@@ -34,7 +34,7 @@ DATA = (
     "odc_cleansat/review/page.html",
     "odc_cleansat/review/swipe.html",
 )
-PRODUCTS = ("s2_l2a", "s2_l2a_ucl", "s2_l2a_ucl_summary")
+PRODUCTS = ("s2_l2a", "s2_l2a_ucl", "s2_l2a_ucl_summary", "s2_l2a_ucl_time")
 
 BUILD = "from setuptools import build_meta; import sys; print(build_meta.build_{}(sys.argv[1]))"
 

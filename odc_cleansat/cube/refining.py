@@ -1,0 +1,210 @@
+"""Refine the indexed masks of a product by the other dates of each place, and store them as masks of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SceneError
+from ..masks.time_rules import DAYS, SAME_DAY
+from ..products.product import MaskProduct
+from ..products.refined import Refinement, write_refined
+from ..products.verdict_filter import filter_by_verdict
+from ..storage.eo3 import REFINED_PRODUCT, native_grid, product_definition, read_document
+from ..storage.folder import Folder
+from ..threads import compute
+from .choose import mask_property
+from .index import add_dataset, add_product
+from .lookup import MaskedScene, MaskOptions, look_up, search_masks_of
+from .output_grid import BLOCK
+from .over_time import History, span_around
+from .query import Query, find_scenes, grouping, search
+
+if TYPE_CHECKING:
+    from datacube import Datacube
+    from datacube.model import Dataset
+
+
+@dataclass(frozen=True)
+class RefineJob:
+    """The refined mask that a scene gets. No pixel is read before `run`."""
+
+    dc: Datacube
+    """The datacube."""
+
+    asked: MaskedScene
+    """The scene and its mask."""
+
+    around: Sequence[MaskedScene]
+    """The scenes of other dates that it is compared with, and their masks."""
+
+    options: MaskOptions
+    """Which masks are taken."""
+
+    root: Folder
+    """Folder for products."""
+
+    hindsight: bool
+    """Whether later dates count too."""
+
+    @property
+    def label(self) -> str:
+        """What people call the scene."""
+        label = self.asked.scene.metadata_doc.get("label")
+        return str(label or self.asked.scene.id)
+
+    @cached_property
+    def how(self) -> Refinement:
+        """Which mask is refined, and by what."""
+        assert self.asked.mask is not None
+        references = [(each.scene.id, each.mask.id) for each in self.around if each.mask]
+        return Refinement(
+            read_document(self.asked.scene.metadata_doc),
+            self.asked.mask.metadata_doc,
+            sorted(references, key=str),
+            self.hindsight,
+        )
+
+    @property
+    def document(self) -> Path | str | None:
+        """Path or URL of the document, if the refined mask is there and whole."""
+        return MaskProduct(self.root / self.how.folder).intact_document()
+
+    def run(self) -> Path | str:
+        """Refine the mask and write it, complete or not at all.
+
+        Blocks of the mask are refined one by one for each thread. So memory grows with the number of dates, and
+        not with the scene.
+
+        Returns
+        -------
+        Path or str
+            Path or URL of the EO3 document.
+
+        Raises
+        ------
+        SceneError
+            If there is nothing to compare with, or a file cannot be read.
+        OutputError
+            If the mask cannot be written.
+        """
+        if not self.around:
+            raise SceneError(
+                f"no other date within {DAYS:g} days has a mask to compare {self.label} with; mask more dates first."
+            )
+        self.root.check_name()
+        grid = native_grid(self.how.mask, "ucl")
+        groups = self.dc.group_datasets([self.asked.scene], grouping("time"))
+        every = [self.asked, *self.around]
+        query = Query(datasets=tuple(each.scene for each in every))
+        history = History(
+            self.dc,
+            query,
+            self.options,
+            {"dask_chunks": dict.fromkeys(grid.dimensions, BLOCK)},
+            "time" if self.hindsight else "earlier",
+            preset=None,
+            only_accepted=False,
+            include_rejected=True,
+        )
+        masks = compute(history.masks(groups, grid, every)).isel(time=0)
+        return write_refined(masks, self.how, self.root)
+
+
+def refine_jobs(
+    dc: Datacube,
+    product: str,
+    root: Folder | Path | str,
+    *,
+    model: str | None = None,
+    hindsight: bool = True,
+    terms: Mapping[str, Any] | None = None,
+) -> Iterator[RefineJob]:
+    """Return the jobs for the scenes of a query that have an indexed mask.
+
+    Parameters
+    ----------
+    dc
+        The datacube.
+    product
+        Name of the product of scenes.
+    root
+        Folder for products: a path, or a URL such as ``s3://bucket/prefix``.
+    model
+        Name of the model whose masks are refined; by default the best for each scene's bands.
+    hindsight
+        Whether later dates count too.
+    terms
+        Search terms.
+
+    Raises
+    ------
+    CubeError
+        If nothing matches the query, or reviewers leave nothing.
+    """
+    options = MaskOptions("indexed", model)
+    query = Query.of(product, terms or {})
+    chosen = find_scenes(dc, query)
+    asked = {each.id for each in chosen}
+    span = span_around(chosen, hindsight=hindsight)
+    wide = replace(query, terms={**query.terms, "time": span})
+    scenes = find_scenes(dc, wide)
+    found = look_up(scenes, search_masks_of(dc, scenes, wide), options, masked=True)
+    found = [each for each in found if each.mask is not None]
+    if found:
+        found = filter_by_verdict(
+            found, [each.mask for each in found], "masks", only_accepted=False
+        )
+    for each in sorted(found, key=lambda one: (one.scene.center_time, str(one.scene.id))):
+        if each.scene.id in asked:
+            around = [other for other in found if _is_around(each, other, hindsight)]
+            yield RefineJob(dc, each, around, options, Folder(root), hindsight)
+
+
+def _is_around(one: MaskedScene, other: MaskedScene, hindsight: bool) -> bool:
+    """Whether a scene is of the same place and of another date near by."""
+    days = (other.scene.center_time - one.scene.center_time).total_seconds() / 86400
+    if not SAME_DAY < abs(days) <= DAYS or (days > 0 and not hindsight):
+        return False
+    here, there = one.scene.extent, other.scene.extent
+    return bool(here.intersects(there.to_crs(here.crs)))
+
+
+def index_refined(dc: Datacube, document: Path | str) -> tuple[Dataset, list[Dataset]]:
+    """Index a refined mask, and archive those of the same scene that were made from other dates.
+
+    Parameters
+    ----------
+    dc
+        The datacube. The product is added if it is missing.
+    document
+        Path or URL of the EO3 document.
+
+    Returns
+    -------
+    Dataset
+        The refined mask.
+    list of Dataset
+        Those that were archived.
+
+    Raises
+    ------
+    CubeError
+        If the mask cannot be indexed.
+    """
+    add_product(dc, product_definition(REFINED_PRODUCT))
+    added = add_dataset(dc, document)
+    keys = ("scene", "model", "refined")
+    known = search(dc, Query(REFINED_PRODUCT, None, {"time": added.center_time}))
+    old = [
+        each
+        for each in known
+        if each.id != added.id
+        and all(mask_property(each, key) == mask_property(added, key) for key in keys)
+    ]
+    if old:
+        dc.index.datasets.archive([each.id for each in old])
+    return added, old

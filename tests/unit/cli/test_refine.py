@@ -1,0 +1,28 @@
+"""`cleansat refine`: masks of their own, made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from calling import Run, failure, good
+from conftest import Cube
+
+
+def test_masks_are_refined_once(run: Run, cube: Cube, tmp_path: Path) -> None:
+    config = ("-o", tmp_path, "-C", cube.folder / "datacube.conf")
+    given = ("refine", "--time", "2024-07", "--no-index", *config)
+    first = good(run(*given))
+    assert "by 1 other dates" in first
+    assert first.strip().endswith("1 refined.")
+    assert good(run(*given)).strip() == "1 there already."
+    assert len(list(tmp_path.rglob("*_ucl.tif"))) == 1
+
+
+def test_without_another_date_nothing_is_made(run: Run, cube: Cube, tmp_path: Path) -> None:
+    config = ("-o", tmp_path, "-C", cube.folder / "datacube.conf")
+    said = good(run("refine", "--time", "2024-06", "--earlier", *config))
+    assert said.strip() == "1 without another date."
+    said = good(run("refine", "--model", "unet-mobilenetv2-l2a", *config))
+    assert "No scene has a mask to refine" in said
+    assert "no dataset of s2_l2a matches" in failure(run("refine", "--time", "1999", *config))
+    assert not list(tmp_path.rglob("*.tif"))

@@ -1,0 +1,102 @@
+"""`verify` on refined masks whose record, lineage or pixels were changed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from odc_cleansat.products import check_refined
+from odc_cleansat.products.evidence import UnprovenError, WrongError
+from odc_cleansat.products.refined import ALGORITHM, VERSION, refined_id
+
+from .test_refined import ONE, THREE, TWO
+
+
+def evidence(**changes: Any) -> Any:
+    """What a refined mask says of itself: the mask of one scene, compared with another."""
+    record = {
+        "algorithm": {"name": ALGORITHM, "version": VERSION, "hindsight": True},
+        "scene": {"id": "a"},
+        "mask": str(ONE),
+        "references": [{"scene": "b", "mask": str(TWO)}],
+    }
+    lineage = {
+        "level2": ["a"],
+        "mask": [str(ONE)],
+        "reference_scene": ["b"],
+        "reference_mask": [str(TWO)],
+    }
+    found = {
+        "record": record,
+        "document": {"lineage": lineage},
+        "product": SimpleNamespace(id=refined_id(ONE, [TWO], hindsight=True)),
+    }
+    return SimpleNamespace(**{**found, **changes})
+
+
+def test_an_id_that_follows() -> None:
+    assert "masks of 2 dates" in check_refined.look_at_identity(evidence())
+
+
+def test_an_id_of_other_dates() -> None:
+    other = SimpleNamespace(id=refined_id(ONE, [THREE], hindsight=True))
+    with pytest.raises(WrongError, match="from the masks of all dates follows"):
+        check_refined.look_at_identity(evidence(product=other))
+
+
+def test_a_lineage_that_names_fewer_dates() -> None:
+    document = {"lineage": {"level2": ["a"], "mask": [str(ONE)]}}
+    with pytest.raises(WrongError, match="the lineage is not that of the processing record"):
+        check_refined.look_at_identity(evidence(document=document))
+
+
+@pytest.mark.parametrize(
+    ("change", "error"), [({"name": "another"}, WrongError), ({"version": "0"}, UnprovenError)]
+)
+def test_another_algorithm(change: dict[str, str], error: type[Exception]) -> None:
+    found = evidence()
+    found.record["algorithm"] |= change
+    with pytest.raises(error, match="algorithm"):
+        check_refined.look_at_identity(found)
+
+
+def layers(
+    codes: list[int], percent: list[int], properties: dict[str, float], monkeypatch: Any
+) -> Any:
+    monkeypatch.setattr(check_refined, "check_raster", lambda *_: None)
+    monkeypatch.setattr(check_refined, "LAYERS", ())
+    return SimpleNamespace(
+        codes=np.array([codes], "uint8"), confidence=np.array([percent], "uint8"),
+        document={"properties": properties},
+    )  # fmt: skip
+
+
+SHARES = {
+    "cleansat:clear_percent": 50.0,
+    "cleansat:thin_cloud_percent": 50.0,
+    "cleansat:data_percent": 100.0,
+    "eo:cloud_cover": 50.0,
+}
+
+
+def test_layers_with_the_shares_that_the_document_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = check_refined.look_at_layers(layers([1, 6], [90, 255], SHARES, monkeypatch))
+    assert "shares that it says" in said
+
+
+@pytest.mark.parametrize(
+    ("codes", "percent", "message"),
+    [
+        ([1, 1], [90, 90], "cleansat:clear_percent is 100.00 in the pixels, 50.0"),
+        ([1, 3], [90, 90], r"codes of which the document says nothing: \[3\]"),
+        ([0, 1], [90, 90], "ucl_confidence has data where ucl has none"),
+    ],
+)
+def test_layers_that_are_other(
+    codes: list[int], percent: list[int], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(WrongError, match=message):
+        check_refined.look_at_layers(layers(codes, percent, SHARES, monkeypatch))
