@@ -47,11 +47,11 @@ def open_page(title: str, **query: str | None) -> None:
     st.switch_page(st.session_state.pages[title], query_params=given)
 
 
-def link_page(title: str, **query: str) -> None:
-    """Show a link to a page. A part that runs again and again needs one: a button there may open a blank page."""
+def link_page(title: str, label: str = "", **query: str) -> None:
+    """Show a link to a page, by default with its title. A part that runs again and again needs one: a button there may open a blank page."""
     import streamlit as st
 
-    st.page_link(st.session_state.pages[title], label=title, query_params=query)
+    st.page_link(st.session_state.pages[title], label=label or title, query_params=query)
 
 
 def kept_query(name: str) -> str:

@@ -64,6 +64,9 @@ def _active(service: Service, job: Job) -> None:
         job.done / job.total if job.total else 0.0,
         text=plain(f"{job.label}: {progress_text(job)}, for {who}"),
     )
+    if job.part:
+        with name:
+            link_page("Look", "Look at your area, which is masked", show=f"{job.scene}.-")
     if person in job.persons and button.button("Withdraw", key=f"withdraw_{job.mask}"):
         service.queue.withdraw(job.mask, person)
         st.rerun(scope="fragment")

@@ -65,7 +65,7 @@ def show() -> None:
         above = st.container()
         chosen = _table(frame)
         with above:
-            _actions(service, [rows[i] for i in chosen])
+            _actions(service, [rows[i] for i in chosen], area)
 
 
 def _ask_area(service: Service) -> Geometry | None:
@@ -276,7 +276,7 @@ def _table(frame: pd.DataFrame) -> list[int]:
     return rows
 
 
-def _actions(service: Service, rows: Sequence[SceneRow]) -> None:
+def _actions(service: Service, rows: Sequence[SceneRow], area: Geometry | None) -> None:
     """Buttons for the scenes that are chosen."""
     import streamlit as st
 
@@ -295,7 +295,7 @@ def _actions(service: Service, rows: Sequence[SceneRow]) -> None:
         width="stretch",
         help=f"In the background, up to {limit} at a time. Scenes that have a mask are passed over.",
         on_click=_ask,
-        args=(service, missing),
+        args=(service, missing, area),
     )
     if look.button(
         "Look", disabled=not 0 < len(rows) <= LOOKED_AT, width="stretch",
@@ -311,14 +311,14 @@ def _actions(service: Service, rows: Sequence[SceneRow]) -> None:
         open_page("Composite", **where)
 
 
-def _ask(service: Service, rows: Sequence[SceneRow]) -> None:
+def _ask(service: Service, rows: Sequence[SceneRow], area: Geometry | None) -> None:
     """Have scenes masked. It runs before the page is drawn again, so that the queue is seen at once."""
     import streamlit as st
 
     state, refused = st.session_state, []
     for row in rows:
         try:
-            service.ask([row.id], state.person)
+            service.ask([row.id], state.person, area)
             state.asked = True
         except QueueFullError as error:
             refused.append(str(error))

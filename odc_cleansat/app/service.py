@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -70,6 +71,7 @@ class Service:
         self.desks = ReviewDesks(self.door, self._collect)
         self.turns = threading.Semaphore(TURNS)
         self._lock = threading.RLock()
+        self._parts: TemporaryDirectory[str] | None = None
         self._dc: Datacube | None = None
         self._queue: MaskQueue | None = None
         self._tiles: LRUCache[tuple[UUID, UUID | None], SceneTiles] = LRUCache(OPEN_SCENES)
@@ -95,6 +97,9 @@ class Service:
         """The queue of masks, which indexes those that are whole."""
         with self._lock:
             if self._queue is None:
+                # Workers of a scheduler may have other disks.
+                if self.settings.scheduler is None:
+                    self._parts = TemporaryDirectory(prefix="cleansat-parts-")
                 self._queue = MaskQueue(
                     self.settings.store,
                     workers=self.settings.workers,
@@ -127,6 +132,8 @@ class Service:
                 self._queue.close()
             if self._dc is not None:
                 self._dc.close()
+            if self._parts is not None:
+                self._parts.cleanup()
 
     # Scenes
 
@@ -208,11 +215,16 @@ class Service:
         return SceneFiles.of_dataset(self.scene(scene))
 
     def mask(self, mask: UUID) -> MaskProduct:
-        """Return a mask that was made here, or one of the datacube; errors as :meth:`dataset`."""
-        job = self.queue.job(mask)
-        if job is not None and job.document is not None:
+        """Return a mask that was made here, whole or in part, or one of the datacube; errors as :meth:`dataset`."""
+        if (job := self.queue.job(mask)) and job.document:
             return MaskProduct(job.document)
+        if (job := self.job_of_part(mask)) and job.part:
+            return MaskProduct(job.document or job.part)
         return MaskProduct.of_dataset(self.dataset(mask))
+
+    def job_of_part(self, part: UUID) -> Job | None:
+        """Return the job that made a part of a mask first; None if there was none."""
+        return next((job for job in self.queue.jobs() if job.part and job.part_id == part), None)
 
     def tiles(self, scene: UUID, mask: UUID | None) -> SceneTiles:
         """Return the tiles of a scene and its mask.
@@ -233,8 +245,17 @@ class Service:
 
     # Masks
 
-    def ask(self, scenes: Iterable[UUID], person: str, model: str | None = None) -> list[Job]:
+    def ask(self, scenes: Iterable[UUID], person: str, area: Geometry | None = None) -> list[Job]:
         """Have scenes masked in the background; what is masked already is found.
+
+        Parameters
+        ----------
+        scenes
+            Their ids.
+        person
+            Who asks.
+        area
+            What is masked first of a large scene, to be looked at.
 
         Raises
         ------
@@ -242,7 +263,9 @@ class Service:
             If a scene cannot be masked, or the queue is full.
         """
         found = [(self.stac and self.stac.get(id_)) or self.scene(id_) for id_ in scenes]
-        return [self.queue.ask(each, person=person, model=model) for each in found]
+        masks = self.queue
+        parts = None if self._parts is None else Path(self._parts.name)
+        return [masks.ask(each, person=person, first=area, parts=parts) for each in found]
 
     def _index(self, document: Path | str) -> None:
         if self.dc.index.products.get_by_name(MASK_PRODUCT) is None:

@@ -11,7 +11,8 @@ from ..errors import CleansatError
 from ..grids.footprint import lonlat_footprint
 from ..storage.eo3 import acquisition_time
 from .map import Pane, make_map, show_map
-from .parts import failing_in_words, kept_query, open_page, read_id
+from .parts import failing_in_words, kept_query, look_again, open_page, read_id
+from .queue_page import EVERY, progress_text
 from .service import Service, best_mask, get_service
 from .verdicts import ask_verdict
 from .words import plain
@@ -19,6 +20,7 @@ from .words import plain
 if TYPE_CHECKING:
     from datacube.model import Dataset
 
+    from ..batch.jobs import Job
     from ..cube.catalogue import MaskRow
 
 
@@ -38,6 +40,9 @@ class Shown:
 
     masks: tuple[MaskRow, ...] = ()
     """All masks that the datacube has of it."""
+
+    job: Job | None = None
+    """The mask that is being made of it; :attr:`mask` may be a part of that."""
 
     @property
     def title(self) -> str:
@@ -65,7 +70,12 @@ def show() -> None:
         _ask_models(shown)
         stretch = _ask_stretch()
         panes = [
-            Pane(each.scene.id, each.mask, _bounds(each), each.title if len(shown) > 1 else "")
+            Pane(
+                each.scene.id,
+                each.mask,
+                _bounds(service, each),
+                each.title if len(shown) > 1 else "",
+            )
             for each in shown
         ]
         key = service.door.key(st.session_state.person)
@@ -79,8 +89,10 @@ def show() -> None:
             "view_map",
         )  # fmt: skip
         _offer_masks(service, shown)
+        if jobs := [each.job for each in shown if each.job is not None]:
+            st.fragment(_follow)(service, jobs)
         for each in shown:
-            if each.mask is not None:
+            if each.mask is not None and each.job is None:
                 ask_verdict(service, each.mask, each.title)
 
 
@@ -100,8 +112,11 @@ def _shown(service: Service, scene: str, mask: str) -> Shown:
         return Shown(dataset, read_id(mask), masks)
     if best := best_mask(masks):
         return Shown(dataset, best.id, masks)
-    made = [job.mask for job in service.queue.jobs() if job.scene == dataset.id and job.document]
-    return Shown(dataset, made[0] if made else None, masks)
+    jobs = [job for job in service.queue.jobs() if job.scene == dataset.id]
+    if made := next((job for job in jobs if job.document), None):
+        return Shown(dataset, made.mask, masks)
+    job = next((job for job in jobs if not job.is_over), None)
+    return Shown(dataset, job.part_id if job and job.part else None, masks, job)
 
 
 def _ask_models(shown: Sequence[Shown]) -> None:
@@ -125,8 +140,12 @@ def _ask_models(shown: Sequence[Shown]) -> None:
         st.rerun()
 
 
-def _bounds(shown: Shown) -> tuple[float, float, float, float]:
-    west, south, east, north = lonlat_footprint(shown.scene.extent).geom.bounds
+def _bounds(service: Service, shown: Shown) -> tuple[float, float, float, float]:
+    """Return the bounds of a scene, or of the part that is masked as yet."""
+    outline = shown.scene.extent
+    if shown.job is not None and shown.mask is not None:
+        outline = service.mask(shown.mask).grid.extent
+    west, south, east, north = lonlat_footprint(outline).geom.bounds
     return west, south, east, north
 
 
@@ -148,9 +167,25 @@ def _offer_masks(service: Service, shown: Sequence[Shown]) -> None:
     """Offer to mask the scenes that have no mask."""
     import streamlit as st
 
-    missing = [each for each in shown if each.mask is None]
+    missing = [each for each in shown if each.mask is None and each.job is None]
     if missing and st.button(
         "Mask this scene" if len(missing) == 1 else f"Mask {len(missing)} scenes", type="primary"
     ):
         service.ask([each.scene.id for each in missing], st.session_state.person)
         open_page("Queue")
+
+
+def _follow(service: Service, jobs: Sequence[Job]) -> None:
+    """Tell how far masks are that are being made, and show the page anew when there is more to see."""
+    import streamlit as st
+
+    look_again(EVERY)
+    for before in jobs:
+        job = service.queue.job(before.mask)
+        if job is None or job.is_over or job.part != before.part:
+            st.rerun()
+        what = "The area that was asked for is shown; the whole scene" if job.part else "The mask"
+        st.progress(
+            job.done / job.total if job.total else 0.0,
+            text=f"{what} is being made: {progress_text(job)}.",
+        )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from ..errors import CleansatError
 from .metrics import Figure, watch
@@ -72,6 +72,14 @@ class Job:
 
     document: Path | str | None = None
     """Path or URL of the mask's EO3 document, once it is written."""
+
+    part: str | None = None
+    """Path of the EO3 document of a part of the mask, to be looked at while the whole is being made."""
+
+    @property
+    def part_id(self) -> UUID:
+        """The id under which the part is known, which is not the mask's."""
+        return uuid5(self.mask, "part")
 
     @property
     def is_over(self) -> bool:

@@ -9,25 +9,26 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4
 
-from ..errors import LOG, CleansatError, CubeError
+from ..errors import LOG, CleansatError
 from ..models.model import Model
 from ..products.product import MaskProduct
 from ..scenes.scene import Scene
 from ..settings import shared
 from ..storage.folder import Folder
 from .cluster import ClusterError, Workers, dask_client, explained, outcome
+from .indexing import Index, Indexer, told
 from .jobs import Job, Jobs, new_job, now
 from .records import Failure
 from .survey import small_dataset
 from .worker import (
+    PartTask,
     SceneTask,
     WithdrawnError,
     WrittenMask,
@@ -35,13 +36,13 @@ from .worker import (
     make_followed_mask,
     mask_job,
     warm_up,
-    with_retries,
     withdraw_ticket,
 )
 
 if TYPE_CHECKING:
     from datacube.model import Dataset
     from distributed import Client, Future
+    from odc.geo.geom import Geometry
 
 
 CLOSING = 5.0
@@ -54,10 +55,6 @@ _LOST = (
     "the connection to the dask scheduler was lost. Masks that are written stay; ask again for the others, and the "
     "cluster is started or sought anew."
 )
-_REJECTED = "Reviewers have rejected this mask, so it was not indexed."
-
-Index = Callable[[Path | str], object]
-"""Puts the EO3 document of a mask in an index; to do it again does no harm."""
 
 
 class MaskQueue:
@@ -109,7 +106,7 @@ class MaskQueue:
         self._root = root
         self._cluster = workers, scheduler
         self._retries = retries
-        self._indexer = _Indexer(index)
+        self._indexer = Indexer(index)
         self._jobs = Jobs(most_waiting, most_per_person)
         self._lock = threading.Lock()
         self._dispatcher: _Dispatcher | None = None
@@ -152,6 +149,8 @@ class MaskQueue:
         person: str,
         model: str | Model | None = None,
         offset: float | None = None,
+        first: Geometry | None = None,
+        parts: Path | None = None,
     ) -> Job:
         """Ask for the mask of a scene.
 
@@ -168,6 +167,10 @@ class MaskQueue:
             A model or its name; by default the best for the scene's bands.
         offset
             Radiometric offset, digital numbers; by default the metadata decide.
+        first
+            An area that is masked before the rest of a large scene, to be looked at; see :attr:`Job.part`.
+        parts
+            Folder for that, on a disk of this process and the workers. Without one no area is masked first.
 
         Raises
         ------
@@ -198,6 +201,8 @@ class MaskQueue:
         Folder(self._root).check_usable()
         if document := MaskProduct(asked.folder).intact_document():
             return self._found(task, document, person)
+        if first and parts and (grid := asked.part(first)):
+            task = task._replace(part=PartTask(grid, parts))
         self.start()
         job = self._jobs.add(task, person)
         self.start()  # the cluster may have been lost between the two
@@ -207,7 +212,7 @@ class MaskQueue:
     def _found(self, task: SceneTask, document: Path | str, person: str) -> Job:
         mask = WrittenMask(document, (), is_rejected(task, document), found=True)
         indexed = self._indexer.index(task._replace(retries=0), mask)
-        job = replace(new_job(task, person, "found"), ended=now(), **_told(mask, indexed))
+        job = replace(new_job(task, person, "found"), ended=now(), **told(mask, indexed))
         self._jobs.add_over(job)
         return job
 
@@ -239,45 +244,6 @@ class MaskQueue:
             self._dispatcher.tell(None)
 
 
-def _told(mask: WrittenMask, indexed: Failure | None) -> dict[str, Any]:
-    """Return the fields of a job whose mask is written."""
-    warnings = (*mask.warnings, _REJECTED) if mask.rejected else mask.warnings
-    fields: dict[str, Any] = {"document": mask.document, "warnings": warnings}
-    if indexed is None:
-        return fields | {"state": "found" if mask.found else "done"}
-    reason = f"the mask is written, but cannot be indexed: {indexed.reason} Ask again to index it."
-    return fields | {"state": "failed", "reason": reason}
-
-
-class _Indexer:
-    """Indexes masks, one at a time."""
-
-    def __init__(self, index: Index | None) -> None:
-        self._index = index
-        self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(1, "cleansat-index")
-
-    def index(self, task: SceneTask, mask: WrittenMask) -> Failure | None:
-        """Index a mask unless it is rejected; return what went wrong."""
-        index = self._index
-        if index is None or mask.rejected:
-            return None
-
-        def act() -> None:
-            with self._lock:
-                index(mask.document)
-
-        return with_retries(act, task, "index", CubeError)
-
-    def later(self, act: Callable[[], None]) -> None:
-        """Call a function in the thread for indexing."""
-        self._pool.submit(act)
-
-    def close(self) -> None:
-        """Begin nothing more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-
 class _Withdrawn(NamedTuple):
     """Nobody wants a mask any more that the cluster has."""
 
@@ -296,7 +262,7 @@ class _Running(NamedTuple):
 class _Dispatcher(threading.Thread):
     """The thread that hands out tasks, as long as there is a cluster."""
 
-    def __init__(self, jobs: Jobs, indexer: _Indexer, workers: int, scheduler: str | None) -> None:
+    def __init__(self, jobs: Jobs, indexer: Indexer, workers: int, scheduler: str | None) -> None:
         super().__init__(name="cleansat-queue", daemon=True)
         self._jobs = jobs
         self._indexer = indexer
@@ -398,8 +364,12 @@ class _Dispatcher(threading.Thread):
 
     def _note(self, client: Client, event: Mapping[str, Any]) -> None:
         """Note what a worker tells."""
-        key, begins = event["ticket"], event["total"] == 0
+        key, begins = event["ticket"], event.get("total") == 0
         found = self._running.get(key)
+        if part := event.get("part"):
+            if found is not None:
+                self._jobs.update(found.task.mask, part=part)
+            return
         if found is None:  # it began just as it was cancelled
             if begins:
                 _stop(client, key, event["worker"])
@@ -436,7 +406,7 @@ class _Dispatcher(threading.Thread):
             self._jobs.end(task.mask, "withdrawn")
 
     def _index(self, task: SceneTask, mask: WrittenMask) -> None:
-        self._jobs.end(task.mask, **_told(mask, self._indexer.index(task, mask)))
+        self._jobs.end(task.mask, **told(mask, self._indexer.index(task, mask)))
 
 
 def _stop(client: Client, ticket: str, worker: str) -> None:

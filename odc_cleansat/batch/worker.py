@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import UUID
 
-from ..errors import CleansatError, ModelError, OutputError, ReflectanceWarning
+from ..errors import CleansatError, ModelError, OutputError, ReflectanceWarning, SceneError
 from ..masks.tasks import Progress
 from ..models.engines import get_engine
 from ..models.model import Model
@@ -29,6 +29,7 @@ from .records import Failure
 
 if TYPE_CHECKING:
     from datacube.model import Dataset
+    from odc.geo.geobox import GeoBox
 
 
 _LONGEST_PAUSE = 60.0
@@ -45,6 +46,16 @@ T = TypeVar("T")
 
 class WithdrawnError(CleansatError):
     """A mask that is not made, because nobody wants it any more."""
+
+
+class PartTask(NamedTuple):
+    """A part of a mask that is made before the whole, to be looked at."""
+
+    grid: GeoBox
+    """From :meth:`MaskJob.part`."""
+
+    root: Path
+    """Where it is written, on a disk of the worker and of whoever looks at it."""
 
 
 class SceneTask(NamedTuple):
@@ -73,6 +84,9 @@ class SceneTask(NamedTuple):
 
     run: str
     """Id of the run, for the provenance."""
+
+    part: PartTask | None = None
+    """A part that is made first."""
 
     @property
     def key(self) -> str:
@@ -135,6 +149,7 @@ def make_followed_mask(task: SceneTask, ticket: str, topic: str) -> WrittenMask 
 
     When work begins, and from then on some times a second, the worker logs an event under the topic: a dictionary
     with ``ticket``, ``worker`` (its address), ``done`` and ``total`` (windows; 0 while the total is not known).
+    Once the part of the task is there, an event has ``ticket`` and ``part``, the path of its document.
 
     Parameters
     ----------
@@ -151,10 +166,13 @@ def make_followed_mask(task: SceneTask, ticket: str, topic: str) -> WrittenMask 
     worker = get_worker()
     told = float("-inf")
 
-    def progress(done: int, total: int) -> None:
-        nonlocal told
+    def check(*_: object) -> None:
         if ticket in _WITHDRAWN:
             raise WithdrawnError("nobody wants the mask any more.")
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        check()
         if done == total or time.monotonic() - told >= _TELL_EVERY:
             told = time.monotonic()
             event = {"ticket": ticket, "worker": worker.address, "done": done, "total": total}
@@ -162,6 +180,8 @@ def make_followed_mask(task: SceneTask, ticket: str, topic: str) -> WrittenMask 
 
     def make() -> WrittenMask:
         progress(0, 0)
+        if document := _make_part(task, check):
+            worker.log_event(topic, {"ticket": ticket, "part": str(document)})
         return _make(task, progress)
 
     _begin(task)
@@ -169,6 +189,17 @@ def make_followed_mask(task: SceneTask, ticket: str, topic: str) -> WrittenMask 
         return with_retries(make, task, "mask", (ModelError, WithdrawnError))
     finally:
         _WITHDRAWN.discard(ticket)
+
+
+def _make_part(task: SceneTask, progress: Progress) -> Path | str | None:
+    """Make the part of a mask that is wanted first; what goes wrong is told when the whole is made."""
+    if task.part is None:
+        return None
+    with collected_warnings(), contextlib.suppress(SceneError, OutputError):
+        job = task.job()
+        if job.document is None:
+            return job.run_part(task.part.grid, task.part.root, progress)
+    return None
 
 
 def withdraw_ticket(ticket: str) -> None:

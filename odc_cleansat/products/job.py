@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from odc.geo.geobox import GeoBox
 
 from ..errors import SceneError
+from ..grids.grid import overlap
 from ..masks.classify import classify
 from ..models.engines import get_engine
 from ..models.model import Model
@@ -26,8 +27,13 @@ from .provenance import Provenance
 from .write import write_mask
 
 if TYPE_CHECKING:
+    import xarray as xr
     from datacube.model import Dataset
+    from odc.geo.geom import Geometry
 
+
+LARGE = 2**22
+"""Pixels of a mask of which a part is made sooner than the whole, by seconds."""
 
 MASK_RESOLUTION = 20.0
 """Smallest pixel size, in metres, of a mask whose scene has no SCL."""
@@ -129,18 +135,60 @@ class MaskJob:
             If the mask cannot be written.
         """
         self.root.check_name()
+        mask, provenance = self._classified(self.grid, progress)
+        return write_mask(mask, provenance, self.id, self.root)
+
+    def part(self, area: Geometry) -> GeoBox | None:
+        """Return the part of the mask's grid around an area.
+
+        None if the area is elsewhere, or has no part that is made much sooner than the whole mask.
+        """
+        wanted = GeoBox.from_bbox(
+            area.to_crs(self.grid.crs).boundingbox,
+            self.grid.crs,
+            resolution=self.grid.resolution,
+            tight=True,
+        )
+        roi = overlap(self.grid, wanted)
+        if roi is None or self.grid.shape[0] * self.grid.shape[1] < LARGE:
+            return None
+        found = self.grid[roi]
+        small = 4 * found.shape[0] * found.shape[1] < self.grid.shape[0] * self.grid.shape[1]
+        return found if small else None
+
+    def run_part(
+        self, part: GeoBox, root: Path, progress: Callable[[int, int], None] | None = None
+    ) -> Path | str:
+        """Make a part of the mask to look at, while the whole is on its way; its pixels are those of the whole.
+
+        Parameters
+        ----------
+        part
+            From :meth:`part`.
+        root
+            Where it is written as a product of its own. Never where masks are kept: it has the id of the whole.
+        progress
+            As of :meth:`run`; errors as there.
+        """
+        mask, provenance = self._classified(part, progress)
+        return write_mask(mask, provenance, self.id, root)
+
+    def _classified(
+        self, geobox: GeoBox, progress: Callable[[int, int], None] | None
+    ) -> tuple[xr.Dataset, Provenance]:
+        """Return the mask on a grid, lazily, and how it is made."""
         engine = get_engine(self.model)
         with reading(self.files.label):
             offset = settle_offset(self.bands, self.offset, self.files.label)
             mask = classify(
                 open_bands(self.bands),
                 model=self.model,
-                geobox=self.grid,
+                geobox=geobox,
                 confidence=True,
                 offset=offset.value,
                 progress=progress,
             )
-        provenance = Provenance(
+        return mask, Provenance(
             source=self.source,
             model=self.model,
             offset=offset,
@@ -150,7 +198,6 @@ class MaskJob:
             scl=self.files.scl,
             run=run_id,
         )
-        return write_mask(mask, provenance, self.id, self.root)
 
 
 @strange_values("the document of the scene", SceneError)

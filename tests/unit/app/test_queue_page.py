@@ -46,3 +46,13 @@ def test_jobs_of_all_kinds(page: Page, service: Service, monkeypatch: pytest.Mon
     assert {each.label for each in app.button} == {"Withdraw"}
     assert app.error[0].value == "no B02"
     assert any("masked in 0 s" in each.value for each in app.markdown)
+
+
+def test_a_part_can_be_looked_at(
+    page: Page, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = dataclasses.replace(WAITING, state="running", part="part.odc-metadata.yaml")
+    monkeypatch.setattr(type(service.queue), "jobs", lambda self: [running])
+    app = page("queue_page")
+    assert not app.exception
+    assert app.get("page_link")[0].proto.label == "Look at your area, which is masked"

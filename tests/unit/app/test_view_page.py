@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+
 import pytest
 from conftest import Cube
 
 from odc_cleansat.app.service import Service
+from odc_cleansat.batch.jobs import Job
 from odc_cleansat.cube.catalogue import MaskRow
 
 from .conftest import Page
@@ -74,3 +78,27 @@ def test_masks_by_several_models(
 def test_a_scene_that_was_masked_since(page: Page, cube: Cube) -> None:
     app = page("view_page", {"show": f"{cube.scenes['june'].id}.-"})
     assert "Accept" in {each.label for each in app.button}
+
+
+def test_a_part_is_shown_until_the_whole_is_there(
+    page: Page, cube: Cube, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    june = service.mask(cube.masks["june"].id).document_file
+    scene = cube.scenes["west"].id
+    job = Job(cube.masks["west"].id if "west" in cube.masks else scene, scene, "T33", ("Ann",), "running", now, done=3, total=9)  # fmt: skip
+    jobs = [job]
+    monkeypatch.setattr(type(service.queue), "jobs", lambda self: jobs)
+    monkeypatch.setattr(type(service.queue), "job", lambda self, mask: {j.mask: j for j in jobs}.get(mask))  # fmt: skip
+    app = page("view_page", {"show": f"{scene}.-"})
+    assert not app.button
+    assert "The mask is being made: 3 of 9 windows" in app.get("progress")[0].proto.text
+    jobs[0] = dataclasses.replace(job, part=str(june))
+    app.run()
+    assert not app.error
+    assert "The area that was asked for is shown" in app.get("progress")[0].proto.text
+    assert "Accept" not in {each.label for each in app.button}, "a part is not judged"
+    assert service.mask(job.part_id).id == cube.masks["june"].id
+    jobs[0] = dataclasses.replace(job, state="failed", ended=now)
+    app.run()
+    assert [each.label for each in app.button] == ["Mask this scene"]

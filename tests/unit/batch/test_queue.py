@@ -206,6 +206,27 @@ def test_progress_is_told_and_others_wait(
     assert written(root) == 3
 
 
+def test_an_area_is_there_before_the_rest(
+    scenes: list[Scene],
+    client: Client,
+    scheduler: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("odc_cleansat.products.job.LARGE", 1)
+    area = scenes[0].dataset.extent.centroid.buffer(300)
+    with MaskQueue(tmp_path / "masks", scheduler=scheduler) as masks:
+        job = masks.ask(scenes[0], person="ada", first=area, parts=tmp_path / "parts")
+        job = over(masks, job)
+        assert job.state == "done"
+        assert job.part is not None
+        assert job.part_id != job.mask
+        part, whole = MaskProduct(job.part), MaskProduct(job.document)
+        assert part.grid.shape[0] * 4 < whole.grid.shape[0] * 3
+        assert written(tmp_path / "masks") == 1
+        assert masks.ask(scenes[1], person="ada").part is None
+
+
 def test_a_wish_is_withdrawn(
     scenes: list[Scene], gate: Gate, client: Client, scheduler: str, tmp_path: Path
 ) -> None:

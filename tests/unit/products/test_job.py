@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
 from datacube.model import Dataset
+from odc.geo.geom import point
 
 from odc_cleansat.errors import OutputError
 from odc_cleansat.products.job import MaskJob
@@ -54,3 +57,22 @@ def test_names_that_are_cut_are_refused(scene: Dataset, tmp_path: Path, name: st
     with pytest.raises(OutputError, match="take another"):
         MaskJob(scene, tmp_path / name).run()
     assert not (tmp_path / name).exists()
+
+
+def test_a_part_of_a_large_mask_has_the_pixels_of_the_whole(
+    scene: Dataset, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = MaskJob(scene, tmp_path / "masks")
+    x, y = asked.grid[250:300, 60:110].extent.centroid.coords[0]
+    area = point(x, y, asked.grid.crs).buffer(400)
+    assert asked.part(area) is None, "the whole is made as soon"
+    monkeypatch.setattr("odc_cleansat.products.job.LARGE", 1000)
+    assert asked.part(scene.extent) is None
+    assert asked.part(point(0, 0, "EPSG:4326").buffer(0.01)) is None
+    part = asked.part(area)
+    assert part is not None
+    document = asked.run_part(part, tmp_path / "parts")
+    with MaskProduct(document).open_layer("ucl") as found, rasterio.open(one(written, "*_ucl.tif")) as whole:  # fmt: skip
+        window = whole.window(*found.bounds)
+        np.testing.assert_array_equal(found.read(1), whole.read(1, window=window))
+    assert asked.document is None
