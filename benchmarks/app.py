@@ -1,7 +1,8 @@
 """Speed and memory of the web application: `make bench-app`.
 
 Starts it on the example datacube, and measures by a browser and by ten people who pan at once. It prints the numbers
-that are wished for beside those that were measured. benchmarks/catalogue.py lists 10,000 scenes. A busy machine makes all of them worse.
+that are wished for beside those that were measured. With ``--tile FOLDER`` also a whole tile is masked, which is simulated there
+first, for some minutes. benchmarks/catalogue.py lists 10,000 scenes. A busy machine makes all of them worse.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ from odc_cleansat.synthetic.scene import SimulatedScene
 
 SIDE = 1415
 """Pixels of 10 m along a side of the scene that is masked: it has 200 km2."""
+
+TILE, IN_TILE = "2024-09-05", "14.2,47.4,14.39,47.527"
+"""The day of the whole tile, and an area of 200 km2 in it."""
 
 PEOPLE, PANS = 10, 12
 BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -83,9 +87,9 @@ def first_view(page: Page, base: str) -> float:
     return time.monotonic() - begun
 
 
-def mask_one(page: Page, base: str) -> tuple[float, float]:
-    """Seconds from the click to the first progress and to the mask on the map, for the largest scene."""
-    page.goto(f"{base}?time=2024-09-01")
+def mask_one(page: Page, base: str, query: str, link: str) -> tuple[float, float]:
+    """Seconds from the click to the first progress and to the mask on the map, for the latest scene of a query."""
+    page.goto(f"{base}?{query}")
     page.wait_for_selector("[data-testid=stDataFrame]", timeout=60_000)
     page.wait_for_timeout(1500)
     box = page.locator("[data-testid=stDataFrame]").bounding_box()
@@ -99,10 +103,39 @@ def mask_one(page: Page, base: str) -> tuple[float, float]:
         timeout=60_000
     )
     progress = time.monotonic() - begun
-    page.get_by_test_id("stMain").get_by_role("link", name="Look").first.wait_for(timeout=120_000)
+    look = page.get_by_test_id("stMain").get_by_role("link", name=link).first
+    look.wait_for(timeout=300_000)
     with page.expect_response(lambda answer: "/tiles/ucl/" in answer.url, timeout=60_000):
-        page.get_by_test_id("stMain").get_by_role("link", name="Look").first.click()
+        look.click()
     return progress, time.monotonic() - begun
+
+
+def mask_tile(page: Page, base: str) -> tuple[float, float]:
+    """Seconds from the click to an area on the map, and to the whole tile in the datacube."""
+    begun = time.monotonic()
+    _, shown = mask_one(page, base, f"time={TILE}&area={IN_TILE}", "Look at your area")
+    page.get_by_role("button", name="Accept").wait_for(timeout=300_000)
+    return shown, time.monotonic() - begun
+
+
+class Peak(threading.Thread):
+    """Looks at the memory again and again, and keeps the most."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        super().__init__(daemon=True)
+        self.most = 0.0
+        self._process, self._over = process, threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(0.5):
+            with contextlib.suppress(psutil.Error):
+                self.most = max(self.most, memory(self._process))
+
+    def end(self) -> float:
+        """The most, GB."""
+        self._over.set()
+        self.join()
+        return self.most
 
 
 def pan(address: str, seed: int, seconds: list[float]) -> None:
@@ -122,16 +155,10 @@ def pan(address: str, seed: int, seconds: list[float]) -> None:
 
 def tiles(page: Page, base: str) -> list[float]:
     """Seconds of each tile while ten people pan."""
-    found: list[str] = []
-    page.on(
-        "request",
-        lambda request: found.append(request.url) if "/tiles/ucl/" in request.url else None,
-    )
-    page.reload()
-    page.wait_for_selector(".scene-map canvas", timeout=60_000)
-    page.wait_for_timeout(4000)
-    key = found[0].split("key=")[1].split("&")[0]
-    scene, mask = found[0].split("/tiles/ucl/")[1].split("/")[:2]
+    with page.expect_request(lambda asked: "/tiles/ucl/" in asked.url, timeout=60_000) as asked:
+        page.reload()
+    key = asked.value.url.split("key=")[1].split("&")[0]
+    scene, mask = asked.value.url.split("/tiles/ucl/")[1].split("/")[:2]
     address = f"{base}tiles/{{kind}}/{scene}/{mask}/{{z}}/{{x}}/{{y}}.png?key={key}"
     seconds: list[float] = []
     people = [threading.Thread(target=pan, args=(address, n, seconds)) for n in range(PEOPLE)]
@@ -142,35 +169,62 @@ def tiles(page: Page, base: str) -> list[float]:
     return seconds
 
 
-def prepare(folder: Path) -> None:
-    """The example datacube, with one more scene of 200 km2."""
+def prepare(folder: Path, tile: Path | None = None) -> None:
+    """The example datacube, with one more scene of 200 km2, and a whole tile if there is a folder for it."""
     dc = example_cube(folder)
     scene = folder / "simulated" / "large"
     if not scene.exists():
         shape = (SIDE + SIDE % 2, SIDE + SIDE % 2)
         SimulatedScene(shape=shape, seed=9, datetime="2024-09-01T10:10:31Z").write(scene)
     add_dataset(dc, write_scene_document(open_scene(scene), folder / "scenes"))
+    if tile is not None:
+        if not tile.exists():
+            print(f"simulating a tile in {tile}")
+            SimulatedScene(shape=(10980, 10980), seed=11, datetime=f"{TILE}T10:10:31Z").write(tile)
+        add_dataset(dc, write_scene_document(open_scene(tile), folder / "scenes"))
     dc.close()
+
+
+def measure_tile(
+    page: Page, base: str, process: subprocess.Popen[bytes]
+) -> dict[str, tuple[float, float]]:
+    """What a whole tile takes, and the memory of the application and its workers meanwhile."""
+    peak = Peak(process)
+    peak.start()
+    area, whole = mask_tile(page, base)
+    masking = peak.end()
+    peak = Peak(process)
+    peak.start()
+    seconds = sorted(tiles(page, base))
+    return {
+        "200 km2 of a tile masked and shown, s": (area, 10.0),
+        "the whole tile masked and indexed, s": (whole, 60.0),
+        "memory while a tile is masked, GB": (masking, 1.5),
+        "tile of a whole tile at 95 percent, ms": (1000 * seconds[int(0.95 * len(seconds))], 400),
+        "memory with a whole tile open, GB": (peak.end(), 1.5),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8651)
     parser.add_argument("--out", type=Path, default=Path("bench-out"))
+    parser.add_argument("--tile", type=Path, help="folder of a simulated tile, made if missing")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="cleansat-bench-") as working:
         folder = Path(working) / "cube"
-        prepare(folder)
+        prepare(folder, given.tile)
         base = f"http://127.0.0.1:{given.port}/"
         with application(folder, given.port) as process, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=BROWSER)
             page = browser.new_page(viewport={"width": 1280, "height": 1000})
             first_view(page, base)  # the first one of all compiles modules
             view = statistics.median(first_view(page, base) for _ in range(3))
-            progress, masked = mask_one(page, base)
+            progress, masked = mask_one(page, base, "time=2024-09-01", "Look")
             seconds = sorted(tiles(page, base))
             used = memory(process)
+            of_tile = measure_tile(page, base, process) if given.tile else {}
             browser.close()
         stop_cube(folder)
     results = {
@@ -180,6 +234,7 @@ def main() -> None:
         "tile at the median, ms": (1000 * statistics.median(seconds), 150),
         "tile at 95 percent, ms": (1000 * seconds[int(0.95 * len(seconds))], 400),
         "memory, GB": (used, 1.5),
+        **of_tile,
     }
     for name, (value, wished) in results.items():
         print(f"{name:45} {value:9.2f}   wished: under {wished:g}")
