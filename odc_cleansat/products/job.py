@@ -135,7 +135,7 @@ class MaskJob:
             If the mask cannot be written.
         """
         self.root.check_name()
-        mask, provenance = self._classified(self.grid, progress)
+        mask, provenance = self._classified(self.grid, progress, run_id)
         return write_mask(mask, provenance, self.id, self.root)
 
     def part(self, area: Geometry) -> GeoBox | None:
@@ -174,7 +174,10 @@ class MaskJob:
         return write_mask(mask, provenance, self.id, root)
 
     def _classified(
-        self, geobox: GeoBox, progress: Callable[[int, int], None] | None
+        self,
+        geobox: GeoBox,
+        progress: Callable[[int, int], None] | None,
+        run_id: str | None = None,
     ) -> tuple[xr.Dataset, Provenance]:
         """Return the mask on a grid, lazily, and how it is made."""
         engine = get_engine(self.model)

@@ -83,7 +83,7 @@ def test_a_scene_that_was_masked_since(page: Page, cube: Cube) -> None:
 def test_a_part_is_shown_until_the_whole_is_there(
     page: Page, cube: Cube, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     june = service.mask(cube.masks["june"].id).document_file
     scene = cube.scenes["west"].id
     job = Job(cube.masks["west"].id if "west" in cube.masks else scene, scene, "T33", ("Ann",), "running", now, done=3, total=9)  # fmt: skip
