@@ -21,7 +21,7 @@ from .downloads import (
     make_composite,
     reflectance,
 )
-from .parts import ask_grid, failing_in_words, in_turn, progress_bar
+from .parts import ask_grid, choose, failing_in_words, in_turn, progress_bar
 from .service import Service, get_service
 
 if TYPE_CHECKING:
@@ -59,15 +59,7 @@ def show() -> None:
     st.caption("One picture of the ground from several dates, without cloud and shadow.")
     with failing_in_words():
         grid = ask_grid(service, resolution=20.0)
-        method = str(
-            st.selectbox(
-                "Combine by",
-                list(METHODS),
-                format_func=METHODS.__getitem__,
-                key="method",
-                bind="query-params",
-            )
-        )
+        method = choose("Combine by", METHODS, "method")
         both = st.toggle(
             "Also by the SCL, to compare", value=True, key="by_scl", bind="query-params"
         )

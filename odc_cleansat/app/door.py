@@ -7,8 +7,11 @@ names the person, and expires.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from cachetools import TTLCache
 
 from ..errors import CleansatError
 
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 
 KEY_SECONDS = 12 * 3600
 """How long a key opens; a page that is still open gets a new one with its next run."""
+
+PEOPLE = 10_000
+"""People whose last sign-out is remembered."""
 
 LONGEST_NAME = 200
 """Characters of a person's name."""
@@ -47,11 +53,17 @@ class Door:
         self._seconds = seconds
         self._user_header = user_header
         secret = secrets.token_bytes(32)
+        self._left: TTLCache[str, float] = TTLCache(PEOPLE, seconds)
+        """When people signed out, seconds of the clock; older keys of theirs are of no use any more."""
         self._signers = {use: URLSafeTimedSerializer(secret, salt=use) for use in (SEE, JUDGE)}
 
     def key(self, person: str, use: str = SEE) -> str:
         """Return a key for a person and a use, as it stands in an address."""
         return str(self._signers[use].dumps(person))
+
+    def leave(self, person: str) -> None:
+        """Let the keys of a person open nothing more, because they sign out."""
+        self._left[person] = time.time()
 
     def person(self, key: str | None, headers: Headers, use: str = SEE) -> str:
         """Return whose key it is.
@@ -73,19 +85,23 @@ class Door:
         from itsdangerous import BadData, SignatureExpired
 
         try:
-            found = str(self._signers[use].loads(key or "", max_age=self._seconds))
+            found, made = self._signers[use].loads(
+                key or "", max_age=self._seconds, return_timestamp=True
+            )
         except SignatureExpired as error:
             raise ClosedError("this page is too old to load more; reload it.") from error
         except BadData as error:
             raise ClosedError(
                 "open this from the application: the address has no valid key."
             ) from error
+        if made.timestamp() <= self._left.get(found, 0.0):
+            raise ClosedError("whoever opened this has signed out; sign in again.")
         header = self._user_header
         if header is not None and found != named_by_header(headers.getlist(header)):
             raise ClosedError(
                 "this address is somebody else's; open the page from the application yourself."
             )
-        return found
+        return str(found)
 
 
 def named_by_header(values: Sequence[str]) -> str:

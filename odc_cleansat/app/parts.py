@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -63,6 +63,31 @@ def kept_query(name: str) -> str:
     if said and name not in st.query_params:
         st.query_params[name] = said
     return said
+
+
+def choose(label: str, options: Mapping[str, str], name: str) -> str:
+    """Ask for one of some options; the address says its own value under the name, unless it is the first.
+
+    Parameters
+    ----------
+    label
+        What is asked for.
+    options
+        Value to words for people.
+    name
+        In the address, and the key of the widget.
+    """
+    import streamlit as st
+
+    first, said = next(iter(options)), st.query_params.get(name)
+    if name not in st.session_state:
+        st.session_state[name] = said if said in options else first
+    if said is not None and said not in options:
+        st.warning(plain(f"{name}={said:.40} is none of {', '.join(options)}; {first} is taken."))
+    found = str(st.selectbox(label, list(options), format_func=options.__getitem__, key=name))
+    if found != st.query_params.get(name, first):
+        st.query_params[name] = found
+    return found
 
 
 def read_id(text: str) -> UUID:

@@ -45,11 +45,19 @@ def _signed_in() -> str:
     with st.sidebar:
         found = str(st.user.get("email") or st.user.get("name") or st.user.get("sub") or "")
         st.text(f"Signed in as {found}")
-        st.button("Sign out", on_click=st.logout)
+        st.button("Sign out", on_click=_leave, args=(found,))
     if not found or len(found) > LONGEST_NAME:
         st.error("Your sign-in has no name that verdicts could carry; ask whoever runs it.")
         st.stop()
     return found
+
+
+def _leave(person: str) -> None:
+    """Sign somebody out, and let nothing be opened by the addresses that they have seen."""
+    import streamlit as st
+
+    get_service().door.leave(person)
+    st.logout()
 
 
 def _of_this_machine() -> str:

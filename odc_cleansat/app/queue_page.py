@@ -51,7 +51,7 @@ def _jobs() -> None:
         if not jobs:
             st.info("Nothing is being masked. Choose scenes on the page Scenes, and press Mask.")
         for job in over:
-            _over(job)
+            _over(service, job)
 
 
 def _active(service: Service, job: Job) -> None:
@@ -83,7 +83,7 @@ def progress_text(job: Job) -> str:
     return f"{job.done} of {job.total} windows" if job.total else "begins"
 
 
-def _over(job: Job) -> None:
+def _over(service: Service, job: Job) -> None:
     import streamlit as st
 
     name, button = st.columns([5, 1], vertical_alignment="center")
@@ -98,3 +98,6 @@ def _over(job: Job) -> None:
     if job.state in ("done", "found"):
         with button:
             link_page("Look", show=f"{job.scene}.{job.mask}")
+    elif button.button("Ask again", key=f"again_{job.mask}"):
+        service.ask([job.scene], st.session_state.person)
+        st.rerun(scope="fragment")

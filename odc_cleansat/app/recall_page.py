@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..cube.recall import recall
 from ..storage.eo3 import MASK_PRODUCT
 from .downloads import Download, Grid, check_size, class_picture, mask_files, png, share_picture
-from .parts import ask_grid, failing_in_words, in_turn, progress_bar, show_legend
+from .parts import ask_grid, choose, failing_in_words, in_turn, progress_bar, show_legend
 from .service import Service, get_service
 from .words import plain
 
@@ -55,15 +55,7 @@ def show() -> None:
     st.caption("Masks that are indexed, on any grid. Rejected masks are left out.")
     with failing_in_words():
         grid = ask_grid(service)
-        how = str(
-            st.selectbox(
-                "What a pixel gets",
-                list(HOW),
-                format_func=HOW.__getitem__,
-                key="how",
-                bind="query-params",
-            )
-        )
+        how = choose("What a pixel gets", HOW, "how")
         only_accepted = st.toggle("Only accepted masks", key="only_accepted", bind="query-params")
         if grid is None:
             st.info("Choose an area: type it here, or draw it on the page Scenes.")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..batch.jobs import QueueFullError
 from .areas import area_text, check_geometry, read_area, square_km
 from .map import make_map, show_map
-from .parts import cloud_chart, failing_in_words, open_page, opens
+from .parts import cloud_chart, failing_in_words, look_again, open_page, opens
+from .queue_page import EVERY
 from .routes import picture_address
+from .scene_lists import SceneLists
 from .service import Service, chosen_mask, get_service
 from .words import in_words, plain
 
@@ -114,8 +116,27 @@ def _ask_area(service: Service) -> Geometry | None:
 def _find(service: Service, area: Geometry | None) -> Sequence[SceneRow]:
     import streamlit as st
 
-    source = _ask_source(service)
-    return service.find(area, st.session_state.time.strip() or None, stac=source == STAC)
+    time = st.session_state.time.strip() or None
+    if _ask_source(service) == STAC:
+        return service.find(area, time, stac=True)
+    lists: SceneLists = st.session_state.setdefault("scene_lists", SceneLists())
+    query = (st.session_state.area, time)
+    rows, are_all = lists.get(
+        query, service.changes, lambda limit: service.find(area, time, limit=limit)
+    )
+    if not are_all:
+        st.fragment(_await_others)(lists, query, len(rows))
+    return rows
+
+
+def _await_others(lists: SceneLists, query: Hashable, count: int) -> None:
+    """Show the page anew once all scenes are listed."""
+    import streamlit as st
+
+    look_again(EVERY)
+    if lists.is_made(query):
+        st.rerun()
+    st.caption(f"These are the latest {count:,} scenes; the others are being listed.")
 
 
 def _ask_source(service: Service) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import warnings
@@ -53,6 +54,8 @@ def serve(settings: AppSettings) -> None:
             f"the application needs {error.name}; run: pip install 'odc-cleansat[app]'"
         ) from error
     map_library()
+    # GDAL would keep 5 % of the machine's memory, in each worker too. With this a tile is masked in 2.0 GB, not in 2.8.
+    os.environ.setdefault("GDAL_CACHEMAX", "128")
     service = Service(settings)
     # Whoever serves hands a SIGTERM on, which would end the process before workers are stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

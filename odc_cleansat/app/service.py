@@ -70,6 +70,8 @@ class Service:
         self.stac = StacScenes(settings.stac, settings.stac_collection) if settings.stac else None
         self.desks = ReviewDesks(self.door, self._collect)
         self.turns = threading.Semaphore(TURNS)
+        self.changes = 0
+        """How many masks were put into the datacube here; after each one lists of scenes are others."""
         self._lock = threading.RLock()
         self._parts: TemporaryDirectory[str] | None = None
         self._dc: Datacube | None = None
@@ -138,7 +140,12 @@ class Service:
     # Scenes
 
     def find(
-        self, area: Geometry | None, time: str | None, *, stac: bool = False
+        self,
+        area: Geometry | None,
+        time: str | None,
+        *,
+        stac: bool = False,
+        limit: int | None = None,
     ) -> Sequence[SceneRow]:
         """Return the scenes of an area and time, with what is known of their masks, the latest first.
 
@@ -150,6 +157,8 @@ class Service:
             ISO 8601, or two times with a slash between; None for all.
         stac
             Whether to search the STAC API and not the datacube.
+        limit
+            Most scenes; by default as many as the settings allow.
 
         Raises
         ------
@@ -168,7 +177,7 @@ class Service:
             self.settings.product,
             time=time or None,
             area=area,
-            limit=self.settings.limits.scenes,
+            limit=limit or self.settings.limits.scenes,
         )
 
     def dataset(self, id_: UUID) -> Dataset:
@@ -271,6 +280,7 @@ class Service:
         if self.dc.index.products.get_by_name(MASK_PRODUCT) is None:
             add_product(self.dc, product_definition(MASK_PRODUCT))
         add_dataset(self.dc, document)
+        self.changes += 1
 
     def _with_new_mask(self, row: SceneRow) -> SceneRow:
         """Return a scene with the mask that was made of it here, if no datacube has told of one."""

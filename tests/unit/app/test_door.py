@@ -61,3 +61,15 @@ def test_the_header_of_a_proxy() -> None:
     for values in ([], [" "], ["n" * 1000], ["Ann", "Bob"]):
         with pytest.raises(ClosedError, match="proxy"):
             named_by_header(values)
+
+
+def test_whoever_signs_out_closes_what_they_have_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    door, now = Door(), 1_800_000_000.0
+    monkeypatch.setattr("time.time", lambda: now)
+    of_ann, of_bob = door.key("Ann"), door.key("Bob")
+    door.leave("Ann")
+    with pytest.raises(ClosedError, match="signed out"):
+        door.person(of_ann, NOBODY)
+    assert door.person(of_bob, NOBODY) == "Bob"
+    now += 2
+    assert door.person(door.key("Ann"), NOBODY) == "Ann"

@@ -43,7 +43,7 @@ def test_jobs_of_all_kinds(page: Page, service: Service, monkeypatch: pytest.Mon
     monkeypatch.setattr(type(service.queue), "jobs", lambda self: [WAITING, failed, done])
     app = page("queue_page")
     assert not app.exception
-    assert {each.label for each in app.button} == {"Withdraw"}
+    assert {each.label for each in app.button} == {"Withdraw", "Ask again"}
     assert app.error[0].value == "no B02"
     assert any("masked in 0 s" in each.value for each in app.markdown)
 
@@ -56,3 +56,14 @@ def test_a_part_can_be_looked_at(
     app = page("queue_page")
     assert not app.exception
     assert app.get("page_link")[0].proto.label == "Look at your area, which is masked"
+
+
+def test_what_has_failed_can_be_asked_for_again(
+    page: Page, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = dataclasses.replace(WAITING, state="failed", reason="no B02", ended=NOW)
+    asked: list[object] = []
+    monkeypatch.setattr(type(service.queue), "jobs", lambda self: [failed])
+    monkeypatch.setattr(Service, "ask", lambda self, scenes, person: asked.append((scenes, person)))
+    page("queue_page").button[0].click().run()
+    assert asked == [([failed.scene], "Ann")]

@@ -44,3 +44,15 @@ def test_a_coordinate_system_is_a_code(page: Page, crs: str) -> None:
 def test_no_mask_there(page: Page) -> None:
     app = page("recall_page", {"area": AREA, "time": "1999"})
     assert "no mask" in app.error[0].value.lower()
+
+
+def test_how_is_what_the_address_says(page: Page) -> None:
+    where = {"area": AREA, "time": "2024-06", "crs": "EPSG:32633", "resolution": "60"}
+    app = page("recall_page", {**where, "how": "mode"})
+    assert not app.error, app.error[0].value
+    assert "how='mode'" in app.code[0].value
+    app.selectbox[0].set_value("any_cloud").run()
+    assert app.query_params["how"] in ("any_cloud", ["any_cloud"])
+    app = page("recall_page", {**where, "how": "worst"})
+    assert "how=worst is none of nearest" in app.warning[0].value.replace("\\", "")
+    assert "how='nearest'" in app.code[0].value
