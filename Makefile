@@ -17,7 +17,7 @@ SBOM ?= sbom.cdx.json
 # The tests of the whole come first: a slow file at the end would keep one process busy alone.
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo app test test-programs test-newest newest test-oldest oldest coverage mutants lint docs docs-serve bench bench-app image-test lock sbom clean help
+.PHONY: demo app test test-programs test-newest newest test-oldest oldest coverage mutants lint docs docs-serve bench bench-app image-test aws-test lock sbom clean help
 
 help:
 	@echo "make demo           mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
@@ -37,6 +37,7 @@ help:
 	@echo "make lock           pin the packages of the images with their hashes (ARGS=--upgrade takes newer ones)"
 	@echo "make sbom           write what is in the images, as CycloneDX (SBOM=file)"
 	@echo "make image-test     build the images and try them, as root on Debian (buildah, debootstrap; 10 minutes)"
+	@echo "make aws-test       run the user data of deploy/aws in a Debian of its own, as root on Debian (debootstrap; 5 minutes)"
 	@echo "make clean          stop the database of the demo and remove what was made"
 
 $(BIN)/python:
@@ -175,6 +176,10 @@ sbom: $(RELEASE)/stamp
 image-test:
 	apt-get install --yes --quiet --quiet --no-install-recommends buildah debootstrap >/dev/null
 	docker/test.sh
+
+aws-test: $(VENV)/test.stamp
+	apt-get install --yes --quiet --quiet --no-install-recommends debootstrap >/dev/null
+	PYTHON=$(BIN)/python deploy/aws/test.sh
 
 clean:
 	[ ! -x $(BIN)/cleansat ] || $(BIN)/cleansat demo --stop --out $(OUT)
