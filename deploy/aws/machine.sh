@@ -23,8 +23,7 @@ agent() {
   rm /tmp/agent.deb
 }
 
-settings() {
-  local address
+settings() ( # in a shell of its own, for its files are closed
   address=$(hostname --all-ip-addresses | cut --delimiter ' ' --fields 1)
   umask 077
   printf '%s\n' "CLEANSAT_HOST=${HOST:?}" "CLEANSAT_ADDRESS=$address" "CLEANSAT_STORE=$STORE/masks" \
@@ -35,7 +34,7 @@ settings() {
     head -c 24 /dev/urandom | base64 | tr -d '/+\n' >secrets/database
     chmod 644 secrets/database
   fi
-}
+)
 
 # Each night a copy of the database goes to the bucket.
 copies() {
