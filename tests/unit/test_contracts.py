@@ -7,6 +7,7 @@ and takes the arguments that we pass. When one is gone, its failure says which m
 from __future__ import annotations
 
 import ast
+import ctypes
 import inspect
 import re
 from collections.abc import Iterator
@@ -122,6 +123,9 @@ CONTRACTS = [
         "datacube.index.abstract:AbstractDatasetResource.update", "2, updates_allowed", r"datasets\.update"
     ),
     Contract("datacube.index.abstract:AbstractIndex.supports_spatial_indexes"),
+    Contract("datacube.index.postgres.index:Index._active_connection", "1"),
+    Contract("datacube.index.postgis.index:Index._active_connection", "1"),
+    Contract("datacube.drivers.postgres._api:PostgresDbAPI", None, r"api\._connection"),
     Contract("datacube.index.hl:Doc2Dataset", "1, products, verify_lineage, skip_lineage"),
     Contract("datacube.index.eo3:prep_eo3", "1"),
     Contract("datacube.metadata:stac2ds", "2"),
@@ -250,6 +254,17 @@ def test_datacubes_frames_have_the_variables_that_we_read(method: str, variable:
     promise = contract(f"datacube.virtual.impl:{method}", re.escape(method))
     code = promise.object().__code__
     assert variable in code.co_varnames, promise.broken(f"has no variable {variable}")
+
+
+def test_gdal_is_reached_through_rasterio() -> None:
+    """Options for one bucket each are given by GDAL's own functions, in the library that rasterio loads."""
+    import rasterio._env
+
+    gdal = ctypes.CDLL(rasterio._env.__file__)
+    for name in ("VSISetPathSpecificOption", "VSIClearPathSpecificOptions"):
+        assert hasattr(gdal, name), (
+            f"rasterio {version('rasterio')}: its GDAL has no {name}; see storage/settings.py"
+        )
 
 
 def test_the_reader_keeps_its_source_and_context() -> None:
