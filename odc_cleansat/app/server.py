@@ -60,7 +60,7 @@ def serve(settings: AppSettings) -> None:
     # Whoever serves hands a SIGTERM on, which would end the process before workers are stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        with served_metrics(settings.metrics_port) as registry:
+        with served_metrics(settings.metrics_port, settings.metrics_host) as registry:
             service.start()
             load_pages()
             make_app(service, registry).run(config=streamlit_config(settings))

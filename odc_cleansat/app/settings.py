@@ -63,6 +63,9 @@ class AppSettings:
     metrics_port: int | None = None
     """Port of this machine on which figures for Prometheus are served; None for none."""
 
+    metrics_host: str = "127.0.0.1"
+    """Address on which they are served."""
+
     sign_in: Path | None = None
     """TOML file with the section ``[auth]`` of Streamlit, by which people sign in; None without sign-in."""
 

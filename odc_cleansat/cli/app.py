@@ -8,7 +8,7 @@ import click
 
 from .console import Console
 from .journal import run_id
-from .options import datacube_options, metrics_option
+from .options import datacube_options, metrics_options
 
 
 @click.command(
@@ -106,7 +106,7 @@ Exit codes: 0 stopped, 1 failed (the message says why), 2 wrong usage.
     show_default=True,
     help="Scenes that one person has masked at a time.",
 )
-@metrics_option
+@metrics_options
 @datacube_options
 def command(
     product: str,
@@ -128,6 +128,7 @@ def command(
     most_values: int,
     most_jobs: int,
     metrics_port: int | None,
+    metrics_host: str,
     config: tuple[str, ...],
     env: str | None,
 ) -> None:
@@ -164,7 +165,8 @@ def command(
         store=store, product=product, config=config, env=env, host=host, port=port,
         allowed_hosts=allowed_hosts, user_header=user_header, sign_in=sign_in,
         with_datacube=not no_datacube, stac=stac, stac_collection=stac_collection, scheduler=scheduler, workers=workers,
-        basemap=basemap, basemap_credit=basemap_credit, run_id=run_id(), metrics_port=metrics_port,
+        basemap=basemap, basemap_credit=basemap_credit, run_id=run_id(),
+        metrics_port=metrics_port, metrics_host=metrics_host,
         limits=Limits(area=largest_area, pixels=most_values, jobs=most_jobs),
     )  # fmt: skip
     console.say(f"The application is at http://{host}:{port}; Ctrl-C stops it.")

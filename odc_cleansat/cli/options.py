@@ -165,11 +165,20 @@ def json_option(what: str) -> Callable[[F], F]:
     )
 
 
-metrics_option = click.option(
-    "--metrics-port",
-    type=click.IntRange(1, 65535),
-    metavar="PORT",
-    help="Serve figures for Prometheus at http://127.0.0.1:PORT/metrics.",
+metrics_options = option_group(
+    click.option(
+        "--metrics-port",
+        type=click.IntRange(1, 65535),
+        metavar="PORT",
+        help="Serve figures for Prometheus at http://127.0.0.1:PORT/metrics.",
+    ),
+    click.option(
+        "--metrics-host",
+        default="127.0.0.1",
+        show_default=True,
+        metavar="ADDRESS",
+        help="Where they are served. 0.0.0.0, in a container, is all of its addresses.",
+    ),
 )
 """For commands that run long; see :mod:`odc_cleansat.batch.metrics`."""
 

@@ -18,7 +18,7 @@ from .options import (
     connected,
     datacube_options,
     json_option,
-    metrics_option,
+    metrics_options,
     scene_options,
     search_terms,
 )
@@ -112,7 +112,7 @@ After 1, 3, 4 and 130 the same command goes on where it stopped.
     metavar="FILE",
     help="Also append what is said to FILE, each line with its time in UTC.",
 )
-@metrics_option
+@metrics_options
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @json_option("that sums up the run")
 @datacube_options
@@ -134,6 +134,7 @@ def command(
     failures: Path,
     log_file: Path | None,
     metrics_port: int | None,
+    metrics_host: str,
     dry_run: bool,
     as_json: bool,
     config: tuple[str, ...],
@@ -166,7 +167,8 @@ def command(
         "workers": workers, "scheduler": scheduler, "retries": retries, "failures": failures, "run_id": run_id(),
     }  # fmt: skip
     console = Console(to_stderr=as_json)
-    with journal(log_file), _stopped_at_once(context), served_metrics(metrics_port):
+    metrics = served_metrics(metrics_port, metrics_host)
+    with journal(log_file), _stopped_at_once(context), metrics:
         if isinstance(root, Path) and not dry_run:
             make_folder(root)
         with connected(config, env) as dc:

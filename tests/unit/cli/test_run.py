@@ -162,7 +162,7 @@ def test_lines_for_programs_metrics_and_masks_name_the_run(
     log = tmp_path / "run.log"
     done = invoke(
         "--log-format", "json", "run", "--time", month, "-o", tmp_path / "masks", "--json", "--log-file", log,
-        "--scheduler", client.scheduler.address, "--metrics-port", port,
+        "--scheduler", client.scheduler.address, "--metrics-port", port, "--metrics-host", "127.0.0.1",
     )  # fmt: skip
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     (run,) = {line["run"] for line in lines}
