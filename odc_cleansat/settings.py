@@ -265,7 +265,7 @@ def _read(named: str | None) -> SettingsFile:
         path = Path(named).expanduser().absolute()
         if not path.is_file():
             raise SettingsError(
-                f"there is no file of settings {path}; correct {FILE_VARIABLE} or --settings."
+                f"there is no file of settings {path}, which was asked for; name one that is there."
             )
         return read_settings(path)
     for place in PLACES:

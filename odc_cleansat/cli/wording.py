@@ -48,6 +48,7 @@ WORDS = {
     "geobox": "a grid",
     "geopolygon": "the area",
     "harmonized": "values without offsets",
+    "refine": "a way to refine",
     "scale": "a scale",
 }
 """Argument of Python that no command has, to words."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -38,7 +39,9 @@ def request(month: str, root: Path | str = "", **settings: object) -> Request:
 
 def written(root: Path) -> int:
     """The number of masks under a folder."""
-    return len(list(root.rglob("*.odc-metadata.yaml")))
+    # Not by `rglob`, which fails where a folder goes while it looks.
+    files = (name for _, _, names in os.walk(root) for name in names)
+    return sum(name.endswith(".odc-metadata.yaml") for name in files)
 
 
 def await_mask(root: Path, process: subprocess.Popen[str]) -> None:

@@ -66,7 +66,7 @@ def test_every_argument_in_a_message_has_its_words() -> None:
 
 def test_no_option_is_in_a_message_of_python() -> None:
     """Unless within a whole command, such as ``cleansat models import --template``."""
-    command = r"\b(cleansat|rio|gdal_translate|gdal_edit\.py|pip|datacube) [^;`]*"
+    command = r"\b(cleansat|rio|gdal_translate|gdal_edit\.py|pip|datacube|aws) [^;`]*"
     found = [
         (where, said)
         for where, said in texts()
