@@ -17,7 +17,14 @@ from ..addresses import public_address, public_values
 from .console import Console, describe_error
 from .journal import run_id
 from .main import SOME_FAILED
-from .options import check_box, connected, datacube_options, json_option, source_options
+from .options import (
+    check_box,
+    connected,
+    datacube_options,
+    is_typed,
+    json_option,
+    source_options,
+)
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -142,7 +149,8 @@ def command(
 
 
 def _check_usage(scene: str | None, search: dict[str, Any], moment: str | None) -> None:
-    given = [f"--{name}" for name, value in search.items() if value is not None]
+    # What settings say is for searches alone.
+    given = [f"--{name}" for name in search if is_typed(name)]
     if scene is not None and given:
         raise click.UsageError(f"give SCENE, or search with {', '.join(given)}, not both.")
     if scene is None and (search["bbox"] is None or search["time"] is None):

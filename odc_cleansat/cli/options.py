@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from ..classes import CloudClass
 from ..errors import CleansatError
@@ -299,6 +300,18 @@ def cpu_count() -> int:
     from dask.system import CPU_COUNT
 
     return int(CPU_COUNT)
+
+
+def is_typed(name: str) -> bool:
+    """Tell whether an option of the command that runs was typed, and does not come from settings or by default.
+
+    Parameters
+    ----------
+    name
+        The option, without its hyphens in front.
+    """
+    source = click.get_current_context().get_parameter_source(name.replace("-", "_"))
+    return source is ParameterSource.COMMANDLINE
 
 
 def check_label(codes: Iterable[int]) -> None:

@@ -17,6 +17,7 @@ from .main import INTERRUPTED, SOME_FAILED
 from .options import (
     connected,
     datacube_options,
+    is_typed,
     json_option,
     metrics_options,
     scene_options,
@@ -150,15 +151,7 @@ def command(
     from ..batch.metrics import served_metrics
     from ..cube.embedded import make_folder
 
-    if workers and scheduler:
-        raise click.UsageError(
-            "--workers does not go with --scheduler, which has workers of its own."
-        )
-    if only_accepted and (workers or scheduler or not index):
-        raise click.UsageError(
-            "--only-accepted indexes masks that are there: it goes without --no-index, --workers and "
-            "--scheduler."
-        )
+    workers, scheduler = _check_usage(workers, scheduler, only_accepted, index)
     root = out if "://" in out else Path(out).absolute()
     request = Request(
         product, root, model, offset, index, only_accepted, limit, search_terms(time, bbox)
@@ -183,6 +176,25 @@ def command(
             click.echo(json.dumps(run_summary(report, code, failures)))
         console.say(describe_report(report, failures))
     context.exit(code)
+
+
+def _check_usage(
+    workers: int | None, scheduler: str | None, only_accepted: bool, index: bool
+) -> tuple[int | None, str | None]:
+    """Return who works: of two that exclude each other, what was typed and not what settings say."""
+    if is_typed("workers") != is_typed("scheduler"):
+        workers, scheduler = (workers, None) if is_typed("workers") else (None, scheduler)
+    if workers and scheduler:
+        raise click.UsageError(
+            "--workers does not go with --scheduler, which has workers of its own."
+        )
+    typed = is_typed("workers") or is_typed("scheduler")
+    if only_accepted and (typed or not index):
+        raise click.UsageError(
+            "--only-accepted indexes masks that are there: it goes without --no-index, --workers and "
+            "--scheduler."
+        )
+    return workers, scheduler
 
 
 def _preview(dc: Datacube, found: Plan, as_json: bool) -> None:

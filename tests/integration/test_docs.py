@@ -91,7 +91,8 @@ def test_commands_and_options_exist() -> None:
         if isinstance(group, click.Group):
             commands |= {f"{name} {sub}": each for sub, each in group.commands.items()}
     known = {
-        name: {"--help", *(o for p in c.params for o in p.opts)} for name, c in commands.items()
+        name: {"--help", *(o for p in c.params for o in (*p.opts, *p.secondary_opts))}
+        for name, c in commands.items()
     }
     for page in PAGES:
         for line in re.findall(

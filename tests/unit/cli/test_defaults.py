@@ -7,10 +7,14 @@ from pathlib import Path
 import click
 import pytest
 from calling import Run, failure, good
+from conftest import Cube
 
 from odc_cleansat import settings
+from odc_cleansat.batch import Report
 from odc_cleansat.cli.defaults import option_defaults, option_keys
 from odc_cleansat.cli.main import COMMANDS, main
+from odc_cleansat.errors import CleansatError
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 
 @pytest.fixture
@@ -46,6 +50,38 @@ def test_command_line_environment_file_default(
     assert seen["offset"] == 0.0
     good(run("demo"))
     assert seen["offset"] == -1000.0, "what a call is given ends with it"
+
+
+@pytest.mark.usefixtures("fast_network")
+def test_settings_of_a_search_do_not_hinder_a_scene(
+    file: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SimulatedScene(shape=(120, 120)).write(file.with_name("scene"))
+    file.write_text('[commands.mask]\nstac-api = "https://stac.example"\n')
+    monkeypatch.setenv("CLEANSAT_MASK_COLLECTION", "theirs")
+    good(run("mask", "scene", "-o", "masks"))
+    said = failure(run("mask", "scene", "-o", "masks", "--stac-api", "https://other.example"), 2)
+    assert "not both" in said
+
+
+def test_what_is_typed_of_two_that_exclude_each_other(
+    file: Path, run: Run, monkeypatch: pytest.MonkeyPatch, cube: Cube
+) -> None:
+    seen: dict[str, object] = {}
+
+    def execute(*_: object, **how: object) -> Report:
+        seen.update(how)
+        raise CleansatError("enough")
+
+    monkeypatch.setattr("odc_cleansat.batch.execute", execute)
+    file.write_text('[commands.run]\nscheduler = "tcp://theirs"\n')
+    config = ("-C", cube.folder / "datacube.conf", "--time", "2024", "-o", "masks")
+    failure(run("run", *config))
+    assert (seen["workers"], seen["scheduler"]) == (None, "tcp://theirs")
+    failure(run("run", *config, "--workers", 2))
+    assert (seen["workers"], seen["scheduler"]) == (2, None)
+    assert run("run", *config, "--workers", 2, "--scheduler", "tcp://ours").exit_code == 2
+    failure(run("run", *config, "--only-accepted"))
 
 
 @pytest.mark.parametrize(
