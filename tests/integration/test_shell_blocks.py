@@ -82,7 +82,7 @@ def place(example: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     scene = SimulatedScene(shape=(240, 360)).write(folder / "scene")
     workers = LocalCluster(
         n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
     )  # fmt: skip
     with workers, serving(StacServer()) as api:
         api.folders["bands"] = scene
@@ -180,6 +180,7 @@ def test_commands_of_a_page(
     stands_for = furnish(tmp_path, place)
     monkeypatch.setenv("CLEANSAT_SETTINGS", str(tmp_path / "cleansat.toml"))
     extras = (ROOT / "setup.cfg").read_text().partition("[options.extras_require]")[2]
+    programs = {"cleansat": main, "datacube": datacube}
     called = 0
     for why, lines in blocks(page):
         for line in lines if why is None else ():
@@ -188,10 +189,12 @@ def test_commands_of_a_page(
                 typed = typed.replace(name, instead)
             program, *arguments = words_of(typed)
             if program == "pip":
-                (named,) = re.findall(r"odc-cleansat\[(\w+)\]", line)
-                assert f"\n{named} =" in extras, line
+                named = re.findall(r"odc-cleansat\[(\w+)\]", line)
+                assert "odc-cleansat" in line, line
+                assert all(f"\n{name} =" in extras for name in named), line
                 continue
-            command = {"cleansat": main, "datacube": datacube}[program]
+            assert program in programs, f"{line}: say above the block why it is not run"
+            command = programs[program]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # of datacube
                 done = CliRunner().invoke(command, arguments)
@@ -204,5 +207,5 @@ def test_few_blocks_are_left_out() -> None:
     every = [block for page in PAGES for block in blocks(page)]
     left_out = [why for why, _ in every if why]
     assert len(every) > 50
-    assert len(left_out) <= 33
-    assert np.mean([len(why) > 8 for why in left_out]) == 1
+    assert len(left_out) < len(every) * 0.7
+    assert np.mean([len(why) > 6 for why in left_out]) == 1
