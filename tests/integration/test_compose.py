@@ -46,6 +46,35 @@ with socket.create_connection(("proxy", 443), 60) as plain, context.wrap_socket(
 """
 """Ask for the socket on which the page lives, and print the answer."""
 
+PAGE = """
+import re, sys
+from playwright.sync_api import TimeoutError, sync_playwright
+chromium, host, name, word = sys.argv[1:]
+with sync_playwright() as started:
+    browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-quic"])
+    context = browser.new_context(
+        ignore_https_errors=True, http_credentials={"username": name, "password": word}, viewport={"width": 1280, "height": 1000}
+    )
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(f"https://{host}/?time=2024-06-15")
+    page.wait_for_selector("[data-testid=stDataFrame]")
+    for _ in range(5):  # the table may just be drawn anew
+        page.wait_for_timeout(1000)
+        box = page.locator("[data-testid=stDataFrame]").bounding_box()
+        page.mouse.click(box["x"] + 16, box["y"] + 36 + 28)
+        try:
+            page.get_by_text(re.compile(r"\\b1 chosen")).wait_for(timeout=10_000)
+            break
+        except TimeoutError:
+            pass
+    page.get_by_role("button", name="Look").click()
+    page.get_by_role("button", name="Accept").click()
+    page.get_by_text(f"accept by {name}").wait_for()
+    browser.close()
+"""
+"""Find the scene on the page, look at its mask, and accept it."""
+
 
 def needed() -> Path:
     """The folder of Postgres's programs; skips where something is missing."""
@@ -170,8 +199,9 @@ def test_the_database_wants_the_password(stack: Stack) -> None:
     assert "password" in closed.stderr
 
 
-def test_a_scene_is_masked_by_the_worker_as_the_page_tells(stack: Stack) -> None:
-    """The scene is indexed by datacube's own command, masked through the scheduler, and counted."""
+@pytest.fixture(scope="module")
+def masked(stack: Stack) -> Stack:
+    """Index the scene by datacube's own command, and mask it through the scheduler, as the page tells."""
     (document,) = (stack.folder / "volumes" / "masks" / "scene").glob("*odc-metadata.yaml")
     shell = {**stack.services["init"], "command": stack.services["init"]["command"][:-1]}
     as_shell = replace(stack, services={**stack.services, "shell": shell})
@@ -180,12 +210,26 @@ def test_a_scene_is_masked_by_the_worker_as_the_page_tells(stack: Stack) -> None
     scheduler = "tcp://scheduler:8786"
     ran = stack.inside("run", "-o", "/masks", "--scheduler", scheduler, service="cleansat")
     assert ran.returncode == 0, ran.stderr + ran.stdout
-    masks = list((stack.folder / "volumes" / "masks").rglob("*ucl*.tif"))
+    return stack
+
+
+def test_a_scene_is_masked_by_the_worker(masked: Stack) -> None:
+    masks = list((masked.folder / "volumes" / "masks").rglob("*ucl*.tif"))
     assert masks
     assert {each.stat().st_uid for each in masks} == {10001}
-    shown = stack.inside("status", "--json", service="cleansat")
+    shown = masked.inside("status", "--json", service="cleansat")
     found = json.loads(shown.stdout)
     assert (found["scenes"], found["masked"], found["missing"]) == (1, 1, 0)
+
+
+def test_a_person_accepts_the_mask_in_a_browser(masked: Stack) -> None:
+    if not (chromium := shutil.which("chromium")):
+        pytest.skip("Chromium is not here; `make test-programs` installs it")
+    pytest.importorskip("playwright", reason="playwright is not installed")
+    done = masked.inside(sys.executable, "-c", PAGE, chromium, HOST, *PERSON.split(":"))
+    assert done.returncode == 0, done.stderr
+    verdicts = (masked.folder / "volumes" / "masks").rglob("*verdict*")
+    assert any("anna" in each.read_text() for each in verdicts if each.is_file())
 
 
 def test_the_doctor_finds_all_of_it_well(stack: Stack) -> None:
