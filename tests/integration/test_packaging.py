@@ -161,7 +161,9 @@ def test_the_recipe_of_conda_asks_for_what_setup_cfg_asks_for() -> None:
     lines = [line.split(" ") for line in recipe["requirements"]["run"]]
     found = {name: SpecifierSet(specifier) for name, specifier in lines}
     python = SpecifierSet(config["options"]["python_requires"])
-    assert found == {"python": python, **wanted}
+    assert found == {"python": python, **wanted}, (
+        "change conda/recipe.yaml as setup.cfg was changed"
+    )
     assert SpecifierSet(recipe["requirements"]["host"][0].split(" ")[1]) == python
     assert recipe["context"]["version"] == __version__
     (point,) = recipe["build"]["python"]["entry_points"]
