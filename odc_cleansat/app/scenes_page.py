@@ -34,6 +34,9 @@ ROW, HEAD = 56, 38
 MOST_JUDGED = 200
 """Most masks that are judged together."""
 
+OF_OTHERS = ("show", "masks")
+"""What other pages have in their addresses."""
+
 LOOKED_AT = 4
 """Most scenes side by side."""
 
@@ -49,6 +52,7 @@ def show() -> None:
     for text in st.session_state.pop("refused", []):
         st.error(plain(text))
     with failing_in_words():
+        _come_back()
         area = _ask_area(service)
         rows = _find(service, area)
         if not rows:
@@ -68,6 +72,14 @@ def show() -> None:
         chosen = _table(frame)
         with above:
             _actions(service, [rows[i] for i in chosen], area)
+
+
+def _come_back() -> None:
+    """Show what was shown before, if somebody came back by the browser: its address then has what other pages show."""
+    import streamlit as st
+
+    if any(name in st.query_params for name in OF_OTHERS):
+        open_page("Scenes", **st.session_state.get("kept_where", {}))
 
 
 def _ask_area(service: Service) -> Geometry | None:
@@ -106,6 +118,7 @@ def _ask_area(service: Service) -> Geometry | None:
             )
             state.new_area = area_text(found)
             st.rerun()
+    state.kept_where = {name: state[name] for name in ("area", "time")}
     if not text.strip():
         return None
     area = read_area(text, service.settings.limits.area)

@@ -1,0 +1,188 @@
+"""The web application when its parts fail, and used otherwise than by clicks: it says what happened, and goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from conftest import Copy
+
+from odc_cleansat.cube.embedded import stop_cube
+
+from .test_app import (
+    SLOW,
+    Running,
+    application,
+    browser,
+    choose_row,
+    choose_row_when_there,
+    page,
+)
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+__all__ = ["browser", "page"]  # fixtures
+
+
+@pytest.fixture(scope="module")
+def app(example: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """An application whose datacube and store may be harmed."""
+    folder = example(tmp_path_factory.mktemp("mishaps") / "example")
+    from odc_cleansat.demo import example_cube
+
+    example_cube(folder).close()
+    config = str(folder / "datacube.conf")
+    with application(folder, "--store", str(folder / "store"), "-C", config) as running:
+        yield running
+    stop_cube(folder)
+
+
+def worker_of(app: Running) -> psutil.Process:
+    """The process that makes masks."""
+    (found,) = [
+        each
+        for each in psutil.Process(app.process.pid).children(recursive=True)
+        if "spawn_main" in " ".join(each.cmdline())
+    ]
+    return found
+
+
+@contextlib.contextmanager
+def held(worker: psutil.Process) -> Iterator[None]:
+    """Let a worker do nothing during the block."""
+    worker.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.send_signal(signal.SIGCONT)
+
+
+def ask_for(page: Page, app: Running, day: str) -> None:
+    """Have the scene of a day masked."""
+    page.goto(f"{app.base}/?time={day}")
+    choose_row_when_there(page)
+    page.get_by_role("button", name="Mask 1 scene").click()
+    page.wait_for_url("**/queue*")
+
+
+def documents(app: Running) -> list[Path]:
+    return list((app.folder / "store").rglob("*.odc-metadata.yaml"))
+
+
+def test_the_page_is_closed_while_two_wait_for_one_mask(
+    app: Running, page: Page, browser: Browser
+) -> None:
+    before = len(documents(app))
+    other = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+    other.set_default_timeout(SLOW)
+    with held(worker_of(app)):
+        ask_for(page, app, "2024-08-04")
+        ask_for(other, app, "2024-08-04")
+        page.get_by_text("next, for").or_(page.get_by_text("begins, for")).wait_for()
+        assert page.get_by_role("button", name="Withdraw").count() == 1
+        other.context.close()
+        page.goto("about:blank")
+    page.goto(f"{app.base}/queue")
+    page.get_by_text("masked in").first.wait_for()
+    assert len(documents(app)) == before + 1
+
+
+def test_a_worker_is_killed(app: Running, page: Page) -> None:
+    worker = worker_of(app)
+    with held(worker):
+        ask_for(page, app, "2024-06-25")
+        page.get_by_text(re.compile("(next|begins), for")).wait_for()
+        worker.kill()
+    page.get_by_text(re.compile("masked in.*2024-06-25")).wait_for()
+
+
+def test_the_store_is_gone_and_comes_back(app: Running, page: Page) -> None:
+    store = app.folder / "store"
+    aside = shutil.move(store, app.folder / "aside")
+    store.write_text("no folder")
+    try:
+        page.goto(f"{app.base}/?time=2024-07-05")
+        choose_row_when_there(page)
+        page.get_by_role("button", name="Mask 1 scene").click()
+        page.get_by_text(re.compile("cannot")).first.wait_for()
+        assert str(app.folder) not in page.content()
+    finally:
+        store.unlink()
+        shutil.move(aside, store)
+    page.get_by_role("button", name="Ask again").first.click()
+    page.get_by_text(re.compile("masked in.*2024-07-05")).wait_for()
+
+
+def test_the_database_stops_while_a_mask_is_made(app: Running, page: Page) -> None:
+    from odc_cleansat.demo import example_cube
+
+    with held(worker_of(app)):
+        ask_for(page, app, "2024-07-15")
+        stop_cube(app.folder)
+    page.get_by_text("the mask is written, but cannot be indexed").wait_for()
+    assert page.get_by_text("Traceback").count() == 0
+    example_cube(app.folder).close()
+    page.get_by_role("button", name="Ask again").first.click()
+    page.get_by_text(re.compile("was masked already.*2024-07-15")).wait_for()
+
+
+def test_a_mask_is_withdrawn(app: Running, page: Page) -> None:
+    with held(worker_of(app)):
+        ask_for(page, app, "2024-07-25")
+        page.get_by_role("button", name="Withdraw").click()
+        page.get_by_text(re.compile("withdrawn|stopping")).first.wait_for(timeout=20_000)
+    page.get_by_text("withdrawn").first.wait_for()
+
+
+def test_a_large_upload_is_refused(app: Running, page: Page, tmp_path: Path) -> None:
+    large = tmp_path / "large.geojson"
+    with large.open("wb") as file:
+        file.truncate(100_000_000)
+    page.goto(app.base)
+    page.get_by_role("button", name="Upload").click()
+    page.locator("input[type=file]").set_input_files(large)
+    page.get_by_text(re.compile("must be 2.*MB or smaller")).wait_for()
+
+
+def test_a_point_of_the_chart_chooses_its_scene(app: Running, page: Page) -> None:
+    page.goto(f"{app.base}/?time=2024-06-05")
+    chart = page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg")
+    chart.first.wait_for()
+    page.wait_for_timeout(1000)
+    points = page.locator("[data-testid=stVegaLiteChart] path[aria-roledescription=point]")
+    points.first.click()
+    page.get_by_text(re.compile(r"\b1 chosen")).wait_for()
+
+
+def test_a_sorted_table_opens_the_scene_of_its_row(app: Running, page: Page) -> None:
+    page.goto(app.base)
+    page.get_by_text("7 scenes").wait_for()
+    page.wait_for_timeout(1000)
+    box = page.locator("[data-testid=stDataFrame]").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 200, box["y"] + 18)  # the head of the column of times
+    page.wait_for_timeout(1000)
+    choose_row(page, 0)
+    page.get_by_role("button", name="Look").click()
+    page.get_by_role("heading", name=re.compile("2024-06-05")).wait_for()
+
+
+def test_the_way_back_from_a_scene(app: Running, page: Page) -> None:
+    page.goto(f"{app.base}/?time=2024-06-05")
+    choose_row_when_there(page)
+    page.get_by_role("button", name="Look").click()
+    page.get_by_text("UCL and SCL agree on").wait_for()
+    page.wait_for_function("window.location.hash.includes('map=')")
+    page.go_back()
+    page.get_by_role("heading", name="Scenes").wait_for()
+    page.get_by_text("1 scenes").wait_for()
+    assert "time=2024-06-05" in page.url
