@@ -37,6 +37,7 @@ COMMANDS = {
     "mask": "Mask one scene, or those of a search, without a datacube.",
     "recall": "Write indexed masks to GeoTIFF, on any grid.",
     "refine": "Improve indexed masks by the other dates of the same place.",
+    "persist": "Map how often each pixel is cloud, shadow and clear.",
     "export": "Write an unclouded composite to GeoTIFF.",
     "compare": "Draw true colour, SCL and UCL side by side, or a page to swipe between them.",
     "review": "Look through many masks, and accept or reject them.",

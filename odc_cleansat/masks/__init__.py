@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .classify import classify
 from .composite import composite
+from .persist import persist
 from .presets import PRESETS, Preset, apply_preset, get_preset
 from .refine import refine
 
@@ -14,5 +15,6 @@ __all__ = [
     "classify",
     "composite",
     "get_preset",
+    "persist",
     "refine",
 ]

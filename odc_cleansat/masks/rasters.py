@@ -108,3 +108,28 @@ def _tags(clean: xr.Dataset, number: int, request: str) -> dict[str, str]:
 def _nodata(layer: xr.DataArray) -> float | None:
     nodata = layer.attrs.get("nodata")
     return None if nodata is None else float(nodata)
+
+
+def share_rasters(shares: xr.Dataset, number: int, request: str) -> dict[str, Raster]:
+    """Return the rasters of shares of dates: the shares in one file, and how many dates have data.
+
+    Parameters
+    ----------
+    shares
+        From :func:`~odc_cleansat.masks.persist`, dims ``(y, x)``.
+    number
+        Of how many dates they are.
+    request
+        The options that decide what its pixels mean.
+
+    Returns
+    -------
+    dict
+        Name to content.
+    """
+    tags = {"OBSERVATIONS": str(number), REQUEST: request}
+    bands = {str(n): layer for n, layer in shares.data_vars.items() if n != "date_count"}
+    return {
+        "shares": Raster(bands, math.nan, tags=tags),
+        "date_count": Raster({"date_count": shares.date_count}, None, tags=tags),
+    }
