@@ -1,7 +1,7 @@
 """`persist`: on which share of the dates each pixel is cloud, shadow and clear.
 
-Weather spreads evenly over a place. What stands out from its surroundings is a roof, salt or a pond that the mask
-takes for cloud or shadow on most dates, so that it is never seen in a composite.
+Weather spreads evenly over a place. What stands out from its surroundings is a roof, salt or a pond. A mask takes it for
+cloud or shadow on most dates, so that no composite ever shows it.
 """
 
 from __future__ import annotations

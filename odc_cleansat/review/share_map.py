@@ -78,5 +78,5 @@ def draw_shares(file: Path, picture: Path) -> None:
             figure.colorbar(shown, ax=axis, shrink=0.8, label="% of the dates with data")
     figure.suptitle(f"How often each pixel is masked, of {dates} times", fontsize=11)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": _MARK})
+    figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": _MARK})
     write_file(picture, buffer.getvalue())
