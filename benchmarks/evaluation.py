@@ -19,7 +19,7 @@ import numpy as np
 import rioxarray
 import xarray as xr
 
-from odc_cleansat import classify, get_model, list_models
+from odc_cleansat import classify, get_model, list_models, refine
 from odc_cleansat.classes import class_percent, scl_to_ucl
 from odc_cleansat.evaluate.confusion import Confusion, Question
 from odc_cleansat.evaluate.mappings import MAPPINGS
@@ -375,6 +375,43 @@ def where_doubtful(scenes: list[Masked], model: str) -> None:
         )
 
 
+# --- other dates ----------------------------------------------------------------------
+
+
+def over_time(folder: Path, page: Path) -> None:
+    """Shadow over Calgary by masks as they are, and refined by the other dates; a row for each date."""
+    places = sorted(p for p in (DATA / "calgary").glob("*") if p.is_dir())
+    bands = ("B02", "B03", "B04", "B08")
+    found = [xr.Dataset({n: band(p / f"{n}.tif") for n in bands}) for p in places]
+    times = np.array([p.name for p in places], "datetime64[ns]")
+    series = xr.concat(found, xr.DataArray(times, dims="time", name="time"), join="override")
+    series["ucl"] = classify(series, model=FOUR).ucl
+    masks = {
+        "UCL": series.ucl,
+        "time": refine(series).ucl,
+        "earlier dates": refine(series, hindsight=False).ucl,
+    }
+    cases = []
+    for i, place in enumerate(places):
+        if (label := place / "shadow_label.tif").exists():
+            predictions = {
+                name: raster(codes.isel(time=i, drop=True), folder / name / f"{place.name}.tif")
+                for name, codes in masks.items()
+            }
+            truth = ClassRaster(str(label), MAPPINGS["shadow-label"])
+            cases.append(Case(place.name, truth, predictions))
+    evaluation = evaluate_rasters(cases)
+    lines = by_scene(evaluation, Question.SHADOW)
+    pooled = [
+        format_score(evaluation.find(name, Question.SHADOW, metric).value)
+        for name in masks
+        for metric in ("recall", "precision", "iou")
+    ]
+    lines.append(f"| all | | {' | '.join(pooled)} |")
+    print(*lines, sep="\n")
+    fill(page, {"time-dates": lines})
+
+
 # --- the whole ------------------------------------------------------------------------
 
 
@@ -394,9 +431,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench-out/evaluation"))
     parser.add_argument("--docs", type=Path, help="write the tables into this page")
     parser.add_argument("--search", action="store_true", help="print what presets are chosen from")
+    parser.add_argument("--time", type=Path, help="only measure refining by time, into this page")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     out: Path = options.out
+    if options.time:
+        over_time(out / "time", options.time)
+        return
     shadow, cloud, bare, made = calgary(), oncloudn(), unlabelled(), simulated(out / "simulated")
     if options.search:
         look(shadow, cloud, made)

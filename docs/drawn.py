@@ -24,11 +24,14 @@ import odc_cleansat
 from odc_cleansat import CloudClass, apply_preset, classify
 from odc_cleansat.cube.embedded import stop_cube
 from odc_cleansat.demo import example_cube
-from odc_cleansat.masks import PRESETS
+from odc_cleansat.masks import PRESETS, persist
+from odc_cleansat.masks.rasters import share_rasters
 from odc_cleansat.models import get_engine, get_model
 from odc_cleansat.products import MaskJob
 from odc_cleansat.review import compare, page, true_colour
+from odc_cleansat.review.share_map import draw_shares
 from odc_cleansat.scenes import read_scene
+from odc_cleansat.storage.cog import write_cogs
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 COLOURS = ListedColormap([each.colour for each in CloudClass])
@@ -252,6 +255,41 @@ def draw_identity(out: Path, work: Path) -> None:
     figure.savefig(out / "identity.png")
 
 
+def series() -> xr.Dataset:
+    """Return some dates of one place with their masks, at 20 m."""
+    dates = [
+        scene(datetime=f"{day}T10:10:31Z", cloud_cover=cover)
+        for day, cover in zip(DAYS, (0.1, 0.3, 0.15, 0.2), strict=True)
+    ]
+    found = xr.concat(dates, "time", join="exact", combine_attrs="drop_conflicts")
+    found["ucl"] = classify(found, offset=-1000).ucl
+    dated: xr.Dataset = found.assign_coords(offset=("time", [-1000.0] * len(DAYS)))
+    return dated
+
+
+def draw_time(out: Path) -> None:
+    """A date, its mask, the ground of the other dates, how dark the date is against it, and the refined mask."""
+    data = series()
+    clear = data.where(data.ucl == CloudClass.CLEAR)
+    ground = clear.isel(time=[0, 2, 3]).median("time")
+    day = data.isel(time=1)
+    ratio = (day.B08 - 1000) / (ground.B08 - 1000)
+    figure, axes = panels(
+        ["true colour", "the network's mask", "ground of other dates", "near infrared over it", "refined"],
+        width=15,
+    )  # fmt: skip
+    axes[0].imshow(colours(day))
+    show(axes[1], day.ucl.values)
+    axes[2].imshow(colours(ground.fillna(0)))
+    axes[3].imshow(ratio, cmap="RdBu", vmin=0.4, vmax=1.6)
+    show(axes[4], odc_cleansat.refine(data).ucl.values[1])
+    figure.savefig(out / "time.png")
+    rasters = share_rasters(persist(data.rename(SCL="scl")), len(DAYS), "drawn")
+    with tempfile.TemporaryDirectory() as work:
+        write_cogs({Path(work) / "shares.tif": rasters["shares"]})
+        draw_shares(Path(work) / "shares.tif", out / "persist.png")
+
+
 def draw_how(out: Path, work: Path) -> None:
     """A mask recalled at 300 m in each way."""
     dc = example_cube(work / "cube", dates=[DAYS[1]])
@@ -301,6 +339,7 @@ def draw(out: Path) -> None:
         draw_resolution,
         draw_nodata,
         draw_windows,
+        draw_time,
         draw_way,
         draw_engines,
     ):
