@@ -198,11 +198,11 @@ def _tell_of_offset(series: Series, date: int) -> None:
     if (day := float(series.days[date])) not in series.told:
         series.told.add(day)
         moment = np.datetime64(0, "s") + np.timedelta64(round(day * 86400), "s")
-        tell(
+        warning = ReflectanceWarning(
             f"the ground of {moment} differs from that of the dates around it by 0.1 in every band, as by a radiometric "
-            "offset of 1000; its mask is left as it is. Give each date its offset, as the coordinate `offset`.",
-            ReflectanceWarning,
+            "offset of 1000; its mask is left as it is. Give each date its offset, as the coordinate `offset`."
         )
+        tell(str(warning), ReflectanceWarning)
 
 
 def _against_ground(
