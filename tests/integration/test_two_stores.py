@@ -14,9 +14,11 @@ from conftest import Copy
 from distributed import Client
 from s3_server import Proxy, client, keys
 
+from odc_cleansat import recall
 from odc_cleansat.batch import Request, execute, plan
 from odc_cleansat.cube.embedded import embedded_cube
 from odc_cleansat.cube.index import add_dataset, add_product
+from odc_cleansat.products.verification import verify
 from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 from odc_cleansat.storage.settings import prepare_gdal
@@ -92,6 +94,14 @@ def test_scenes_from_one_store_and_masks_to_another(
                     report = execute(dc, found, scheduler=scheduler, retries=0)
             assert (report.masked, report.failures) == (1, ())
             made.append(len(keys(moto, "run-masks")))
+        # All readers follow: datacube's own, ours, and what reads both the mask and its scene.
+        grid = {"output_crs": "EPSG:32633", "resolution": 20}
+        masks = dc.find_datasets(product=MASK_PRODUCT)
+        loaded = dc.load(product=MASK_PRODUCT, measurements=["ucl"], datasets=masks, **grid)
+        assert (loaded.ucl.values > 0).any(axis=(1, 2)).all()
+        recalled = recall(dc, datasets=masks, measurements=["ucl"], dask_chunks={"x": 100}, **grid)
+        assert (recalled.ucl.compute(scheduler="threads").values == loaded.ucl.values).all()
+        assert verify(masks[0].uri, fetch_scenes=True).right
     assert made == [7, 14]
     assert {method for method, _ in public.seen} <= {"GET", "HEAD"}
     assert any(method == "PUT" for method, _ in private.seen)
