@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..storage.atomic import working_folder
-from ..storage.failures import store_advice
+from ..storage.failures import store_advice, store_errors
 from ..storage.folder import Folder
 from ..storage.settings import CONNECT_TIMEOUT, READ_TIMEOUT, s3_options
 from .finding import OK, WARNING, WRONG, Finding
@@ -54,7 +54,9 @@ def probe(place: str) -> Iterator[Finding]:
             said = f"{folder}: nothing is known of it, because boto3 is not installed"
             yield Finding(TOPIC, WRONG, said, "Run: pip install 'odc-cleansat[s3]'")
             return
-        yield from _Bucket(place).look()
+        with store_errors(str(folder)):
+            bucket = _Bucket(place)
+        yield from bucket.look()
     else:
         said = f"{folder}: only folders and s3:// are looked at, so nothing is known of it"
         yield Finding(

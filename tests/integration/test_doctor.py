@@ -83,6 +83,10 @@ SETUPS: dict[str, tuple[Broken, str, str, str]] = {
     "a setting that is misspelt": (lambda p: p.settings("[settings]\nthread = 2\n"), "wrong", "Did you mean 'threads'?", "Correct the file"),
     "a variable that is misspelt": (lambda p: p.variable("settings", CLEANSAT_RUN_WORKRES="2"), "warning", "Did you mean 'CLEANSAT_RUN_WORKERS'?", "Correct or remove"),
     "a profile that is missing": (lambda p: p.settings('[buckets.masks]\nprofile = "gone"\n'), "wrong", "the profile gone", "aws configure --profile gone"),
+    "a bucket whose profile is missing": (
+        lambda p: [*p.settings(f'[buckets.{p.bucket}]\nprofile = "gone"\n'), *p.store()], "wrong",
+        "no such profile; make it with aws configure", "",
+    ),
     "an unknown precision": (lambda p: p.variable("machine", CLEANSAT_PRECISION="f8"), "wrong", "f8", "CLEANSAT_PRECISION"),
     "threads that are no number": (lambda p: p.variable("machine", CLEANSAT_THREADS="all"), "warning", "'all'", "whole number"),
     "a cache that cannot be written": (in_the_way, "warning", "cannot be written", "CLEANSAT_CACHE"),

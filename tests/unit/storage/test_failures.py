@@ -15,6 +15,8 @@ from odc_cleansat.storage.failures import store_advice
         ("InvalidAccessKeyId: The AWS Access Key Id you provided does not exist", "does not know these credentials"),
         ("Unable to locate credentials", "AWS_NO_SIGN_REQUEST"),
         ("An error occurred (ExpiredToken)", "renew"),
+        ("ProfileNotFound: The config profile (gone) could not be found", "cleansat.toml"),
+        ("AWS_SECRET_ACCESS_KEY and AWS_NO_SIGN_REQUEST configuration options not defined", "AWS_PROFILE"),
         ("HTTP response code: 503", "try later"),
         ("something else altogether", None),
     ],
