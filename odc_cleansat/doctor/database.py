@@ -80,7 +80,8 @@ def _unusable(error: CubeError) -> Finding:
             TOPIC,
             WRONG,
             "the database answers and is not initialised",
-            "Run: datacube system init; then: cleansat product add s2_l2a s2_l2a_ucl",
+            "Run: datacube system init --no-init-users (without the option for the index driver postgres); "
+            "then: cleansat product add s2_l2a s2_l2a_ucl",
         )
     if "out of date" in said:
         return Finding(
