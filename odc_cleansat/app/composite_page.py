@@ -20,6 +20,7 @@ from .downloads import (
     composite_files,
     make_composite,
     reflectance,
+    size_text,
 )
 from .parts import ask_grid, choose, failing_in_words, in_turn, progress_bar
 from .service import Service, get_service
@@ -158,7 +159,7 @@ def _show(made: dict[str, xr.Dataset], files: dict[str, Download]) -> None:
             st.image(grey, caption=f"Clear looks: black is none, white is {top}.", width="stretch")
             file = files[by]
             st.download_button(
-                f"Download by the {by} ({len(file.content) / 1e6:.1f} MB)", file.content,
+                f"Download by the {by} ({size_text(len(file.content))})", file.content,
                 f"composite_{by.lower()}.zip", file.kind, on_click="ignore", width="stretch",
             )  # fmt: skip
     if len(made) == 2:

@@ -139,7 +139,12 @@ def check_size(data: xr.Dataset, limits: Limits) -> str:
             "made here. Choose a smaller area, fewer times or a coarser resolution."
         )
     size = sum(data[name].nbytes for name in names)
-    return f"{words}: {size / 1e6:,.1f} MB before compression"
+    return f"{words}: {size_text(size)} before compression"
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes for people."""
+    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{max(size / 1e3, 0.1):.1f} kB"
 
 
 def _counted(number: int, what: str) -> str:

@@ -92,12 +92,18 @@ def _over(service: Service, job: Job) -> None:
         took = f" in {(job.ended - job.begun).total_seconds():.0f} s"
     name.markdown(f"{OVER[job.state]}{took}: {plain(job.label)}")
     if job.reason:
-        name.error(plain(without_places(job.reason)))
+        name.error(_sentence(job.reason))
     for text in job.warnings:
-        name.warning(plain(without_places(text)))
+        name.warning(_sentence(text))
     if job.state in ("done", "found"):
         with button:
             link_page("Look", show=f"{job.scene}.{job.mask}")
     elif button.button("Ask again", key=f"again_{job.mask}"):
         service.ask([job.scene], st.session_state.person)
         st.rerun(scope="fragment")
+
+
+def _sentence(text: str) -> str:
+    """Return what a worker said, as a sentence without places."""
+    told = without_places(text)
+    return plain(told[:1].upper() + told[1:])

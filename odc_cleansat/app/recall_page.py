@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..cube.recall import recall
 from ..storage.eo3 import MASK_PRODUCT
-from .downloads import Download, Grid, check_size, class_picture, mask_files, png, share_picture
+from .downloads import (
+    Download,
+    Grid,
+    check_size,
+    class_picture,
+    mask_files,
+    png,
+    share_picture,
+    size_text,
+)
 from .parts import ask_grid, choose, failing_in_words, in_turn, progress_bar, show_legend
 from .service import Service, get_service
 from .words import plain
@@ -120,7 +129,7 @@ def _offer(made: Recalled, how: str) -> None:
         show_legend("ucl")
     cog, picture = st.columns(2)
     cog.download_button(
-        f"Download {file.name} ({len(file.content) / 1e6:.1f} MB)", file.content, file.name, file.kind,
+        f"Download {file.name} ({size_text(len(file.content))})", file.content, file.name, file.kind,
         on_click="ignore", width="stretch", type="primary",
     )  # fmt: skip
     name = f"ucl_{moment.replace(' ', 'T').replace(':', '')}Z.png"

@@ -128,7 +128,7 @@ def test_the_database_stops_while_a_mask_is_made(app: Running, page: Page) -> No
     with held(worker_of(app)):
         ask_for(page, app, "2024-07-15")
         stop_cube(app.folder)
-    page.get_by_text("the mask is written, but cannot be indexed").wait_for()
+    page.get_by_text("The mask is written, but cannot be indexed").wait_for()
     assert page.get_by_text("Traceback").count() == 0
     example_cube(app.folder).close()
     page.get_by_role("button", name="Ask again").first.click()
@@ -186,3 +186,24 @@ def test_the_way_back_from_a_scene(app: Running, page: Page) -> None:
     page.get_by_role("heading", name="Scenes").wait_for()
     page.get_by_text("1 scenes").wait_for()
     assert "time=2024-06-05" in page.url
+
+
+def test_without_a_mouse(app: Running, page: Page) -> None:
+    page.goto(f"{app.base}/?time=2024-06-05")
+    choose_row_when_there(page)
+    page.get_by_label("Time", exact=True).focus()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.innerText").strip() == "Judge":
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/judge*")
+    desk = page.frame_locator("iframe[src*=review]")
+    desk.get_by_role("button", name=re.compile("accept", re.I)).first.wait_for()
+    page.keyboard.press("n")
+    page.keyboard.press("a")
+    for _ in range(100):
+        if list(app.folder.rglob("*.verdict.json")):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("no verdict was written")

@@ -23,6 +23,7 @@ from odc_cleansat.app.downloads import (
     mask_files,
     png,
     share_picture,
+    size_text,
 )
 from odc_cleansat.app.settings import Limits
 from odc_cleansat.classes import CloudClass, scl_to_ucl
@@ -109,3 +110,11 @@ def test_pictures(scenes: xr.Dataset) -> None:
     assert shares[0].tolist() == [[0, 0, 0, 0], [255] * 4, [0, 0, 0, 255]]
     colours = colour_picture(make_composite(scenes, "UCL", "median"))
     assert png(colours).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0.1 kB"), (37_627, "37.6 kB"), (100_000, "0.1 MB"), (2_500_000_000, "2,500.0 MB")],
+)
+def test_sizes_are_told_in_the_unit_that_fits(size: int, words: str) -> None:
+    assert size_text(size) == words

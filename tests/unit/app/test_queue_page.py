@@ -44,7 +44,7 @@ def test_jobs_of_all_kinds(page: Page, service: Service, monkeypatch: pytest.Mon
     app = page("queue_page")
     assert not app.exception
     assert {each.label for each in app.button} == {"Withdraw", "Ask again"}
-    assert app.error[0].value == "no B02"
+    assert app.error[0].value == "No B02"
     assert any("masked in 0 s" in each.value for each in app.markdown)
 
 
