@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import rioxarray
 import xarray as xr
+from scipy.ndimage import binary_dilation, binary_erosion
 
 from odc_cleansat import classify, get_model, list_models, refine
 from odc_cleansat.classes import class_percent, scl_to_ucl
@@ -29,7 +30,9 @@ from odc_cleansat.evaluate.results import Evaluation
 from odc_cleansat.evaluate.scores import agreement
 from odc_cleansat.evaluate.streaming import evaluate_rasters
 from odc_cleansat.evaluate.tables import TITLES, format_score, markdown_table
+from odc_cleansat.masks.light import Light
 from odc_cleansat.masks.presets import PRESETS, Preset, apply_preset
+from odc_cleansat.scenes.angles import Angles
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -38,6 +41,8 @@ SIX, FOUR = list_models()[:2]
 SEEDS = range(8)
 BATAAN = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12", "SCL"]
 PLAIN = Preset("plain", "as stored")
+LIGHT = "calgary-light"
+"""Name of the table by date."""
 CANDIDATES = [0, 50, 60, 70, 75, 80, 85, 90, 95]
 METRES = [0, 20, 40, 60, 80, 100]
 
@@ -58,6 +63,9 @@ class Masked:
 
     mapping: str = "ucl"
     """Of the label."""
+
+    bare: dict[str, xr.Dataset] | None = None
+    """By model: the network's own answer, where light refines the masks."""
 
 
 def band(path: Path) -> xr.DataArray:
@@ -80,8 +88,22 @@ def calgary() -> list[Masked]:
         scene = {name: band(folder / f"{name}.tif") for name in ("B02", "B03", "B04", "B08")}
         scl = band(folder / "SCL.tif").values
         label = folder / "shadow_label.tif"
-        found.append(Masked(folder.name, masks_of(scene, [FOUR]), scl, label, "shadow-label"))
+        masks, bare = (
+            masks_of(scene, [FOUR], precision="f32", refine=refine)
+            for refine in (calgary_light(folder.name), False)
+        )
+        found.append(Masked(folder.name, masks, scl, label, "shadow-label", bare))
     return found
+
+
+def calgary_light(date: str) -> Light:
+    """The means of the angles over a scene."""
+    names = ("sunAzimuthAngles", "sunZenithAngles", "viewAzimuthMean", "viewZenithMean")
+    folder = DATA / "calgary-angles" / date
+    if not folder.is_dir():
+        return Light()
+    means = [float(band(folder / f"{name}.tif").mean()) for name in names]
+    return Light(Angles(*means, "the grids of ESA"))
 
 
 def oncloudn() -> list[Masked]:
@@ -317,6 +339,63 @@ def settings() -> list[str]:
     return markdown_table(rows)
 
 
+def by_date(scenes: list[Masked]) -> list[str]:
+    """Shadow of each date, by the network alone, by light, and by light with each preset.
+
+    With so many pixels of tolerance, those as near to the edge of a painted shadow are left out.
+    """
+    rows = [
+        [
+            "date",
+            "mask",
+            *(
+                f"{what}, {pixels} px"
+                for pixels in (0, 1, 2)
+                for what in ("precision", "recall", "IoU")
+            ),
+            "shadow left clear %",
+            "clear lost %",
+        ]
+    ]
+    sums: dict[str, np.ndarray] = {}
+    for scene in scenes:
+        painted = band(scene.label).values == 1  # type: ignore[arg-type]
+        assert scene.bare is not None
+        masks = {"network alone": scene.bare[FOUR].ucl, "light": scene.masks[FOUR].ucl}
+        masks |= {f"`{n}`": apply_preset(scene.masks[FOUR], n).ucl for n in PRESETS}
+        for name, ucl in masks.items():
+            found = shadow_counts(ucl.values, painted)
+            sums[name] = sums.get(name, 0) + found
+            rows.append([scene.name, name, *shadow_scores(found)])
+    rows += [["all", name, *shadow_scores(found)] for name, found in sums.items()]
+    return markdown_table(rows)
+
+
+def shadow_counts(codes: np.ndarray, painted: np.ndarray) -> np.ndarray:
+    """Counts for `shadow_scores`: hits, said and painted for each tolerance; left clear; lost of what is clear."""
+    counts = []
+    for pixels in (0, 1, 2):
+        kept = codes > 0
+        if pixels:
+            inner, outer = (
+                change(painted, iterations=pixels) for change in (binary_erosion, binary_dilation)
+            )
+            kept &= inner | ~outer
+        said, label = (codes == 3) & kept, painted & kept
+        counts += [(said & label).sum(), said.sum(), label.sum()]
+    clear = (codes > 0) & (codes != 2) & ~painted
+    return np.array([*counts, (painted & (codes == 1)).sum(), (clear & (codes == 3)).sum(), clear.sum()])  # fmt: skip
+
+
+def shadow_scores(counts: np.ndarray) -> list[str]:
+    cells = []
+    for hits, said, label in counts[:9].reshape(3, 3):
+        cells += [hits / max(said, 1), hits / max(label, 1), hits / max(said + label - hits, 1)]
+    left, lost, clear = counts[9:]
+    percent = [100 * left / max(counts[2], 1), 100 * lost / max(clear, 1)]
+    return [*(f"{each:.2f}" for each in cells), *(f"{each:.1f}" for each in percent)]
+
+
 # --- the search -----------------------------------------------------------------------
 
 
@@ -453,6 +532,7 @@ def main() -> None:
             write_report(evaluations[title], out / name)
     if shadow:
         tables["calgary-dates"] = by_scene(evaluations["Calgary"], Question.SHADOW)
+        tables[LIGHT] = by_date(shadow)
     if len(evaluations) == 3:
         tables["edges"] = edges(evaluations)
     if bare:

@@ -19,18 +19,20 @@ import xarray as xr
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from scipy import ndimage
 
 import odc_cleansat
 from odc_cleansat import CloudClass, apply_preset, classify
 from odc_cleansat.cube.embedded import stop_cube
 from odc_cleansat.demo import example_cube
 from odc_cleansat.masks import PRESETS, persist
+from odc_cleansat.masks.light import HIGHEST, LOWEST, cast, motions_of
 from odc_cleansat.masks.rasters import share_rasters
 from odc_cleansat.models import get_engine, get_model
 from odc_cleansat.products import MaskJob
 from odc_cleansat.review import compare, page, true_colour
 from odc_cleansat.review.share_map import draw_shares
-from odc_cleansat.scenes import read_scene
+from odc_cleansat.scenes import Angles, read_scene
 from odc_cleansat.storage.cog import write_cogs
 from odc_cleansat.synthetic.scene import SimulatedScene
 
@@ -91,6 +93,31 @@ def draw_presets(out: Path) -> None:
     for axis, name in zip(axes[2:], PRESETS, strict=True):
         show(axis, apply_preset(mask, name).ucl.values)
     figure.savefig(out / "presets.png")
+
+
+def draw_light(out: Path) -> None:
+    """From the network's answer to the refined mask: false shadow, where shadow can lie, and what stays."""
+    data = scene()
+    plain = classify(data, offset=-1000, refine=False).ucl.values
+    refined = classify(data, offset=-1000).ucl.values
+    grid = data.odc.geobox
+    cloud = ndimage.binary_dilation(plain == CloudClass.CLOUD, np.ones((3, 3)))
+    ways = motions_of(Angles(data.attrs["sun_azimuth"], 90 - data.attrs["sun_elevation"], 0, 0), grid)  # fmt: skip
+    possible = cast(cloud, ways, (LOWEST, HIGHEST), 20).astype("uint8")
+    possible += cast(cloud, ways, (0.7 * 1500, 1.2 * 1500), 20)
+    figure, axes = panels(
+        [
+            "true colour",
+            "the network's own answer",
+            "where clouds can cast shadow,\ndark: those of 1500 m",
+            "refined by light",
+        ]
+    )
+    axes[0].imshow(colours(data))
+    show(axes[1], plain)
+    axes[2].imshow(possible, cmap="Greys", vmin=0, vmax=2)
+    show(axes[3], refined)
+    figure.savefig(out / "light.png")
 
 
 def draw_trust(out: Path) -> None:
@@ -334,6 +361,7 @@ def draw(out: Path) -> None:
     for one in (
         draw_classes,
         draw_presets,
+        draw_light,
         draw_trust,
         draw_offsets,
         draw_resolution,

@@ -65,6 +65,10 @@ class ModelWarning(CleansatWarning):
     """A model cannot be used, was made for other scenes, or has no masks where other models have."""
 
 
+class LightWarning(CleansatWarning):
+    """The angles of sun and satellite that a scene states cannot be right, so that its shadow is left as it is."""
+
+
 class GapWarning(CleansatWarning):
     """Some files cannot be read, or some scenes have no mask; the result has no data there."""
 

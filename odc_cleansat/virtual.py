@@ -23,8 +23,10 @@ from datacube.migration import ODC2DeprecationWarning
 
 from .classes import CONFIDENCE_NODATA, CloudClass, flags_definition
 from .errors import ModelError, SceneError
+from .masks.light import Light
 from .models.model import Model
 from .models.registry import get_model
+from .products.job import mask_grid
 from .scenes.bands import find_bands, is_reflective
 from .scenes.files import SceneFiles
 from .scenes.packing import read_packing
@@ -83,6 +85,9 @@ class UNetMask(Transformation):  # type: ignore[misc]
     scale
         Reflectance per digital number, by default 1/10000 for integers and 1 for
         floating-point bands.
+    refine
+        Whether light refines the mask, see :func:`~odc_cleansat.classify`. The metadata of the datasets tell the
+        angles; by itself, :meth:`compute` takes those that follow from time and place.
 
     Raises
     ------
@@ -102,13 +107,14 @@ class UNetMask(Transformation):  # type: ignore[misc]
         dilation: Mapping[str, float] | None = None,
         offset: float | None = None,
         scale: float | None = None,
-        **unknown: Any,
+        **more: Any,
     ) -> None:
+        refine = more.pop("refine", True)
         # Datacube reports any TypeError raised here without its message.
-        if unknown:
+        if more:
             raise ModelError(
-                f"{TRANSFORM} has no parameter {', '.join(unknown)}; it has model, confidence, keep, "
-                "reflectance, thresholds, dilation, offset and scale. What concerns a product stands "
+                f"{TRANSFORM} has no parameter {', '.join(more)}; it has model, confidence, keep, "
+                "reflectance, thresholds, dilation, offset, scale and refine. What concerns a product stands "
                 "with the product, under `input`."
             )
         if model is not None:
@@ -121,6 +127,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
         self.dilation = _numbers("dilation", dilation)
         self.offset = None if offset is None else _number("offset", offset)
         self.scale = None if scale is None else _number("scale", scale)
+        self.refine = _checked("refine", refine, bool, "true or false")
 
     def measurements(self, input_measurements: Mapping[str, Measurement]) -> dict[str, Measurement]:
         """Describe the output bands.
@@ -198,7 +205,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
             kept = kept.assign(
                 {name: self._to_reflectance(kept[name], offsets).where(~empty) for name in names}
             )
-        mask = self._classify(bands, model, offsets)
+        mask = self._classify(bands, model, offsets, self._lights(bands, loading))
         # Without their coordinates, which could differ from these in the last digit.
         found: xr.Dataset = kept.assign({n: (b.dims, b.data, b.attrs) for n, b in mask.items()})
         return found
@@ -258,6 +265,19 @@ class UNetMask(Transformation):  # type: ignore[misc]
             found.append(offsets.pop() if offsets else 0)
         return found
 
+    def _lights(self, bands: xr.Dataset, loading: VirtualDatasetBox | None) -> list[bool | Light]:
+        """Return by which light each time step is refined."""
+        if loading is None or not self.refine:
+            return [self.refine] * bands.sizes["time"]
+        found: list[bool | Light] = []
+        for datasets in loading.input_datasets().values:
+            scene = next(filter(_has_red, datasets), None)
+            found.append(
+                scene is None
+                or Light.of(scene.metadata_doc.get("properties", {}), mask_grid(scene))
+            )
+        return found
+
     def _to_reflectance(self, band: xr.DataArray, offsets: list[float]) -> xr.DataArray:
         """Turn a band, dims ``(time, y, x)``, into reflectance: float32, NaN at its own nodata value."""
         packing = read_packing(band, self.scale, 0)
@@ -272,14 +292,17 @@ class UNetMask(Transformation):  # type: ignore[misc]
         )
         return reflectance
 
-    def _classify(self, bands: xr.Dataset, model: Model, offsets: list[float]) -> xr.Dataset:
-        """Classify time steps of one offset together; dims ``(time, y, x)``, uint8."""
+    def _classify(
+        self, bands: xr.Dataset, model: Model, offsets: list[float], lights: list[bool | Light]
+    ) -> xr.Dataset:
+        """Classify time steps of one offset and light together; dims ``(time, y, x)``, uint8."""
         from .masks.classify import classify
 
         # With an explicit grid, an area without any data is no error: it is nodata.
         geobox = next(iter(bands.data_vars.values())).odc.geobox
         parts = []
-        for offset, run in groupby(range(len(offsets)), offsets.__getitem__):
+        made = list(zip(offsets, lights, strict=True))
+        for (offset, light), run in groupby(range(len(made)), made.__getitem__):
             first, *others = run
             part = classify(
                 bands.isel(time=slice(first, first + 1 + len(others))),
@@ -290,6 +313,7 @@ class UNetMask(Transformation):  # type: ignore[misc]
                 dilation=self.dilation,
                 offset=offset,
                 scale=self.scale,
+                refine=light,
             )
             parts.append(part)
         return xr.concat(parts, "time", coords="minimal", compat="override", join="override")
@@ -337,12 +361,14 @@ def _loading() -> VirtualDatasetBox | None:
 
 def _offset(dataset: Dataset) -> float | None:
     """Return the radiometric offset of a dataset, digital numbers; None if it has no bands, such as a mask."""
-    found = SceneFiles.of_dataset(dataset)
-    try:
-        find_bands(found.files, ["red"])
-    except SceneError:
-        return None
-    return found.offset().value
+    return SceneFiles.of_dataset(dataset).offset().value if _has_red(dataset) else None
+
+
+def _has_red(dataset: Dataset) -> bool:
+    """Whether a dataset is a scene, and no mask."""
+    with contextlib.suppress(SceneError):
+        return bool(find_bands(SceneFiles.of_dataset(dataset).files, ["red"]))
+    return False
 
 
 def _empty(bands: xr.Dataset, scale: float | None) -> xr.DataArray:

@@ -56,6 +56,9 @@ class Request:
     query: Mapping[str, Any] = field(default_factory=dict)
     """Search terms as for `dc.find_datasets`: ``time``, ``x``, ``y``, ``crs``, ``geopolygon``, ..."""
 
+    refine: bool = True
+    """Whether light refines the masks; else they are the network's own answer, as all masks were once."""
+
     def __post_init__(self) -> None:
         if self.only_accepted and not self.index:
             raise CubeError("only_accepted is about what is indexed; leave out index=False.")

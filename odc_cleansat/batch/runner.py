@@ -270,6 +270,7 @@ class BatchJob:
                     self._retries,
                     self._settings,
                     self.run_id,
+                    refine=request.refine,
                 )
 
     def finish(self, task: SceneTask, outcome: WrittenMask | Failure | BaseException) -> None:

@@ -269,7 +269,8 @@ def expected_mask_id(scene: Dataset, request: Request) -> UUID:
     )
     model = get_model(request.model, bands=files.files)
     files.wanted(model.bands)
-    return mask_id(dataset_id(scene), model, _pixel(scene), files.offset(request.offset).value)
+    offset = files.offset(request.offset).value
+    return mask_id(dataset_id(scene), model, _pixel(scene), offset, refine=request.refine)
 
 
 _UNKNOWN = BandFile("", 1, None)

@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import UUID
 
-from ..errors import CleansatError, ModelError, OutputError, ReflectanceWarning, SceneError
+from ..errors import (
+    CleansatError,
+    LightWarning,
+    ModelError,
+    OutputError,
+    ReflectanceWarning,
+    SceneError,
+)
 from ..masks.tasks import Progress
 from ..models.engines import get_engine
 from ..models.model import Model
@@ -90,6 +97,9 @@ class SceneTask(NamedTuple):
     part: PartTask | None = None
     """A part that is made first."""
 
+    refine: bool = True
+    """Whether light refines the mask."""
+
     @property
     def key(self) -> str:
         """Name of the task for dask, which takes what is between hyphens for words unless it is all one number."""
@@ -102,15 +112,19 @@ class SceneTask(NamedTuple):
 
     def job(self) -> MaskJob:
         """Return the job of making the mask."""
-        return mask_job(self.scene, self.root, self.model, self.offset)
+        return mask_job(self.scene, self.root, self.model, self.offset, self.refine)
 
 
 def mask_job(
-    scene: Dataset | Scene, root: str | Path, model: str | Model | None, offset: float | None
+    scene: Dataset | Scene,
+    root: str | Path,
+    model: str | Model | None,
+    offset: float | None,
+    refine: bool = True,
 ) -> MaskJob:
     """Return the job of a scene, known to a datacube or not; parameters and errors as of :class:`MaskJob`."""
     make = MaskJob.of_scene if isinstance(scene, Scene) else MaskJob
-    return make(scene, root, model, offset)
+    return make(scene, root, model, offset, refine)
 
 
 class WrittenMask(NamedTuple):
@@ -288,13 +302,13 @@ def with_retries(
 
 @contextlib.contextmanager
 def collected_warnings() -> Iterator[list[str]]:
-    """Silence all warnings in a block; the list has at its end those about reflectance, each text once."""
+    """Silence all warnings in a block; the list has at its end those about reflectance and light, each text once."""
     texts: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield texts
-    of_reflectance = (str(w.message) for w in caught if w.category is ReflectanceWarning)
-    texts.extend(dict.fromkeys(of_reflectance))
+    told = (ReflectanceWarning, LightWarning)
+    texts.extend(dict.fromkeys(str(w.message) for w in caught if w.category in told))
 
 
 def _begin(task: SceneTask) -> None:

@@ -23,6 +23,7 @@ from .options import (
     datacube_options,
     is_typed,
     json_option,
+    plain_option,
     source_options,
 )
 
@@ -90,6 +91,7 @@ usage, 3 some scenes of a search failed.
     help="Skip scenes with more cloud, by the provider's estimate.",
 )
 @source_options
+@plain_option
 @click.option(
     "--index/--no-index",
     default=False,
@@ -110,6 +112,7 @@ def command(
     model: str | None,
     offset: float | None,
     moment: str | None,
+    plain: bool,
     index: bool,
     as_json: bool,
     config: tuple[str, ...],
@@ -143,7 +146,7 @@ def command(
         else:
             where = {"api": stac_api or EARTH_SEARCH, "collection": collection or COLLECTION}
             scenes = _search(console, bbox, time, limit=limit, max_cloud=max_cloud, **where)
-        masker = _Masker(root, model, offset, dc, console, as_json)
+        masker = _Masker(root, model, offset, not plain, dc, console, as_json)
         results = masker.mask_all(scenes)
     _finish(results, as_json)
 
@@ -193,6 +196,9 @@ class _Masker:
     offset: float | None
     """Radiometric offset, digital numbers; None if the metadata decide."""
 
+    refine: bool
+    """Whether light refines the masks."""
+
     dc: Datacube | None
     """Where masks are indexed, if they are."""
 
@@ -219,7 +225,7 @@ class _Masker:
         try:
             scene = read()
             result |= {"scene": scene.label, "scene_id": str(scene.dataset.id)}
-            job = MaskJob.of_scene(scene, self.root, self.model, self.offset)
+            job = MaskJob.of_scene(scene, self.root, self.model, self.offset, self.refine)
             result |= {"mask_id": str(job.id), "model": job.model.name}
             result |= self._mask(job, scene.label, position)
         except Exception as error:
@@ -277,6 +283,7 @@ def _described(job: MaskJob, document: Path | str) -> dict[str, Any]:
         "data_percent": properties.get("cleansat:data_percent"),
         "offset": job.offset.value,
         "offset_source": job.offset.source,
+        "light": properties.get("cleansat:light"),
     }
 
 

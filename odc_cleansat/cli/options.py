@@ -95,6 +95,12 @@ model_option = click.option(
     help="Model that makes the masks, see `cleansat models list`. Default: the best for a scene's bands.",
 )
 
+plain_option = click.option(
+    "--plain",
+    is_flag=True,
+    help="Keep the network's own answer: no shadow is deleted for lack of a cloud, no white core is filled.",
+)
+
 source_options = option_group(
     model_option,
     click.option(

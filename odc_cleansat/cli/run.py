@@ -20,6 +20,7 @@ from .options import (
     is_typed,
     json_option,
     metrics_options,
+    plain_option,
     scene_options,
     search_terms,
 )
@@ -64,6 +65,7 @@ After 1, 3, 4 and 130 the same command goes on where it stopped.
 """,
 )
 @scene_options
+@plain_option
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Make at most so many masks."
 )
@@ -125,6 +127,7 @@ def command(
     bbox: tuple[float, float, float, float] | None,
     model: str | None,
     offset: float | None,
+    plain: bool,
     limit: int | None,
     out: str,
     index: bool,
@@ -153,8 +156,9 @@ def command(
 
     workers, scheduler = _check_usage(workers, scheduler, only_accepted, index)
     root = out if "://" in out else Path(out).absolute()
+    terms = search_terms(time, bbox)
     request = Request(
-        product, root, model, offset, index, only_accepted, limit, search_terms(time, bbox)
+        product, root, model, offset, index, only_accepted, limit, terms, refine=not plain
     )
     how: dict[str, Any] = {
         "workers": workers, "scheduler": scheduler, "retries": retries, "failures": failures, "run_id": run_id(),

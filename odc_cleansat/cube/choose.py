@@ -102,7 +102,7 @@ def _check_models(masks: Sequence[Dataset]) -> None:
 
 
 def _of_one_version(masks: Sequence[Dataset]) -> list[Dataset]:
-    """Of a scene's masks by one model, keep those by its present weights, if there are any."""
+    """Of a scene's masks by one model, keep those by its present weights and refined by light, if there are any."""
     scenes: dict[Hashable, list[Dataset]] = {}
     for each in masks:
         scenes.setdefault(_scene(each), []).append(each)
@@ -111,6 +111,7 @@ def _of_one_version(masks: Sequence[Dataset]) -> list[Dataset]:
     several, left_out = [], set()
     for each in rivals:
         kept = [m for m in each if mask_property(m, "weights_sha256") == present[_model(m)]] or each
+        kept = [m for m in kept if mask_property(m, "light")] or kept
         left_out |= {mask.id for mask in each if mask not in kept}
         versions = {(mask_property(m, "weights_sha256"), mask_property(m, "offset")) for m in kept}
         if len(versions) > 1:

@@ -62,6 +62,7 @@ def with_ucl(
     thresholds: Mapping[str, float] | None = None,
     offset: float | None = None,
     scale: float | None = None,
+    refine: bool = True,
 ) -> list[T]:
     """Make the bands `ucl` and `ucl_confidence` known, for loading with ``driver="cleansat"``.
 
@@ -81,6 +82,8 @@ def with_ucl(
         :func:`~odc_cleansat.scenes.offset.resolve_offset`.
     scale
         Reflectance per digital number. By default 1/10000 for integers and 1 for floating-point numbers.
+    refine
+        Whether light refines the masks; see :func:`~odc_cleansat.classify`.
 
     Returns
     -------
@@ -118,7 +121,7 @@ def with_ucl(
                 f"with_ucl takes datacube's Dataset and pystac's Item objects, not {type(scene).__name__}."
             )
         files = SceneFiles.of_dataset(scene) if is_dataset else SceneFiles.of_item(scene)
-        mask = on_demand_mask(files, model, thresholds, offset, scale)
+        mask = on_demand_mask(files, model, thresholds, offset, scale, refine)
         addresses = {name: mask.address(name) for name in BANDS}
         if isinstance(scene, Dataset):
             teach_datacube()

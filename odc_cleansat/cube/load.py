@@ -49,7 +49,7 @@ def load(
     scale: float | None = None,
     preset: str | Preset | None = None,
     min_clear: float | None = None,
-    refine: str | None = None,
+    refine: bool | str = True,
     harmonized: bool = False,
     only_accepted: bool = False,
     include_rejected: bool = False,
@@ -92,7 +92,9 @@ def load(
         not clear: a time that covers a tenth of the area has a share of a tenth at most. Masks are loaded first,
         and computed at once, also with `dask_chunks`. Then only the times are loaded that are clear enough.
     refine
-        Improve the masks by the dates around each, see :func:`~odc_cleansat.refine`: ``time`` by those within 45 days
+        By default masks are those that light refines, see :func:`~odc_cleansat.classify`. One in the index that was made
+        without is taken where there is none with. False takes and makes only the network's own answer.
+        Texts improve the masks further by the dates around each, see :func:`~odc_cleansat.refine`: ``time`` by those within 45 days
         before and after, ``earlier`` by those before. These dates and the ground up to 9 km around are read as well, so
         that a pixel has the same class in any query. Dates to compare with are searched for like those asked for; with
         `datasets` they are these datasets alone. Best where masks are indexed, for else each date is classified.
@@ -152,7 +154,7 @@ def load(
     _check_share(min_clear)
     check_flags(only_accepted, include_rejected, harmonized=harmonized)
     check_refine(refine)
-    options = MaskOptions(ucl, model, thresholds, offset, scale)
+    options = MaskOptions(ucl, model, thresholds, offset, scale, refine is not False)
     chosen = None if preset is None else get_preset(preset)
     request = _Request.of(product, datasets, query)
 
@@ -183,7 +185,7 @@ def load(
     prepared = prepare(found, groups, options, masked=masked, harmonized=harmonized)
 
     reader = request.reader(dc, prepared, grid, chosen)
-    history = masked and refine and History(
+    history = masked and isinstance(refine, str) and History(
         dc, request.query, options, request.reading, refine, chosen, only_accepted, include_rejected
     )  # fmt: skip
     groups, result = _read(reader, history or None, prepared.groups, layers, min_clear)

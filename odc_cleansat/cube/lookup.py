@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..arguments import meant
+from ..arguments import fault_of_flags, meant
 from ..errors import CubeError, ModelWarning, SceneError, warn_caller
 from ..masks.on_demand import OnDemandMask, on_demand_mask
 from ..models.registry import get_model
@@ -45,11 +45,16 @@ class MaskOptions:
     scale: float | None = None
     """Reflectance per digital number; None for the default."""
 
+    refine: bool = True
+    """Whether light refines the masks. A stored mask without is taken where there is none with."""
+
     def __post_init__(self) -> None:
         if self.ucl not in UCL_FROM:
             raise CubeError(
                 f"ucl={self.ucl!r} is unknown; choose from {', '.join(UCL_FROM)}.{meant(self.ucl, UCL_FROM)}"
             )
+        if fault := fault_of_flags(refine=self.refine):
+            raise CubeError(fault)
         if self.model is not None:
             get_model(self.model)
 
@@ -60,7 +65,9 @@ class MaskOptions:
 
     def on_demand(self, files: SceneFiles) -> OnDemandMask:
         """Return how the mask of a scene is computed; for errors see :func:`on_demand_mask`."""
-        return on_demand_mask(files, self.model, self.thresholds, self.offset, self.scale)
+        return on_demand_mask(
+            files, self.model, self.thresholds, self.offset, self.scale, self.refine
+        )
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,11 @@ def look_up(
             found.append(MaskedScene(scene, files, error=error))
             continue
         model = get_model(on_demand.model)
-        ids = [mask_id(scene.id, model, pixel, on_demand.offset) for pixel in pixels]
+        ids = [
+            mask_id(scene.id, model, pixel, on_demand.offset, refine=refined)
+            for refined in ((True, False) if options.refine else (False,))
+            for pixel in pixels
+        ]
         mask = next((by_id[each] for each in ids if each in by_id), None)
         found.append(MaskedScene(scene, files, on_demand, mask))
     return found

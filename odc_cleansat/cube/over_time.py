@@ -45,9 +45,9 @@ def check_refine(refine: Any) -> None:
     CubeError
         Naming those that there are.
     """
-    if refine is not None and refine not in REFINED:
+    if not (refine is None or isinstance(refine, bool) or refine in REFINED):
         raise CubeError(
-            f"refine={refine!r:.100} is unknown; choose from {', '.join(REFINED)}.{meant(refine, REFINED)}"
+            f"refine={refine!r:.100} is unknown; choose from True, False, {', '.join(REFINED)}.{meant(refine, REFINED)}"
         )
 
 

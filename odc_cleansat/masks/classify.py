@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,7 @@ from ..grids.windows import Window
 from ..models.engines import check_engine
 from ..models.model import Model
 from ..models.registry import get_model
+from ..scenes.angles import Angles
 from ..scenes.files import Band, parts_of
 from ..scenes.offset import processing_level
 from ..scenes.packing import item_metadata
@@ -36,11 +38,14 @@ from .dilate import dilate
 from .inputs import (
     arrays_of_scene,
     bands_by_date,
+    describe_lights,
     finest_grid,
+    lights_of,
     output_grid,
     select_bands,
     times_of_bands,
 )
+from .light import Light
 from .options import Options, check_reflectance_has_no_offset, check_result
 from .storable import storable
 from .tasks import (
@@ -67,6 +72,7 @@ def classify(
     offset: float | None = None,
     engine: str | None = None,
     precision: str | None = None,
+    refine: bool | Angles | Light = True,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Label cloud and cloud shadow in a Sentinel-2 scene.
@@ -117,6 +123,11 @@ def classify(
         :func:`~odc_cleansat.scenes.offset.resolve_offset`.
     engine, precision
         See :func:`~odc_cleansat.models.engines.get_engine`.
+    refine
+        Whether light refines what the network says: shadow stays only where a cloud can cast it, and clipped white
+        in the midst of cloud is cloud. The angles of the sun are those of the coordinates and attributes, as
+        STAC names them, else they follow from the time and the place; or pass :class:`~odc_cleansat.scenes.Angles`.
+        False gives the network's own answer.
     progress
         Called with the number of windows done and the number there are, also while a window is worked on. An error
         that it raises ends the work. It is not called for lazy scenes.
@@ -126,9 +137,11 @@ def classify(
     xarray.Dataset
         On the output grid, with the scene's dims:
 
-        - ``ucl``, uint8 :class:`CloudClass` codes, nodata 0 wherever a band has no data;
+        - ``ucl``, uint8 :class:`CloudClass` codes, nodata 0 wherever a band has no data. Its attribute ``light``
+          says which angles refined it;
         - ``ucl_confidence``, uint8, probability of the class before dilation in percent, nodata 255. For
-          thick and thin cloud it is the probability of either;
+          thick and thin cloud it is the probability of either. A pixel that light has changed has the low probability
+          that the network gave its new class;
         - ``ucl_probability``, float32 of 0 to 1, dims ``([time,] ucl_class, y, x)``, NaN without data.
           Its coordinates ``ucl_class`` and ``ucl_code`` have the label and the code of each plane, in
           the order of the model.
@@ -152,8 +165,10 @@ def classify(
         log ``odc_cleansat``. Also if two things cannot both be true that the bands say of themselves.
     ModelWarning
         If the bands name another processing level than that of the model.
+    LightWarning
+        If the angles of the scene cannot be right, so that its shadow is left as the network gave it.
     """
-    check_result(confidence, probabilities, progress)
+    check_result(confidence, probabilities, progress, refine)
     arrays = arrays_of_scene(scene)
     chosen = get_model(model, bands=arrays)
     check_engine(engine, precision)
@@ -174,9 +189,15 @@ def classify(
     dates = [[band.packed(scale, offset) for band in date] for date in bands_by_date(bands)]
     _check_dates(dates, chosen, offset)
     # Dask would fuse the reading of a chunk into each task that needs it, and so read it several times.
+    lights = lights_of(scene, dates, refine)
     with dask.config.set({"optimization.fuse.active": False}):
-        layers = [_date_layers(options, date, output, names, monitor) for date in dates]
+        layers = [
+            _date_layers(replace(options, light=light), date, output, names, monitor)
+            for date, light in zip(dates, lights, strict=True)
+        ]
     result: xr.Dataset = _dataset(layers, output, bands, chosen)
+    if said := describe_lights(lights):
+        result.ucl.attrs["light"] = said
     if dilation:
         result["ucl"] = dilate(result["ucl"], dilation, output)
     if monitor is None:

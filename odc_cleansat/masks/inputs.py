@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..arguments import is_number
-from ..errors import SceneError
+from ..errors import LightWarning, SceneError, warn_caller
 from ..grids.grid import crs_name, fault_of_grid, ground_resolution, unevenness
 from ..models.model import Model
+from ..scenes.angles import Angles
 from ..scenes.bands import find_bands
 from ..scenes.files import Band
+from ..scenes.packing import item_metadata
+from .light import Light
 from .options import check_resolution
 
 
@@ -206,3 +211,53 @@ def bands_by_date(bands: Sequence[Band]) -> list[list[Band]]:
     if dates is None:
         return [list(bands)]
     return [[band._replace(data=band.data[i]) for band in bands] for i in range(dates)]
+
+
+def lights_of(
+    scene: xr.Dataset | xr.DataArray | Mapping[str, xr.DataArray],
+    dates: Sequence[Sequence[Band]],
+    refine: bool | Angles | Light,
+) -> list[Light | None]:
+    """Return the light of each date; None for the network's own answer.
+
+    Parameters
+    ----------
+    scene
+        What was passed to :func:`~odc_cleansat.classify`: any dims, shape and dtype.
+    dates
+        Its bands, dims ``(y, x)`` of any dtype, by date.
+    refine
+        Whether to refine, or the angles or the light of all dates.
+
+    Warns
+    -----
+    LightWarning
+        If angles cannot be right.
+    """
+    if isinstance(refine, Angles | Light):
+        lights = [refine if isinstance(refine, Light) else Light(refine)] * len(dates)
+    elif refine:
+        lights = [Light.of(_said_of(scene, date[0].data), finest_grid(date)) for date in dates]
+    else:
+        return [None] * len(dates)
+    for complaint in dict.fromkeys(each.complaint for each in lights):
+        if complaint:
+            warn_caller(f"{complaint}.", LightWarning)
+    return list(lights)
+
+
+def describe_lights(lights: Iterable[Light | None]) -> str:
+    """Return in a few words by which light a mask of several dates is refined; empty if it is not."""
+    return "; ".join(dict.fromkeys(each.describe() for each in lights if each is not None))
+
+
+def _said_of(
+    scene: xr.Dataset | xr.DataArray | Mapping[str, xr.DataArray], band: xr.DataArray
+) -> dict[str, Any]:
+    """Return what attributes and coordinates say of a date, with its time."""
+    attrs = {} if isinstance(scene, Mapping) and not isinstance(scene, xr.Dataset) else scene.attrs
+    said = {**attrs, **band.attrs, **item_metadata(band)["properties"]}
+    time = band.coords.get("time")
+    if time is not None and not time.ndim and time.dtype.kind == "M" and not np.isnat(time.values):
+        said["datetime"] = datetime.fromisoformat(str(time.values.astype("datetime64[us]")))
+    return said

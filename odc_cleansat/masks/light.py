@@ -8,18 +8,18 @@ a changed pixel has the low confidence that the network gave its new class.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 from scipy import fft, ndimage
 
 from ..classes import CLOUDS, CloudClass
-from ..grids.grid import grid_north
+from ..grids.grid import centre, grid_north
 from ..models.model import Model
-from ..scenes.angles import Angles
+from ..scenes.angles import Angles, find_angles
 
 METHOD = "light"
 """Name of what is done here, in documents."""
@@ -85,6 +85,37 @@ class Light:
 
     reason: str = ""
     """Why no angles are known."""
+
+    wrong: bool = False
+    """Whether the reason is that the scene states angles that cannot be right."""
+
+    @classmethod
+    def of(cls, properties: Mapping[str, Any], grid: GeoBox) -> Light:
+        """Return the light over a scene.
+
+        Parameters
+        ----------
+        properties
+            Of the dataset or the STAC item, with its ``datetime``; see :func:`~odc_cleansat.scenes.angles.find_angles`.
+        grid
+            The grid of the scene.
+        """
+        longitude, latitude = centre(grid)
+        place = None
+        if math.isfinite(longitude) and math.isfinite(latitude):
+            place = round(longitude, 2), round(latitude, 2)
+        return cls(*find_angles(properties, place))
+
+    @property
+    def complaint(self) -> str | None:
+        """What the caller should know; None if there is nothing."""
+        if not self.wrong:
+            return None
+        return f"shadow is left as the network gave it, for the angles of the scene are not used: {self.reason}"
+
+    def describe(self) -> str:
+        """Return in a few words by which light a mask is refined."""
+        return f"none: {self.reason}" if self.angles is None else self.angles.source
 
 
 class Motion(NamedTuple):

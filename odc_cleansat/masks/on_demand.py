@@ -23,15 +23,17 @@ from cachetools import LRUCache
 from odc.geo.geobox import GeoBox
 
 from ..classes import CONFIDENCE_NODATA, CloudClass
-from ..errors import ModelError, ReflectanceWarning, SceneError, tell
+from ..errors import LightWarning, ModelError, ReflectanceWarning, SceneError, tell
 from ..models.model import Model
 from ..models.registry import get_model
 from ..models.weights import sha256_of
+from ..scenes.angles import stated_light
 from ..scenes.files import Band, BandFile, SceneFiles, local_path, parts_of, reading
 from ..scenes.offset import Offset
 from ..scenes.settle import settle_offset
 from ..storage.reader import LARGEST, parse_json
 from .inputs import finest_grid
+from .light import Light
 from .options import (
     Options,
     check_reflectance_has_no_offset,
@@ -86,6 +88,12 @@ class OnDemandMask:
     source: str
     """What decided the offset."""
 
+    refine: bool = True
+    """Whether the mask is refined by light."""
+
+    properties: tuple[tuple[str, Any], ...] = ()
+    """What the scene says of its light; see :data:`~odc_cleansat.scenes.angles.NAMES`."""
+
     def address(self, layer: str) -> str:
         """Return the address of a layer, which takes the place of the path of a file."""
         document = json.dumps(vars(self), separators=(",", ":")).encode()
@@ -101,11 +109,17 @@ class OnDemandMask:
         content = zlib.decompressobj().decompress(base64.urlsafe_b64decode(packed), LARGEST)
         document = parse_json(content, "the address of a computed band", nan=True)
         document["files"] = tuple(BandFile(*file) for file in document["files"])
-        document["thresholds"] = tuple((name, value) for name, value in document["thresholds"])
+        for field in ("thresholds", "properties"):
+            document[field] = tuple((name, value) for name, value in document.get(field, ()))
         return layer, OnDemandMask(**document)
 
-    def options(self) -> Options:
+    def options(self, scene: GeoBox) -> Options:
         """Return the options of the classification, with the model that has the name now.
+
+        Parameters
+        ----------
+        scene
+            Grid of the scene.
 
         Raises
         ------
@@ -117,6 +131,7 @@ class OnDemandMask:
             scale=self.scale,
             offset=self.offset,
             thresholds=dict(self.thresholds),
+            light=Light.of(dict(self.properties), scene) if self.refine else None,
         )
 
 
@@ -126,6 +141,7 @@ def on_demand_mask(
     thresholds: Mapping[str, float] | None = None,
     offset: float | None = None,
     scale: float | None = None,
+    refine: bool = True,
 ) -> OnDemandMask:
     """Decide how the mask of a scene is made.
 
@@ -141,6 +157,8 @@ def on_demand_mask(
         Radiometric offset, digital numbers; by default what the metadata of the scene say.
     scale
         Reflectance per digital number.
+    refine
+        Whether the mask is refined by light; else it is the network's own answer.
 
     Raises
     ------
@@ -172,6 +190,8 @@ def on_demand_mask(
         tuple((name, float(value)) for name, value in (thresholds or {}).items()),
         scene.label,
         decided.source,
+        refine,
+        stated_light(scene.properties),
     )
 
 
@@ -197,19 +217,19 @@ def compute_layer(mask: OnDemandMask, layer: str, target: GeoBox) -> np.ndarray:
     SceneError
         If a file cannot be read, its values do not suit the scale, or an offset is given with reflectance.
     """
-    options = mask.options()
     result = np.full(target.shape, NODATA[layer], dtype="uint8")
     with reading(mask.label):
         stamps = _time_stamps(mask.files)
         bands = [_opened(*each) for each in zip(mask.files, stamps, strict=True)]
+        scene = finest_grid(bands)
+        options = mask.options(scene)
         check_resolution(bands, options.model)
         offset = _settled(mask, stamps)
         bands = [band.packed(mask.scale, offset) for band in bands]
         check_reflectance_has_no_offset(bands, offset)
-        scene = finest_grid(bands)
         # With the weights, for a model of the same name may have been imported since.
         network = options.model, sha256_of(options.model)
-        key = (network, mask.files, offset, mask.scale, stamps)
+        key = (network, mask.files, offset, mask.scale, options.light, stamps)
         rows, columns = block_slices(bands, target)
         for roi in ((y, x) for y in rows for x in columns):
             block = target[roi]
@@ -229,6 +249,8 @@ def _infer(
     """Return the probabilities of one window; warn if its pixels do not suit the offset."""
     monitor = Monitor(None)
     probabilities = window_probabilities(options, parts_of(bands, grid), grid, monitor)
+    if options.light is not None and options.light.complaint:
+        tell(f"{mask.label}: {options.light.complaint}.", LightWarning)
     for complaint in monitor.complaints():
         tell(f"{mask.label}: {complaint}", ReflectanceWarning)
     return probabilities

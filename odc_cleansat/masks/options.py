@@ -10,8 +10,10 @@ from ..classes import CloudClass
 from ..errors import ModelError, SceneError
 from ..grids.grid import ground_resolution
 from ..models.model import Model
+from ..scenes.angles import Angles
 from ..scenes.bands import native_resolution
 from ..scenes.files import Band
+from .light import Light
 
 COARSEST = 1.5
 """How many times coarser than the model's resolution, or than the sensor's own, a band may be."""
@@ -39,6 +41,9 @@ class Options:
     thresholds: tuple[tuple[CloudClass, float], ...] = ()
     """Classes, each with the least probability at which it is taken."""
 
+    light: Light | None = None
+    """By which light the mask is refined; None for the network's own answer."""
+
     @classmethod
     def of(
         cls,
@@ -49,6 +54,7 @@ class Options:
         scale: float | None = None,
         offset: float | None = None,
         thresholds: Mapping[str, float] | None = None,
+        light: Light | None = None,
     ) -> Options:
         """Make options from what a user passes to :func:`~odc_cleansat.classify`.
 
@@ -63,17 +69,23 @@ class Options:
         check_thresholds(thresholds, model)
         by_label = {c.label: c for c in model.classes}
         chosen = tuple((by_label[name], float(v)) for name, v in (thresholds or {}).items())
-        return cls(model, engine, precision, scale, offset, chosen)
+        return cls(model, engine, precision, scale, offset, chosen, light)
 
 
-def check_result(confidence: bool, probabilities: bool, progress: object) -> None:
+def check_result(
+    confidence: bool, probabilities: bool, progress: object, refine: object = True
+) -> None:
     """Raise if what says how the result is given is of another kind.
 
     Raises
     ------
     SceneError
-        If a flag is not true or false, or progress cannot be called with two numbers.
+        If a flag is not true or false, progress cannot be called with two numbers, or angles are impossible.
     """
+    if not isinstance(refine, bool | Angles | Light):
+        raise SceneError(f"refine is {refine!r:.100}; pass true, false or Angles.")
+    if isinstance(refine, Angles) and (impossible := refine.fault()):
+        raise SceneError(f"refine has angles that cannot be: {impossible}.")
     fault = fault_of_flags(confidence=confidence, probabilities=probabilities)
     if fault := fault or fault_of_progress(progress):
         raise SceneError(fault)

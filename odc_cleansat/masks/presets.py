@@ -76,7 +76,7 @@ PRESETS = {
         Preset(
             "balanced",
             "as few wrong pixels as possible, of either kind",
-            least_shadow=80,
+            least_shadow=70,
         ),
         Preset(
             "conservative",

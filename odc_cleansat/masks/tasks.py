@@ -23,6 +23,7 @@ from ..scenes.nodata import has_data
 from ..scenes.offset import OffsetCheck
 from ..scenes.reflectance import to_model_grid
 from .inputs import finest_grid
+from .light import refine_window
 from .options import Options
 
 BLOCK = 2048
@@ -206,6 +207,10 @@ def window_probabilities(
             above, left = row % MULTIPLE, column % MULTIPLE
             height, width = target.shape
             probabilities = run(batch)[0, :, above : above + height, left : left + width]
+            if options.light is not None:
+                probabilities = refine_window(
+                    probabilities, pixels, options.model, target, options.light
+                )
     follow.count_windows(1)
     if monitor is None:
         for complaint in follow.complaints():

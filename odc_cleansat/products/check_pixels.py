@@ -168,6 +168,7 @@ def make_again(evidence: Evidence) -> tuple[xr.Dataset, str]:
                 offset=provenance.offset.value,
                 engine=engine.name,
                 precision=engine.precision,
+                refine=provenance.light or False,
             )
     except (ModelError, SceneError, OSError) as error:
         raise UnprovenError(f"the mask cannot be made again here: {error}") from error

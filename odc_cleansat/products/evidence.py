@@ -12,13 +12,14 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from ..errors import ModelError
+from ..masks.light import Light
 from ..models.model import Model
 from ..models.registry import get_model
 from ..models.weights import sha256_of
 from ..scenes.offset import Offset
-from .identity import ALGORITHM_VERSION
+from .identity import ALGORITHM_VERSION, REFINED
 from .product import DOCUMENT, ITEM, RECORD, MaskProduct
-from .provenance import Provenance, inherited
+from .provenance import Provenance, inherited, scene_light
 from .scene_files import recorded_files
 
 if TYPE_CHECKING:
@@ -181,7 +182,24 @@ class Evidence:
             engine=record["engine"]["name"],
             precision=record["engine"]["precision"],
             run=record.get("run"),
+            light=self.light,
         )
+
+    @cached_property
+    def light(self) -> Light | None:
+        """The light over the scene, as it follows from the properties and the grid; None for a plain mask.
+
+        Raises
+        ------
+        UnprovenError
+            If masks are refined in another way by now.
+        """
+        refined = {key: self.record["algorithm"].get(key) for key in REFINED}
+        if not any(refined.values()):
+            return None
+        if refined != REFINED:
+            raise UnprovenError(f"it was refined by {refined}; here is {REFINED}")
+        return scene_light(self.dataset.properties, self.grid)
 
     @cached_property
     def dataset(self) -> DatasetDoc:

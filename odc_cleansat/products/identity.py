@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
+from ..masks.light import METHOD as LIGHT
+from ..masks.light import VERSION as LIGHT_VERSION
 from ..models.model import Model
 from ..models.weights import sha256_of
 from ..storage.eo3 import MASK_PRODUCT
@@ -21,10 +23,16 @@ ALGORITHM_VERSION = "2"
 """Counts up when the same weights and parameters give other classes than before. Since 2, windows begin at multiples of
 32 pixels of the model grid, also at the edge of a scene."""
 
+REFINED = {LIGHT: LIGHT_VERSION}
+"""What refined masks have among the parameters of the algorithm. Masks without it are the network's own answer, as all
+were once."""
+
 _ODC_NAMESPACE = UUID("6f34c6f4-13d6-43c0-8e4e-42b6c13203af")
 
 
-def mask_id(source_id: UUID, model: Model, resolution: float, offset: float) -> UUID:
+def mask_id(
+    source_id: UUID, model: Model, resolution: float, offset: float, *, refine: bool = True
+) -> UUID:
     """Return the id of a scene's mask, the same wherever and whenever the mask is made.
 
     It is built as odc-stats builds its ids: a uuid5 over the algorithm, its parameters and the
@@ -40,10 +48,11 @@ def mask_id(source_id: UUID, model: Model, resolution: float, offset: float) -> 
         Pixel size of the mask, in units of its coordinate system.
     offset
         Radiometric offset in digital numbers.
+    refine
+        Whether light refines the mask. Where sun and satellite stand follows from the source.
     """
-    return derived_id(
-        source_id, model.name, sha256_of(model), model.parameters(), resolution, offset
-    )
+    parameters = model.parameters() | (REFINED if refine else {})
+    return derived_id(source_id, model.name, sha256_of(model), parameters, resolution, offset)
 
 
 def derived_id(
@@ -66,7 +75,7 @@ def derived_id(
     sha256
         Hexadecimal SHA-256 of its weights.
     parameters
-        Parameters of the model's windows, by name.
+        Parameters of the model's windows, by name, and :data:`REFINED` for a mask that is refined.
     resolution
         Pixel size of the mask, in units of its coordinate system.
     offset

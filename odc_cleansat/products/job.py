@@ -11,6 +11,7 @@ from odc.geo.geobox import GeoBox
 from ..errors import SceneError
 from ..grids.grid import overlap
 from ..masks.classify import classify
+from ..masks.light import Light
 from ..models.engines import get_engine
 from ..models.model import Model
 from ..models.registry import get_model
@@ -23,7 +24,7 @@ from ..storage.folder import Folder
 from ..storage.reader import strange_values
 from .identity import mask_folder, mask_id
 from .product import MaskProduct
-from .provenance import Provenance
+from .provenance import Provenance, scene_light
 from .write import write_mask
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class MaskJob:
         A model or its name; by default the best for the scene's bands.
     offset
         Radiometric offset in digital numbers; by default the metadata decide.
+    refine
+        Whether light refines the mask; else it is the network's own answer.
 
     Raises
     ------
@@ -69,6 +72,7 @@ class MaskJob:
         root: Folder | Path | str,
         model: str | Model | None = None,
         offset: float | None = None,
+        refine: bool = True,
     ) -> None:
         self.dataset = dataset
         self.root = Folder(root)
@@ -80,7 +84,10 @@ class MaskJob:
         self.source = read_document(dataset.metadata_doc)
         self.grid: GeoBox = mask_grid(dataset)
         pixel = abs(self.grid.resolution.x)
-        self.id = mask_id(dataset.id, self.model, pixel, self.offset.value)
+        self.light: Light | None = None
+        if refine:
+            self.light = scene_light(self.source.properties, self.grid)
+        self.id = mask_id(dataset.id, self.model, pixel, self.offset.value, refine=refine)
         self.folder: Folder = self.root / mask_folder(self.id, self.source)
 
     @classmethod
@@ -90,10 +97,11 @@ class MaskJob:
         root: Folder | Path | str,
         model: str | Model | None = None,
         offset: float | None = None,
+        refine: bool = True,
     ) -> MaskJob:
         """Return the job for a scene that no datacube knows; parameters and errors as of the class."""
         known = scene.files.offset(offset)
-        job = cls(scene.dataset, root, model, known.value)
+        job = cls(scene.dataset, root, model, known.value, refine)
         job.offset = known  # the same number, with what decided it
         job.bands = scene.files.wanted(
             job.model.bands
@@ -133,6 +141,11 @@ class MaskJob:
             If a file cannot be read, or no pixel has data.
         OutputError
             If the mask cannot be written.
+
+        Warns
+        -----
+        LightWarning
+            If the angles of the scene cannot be right, so that its shadow is left as the network gave it.
         """
         self.root.check_name()
         mask, provenance = self._classified(self.grid, progress, run_id)
@@ -189,6 +202,7 @@ class MaskJob:
                 geobox=geobox,
                 confidence=True,
                 offset=offset.value,
+                refine=self.light or False,
                 progress=progress,
             )
         return mask, Provenance(
@@ -200,6 +214,7 @@ class MaskJob:
             bands=self.bands,
             scl=self.files.scl,
             run=run_id,
+            light=self.light,
         )
 
 

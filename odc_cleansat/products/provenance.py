@@ -17,10 +17,11 @@ from .._version import __version__
 from ..addresses import public_address, public_values
 from ..classes import CLOUDS, CloudClass, class_percent
 from ..grids.grid import ground_resolution
+from ..masks.light import Light
 from ..models.model import Model
 from ..models.weights import sha256_of
 from ..scenes.offset import PRODUCT_NAMES, Offset
-from .identity import ALGORITHM, ALGORITHM_VERSION
+from .identity import ALGORITHM, ALGORITHM_VERSION, REFINED
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 SOFTWARE = ("odc-cleansat", "datacube", "odc-geo", "openvino", "torch", "rasterio", "numpy")
 
 INHERITED = re.compile(
-    r"dtr:(start|end)_datetime|eo:(constellation|instrument|platform|sun_azimuth|sun_elevation)|mission"
+    r"dtr:(start|end)_datetime|eo:(azimuth|constellation|instrument|off_nadir|platform|sun_azimuth|sun_elevation)"
+    r"|mission|s2:mean_solar_(azimuth|zenith)|view:(azimuth|incidence_angle|off_nadir|sun_azimuth|sun_elevation)"
     r"|odc:region_code|sat:(absolute_orbit|anx_datetime|orbit_state|platform_international_designator"
     r"|relative_orbit)|(s2|sentinel\d?):(datastrip_id|datatake_start_datetime|grid_square|latitude_band"
     r"|sentinel_tile_id|utm_zone)|.*:processing_baseline|cleansat:(datetime_placeholder|simulated|source)|"
@@ -69,6 +71,9 @@ class Provenance:
 
     run: str | None = None
     """Id of the run that the mask belongs to, as its log names it."""
+
+    light: Light | None = None
+    """By which light the mask was refined; None for the network's own answer."""
 
 
 def software() -> dict[str, str]:
@@ -129,6 +134,7 @@ def stated_properties(geobox: GeoBox, provenance: Provenance) -> dict[str, Any]:
         "cleansat:offset": provenance.offset.value,
         "cleansat:offset_source": provenance.offset.source,
         **({"cleansat:run": provenance.run} if provenance.run else {}),
+        **({"cleansat:light": provenance.light.describe()} if provenance.light else {}),
         "eo:gsd": round(max(ground_resolution(geobox)), 1),
     }
 
@@ -167,8 +173,9 @@ def processing_record(provenance: Provenance, resolution: float) -> dict[str, An
         Pixel size of the mask, in units of its coordinate system.
     """
     source, model, scl = provenance.source, provenance.model, provenance.scl
+    parameters = model.parameters() | (REFINED if provenance.light else {})
     record: dict[str, Any] = {
-        "algorithm": {"name": ALGORITHM, "version": ALGORITHM_VERSION, **model.parameters()},
+        "algorithm": {"name": ALGORITHM, "version": ALGORITHM_VERSION, **parameters},
         "scene": {
             "id": str(source.id),
             "product": source.product.name,
@@ -187,6 +194,7 @@ def processing_record(provenance: Provenance, resolution: float) -> dict[str, An
         },
         "engine": {"name": provenance.engine, "precision": provenance.precision},
         "offset": {k: v for k, v in vars(provenance.offset).items() if v is not None},
+        **({"light": _light(provenance.light)} if provenance.light else {}),
         "grid": {"resolution": resolution},
         "python": platform.python_version(),
         **({"run": provenance.run} if provenance.run else {}),
@@ -200,6 +208,23 @@ def inherited(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: public_values(value) for key, value in properties.items() if INHERITED.fullmatch(key)
     }
+
+
+def scene_light(properties: Mapping[str, Any], grid: GeoBox) -> Light:
+    """Return the light over a scene, from what its mask inherits, so that it follows from the mask, too.
+
+    Parameters
+    ----------
+    properties
+        Of the scene, or of its mask.
+    grid
+        The grid of the mask.
+    """
+    return Light.of(inherited(properties) | {"datetime": properties["datetime"]}, grid)
+
+
+def _light(light: Light) -> dict[str, Any]:
+    return light.angles.as_dict() if light.angles else {"reason": light.reason}
 
 
 def _address(file: BandFile) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from ..masks.classify import classify
 from ..models.registry import DEFAULTS, get_model
 from ..products.job import mask_grid
 from ..products.product import DOCUMENT, MaskProduct
+from ..products.provenance import scene_light
 from ..scenes.files import BandFile, SceneFiles, open_bands, reading
 from ..scenes.read import read_metadata, read_scene
 from ..storage.eo3 import acquisition_time
@@ -180,6 +181,7 @@ def scene_dataset(
                 geobox=grid_part(own, bbox),
                 confidence=True,
                 offset=decided.value,
+                refine=scene_light(properties, own),
                 progress=progress,
             )
         mask = mask.odc.reproject(grid, resampling="nearest")

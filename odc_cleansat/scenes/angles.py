@@ -12,9 +12,12 @@ from typing import Any, NamedTuple
 LOWEST_SUN = 10.0
 """Degrees above the horizon below which shadows are too long to be traced back to a cloud."""
 
-_FAR = 10.0
-"""Degrees between the sun of the metadata and that of time and place from which on one of them is wrong. A time that
-is wrong by a quarter of an hour makes 4 degrees."""
+_FAR = 10.0, 20.0
+"""Degrees aside and in height between the sun of the metadata and that of time and place from which on one of them is
+wrong. A time that is wrong by a quarter of an hour makes 4 degrees. A wrong height only scales the heights of clouds."""
+
+_ALIKE = 8.0
+"""Degrees within which two suns are the same."""
 
 _OVERPASS = 8.5, 13.5
 """Local solar time, hours, at which Sentinel-2 takes images. It descends across the equator at half past ten."""
@@ -41,6 +44,18 @@ _VIEW = (
     ("view_azimuth", "view_zenith"),
 )
 """Properties with azimuth and zenith of the satellite. An ``off_nadir`` of 0 without azimuth is only a default."""
+
+
+NAMES = tuple(
+    dict.fromkeys(
+        [
+            *(name for *names, _ in _SUN for name in names),
+            *(name for names in _VIEW for name in names),
+            *("datetime", "cleansat:datetime_placeholder", "cleansat:simulated", "simulated"),
+        ]
+    )
+)
+"""The properties of a scene that tell its angles."""
 
 
 @dataclass(frozen=True)
@@ -122,14 +137,42 @@ def find_angles(properties: Mapping[str, Any], place: tuple[float, float] | None
             sun_zenith=90 - stated.sun_zenith,
             source=f"{stated.source}, the elevation for the zenith",
         )
-        stated = min(stated, turned, key=lambda each: _apart(each, computed))
-        if (apart := _apart(stated, computed)) > _FAR:
+        if sum(_apart(turned, computed)) < min(_ALIKE, sum(_apart(stated, computed))):
+            stated = turned
+        aside, higher = _apart(stated, computed)
+        if aside > _FAR[0] or higher > _FAR[1]:
             return Found(
                 None,
-                f"{stated.source}: that sun is {apart:.0f} degrees from where it stood at {moment:%Y-%m-%d %H:%M} UTC",
+                f"{stated.source}: that sun is {max(aside, higher):.0f} degrees from where it stood at "
+                f"{moment:%Y-%m-%d %H:%M} UTC",
                 wrong=True,
             )
     return _usable(_with_view(stated, properties), wrong=True)
+
+
+def stated_light(properties: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Return the properties that tell the angles, as JSON and dictionaries take them."""
+    found = {name: properties[name] for name in NAMES if properties.get(name) is not None}
+    return tuple(
+        (name, value if isinstance(value, int | float | str) else str(value))
+        for name, value in found.items()
+    )
+
+
+def recorded_angles(document: Mapping[str, Any]) -> dict[str, float]:
+    """Return the angles in a ``scene.json`` as properties of EO3.
+
+    Parameters
+    ----------
+    document
+        It may have ``sun_azimuth`` and ``sun_elevation``, ``view_azimuth`` and ``view_zenith``, degrees.
+    """
+    found: dict[str, float] = {}
+    for names, properties in ((_SUN[-1][:2], _SUN[1][:2]), (_VIEW[-1], _VIEW[1])):
+        values = _numbers(document, *names)
+        if values is not None and all(abs(each) <= 360 for each in values):
+            found |= dict(zip(properties, values, strict=True))
+    return found
 
 
 def _stated_sun(properties: Mapping[str, Any]) -> Angles | None:
@@ -214,12 +257,11 @@ def _simulated(properties: Mapping[str, Any]) -> bool:
     return bool(properties.get("cleansat:simulated") or properties.get("simulated"))
 
 
-def _apart(one: Angles, other: Angles) -> float:
-    """Return the angle between two directions of the sun, degrees."""
-    a, b = (math.radians(each.sun_zenith) for each in (one, other))
-    turn = math.radians(one.sun_azimuth - other.sun_azimuth)
-    cosine = math.cos(a) * math.cos(b) + math.sin(a) * math.sin(b) * math.cos(turn)
-    return math.degrees(math.acos(max(-1.0, min(1.0, cosine))))
+def _apart(one: Angles, other: Angles) -> tuple[float, float]:
+    """Return by how many degrees two suns are apart aside, on the sky, and in height."""
+    turn = abs((one.sun_azimuth - other.sun_azimuth + 180) % 360 - 180)
+    low = max(one.sun_zenith, other.sun_zenith)
+    return turn * abs(math.sin(math.radians(low))), abs(one.sun_zenith - other.sun_zenith)
 
 
 def _numbers(properties: Mapping[str, Any], *names: str) -> tuple[float, float] | None:

@@ -19,6 +19,7 @@ from ..errors import SceneError, first_line
 from ..storage.eo3 import allow_own_properties, scene_product
 from ..storage.rasters import open_file
 from ..storage.reader import DocumentError, parse_json, parse_yaml, read_file
+from .angles import recorded_angles
 from .bands import S2_BANDS, is_reflective
 from .files import BandFile
 from .offset import FILE_TAGS
@@ -100,7 +101,7 @@ def open_scene(folder: Path, moment: datetime | None = None) -> BandFolder:
     recorded = _read_scene_json(folder)
     when, source = _acquisition(folder, named, moment, recorded.get("datetime"))
     bands = band_files(named)
-    properties = {}
+    properties: dict[str, Any] = {**recorded_angles(recorded)}
     if baseline := recorded.get("processing_baseline"):
         properties["s2:processing_baseline"] = str(baseline)
     return BandFolder(

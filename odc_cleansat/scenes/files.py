@@ -262,7 +262,9 @@ class SceneFiles:
             for alias in dict.fromkeys((name, re.sub(r"_\d+m$", "", name))):
                 files.setdefault(alias, file)
                 hints.setdefault(alias, {"raster_bands": values, "dtype": values.get("data_type")})
-        return cls(files, item.properties, f"item {item.id}", hints)
+        moment = item.datetime or item.common_metadata.start_datetime
+        properties = {**item.properties, **({"datetime": moment} if moment else {})}
+        return cls(files, properties, f"item {item.id}", hints)
 
     def wanted(self, bands: Iterable[str]) -> dict[str, BandFile]:
         """Return the files of some bands.

@@ -105,7 +105,11 @@ def test_equals_classify(
     for name, band in expected.items():
         np.testing.assert_array_equal(found[name], band)
         assert found[name].dtype == "uint8"
-        assert {**found[name].attrs, **band.attrs} == found[name].attrs
+        told = {
+            **band.attrs,
+            "light": "eo:sun_azimuth, eo:sun_elevation",
+        }  # of datasets, not arrays
+        assert {**found[name].attrs, **(told if name == "ucl" else band.attrs)} == found[name].attrs
     xr.testing.assert_identical(found[list(loaded.data_vars)].compute(), loaded)
     assert found.odc.geobox == found.ucl.odc.geobox == loaded.odc.geobox
     check_masking(found.ucl.compute())
@@ -264,8 +268,9 @@ def test_beside_the_indexed_mask(cube: Cube, expected: xr.Dataset) -> None:
     found = masked({"juxtapose": [scenes(), indexed]}).load(cube.dc, **ZONE_33, **GRID)
     np.testing.assert_array_equal(found.ucl, expected.ucl)
     agree = (found.ucl == found.UCL).mean()
-    # The indexed mask was made from the whole scene, this one from a part of it: .897 agree.
-    assert agree > 0.88
+    # The indexed mask was made from the whole scene, this one from a part of it: .880 agree. Without light, which spares
+    # shadow along the edges of what it sees, it would be .897.
+    assert agree > 0.87
 
 
 @pytest.mark.filterwarnings("ignore:Dataset.apply may be:PendingDeprecationWarning")

@@ -47,3 +47,13 @@ def test_masks_by_several_models(archive: MaskArchive) -> None:
         recall(archive.dc, "two_models_ucl", model="unet-c")
     with pytest.raises(CubeError, match=get_model().name):
         recall(archive.dc, "two_models_ucl", model=get_model())
+
+
+def test_of_two_masks_the_refined_one_is_recalled(cube: Cube) -> None:
+    refined = cube.masks["june"]
+    properties = {**refined.metadata_doc["properties"], "odc:processing_datetime": "2099-01-01T00:00:00Z"}  # fmt: skip
+    del properties["cleansat:light"]
+    document = {**refined.metadata_doc, "id": str(uuid4()), "properties": properties}
+    plain = Dataset(refined.product, document, uri=refined.uri)
+    assert of_one_model([plain, refined], None) == [refined]
+    assert of_one_model([plain], None) == [plain]

@@ -14,7 +14,7 @@ from affine import Affine
 from conftest import Cube
 from datacube.model import Dataset
 
-from odc_cleansat import CloudClass
+from odc_cleansat import CloudClass, get_model
 from odc_cleansat.cube.index import add_dataset
 from odc_cleansat.cube.load import load
 from odc_cleansat.cube.lookup import MaskOptions, look_up
@@ -24,7 +24,9 @@ from odc_cleansat.errors import (
     ModelError,
     ModelWarning,
 )
+from odc_cleansat.products.identity import mask_id
 from odc_cleansat.products.job import MaskJob
+from odc_cleansat.scenes.files import SceneFiles
 from odc_cleansat.scenes.read import read_scene
 from odc_cleansat.storage.eo3 import native_grids
 from odc_cleansat.synthetic.scene import SimulatedScene
@@ -133,3 +135,24 @@ def test_masks_made_otherwise_are_told_of(cube: Cube, tmp_path: Path) -> None:
 def test_unknown_model(cube: Cube) -> None:
     with pytest.raises(ModelError, match="no model 'x'"):
         load(cube.dc, "s2_l2a", model="x", like=HOME)
+
+
+def test_masks_made_before_there_was_light_stay_found(cube: Cube) -> None:
+    """Where there is none that is refined; and whoever wants the network's own answer gets no other."""
+    scene, refined = of_home(cube)[0], cube.masks["june"]
+    model = get_model(MaskOptions().on_demand(SceneFiles.of_dataset(scene)).model)
+    grids = native_grids(refined.metadata_doc)
+    pixel = abs(next(iter(grids.values())).resolution.x)
+    offset = refined.metadata_doc["properties"]["cleansat:offset"]
+    own = str(mask_id(scene.id, model, pixel, offset, refine=False))
+    plain = Dataset(refined.product, {**refined.metadata_doc, "id": own}, uri=refined.uri)
+
+    def taken(masks: list[Dataset], **how: bool) -> Dataset | None:
+        return look_up([scene], masks, MaskOptions(**how), masked=True)[0].mask
+
+    assert taken([plain, refined]) == refined
+    assert taken([plain]) == plain
+    assert taken([plain, refined], refine=False) == plain
+    assert taken([refined], refine=False) is None
+    with pytest.raises(CleansatError, match="refine"):
+        MaskOptions(refine="yes")  # type: ignore[arg-type]

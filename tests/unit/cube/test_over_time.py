@@ -91,7 +91,8 @@ def test_scenes_of_a_day_are_one(cube: Cube) -> None:
 
 def test_what_is_unknown_is_said(cube: Cube) -> None:
     with pytest.raises(
-        CubeError, match=r"refine='tme' is unknown; choose from time, earlier\. Did you mean 'time'"
+        CubeError,
+        match=r"refine='tme' is unknown; choose from True, False, time, earlier\. Did you mean 'time'",
     ):
         july(cube, refine="tme")
     with pytest.raises(SceneError, match="lacks blue"):

@@ -13,7 +13,8 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr, xr_reproject
 
 from odc_cleansat import CloudClass, classify
-from odc_cleansat.errors import ModelError, ReflectanceWarning, SceneError
+from odc_cleansat.errors import LightWarning, ModelError, ReflectanceWarning, SceneError
+from odc_cleansat.scenes import Angles
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 from .helpers import SIX, onto, refused
@@ -58,7 +59,7 @@ def test_reflectance_with_nan(simulated: xr.Dataset, fake_mask: xr.Dataset) -> N
 
 
 def test_what_comes_out(simulated: xr.Dataset) -> None:
-    found = classify(simulated, offset=-1000, confidence=True)
+    found = classify(simulated, offset=-1000, confidence=True, refine=False)
     assert set(found.data_vars) == {"ucl", "ucl_confidence"}
     assert set(found.coords) == set(simulated.coords)
     for name, nodata in (("ucl", 0), ("ucl_confidence", 255)):
@@ -132,9 +133,9 @@ def test_columns_from_east_to_west(simulated: xr.Dataset, fake_mask: xr.Dataset)
     np.testing.assert_array_equal(found.values[:, ::-1], expected.values)
 
 
-def test_a_rotated_grid(simulated: xr.Dataset, fake_mask: xr.Dataset) -> None:
+def test_a_rotated_grid(simulated: xr.Dataset) -> None:
     own = simulated.odc.geobox
-    expected = fake_mask.ucl.values
+    expected = classify(simulated, offset=-1000, refine=False).ucl.values
     turned = GeoBox(
         (360, 450), own.affine * Affine.translation(60, 40) * Affine.rotation(20), own.crs
     )
@@ -146,7 +147,7 @@ def test_a_rotated_grid(simulated: xr.Dataset, fake_mask: xr.Dataset) -> None:
             for n in SIX
         }
     )
-    found = classify(scene, offset=-1000, geobox=own).ucl.values
+    found = classify(scene, offset=-1000, geobox=own, refine=False).ucl.values
     seen = found != CloudClass.NODATA
     assert seen.mean() > 0.6
     assert np.mean(found[seen] == expected[seen]) > 0.96
@@ -195,8 +196,8 @@ def test_bands_on_grids_of_their_own_are_as_good_as_on_one() -> None:
         b: wrap_xr(scene[b].values[1::2, 1::2], half, nodata=0) for b in SIX[4:]
     }
     for grid in (scene.odc.geobox, half):
-        expected = classify(scene[SIX], offset=-1000, geobox=grid).ucl
-        found = classify(own, offset=-1000, geobox=grid).ucl
+        expected = classify(scene[SIX], offset=-1000, geobox=grid, refine=False).ucl
+        found = classify(own, offset=-1000, geobox=grid, refine=False).ucl
         np.testing.assert_array_equal(found.values, expected.values)
     assert classify(own, offset=-1000).ucl.odc.geobox == scene.odc.geobox
 
@@ -207,12 +208,13 @@ def test_files_as_rioxarray_opens_them(tmp_path: Path) -> None:
     simulation = SimulatedScene(shape=(600, 720), seed=1)
     simulation.write(tmp_path / "scene")
     scene = simulation.to_xarray(10).isel(time=0)
-    expected = classify(scene, offset=-1000).ucl
+    light = Angles(150, 45)  # which these files do not tell
+    expected = classify(scene, offset=-1000, refine=light).ucl
     for chunks in (None, {"x": 256, "y": 256}):
         opened = {
             b: rioxarray.open_rasterio(tmp_path / "scene" / f"{b}.tif", chunks=chunks) for b in SIX
         }
-        found = classify(opened, offset=-1000).ucl
+        found = classify(opened, offset=-1000, refine=light).ucl
         assert (found.chunks is None) == (chunks is None)
         np.testing.assert_array_equal(found.values, expected.values)
     with rasterio.open(tmp_path / "scene" / "B02.tif") as file:
@@ -221,7 +223,7 @@ def test_files_as_rioxarray_opens_them(tmp_path: Path) -> None:
         joined.write(np.stack([scene[b].values for b in SIX]))
     several = rioxarray.open_rasterio(tmp_path / "all.tif")
     refused(several, r"numbered .* name them")
-    found = classify(several.assign_coords(band=SIX), offset=-1000).ucl
+    found = classify(several.assign_coords(band=SIX), offset=-1000, refine=light).ucl
     np.testing.assert_array_equal(found.values, expected.values)
 
 
@@ -238,10 +240,10 @@ def test_the_result_fits_into_the_scene() -> None:
             assert found.odc.geobox == renamed.odc.geobox
 
 
-def test_bands_of_several_dates_as_a_mapping(simulated: xr.Dataset, fake_mask: xr.Dataset) -> None:
+def test_bands_of_several_dates_as_a_mapping(simulated: xr.Dataset) -> None:
     stack = xr.concat([simulated[SIX], simulated[SIX]], "time")
-    expected = fake_mask.ucl
-    found = classify({b: stack[b] for b in SIX}, offset=-1000).ucl
+    expected = classify(simulated, offset=-1000, refine=False).ucl
+    found = classify({b: stack[b] for b in SIX}, offset=-1000, refine=False).ucl
     np.testing.assert_array_equal(found.values, np.stack([expected.values] * 2))
     refused({**{b: stack[b] for b in SIX}, "B11": simulated.B11}, "differ in shape")
 
@@ -282,3 +284,79 @@ def test_output_resolution(simulated: xr.Dataset, fake_mask: xr.Dataset) -> None
     assert np.mean(found.values[both] == middle[both]) > 0.97
     with pytest.raises(SceneError, match="not both"):
         classify(simulated, resolution=60, geobox=simulated.odc.geobox, offset=-1000)
+
+
+def test_light_refines_by_default_and_says_by_what(
+    simulated: xr.Dataset, fake_mask: xr.Dataset
+) -> None:
+    plain = classify(simulated, offset=-1000, confidence=True, refine=False)
+    assert "light" not in plain.ucl.attrs
+    assert fake_mask.ucl.attrs["light"] == "sun_azimuth, sun_elevation"
+    changed = plain.ucl.values != fake_mask.ucl.values
+    assert set(plain.ucl.values[changed]) == {CloudClass.SHADOW}
+    assert changed.mean() > 0.05
+    # The confidence of what was changed says so.
+    assert fake_mask.ucl_confidence.values[changed].max() <= 50
+    same = ~changed & (plain.ucl.values != CloudClass.SHADOW)
+    assert (fake_mask.ucl_confidence.values == plain.ucl_confidence.values)[same].mean() > 0.95
+
+
+def test_light_does_not_depend_on_the_part_or_the_chunks(
+    simulated: xr.Dataset, fake_mask: xr.Dataset
+) -> None:
+    lazy = simulated.chunk({"y": 90, "x": 200})
+    part = np.s_[37:200, 51:333]
+    found = classify(
+        lazy, offset=-1000, confidence=True, geobox=simulated.odc.geobox[part]
+    ).compute()
+    for name in ("ucl", "ucl_confidence"):
+        np.testing.assert_array_equal(found[name].values, fake_mask[name].values[part])
+
+
+def test_angles_of_stackstac_and_of_the_time(simulated: xr.Dataset) -> None:
+    bare = simulated[SIX].drop_attrs(deep=False)
+    stated = {"view:sun_azimuth": 150.0, "view:sun_elevation": 45.0}
+    expected = classify(bare, offset=-1000, refine=Angles(150, 45)).ucl
+    found = classify(bare.assign_coords(stated), offset=-1000).ucl
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert found.attrs["light"] == "view:sun_azimuth, view:sun_elevation"
+    timed = bare.assign_coords(time=np.datetime64("2024-06-15T10:10:31", "ns"))
+    assert classify(timed, offset=-1000).ucl.attrs["light"] == "time and place"
+    for nothing in (
+        bare.drop_vars("time"),
+        bare.assign_coords(time=np.datetime64("2024-06-15", "ns")),
+    ):
+        found = classify(nothing, offset=-1000).ucl
+        assert found.attrs["light"].startswith("none: neither angles nor a time")
+        plain = classify(nothing, offset=-1000, refine=False).ucl
+        np.testing.assert_array_equal(found.values, plain.values)
+
+
+def test_wrong_angles_give_the_plain_answer_and_a_word(simulated: xr.Dataset) -> None:
+    bare = simulated[SIX].drop_attrs(deep=False)
+    plain = classify(bare, offset=-1000, refine=False).ucl
+    stated = {"view:sun_azimuth": 330.0, "view:sun_elevation": 45.0}  # at ten in the morning
+    with pytest.warns(
+        LightWarning, match="not used: view:sun_azimuth.*from where it stood"
+    ) as said:
+        found = classify(bare.assign_coords(stated), offset=-1000).ucl
+    assert [each.filename for each in said] == [__file__]
+    np.testing.assert_array_equal(found.values, plain.values)
+    refused(bare, "the sun is 95 degrees from the vertical", refine=Angles(150, 95))
+    refused(bare, "pass true, false or Angles", refine="time")
+
+
+def test_each_date_has_its_own_light(simulated: xr.Dataset) -> None:
+    bare = simulated[SIX].drop_attrs(deep=False).drop_vars("time")
+    times = np.array(["2024-06-15T10:10:31", "2024-12-15T10:10:31"], "datetime64[ns]")
+    series = xr.concat([bare, bare], "time").assign_coords(
+        time=times,
+        **{
+            "view:sun_azimuth": ("time", [150.0, 160.0]),
+            "view:sun_elevation": ("time", [62.0, 17.0]),
+        },
+    )
+    found = classify(series, offset=-1000).ucl
+    assert (found[0].values != found[1].values).any()
+    for i, date in enumerate((series.isel(time=0), series.isel(time=1))):
+        np.testing.assert_array_equal(found[i].values, classify(date, offset=-1000).ucl.values)

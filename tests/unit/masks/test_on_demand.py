@@ -13,6 +13,7 @@ import pytest
 from odc_cleansat import classify, get_model
 from odc_cleansat.errors import ModelError, SceneError
 from odc_cleansat.masks import tasks
+from odc_cleansat.masks.light import Light
 from odc_cleansat.masks.on_demand import (
     ADDRESS,
     OnDemandMask,
@@ -20,6 +21,7 @@ from odc_cleansat.masks.on_demand import (
     compute_layer,
     on_demand_mask,
 )
+from odc_cleansat.scenes.angles import Angles
 from odc_cleansat.scenes.files import BandFile, SceneFiles
 from odc_cleansat.synthetic.scene import SimulatedScene
 
@@ -33,7 +35,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> SceneFiles:
     """A scene in files."""
     folder = Path(SIMULATED.write(tmp_path_factory.mktemp("scene") / "scene"))
     found = {name: BandFile(str(folder / f"{name}.tif"), 1, 0) for name in SIX}
-    return SceneFiles(found, {}, "scene one", {name: {} for name in SIX})
+    sun = {"eo:sun_azimuth": SIMULATED.sun_azimuth, "eo:sun_elevation": SIMULATED.sun_elevation}
+    return SceneFiles(found, sun, "scene one", {name: {} for name in SIX})
 
 
 @pytest.fixture
@@ -59,7 +62,11 @@ def test_an_address_holds_all_that_decides_the_mask(files: SceneFiles) -> None:
         address = mask.address(layer)
         assert address.startswith(ADDRESS)
         assert OnDemandMask.from_address(address) == (layer, mask)
-    options = mask.options()
+    options = mask.options(SIMULATED.geobox())
+    assert options.light == Light(Angles(150, 45, source="eo:sun_azimuth, eo:sun_elevation"))
+    plain = on_demand_mask(files, offset=-1000, refine=False)
+    assert OnDemandMask.from_address(plain.address("ucl")) == ("ucl", plain)
+    assert plain.options(SIMULATED.geobox()).light is None
     assert (options.offset, options.scale) == (-1000, 1e-4)
     assert [(c.label, v) for c, v in options.thresholds] == [("shadow", 0.4)]
 

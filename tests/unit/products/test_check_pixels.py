@@ -98,7 +98,7 @@ def test_the_confidence_is_compared(written, compare) -> None:  # type: ignore[n
     percent = mask.ucl_confidence.values
     for less, kind in ((1, "100.0000"), (4, "UnprovenError"), (20, "WrongError")):
         mask.ucl_confidence.values[:] = np.where(
-            percent <= 100, np.maximum(percent, 20) - less, 255
+            percent <= 100, np.maximum(percent.astype("int16") - less, 0), 255
         )
         assert compare(mask, ANOTHER)[0].startswith(kind)
         mask.ucl_confidence.values[:] = percent

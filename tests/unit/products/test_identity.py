@@ -52,9 +52,13 @@ def test_what_an_id_is_made_of() -> None:
 def test_the_id_of_a_mask_by_a_model() -> None:
     model = get_model("unet-efficientnetb4-l2a-6b")
     windows = {"resolution": 30.0, "stride": [896, 1920], "overlap": 128, "whole": 4_194_304}
-    assert mask_id(UUID(int=1), model, 20.0, -1000.0) == derived_id(
-        UUID(int=1), model.name, model.sha256, windows, 20, -1000
+    plain, refined = (
+        mask_id(UUID(int=1), model, 20.0, -1000.0, refine=refine) for refine in (False, True)
     )
+    made_of = (UUID(int=1), model.name, model.sha256)
+    assert plain == derived_id(*made_of, windows, 20, -1000), "as before there was light"
+    assert refined == derived_id(*made_of, windows | {"light": "1"}, 20, -1000)
+    assert refined == mask_id(UUID(int=1), model, 20.0, -1000.0)
 
 
 @pytest.mark.parametrize(

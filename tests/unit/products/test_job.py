@@ -10,9 +10,10 @@ import rasterio
 from datacube.model import Dataset
 from odc.geo.geom import point
 
-from odc_cleansat.errors import OutputError
+from odc_cleansat.errors import LightWarning, OutputError
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.product import MaskProduct
+from odc_cleansat.products.verification import verify
 from odc_cleansat.storage.eo3 import MASK_PRODUCT
 from unit.products.helpers import content, one, stored
 
@@ -76,3 +77,30 @@ def test_a_part_of_a_large_mask_has_the_pixels_of_the_whole(
         window = whole.window(*found.bounds)
         np.testing.assert_array_equal(found.read(1), whole.read(1, window=window))
     assert asked.document is None
+
+
+@pytest.mark.usefixtures("fast_network")
+def test_the_network_s_own_answer_is_another_product(scene: Dataset, tmp_path: Path) -> None:
+    refined, plain = (MaskJob(scene, tmp_path, refine=refine) for refine in (True, False))
+    assert refined.id != plain.id
+    assert refined.folder != plain.folder
+    assert refined.light is not None
+    assert refined.light.angles is not None
+    for job, said in ((refined, refined.light.describe()), (plain, None)):
+        found = MaskProduct(str(job.run()))
+        assert found.document["properties"].get("cleansat:light") == said
+        assert ("light" in found.own_record) == ("light" in found.own_record["algorithm"])
+        assert ("light" in found.own_record) == (said is not None)
+        assert verify(found).right is True
+    assert MaskProduct(refined.folder).own_record["light"] == refined.light.angles.as_dict()
+
+
+@pytest.mark.usefixtures("fast_network")
+def test_angles_that_cannot_be_right_are_said_and_not_used(scene: Dataset, tmp_path: Path) -> None:
+    wrong = {**scene.metadata_doc["properties"], "eo:sun_azimuth": 150.0, "eo:sun_elevation": -20.0}
+    dataset = Dataset(scene.product, {**scene.metadata_doc, "properties": wrong}, uri=scene.uri)
+    with pytest.warns(LightWarning, match="below the horizon"):
+        made = MaskProduct(str(MaskJob(dataset, tmp_path).run()))
+    assert made.document["properties"]["cleansat:light"].startswith("none: ")
+    assert "below the horizon" in made.own_record["light"]["reason"]
+    assert verify(made).right is True

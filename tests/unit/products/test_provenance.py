@@ -30,7 +30,7 @@ def test_provenance_is_all_there(scene: Dataset, written: Path) -> None:
     assert list(bands) == ["blue", "green", "red", "nir", "swir16", "swir22"]
     assert record["cleansat"]["scene"]["scl"]["uri"].endswith("SCL.tif")
     assert all(Path(each["uri"].removeprefix("file://")).is_file() for each in bands.values())
-    assert set(record["cleansat"]["algorithm"]) == {"name", "version", "resolution", "stride", "overlap", "whole"}  # fmt: skip
+    assert set(record["cleansat"]["algorithm"]) == {"name", "version", "resolution", "stride", "overlap", "whole", "light"}  # fmt: skip
     assert len(record["cleansat"]["model"]["sha256"]) == 64
     assert set(record["cleansat"]["engine"]) == {"name", "precision"}
     assert record["cleansat"]["offset"] == {"value": -1000, "source": "s2:processing_baseline is 05.10"}  # fmt: skip

@@ -33,8 +33,8 @@ ITEMS = {
 
 
 def masked(scene: Scene, folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    """The classes of a scene's mask and its document."""
-    document = Path(MaskJob.of_scene(scene, folder).run())
+    """The classes of a scene's mask and its document. The pixels lie elsewhere than the metadata say, and their sun, too."""
+    document = Path(MaskJob.of_scene(scene, folder, refine=False).run())
     (path,) = document.parent.glob("*_ucl.tif")
     with rasterio.open(path) as file:
         return file.read(1), yaml.safe_load(document.read_text(encoding="utf-8"))
