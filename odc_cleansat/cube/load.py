@@ -49,7 +49,7 @@ def load(
     scale: float | None = None,
     preset: str | Preset | None = None,
     min_clear: float | None = None,
-    refine: bool | str = True,
+    refine: bool | str | None = True,
     harmonized: bool = False,
     only_accepted: bool = False,
     include_rejected: bool = False,
