@@ -32,7 +32,8 @@ from odc_cleansat.models import get_engine, get_model
 from odc_cleansat.products import MaskJob
 from odc_cleansat.review import compare, page, true_colour
 from odc_cleansat.review.share_map import draw_shares
-from odc_cleansat.scenes import Angles, read_scene
+from odc_cleansat.scenes import read_scene
+from odc_cleansat.scenes.angles import Angles
 from odc_cleansat.storage.cog import write_cogs
 from odc_cleansat.synthetic.scene import SimulatedScene
 

@@ -126,7 +126,7 @@ def classify(
     refine
         Whether light refines what the network says: shadow stays only where a cloud can cast it, and clipped white
         in the midst of cloud is cloud. The angles of the sun are those of the coordinates and attributes, as
-        STAC names them, else they follow from the time and the place; or pass :class:`~odc_cleansat.scenes.Angles`.
+        STAC names them, else they follow from the time and the place; or pass :class:`~odc_cleansat.scenes.angles.Angles`.
         False gives the network's own answer.
     progress
         Called with the number of windows done and the number there are, also while a window is worked on. An error

@@ -4,7 +4,6 @@
 items.
 """
 
-from .angles import Angles
 from .band_folder import open_scene, write_scene_document
 from .bands import S2_BANDS, find_bands
 from .files import BandFile, SceneFiles
@@ -15,7 +14,6 @@ from .search import search
 from .stac import item_scene
 
 __all__ = [
-    "Angles",
     "BandFile",
     "Offset",
     "S2_BANDS",

@@ -14,7 +14,7 @@ from odc.geo.xr import wrap_xr, xr_reproject
 
 from odc_cleansat import CloudClass, classify
 from odc_cleansat.errors import LightWarning, ModelError, ReflectanceWarning, SceneError
-from odc_cleansat.scenes import Angles
+from odc_cleansat.scenes.angles import Angles
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 from .helpers import SIX, onto, refused
