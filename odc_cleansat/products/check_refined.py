@@ -10,20 +10,17 @@ from ..classes import CONFIDENCE_NODATA, CloudClass
 from ..storage.eo3 import REFINED_PRODUCT
 from .check_layers import check_raster
 from .evidence import LAYERS, MISSING, Evidence, UnprovenError, WrongError
-from .product import MaskProduct
+from .product import MaskProduct, MaskProductError
 from .provenance import pixel_properties
 from .refined import ALGORITHM, VERSION, refined_id
 
 
 def is_refined(product: MaskProduct) -> bool:
-    """Return whether a product says that other dates have refined it.
-
-    Raises
-    ------
-    MaskProductError
-        If it has no document that can be read.
-    """
-    named = product.document.get("product")
+    """Return whether a product says that other dates have refined it; one without a document says nothing."""
+    try:
+        named = product.document.get("product")
+    except MaskProductError:
+        return False
     return isinstance(named, dict) and named.get("name") == REFINED_PRODUCT
 
 

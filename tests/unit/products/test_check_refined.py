@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from odc_cleansat.products import check_refined
 from odc_cleansat.products.evidence import UnprovenError, WrongError
+from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.products.refined import ALGORITHM, VERSION, refined_id
 
 from .test_refined import ONE, THREE, TWO
@@ -35,6 +37,10 @@ def evidence(**changes: Any) -> Any:
         "product": SimpleNamespace(id=refined_id(ONE, [TWO], hindsight=True)),
     }
     return SimpleNamespace(**{**found, **changes})
+
+
+def test_a_product_without_a_document_is_no_refined_one(tmp_path: Path) -> None:
+    assert not check_refined.is_refined(MaskProduct(tmp_path))
 
 
 def test_an_id_that_follows() -> None:
