@@ -457,36 +457,40 @@ def where_doubtful(scenes: list[Masked], model: str) -> None:
 # --- other dates ----------------------------------------------------------------------
 
 
-def over_time(folder: Path, page: Path) -> None:
+def time_scores(counts: np.ndarray) -> list[str]:
+    hits, said, label = counts[:3]
+    return [f"{each:.3f}" for each in (hits / said, hits / label, hits / (said + label - hits))]
+
+
+def over_time(page: Path) -> None:
     """Shadow over Calgary by masks as they are, and refined by the other dates; a row for each date."""
     places = sorted(p for p in (DATA / "calgary").glob("*") if p.is_dir())
     bands = ("B02", "B03", "B04", "B08")
     found = [xr.Dataset({n: band(p / f"{n}.tif") for n in bands}) for p in places]
     times = np.array([p.name for p in places], "datetime64[ns]")
     series = xr.concat(found, xr.DataArray(times, dims="time", name="time"), join="override")
-    series["ucl"] = classify(series, model=FOUR).ucl
-    masks = {
-        "UCL": series.ucl,
-        "time": refine(series).ucl,
-        "earlier dates": refine(series, hindsight=False).ucl,
-    }
-    cases = []
+    masks = {}
+    for name in ("network", "light"):
+        lights = [calgary_light(p.name) if name == "light" else False for p in places]
+        codes = [
+            classify(one, model=FOUR, precision="f32", refine=light).ucl
+            for one, light in zip(found, lights, strict=True)
+        ]
+        series["ucl"] = series.B02.copy(data=np.stack(codes)).astype("uint8")
+        masks[name] = series.ucl
+        masks[f"{name}, time"] = refine(series).ucl
+        masks[f"{name}, earlier dates"] = refine(series, hindsight=False).ucl
+    rows = [["date", "mask", "precision", "recall", "IoU"]]
+    sums: dict[str, np.ndarray] = {}
     for i, place in enumerate(places):
         if (label := place / "shadow_label.tif").exists():
-            predictions = {
-                name: raster(codes.isel(time=i, drop=True), folder / name / f"{place.name}.tif")
-                for name, codes in masks.items()
-            }
-            truth = ClassRaster(str(label), MAPPINGS["shadow-label"])
-            cases.append(Case(place.name, truth, predictions))
-    evaluation = evaluate_rasters(cases)
-    lines = by_scene(evaluation, Question.SHADOW)
-    pooled = [
-        format_score(evaluation.find(name, Question.SHADOW, metric).value)
-        for name in masks
-        for metric in ("recall", "precision", "iou")
-    ]
-    lines.append(f"| all | | {' | '.join(pooled)} |")
+            painted = band(label).values == 1
+            for name, codes in masks.items():
+                counts = shadow_counts(codes.values[i], painted)
+                sums[name] = sums.get(name, 0) + counts
+                rows.append([place.name, name, *time_scores(counts)])
+    rows += [["all", name, *time_scores(counts)] for name, counts in sums.items()]
+    lines = markdown_table(rows)
     print(*lines, sep="\n")
     fill(page, {"time-dates": lines})
 
@@ -515,7 +519,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     out: Path = options.out
     if options.time:
-        over_time(out / "time", options.time)
+        over_time(options.time)
         return
     shadow, cloud, bare, made = calgary(), oncloudn(), unlabelled(), simulated(out / "simulated")
     if options.search:
