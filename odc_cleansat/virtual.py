@@ -85,8 +85,8 @@ class UNetMask(Transformation):  # type: ignore[misc]
     scale
         Reflectance per digital number, by default 1/10000 for integers and 1 for
         floating-point bands.
-    refine
-        Whether light refines the mask, see :func:`~odc_cleansat.classify`. The metadata of the datasets tell the
+    **more
+        ``refine``: whether light refines the mask, see :func:`~odc_cleansat.classify`. The metadata of the datasets tell the
         angles; by itself, :meth:`compute` takes those that follow from time and place.
 
     Raises
