@@ -44,6 +44,9 @@ MOST_SWIPED = 8
 SWIPES = 2
 """Swipe viewers that are made at a time; each takes some hundred MB meanwhile."""
 
+DRAWN = 4
+"""Pictures that are drawn at a time. One of a whole tile without overviews takes some hundred MB meanwhile."""
+
 DEEPEST = 22
 """Zoom of the smallest tiles."""
 
@@ -109,6 +112,7 @@ class _Answers:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._swiping = threading.Semaphore(SWIPES)
+        self._drawing = threading.Semaphore(DRAWN)
 
     def behind_door(self, answer: Callable[[Request], Response]) -> Callable[[Request], Response]:
         """Answer only who has a key, and tell what goes wrong in words."""
@@ -142,13 +146,16 @@ class _Answers:
         limits = _limits(request.query_params.get("stretch"))
         tiles = self._tiles(request)
         try:
-            return _png(tiles.tile(kind, zoom, column, row, limits))
+            with self._drawing:
+                return _png(tiles.tile(kind, zoom, column, row, limits))
         except NoTileError:
             return _nothing()
 
     def thumbnail(self, request: Request) -> Response:
         kind = _layer(request.path_params["kind"])
-        return _png(self._tiles(request).thumbnail(kind))
+        tiles = self._tiles(request)
+        with self._drawing:
+            return _png(tiles.thumbnail(kind))
 
     def values(self, request: Request) -> Response:
         from starlette.responses import JSONResponse
