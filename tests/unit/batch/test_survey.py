@@ -55,6 +55,9 @@ def test_the_plan_knows_masks_of_floats(cube: Cube, tmp_path: Path) -> None:
     job = MaskJob(scene, tmp_path)
     assert job.offset.value == 0
     assert expected_mask_id(scene, Request("s2_l2a", tmp_path)) == job.id
+    plain = MaskJob(scene, tmp_path, refine=False)
+    assert expected_mask_id(scene, Request("s2_l2a", tmp_path, refine=False)) == plain.id
+    assert plain.id != job.id
 
 
 def test_what_is_planned(archive: Archive) -> None:

@@ -267,3 +267,13 @@ def test_as_a_program(cube: Cube, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "Warning" not in result.stderr
     assert len(documents(tmp_path)) == 1
+
+
+def test_the_network_s_own_answer(run: Run, bands: Path, tmp_path: Path) -> None:
+    """It is a mask of its own, and says nothing of light."""
+    how = ["mask", bands, "--offset", 0, "-o", tmp_path, "--json"]
+    refined, plain = (json.loads(run(*how, *more).stdout) for more in ([], ["--plain"]))
+    assert refined["mask_id"] != plain["mask_id"]
+    assert refined["light"] == "eo:sun_azimuth, eo:sun_elevation"
+    assert plain["light"] is None
+    assert len(documents(tmp_path)) == 2
