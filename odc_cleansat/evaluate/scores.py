@@ -97,7 +97,8 @@ def seams(scene: xr.Dataset, *, model: str | Model | None = None, **options: Any
     model
         Name or model; by default the best model whose bands the scene has.
     **options
-        Other arguments of `classify`, such as ``offset``.
+        Other arguments of `classify`, such as ``offset``. The network's own answer is measured, unless ``refine``
+        is among them: at the other place, the sun would stand a little elsewhere.
 
     Returns
     -------
@@ -117,6 +118,7 @@ def seams(scene: xr.Dataset, *, model: str | Model | None = None, **options: Any
         )
     down, right = (stride // 2 * chosen.resolution for stride in chosen.tiling.stride)
     y, x = grid.dimensions
+    options = {"refine": False, **options}
     moved = scene.assign_coords({x: scene[x] + right, y: scene[y] - down})
     first, second = (classify(each, model=chosen, **options).ucl.values for each in (scene, moved))
     return Confusion.of(first, second).changed

@@ -113,7 +113,7 @@ def test_the_store_is_gone_and_comes_back(app: Running, page: Page) -> None:
         page.goto(f"{app.base}/?time=2024-07-05")
         choose_row_when_there(page)
         page.get_by_role("button", name="Mask 1 scene").click()
-        page.get_by_text(re.compile("cannot")).first.wait_for()
+        page.get_by_text("Cannot write the mask").first.wait_for()
         assert str(app.folder) not in page.content()
     finally:
         store.unlink()

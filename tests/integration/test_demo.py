@@ -177,7 +177,7 @@ def test_cogs_hold_what_they_should(first: DemoResult) -> None:
             assert file.nodata == nodata
             assert file.overviews(1) == [2]
             codes = file.read(1)
-        assert set(np.unique(codes)) <= ({0, 1, 2, 3} if name == "ucl" else {*range(33, 101), 255})
+        assert set(np.unique(codes)) <= ({0, 1, 2, 3} if name == "ucl" else {*range(101), 255})
 
 
 def test_nodata_of_the_scene_is_nodata_of_the_mask(first: DemoResult, scene: Path) -> None:

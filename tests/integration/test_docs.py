@@ -122,7 +122,9 @@ def test_the_file_of_settings_on_its_page(tmp_path: Path) -> None:
         text.splitlines()
     )
     (tmp_path / "cleansat.toml").write_text(shown)
-    done = CliRunner().invoke(main, ["--settings", str(tmp_path / "cleansat.toml"), "run", "-h"])
+    done = CliRunner().invoke(
+        main, ["--settings", str(tmp_path / "cleansat.toml"), "run", "--help"]
+    )
     assert done.exit_code == 0, done.output
     found = read_settings(tmp_path / "cleansat.toml")
     assert [*found.buckets] == ["sentinel-cogs", "our-masks"]

@@ -6,9 +6,11 @@ import socket
 import sys
 from collections.abc import Iterator
 from urllib.request import urlopen
+from weakref import WeakSet
 
 import pytest
 
+from odc_cleansat.batch import metrics
 from odc_cleansat.batch.jobs import Jobs
 from odc_cleansat.batch.metrics import Figure, served_metrics, watch
 from odc_cleansat.errors import CleansatError
@@ -34,7 +36,9 @@ class Run:
         yield Figure("cleansat_test_scenes", "Scenes", "state", {"left": self.left})
 
 
-def test_figures_are_those_of_the_moment() -> None:
+def test_figures_are_those_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Queues of other tests may live on.
+    monkeypatch.setattr(metrics, "_WATCHED", WeakSet())
     run, port = Run(), free_port()
     watch(run)
     jobs = Jobs(9, 9)

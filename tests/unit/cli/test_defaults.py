@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -18,11 +19,12 @@ from odc_cleansat.synthetic.scene import SimulatedScene
 
 
 @pytest.fixture
-def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     settings._read.cache_clear()
     monkeypatch.delenv(settings.FILE_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
-    return tmp_path / "cleansat.toml"
+    yield tmp_path / "cleansat.toml"
+    settings._read.cache_clear()
 
 
 def test_command_line_environment_file_default(
