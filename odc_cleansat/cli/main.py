@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from .._version import __version__
-from ..errors import LOG, GapWarning, ModelWarning, ReflectanceWarning
+from ..errors import LOG, CleansatWarning
 from ..settings import FILE_VARIABLE, SettingsError
 from .console import describe_error
 from .defaults import option_defaults
@@ -101,8 +101,7 @@ class _Group(Group):
 def _quieten() -> None:
     """Show our own warnings as one line, and leave those of libraries to ``--debug``."""
     warnings.simplefilter("ignore")
-    for kind in (ReflectanceWarning, GapWarning, ModelWarning):
-        warnings.simplefilter("always", kind)
+    warnings.simplefilter("always", CleansatWarning)
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
         text = in_options(str(message))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 from conftest import Copy
+from ports import free_port
 
 from odc_cleansat.cube.embedded import stop_cube
 
@@ -40,12 +40,6 @@ class Running:
     base: str
     folder: Path
     process: subprocess.Popen[bytes]
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @contextlib.contextmanager

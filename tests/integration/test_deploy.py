@@ -19,6 +19,7 @@ import click
 import pytest
 import requests
 import yaml
+from ports import free_port
 
 from odc_cleansat.app.routes import make_routes
 from odc_cleansat.cli.main import main
@@ -244,8 +245,7 @@ def address(app: int, tmp_path: Path) -> Iterator[str]:
     """The address of Caddy with our configuration, but for ports, paths and the certificate."""
     if (caddy := shutil.which("caddy")) is None:
         pytest.skip("Caddy is not here")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     hashed = subprocess.run(
         [caddy, "hash-password", "--plaintext", "open"], capture_output=True, text=True, check=True
     ).stdout

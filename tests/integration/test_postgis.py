@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from conftest import Cube
 from datacube import Datacube
 from environments import postgis_programs
 from odc.geo.geobox import GeoBox
+from ports import free_port
 
 from odc_cleansat import load, recall, with_ucl
 from odc_cleansat.cube.catalogue import list_scenes
@@ -39,9 +39,7 @@ def postgis(cube: Cube) -> Iterator[Datacube]:
     )
     if root:
         shutil.chown(folder, user)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
 
     def run(program: str, *arguments: str) -> None:
         command = [str(bin_folder / program), *arguments]

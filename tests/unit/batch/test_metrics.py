@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Iterator
 from urllib.request import urlopen
 from weakref import WeakSet
 
 import pytest
+from ports import free_port
 
 from odc_cleansat.batch import metrics
 from odc_cleansat.batch.jobs import Jobs
 from odc_cleansat.batch.metrics import Figure, served_metrics, watch
 from odc_cleansat.errors import CleansatError
 from unit.batch.test_jobs import task
-
-
-def free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        port: int = tried.getsockname()[1]
-        return port
 
 
 def read(port: int) -> list[str]:

@@ -277,3 +277,14 @@ def test_the_network_s_own_answer(run: Run, bands: Path, tmp_path: Path) -> None
     assert refined["light"] == "eo:sun_azimuth, eo:sun_elevation"
     assert plain["light"] is None
     assert len(documents(tmp_path)) == 2
+
+
+def test_angles_that_cannot_be_right_are_said(run: Run, bands: Path, tmp_path: Path) -> None:
+    scene = tmp_path / "scene"
+    shutil.copytree(bands, scene)
+    recorded = json.loads((scene / "scene.json").read_text())
+    (scene / "scene.json").write_text(json.dumps({**recorded, "sun_elevation": -20}))
+    done = run("mask", scene, "--offset", 0, "-o", tmp_path / "masks")
+    assert done.exit_code == 0, done.output
+    assert "Warning: shadow is left as the network gave it" in done.stderr
+    assert "below the horizon" in done.stderr

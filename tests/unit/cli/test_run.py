@@ -17,6 +17,7 @@ import pytest
 from calling import Run
 from click.testing import Result
 from distributed import Client
+from ports import free_port
 
 from odc_cleansat.batch import Failure, read_failures
 from odc_cleansat.batch.runner import BatchJob
@@ -24,7 +25,6 @@ from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.products.verification import verify
 from odc_cleansat.scenes.files import local_path
 from unit.archive import PATIENCE, Archive, await_mask
-from unit.batch.test_metrics import free_port
 
 
 def outcome(process: subprocess.Popen[str]) -> tuple[int, str, str]:
