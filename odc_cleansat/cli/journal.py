@@ -32,9 +32,10 @@ class _Voice:
         self.command = command
         self.run = uuid.uuid4().hex[:12]
 
-    def lines(self, text: str, level: str, timed: bool, **values: object) -> list[str]:
-        """Return the lines of a text: one object, or the text's own lines."""
-        now = datetime.now(UTC)
+    def lines(
+        self, now: datetime, text: str, level: str, timed: bool, **values: object
+    ) -> list[str]:
+        """Return the lines of a text that is told now: one object, or the text's own lines."""
         if self.form == "json":
             known = {"time": now.isoformat(timespec="milliseconds"), "level": level}
             whole = {**known, "run": self.run, "command": self.command, "message": text, **values}
@@ -140,11 +141,11 @@ def tell(text: str, *, err: bool = False, level: str = "info", **values: object)
     **values
         What the text says, for programs.
     """
-    stream = sys.stderr if err else sys.stdout
+    stream, now = sys.stderr if err else sys.stdout, datetime.now(UTC)
     if _open:
-        _open[-1].write(_voice.lines(text, level, timed=True, **values))
+        _open[-1].write(_voice.lines(now, text, level, timed=True, **values))
     timed = bool(_open) and not stream.isatty()
-    shown = "\n".join(_voice.lines(text, level, timed, **values))
+    shown = "\n".join(_voice.lines(now, text, level, timed, **values))
     coloured = level == "warning" and not for_programs()
     click.echo(click.style(shown, fg="yellow") if coloured else shown, err=err)
 
@@ -152,4 +153,4 @@ def tell(text: str, *, err: bool = False, level: str = "info", **values: object)
 def keep(text: str, *, level: str = "info", **values: object) -> None:
     """Write lines to the file of the journal, if there is one, and nowhere else; parameters as of :func:`tell`."""
     if _open:
-        _open[-1].write(_voice.lines(text, level, timed=True, **values))
+        _open[-1].write(_voice.lines(datetime.now(UTC), text, level, timed=True, **values))
