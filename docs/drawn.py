@@ -204,7 +204,7 @@ WAY = {
     "index": (6.6, 5, "index of\nthe datacube"),
     "scene": (2.9, 4, "scenes\nfiles, bands, offset"),
     "models": (0.9, 3, "models\nweights, engine"),
-    "masks": (3.7, 3, "masks\nwindows, network, classes"),
+    "masks": (3.7, 3, "masks\nwindows, network, light"),
     "load": (1.3, 2, "cube\nload, driver"),
     "products": (5.1, 2, "products\nCOGs, documents, checksums"),
     "recall": (2.9, 1, "cube\nrecall"),

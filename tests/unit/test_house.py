@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import re
 from pathlib import Path
 
 import house
@@ -66,6 +67,17 @@ def test_a_page_has_short_sentences(page: Path, request: pytest.FixtureRequest) 
     expect_failure(page.name, BEING_WRITTEN, request)
     offences = [*house.wordy(page)]
     assert not offences, "\n".join(["", *offences])
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/decisions.md"])
+def test_a_page_about_the_house_names_files_that_exist(name: str) -> None:
+    """A stranger looks for what the map names. Words in capitals stand for what he chooses."""
+    words = re.findall(r"`([a-z0-9_./-]+)`", (house.ROOT / name).read_text("utf-8"))
+    files = [word for word in words if re.search(r"\w\.(py|html|toml|yaml|yml|txt|md|cfg)$", word)]
+    examples = {"room/module.py", "tests/unit/room/test_module.py", "cleansat.toml"}
+    places = (house.ROOT, house.PACKAGE)
+    missing = {each for each in {*files} - examples if not any((p / each).exists() for p in places)}
+    assert not missing
 
 
 @pytest.mark.parametrize(
