@@ -140,7 +140,7 @@ def _make(scenes: xr.Dataset, method: str, both: bool, request: str) -> Composit
 
 
 def _show(made: dict[str, xr.Dataset], files: dict[str, Download]) -> None:
-    """Show the composites side by side, with one stretch, and the counts of clear looks."""
+    """Show the composites side by side, with one stretch, and the numbers of clear observations."""
     import streamlit as st
 
     limits = stretch_limits([reflectance(each) for each in made.values()])
@@ -151,12 +151,14 @@ def _show(made: dict[str, xr.Dataset], files: dict[str, Download]) -> None:
             counts = each.clear_count.values
             none = 100 * float(np.mean(counts == 0))
             st.write(
-                f"Clear looks: {np.median(counts):.0f} at the median, {counts.min()} to {counts.max()}; "
+                f"Clear observations: {np.median(counts):.0f} at the median, {counts.min()} to {counts.max()}; "
                 f"{none:.1f} % of the area has none."
             )
             top = max(int(each.observation_count.max()), 1)
             grey = np.round(255 * counts / top).astype("uint8")
-            st.image(grey, caption=f"Clear looks: black is none, white is {top}.", width="stretch")
+            st.image(
+                grey, caption=f"Clear observations: black is none, white is {top}.", width="stretch"
+            )
             file = files[by]
             st.download_button(
                 f"Download by the {by} ({size_text(len(file.content))})", file.content,

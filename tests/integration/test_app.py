@@ -212,7 +212,7 @@ def test_composite_by_both(app: Running, page: Page) -> None:
     page.get_by_text("By the UCL", exact=True).wait_for()
     page.get_by_text("By the SCL", exact=True).wait_for()
     page.get_by_text("The two differ by more than").wait_for()
-    assert page.get_by_text("Clear looks:").count() >= 2
+    assert page.get_by_text("Clear observations:").count() >= 2
 
 
 @pytest.mark.parametrize(
