@@ -259,11 +259,12 @@ class _Running(NamedTuple):
     """Address of the worker, once it has begun."""
 
 
-class _Dispatcher(threading.Thread):
-    """The thread that hands out tasks, as long as there is a cluster."""
+class _Dispatcher:
+    """Hands out tasks in a thread of its own, as long as there is a cluster."""
 
     def __init__(self, jobs: Jobs, indexer: Indexer, workers: int, scheduler: str | None) -> None:
-        super().__init__(name="cleansat-queue", daemon=True)
+        # It has a thread and is none, for each release of Python may give threads more names.
+        self._thread = threading.Thread(target=self._run, name="cleansat-queue", daemon=True)
         self._jobs = jobs
         self._indexer = indexer
         self._cluster = workers, scheduler
@@ -273,6 +274,10 @@ class _Dispatcher(threading.Thread):
         """By ticket."""
         self._closing = threading.Event()
         self._ended = False
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
 
     def is_serving(self) -> bool:
         """Whether tasks are handed out, or will be when the cluster is there."""
@@ -286,9 +291,9 @@ class _Dispatcher(threading.Thread):
         """Stop, and wait a few seconds for that."""
         self._closing.set()
         self.tell(None)
-        self.join(CLOSING)
+        self._thread.join(CLOSING)
 
-    def run(self) -> None:
+    def _run(self) -> None:
         """Serve until the queue is closed or the cluster is lost."""
         try:
             with dask_client(*self._cluster) as client:

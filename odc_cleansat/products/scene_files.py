@@ -135,14 +135,15 @@ def _near(uri: str, product: MaskProduct) -> str | None:
         return None
     try:
         path = Path(text).resolve()
-        if not path.is_relative_to(_surroundings(product.folder.path)):
+        # From Python 3.13, a circle of links is left as it is.
+        if path.is_symlink() or not path.is_relative_to(_surroundings(product.folder.path)):
             return None
         if zipped is None:
             return str(path)
         # GDAL looks for archives along the whole path, so the first one has to be there.
         inside = ".." not in Path(zipped["name"]).parts and path.is_file()
         return f"zip://{path}!/{zipped['name']}" if inside else None
-    except (OSError, ValueError, RuntimeError):  # a null character, a circle of links
+    except (OSError, ValueError, RuntimeError):  # a null character, or a circle of links
         return None
 
 

@@ -371,7 +371,7 @@ def test_scenes_it_refuses(
         ({"target": "2024-06-15"}, "a median has no target date"),
         ({"method": "best", "target": "midsummer"}, "'midsummer' is not a date"),
         ({"method": "best", "target": 5}, "5 is not a date"),
-        ({"method": "best", "target": np.datetime64("NaT")}, "is not a date"),
+        ({"method": "best", "target": np.datetime64("NaT", "ns")}, "is not a date"),
     ],
 )
 def test_options_it_refuses(series: xr.Dataset, options: dict[str, object], message: str) -> None:

@@ -54,7 +54,7 @@ def test_the_score_of_an_observation(lazy: bool) -> None:
     np.testing.assert_allclose((near - sure).values[:, 0, 0], [1, 2 / 3], atol=1e-6)
 
 
-@pytest.mark.parametrize("target", ["midsummer", 5, np.datetime64("NaT")])
+@pytest.mark.parametrize("target", ["midsummer", 5, np.datetime64("NaT", "ns")])
 def test_a_target_that_is_no_date(target: object) -> None:
     with pytest.raises(CleansatError, match="is not a date"):
         composite(little([[1]], [[7]]), method="best", target=target)  # type: ignore[arg-type]
