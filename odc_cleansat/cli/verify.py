@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,10 @@ from .options import (
 from .wording import in_options
 
 if TYPE_CHECKING:
+    from datacube import Datacube
+
     from ..products import MaskProduct, Verification
+    from ..products.refined import Dates
     from ..products.search import Unreadable
 
 
@@ -84,6 +89,7 @@ def command(
     such as s3://bucket/prefix. All that can be derived is derived again and compared: files, documents, id,
     percentages, footprint, and the pixels, where the scene can be reached. The files of a scene are opened near
     its mask, on the host of the mask, and where the datacube of --indexed knows the scene; --fetch-scenes opens others.
+    Masks that other dates have refined are made again with --indexed alone.
 
     Of one product all checks are listed. Of several, there is a line for each that is not right, and a count.
     """
@@ -92,20 +98,17 @@ def command(
     if bool(paths) == indexed or (paths and (time or bbox)):
         raise click.UsageError("give PATH, or --indexed; --time and --bbox go with --indexed.")
     products: list[MaskProduct | Unreadable]
-    if indexed:
-        products = _indexed_masks(config, env, search_terms(time, bbox))
-    else:
-        products = [product for path in paths for product in MaskProduct.find(path)]
-    counts: Counter[bool | None] = Counter()
-    for product in products:
-        report = _verified(product, pixels, fetch_scenes)
-        counts[report.right] += 1
-        if as_json:
-            click.echo(json.dumps(report.as_dict()))
-        elif len(products) == 1 and not quiet:
-            _print_report(report)
-        elif report.right is not True:
-            _print_line(report)
+    with ExitStack() as stack:
+        dates = None
+        if indexed:
+            from ..cube.refining import RecordedDates
+
+            dc = stack.enter_context(connected(config, env))
+            products, dates = _indexed_masks(dc, search_terms(time, bbox)), RecordedDates(dc)
+        else:
+            products = [product for path in paths for product in MaskProduct.find(path)]
+        verified = (_verified(each, pixels, fetch_scenes, dates) for each in products)
+        counts = _print_reports(verified, as_json, whole=len(products) == 1 and not quiet)
     if not (as_json or quiet):
         unchecked = f", {counts[None]} not checked" if counts[None] else ""
         click.echo(
@@ -114,20 +117,40 @@ def command(
     ctx.exit(1 if counts[False] else NOT_CHECKED if counts[None] else 0)
 
 
-def _indexed_masks(
-    config: tuple[str, ...], env: str | None, terms: dict[str, Any]
-) -> list[MaskProduct | Unreadable]:
+def _indexed_masks(dc: Datacube, terms: dict[str, Any]) -> list[MaskProduct | Unreadable]:
     """The masks of a datacube, with the files of their scenes where it knows these."""
-    from ..cube.query import Query, find_masks
+    from ..cube.query import Query, find_masks, search
     from ..products.search import indexed_products
-    from ..storage.eo3 import MASK_PRODUCT
+    from ..storage.eo3 import MASK_PRODUCT, REFINED_PRODUCT
 
-    with connected(config, env) as dc:
-        found = find_masks(dc, Query.of(MASK_PRODUCT, terms))
-        return indexed_products(dc, found)
+    found = find_masks(dc, Query.of(MASK_PRODUCT, terms))
+    if dc.index.products.get_by_name(REFINED_PRODUCT) is not None:
+        found = [*found, *search(dc, Query.of(REFINED_PRODUCT, terms))]
+    return indexed_products(dc, found)
 
 
-def _verified(product: MaskProduct | Unreadable, pixels: bool, fetch_scenes: bool) -> Verification:
+def _print_reports(
+    reports: Iterable[Verification], as_json: bool, *, whole: bool
+) -> Counter[bool | None]:
+    """Print reports as they come; return how many are right, wrong, and not checked."""
+    counts: Counter[bool | None] = Counter()
+    for report in reports:
+        counts[report.right] += 1
+        if as_json:
+            click.echo(json.dumps(report.as_dict()))
+        elif whole:
+            _print_report(report)
+        elif report.right is not True:
+            _print_line(report)
+    return counts
+
+
+def _verified(
+    product: MaskProduct | Unreadable,
+    pixels: bool,
+    fetch_scenes: bool,
+    dates: Callable[[Mapping[str, Any]], Dates] | None,
+) -> Verification:
     """The report on a product, also of one that cannot be reached."""
     from ..products import Check, Verification, verify
     from ..products.search import Unreadable
@@ -136,7 +159,7 @@ def _verified(product: MaskProduct | Unreadable, pixels: bool, fetch_scenes: boo
         report = Verification(product.place, (Check("files", None, product.reason),))
     else:
         try:
-            report = verify(product, pixels=pixels, fetch_scenes=fetch_scenes)
+            report = verify(product, pixels=pixels, fetch_scenes=fetch_scenes, dates=dates)
         except CleansatError as error:
             report = Verification(str(product.folder), (Check("files", None, str(error)),))
     checks = (replace(check, detail=in_options(check.detail)) for check in report.checks)

@@ -7,12 +7,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from ..errors import SceneError
+import xarray as xr
+
+from ..errors import CubeError, SceneError, first_line
 from ..masks.time_rules import DAYS, SAME_DAY
 from ..products.product import MaskProduct
 from ..products.refined import Refinement, write_refined
 from ..products.verdict_filter import filter_by_verdict
+from ..scenes.files import SceneFiles
 from ..storage.eo3 import REFINED_PRODUCT, native_grid, product_definition, read_document
 from ..storage.folder import Folder
 from ..threads import compute
@@ -29,8 +33,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RefineJob:
-    """The refined mask that a scene gets. No pixel is read before `run`."""
+class RefinedMask:
+    """The refined mask that a scene gets. No pixel is read before `masks`."""
 
     dc: Datacube
     """The datacube."""
@@ -43,9 +47,6 @@ class RefineJob:
 
     options: MaskOptions
     """Which masks are taken."""
-
-    root: Folder
-    """Folder for products."""
 
     hindsight: bool
     """Whether later dates count too."""
@@ -68,6 +69,57 @@ class RefineJob:
             self.hindsight,
         )
 
+    def masks(self) -> xr.Dataset:
+        """Refine the mask.
+
+        Blocks of the mask are refined one by one for each thread. So memory grows with the number of dates, and
+        not with the scene.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``ucl`` and ``ucl_confidence``, dims ``(y, x)``, uint8, in memory.
+
+        Raises
+        ------
+        SceneError
+            If there is nothing to compare with, or a file cannot be read.
+        """
+        if not self.around:
+            raise SceneError(
+                f"no other date within {DAYS:g} days has a mask to compare {self.label} with; mask more dates first."
+            )
+        grid = native_grid(self.how.mask, "ucl")
+        groups = self.dc.group_datasets([self.asked.scene], grouping("time"))
+        every = [self.asked, *self.around]
+        query = Query(datasets=tuple(each.scene for each in every))
+        history = History(
+            self.dc,
+            query,
+            self.options,
+            {
+                "dask_chunks": dict.fromkeys(grid.dimensions, BLOCK),
+                "skip_broken_datasets": False,  # the lineage would name what was not read
+            },
+            "time" if self.hindsight else "earlier",
+            preset=None,
+            only_accepted=False,
+            include_rejected=True,
+        )
+        lazy = history.masks(groups, grid, every)
+        try:
+            return compute(lazy).isel(time=0, drop=True)
+        except OSError as error:  # rasterio's is one, too
+            raise SceneError(f"a scene or a mask cannot be read: {first_line(error)}.") from error
+
+
+@dataclass(frozen=True)
+class RefineJob(RefinedMask):
+    """A refined mask that is to be written."""
+
+    root: Folder
+    """Folder for products."""
+
     @property
     def document(self) -> Path | str | None:
         """Path or URL of the document, if the refined mask is there and whole."""
@@ -75,9 +127,6 @@ class RefineJob:
 
     def run(self) -> Path | str:
         """Refine the mask and write it, complete or not at all.
-
-        Blocks of the mask are refined one by one for each thread. So memory grows with the number of dates, and
-        not with the scene.
 
         Returns
         -------
@@ -91,27 +140,50 @@ class RefineJob:
         OutputError
             If the mask cannot be written.
         """
-        if not self.around:
-            raise SceneError(
-                f"no other date within {DAYS:g} days has a mask to compare {self.label} with; mask more dates first."
-            )
         self.root.check_name()
-        grid = native_grid(self.how.mask, "ucl")
-        groups = self.dc.group_datasets([self.asked.scene], grouping("time"))
-        every = [self.asked, *self.around]
-        query = Query(datasets=tuple(each.scene for each in every))
-        history = History(
-            self.dc,
-            query,
-            self.options,
-            {"dask_chunks": dict.fromkeys(grid.dimensions, BLOCK)},
-            "time" if self.hindsight else "earlier",
-            preset=None,
-            only_accepted=False,
-            include_rejected=True,
-        )
-        masks = compute(history.masks(groups, grid, every)).isel(time=0)
-        return write_refined(masks, self.how, self.root)
+        return write_refined(self.masks(), self.how, self.root)
+
+
+@dataclass(frozen=True)
+class RecordedDates:
+    """Finds the dates of refined masks in a datacube, for :func:`odc_cleansat.verify`."""
+
+    dc: Datacube
+    """The datacube."""
+
+    def __call__(self, record: Mapping[str, Any]) -> RefinedMask:
+        """Return the refined mask that a processing record tells of.
+
+        Parameters
+        ----------
+        record
+            The part ``cleansat`` of a processing record.
+
+        Raises
+        ------
+        CubeError
+            If the datacube does not know all of the scenes and masks, or knows a mask as that of another scene.
+        SceneError
+            If a scene cannot be masked.
+        """
+        references = [(UUID(each["scene"]), UUID(each["mask"])) for each in record["references"]]
+        pairs = [(UUID(record["scene"]["id"]), UUID(record["mask"])), *references]
+        wanted = sorted({each for pair in pairs for each in pair}, key=str)
+        known = {each.id: each for each in self.dc.index.datasets.bulk_get(wanted)}
+        if missing := [str(each) for each in wanted if each not in known]:
+            raise CubeError(
+                f"the datacube does not know {len(missing)} of its {len(wanted)} scenes and masks, such as {missing[0]}; "
+                "index them."
+            )
+        options = MaskOptions("indexed", mask_property(known[pairs[0][1]], "model"))
+        every = []
+        for scene, mask in pairs:
+            if str(mask_property(known[mask], "scene")) != str(scene):
+                raise CubeError(f"the mask {mask} is not one of the scene {scene}.")
+            files = SceneFiles.of_dataset(known[scene])
+            every.append(MaskedScene(known[scene], files, options.on_demand(files), known[mask]))
+        asked, *around = every
+        return RefinedMask(self.dc, asked, around, options, bool(record["algorithm"]["hindsight"]))
 
 
 def refine_jobs(
@@ -161,7 +233,7 @@ def refine_jobs(
     for each in sorted(found, key=lambda one: (one.scene.center_time, str(one.scene.id))):
         if each.scene.id in asked:
             around = [other for other in found if _is_around(each, other, hindsight)]
-            yield RefineJob(dc, each, around, options, Folder(root), hindsight)
+            yield RefineJob(dc, each, around, options, hindsight, Folder(root))
 
 
 def _is_around(one: MaskedScene, other: MaskedScene, hindsight: bool) -> bool:

@@ -143,7 +143,7 @@ def look_at_documents(evidence: Evidence) -> str:
         If the model is not here, or a document has the form that an older version wrote.
     """
     faults: list[Fault] = []
-    for look in (_eo3, _times, _record, _index):
+    for look in (_eo3, wrong_times, _record, wrong_index):
         faults += look(evidence)
     try:
         for derived in (_derived_record, _derived_item):
@@ -200,7 +200,7 @@ def _form_of_geometry(geometry: Mapping[str, Any], where: str) -> Iterator[Fault
         yield WrongError(f"the geometry in {where} is none of GeoJSON: its rings are not closed")
 
 
-def _times(evidence: Evidence) -> Iterator[Fault]:
+def wrong_times(evidence: Evidence) -> Iterator[Fault]:
     """What cannot be true of the times."""
     properties = evidence.dataset.properties
     moment, made = (_aware(properties[key]) for key in ("datetime", "odc:processing_datetime"))
@@ -259,7 +259,7 @@ def _record(evidence: Evidence) -> Iterator[Fault]:
         yield WrongError(f"the processing record lacks the bands {', '.join(sorted(lacking))}")
 
 
-def _index(evidence: Evidence) -> Iterator[Fault]:
+def wrong_index(evidence: Evidence) -> Iterator[Fault]:
     """What an index says otherwise than the file."""
     from datacube.utils import jsonify_document
 
@@ -290,7 +290,7 @@ def _derived_record(evidence: Evidence) -> Iterator[Fault]:
     for path, expected, found in differences(stated, told):
         yield WrongError(f"{path} is {found} in EO3, {expected} in the processing record")
     of_pixels = pixel_properties(np.ones(1, "uint8"), evidence.model.classes)
-    yield from _wrong_sizes(evidence, properties)
+    yield from wrong_sizes(evidence, properties)
     sizes = {f"cleansat:{name}_bytes" for name in evidence.document["measurements"]}
     for key in properties.keys() - stated.keys() - of_pixels.keys() - sizes:
         if _ONCE_INHERITED.fullmatch(key) and not INHERITED.fullmatch(key):
@@ -299,7 +299,7 @@ def _derived_record(evidence: Evidence) -> Iterator[Fault]:
             yield WrongError(f"{key} is no property of a mask")
 
 
-def _wrong_sizes(evidence: Evidence, properties: Mapping[str, Any]) -> Iterator[Fault]:
+def wrong_sizes(evidence: Evidence, properties: Mapping[str, Any]) -> Iterator[Fault]:
     """Sizes of layers that differ from those of the files. Masks of older versions do not say them."""
     there = evidence.product.folder.files()
     for name, each in evidence.document["measurements"].items():

@@ -44,7 +44,12 @@ def look_at_layers(evidence: Evidence) -> str:
         evidence.check_path(name)
         with evidence.product.open_layer(name) as opened:
             check_raster(opened, name, evidence.grid)
-    faults = [*_codes(evidence), *_shares(evidence), *_pictures(evidence), *_footprint(evidence)]
+    faults = [
+        *_codes(evidence),
+        *_shares(evidence),
+        *wrong_pictures(evidence),
+        *wrong_footprint(evidence),
+    ]
     for kind in (WrongError, UnprovenError):
         if said := [str(each) for each in faults if isinstance(each, kind)]:
             raise kind("; ".join(said))
@@ -105,7 +110,7 @@ def _shares(evidence: Evidence) -> Iterator[Fault]:
             yield WrongError(f"{name} is {value:.2f} in the pixels, {written} in the document")
 
 
-def _pictures(evidence: Evidence) -> Iterator[Fault]:
+def wrong_pictures(evidence: Evidence) -> Iterator[Fault]:
     """Overviews, tags and a thumbnail that are not those of the pixels."""
     from PIL import Image
 
@@ -153,7 +158,7 @@ def _said_of_pixels(file: DatasetReader) -> dict[str, Any]:
     }
 
 
-def _footprint(evidence: Evidence) -> Iterator[Fault]:
+def wrong_footprint(evidence: Evidence) -> Iterator[Fault]:
     """What is wrong with the footprint in EO3."""
     told = Geometry(evidence.dataset.geometry, evidence.grid.crs)
     follows = data_footprint(evidence.codes != CloudClass.NODATA, evidence.grid)

@@ -1,18 +1,31 @@
-"""The checks of `verify` for masks that other dates have refined: what follows from the product itself."""
+"""The checks of `verify` for masks that other dates have refined.
+
+Id, lineage and layers follow from the product itself. Documents and classes follow from the scenes and masks of all
+dates, which only a datacube knows.
+"""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
 from uuid import UUID
 
 import numpy as np
+import xarray as xr
+from odc.geo.xr import wrap_xr
 
 from ..classes import CONFIDENCE_NODATA, CloudClass
+from ..errors import CleansatError
 from ..storage.eo3 import REFINED_PRODUCT
-from .check_layers import check_raster
-from .evidence import LAYERS, MISSING, Evidence, UnprovenError, WrongError
+from .check_documents import wrong_index, wrong_sizes, wrong_times
+from .check_layers import check_raster, wrong_footprint, wrong_pictures
+from .check_pixels import SAME, SIMILAR
+from .evidence import LAYERS, MISSING, Evidence, Fault, UnprovenError, WrongError, differences
 from .product import MaskProduct, MaskProductError
-from .provenance import pixel_properties
-from .refined import ALGORITHM, VERSION, refined_id
+from .provenance import pixel_properties, software
+from .refined import ALGORITHM, VERSION, refined_id, write_refined
 
 
 def is_refined(product: MaskProduct) -> bool:
@@ -66,7 +79,10 @@ def look_at_layers(evidence: Evidence) -> str:
     Raises
     ------
     WrongError
-        If a file is no COG on the document's grid, or the document says other shares.
+        If a file is no COG on the document's grid, or the document says other shares. If overviews, thumbnail or
+        footprint do not follow from the pixels.
+    UnprovenError
+        If overviews are those of older versions.
     """
     for name in LAYERS:
         evidence.check_path(name)
@@ -83,28 +99,102 @@ def look_at_layers(evidence: Evidence) -> str:
         written = properties.get(name, MISSING)
         if not isinstance(written, int | float) or abs(written - value) > 0.0051:
             raise WrongError(f"{name} is {value:.2f} in the pixels, {written} in the document")
+    _raise_any([*wrong_pictures(evidence), *wrong_footprint(evidence)])
     return "two cloud-optimised GeoTIFFs on the document's grid, with the shares that it says"
 
 
-def look_at_documents(_: Evidence) -> str:
-    """Raise UnprovenError: documents of refined masks are not derived again.
+def look_at_documents(evidence: Evidence) -> str:
+    """Return what is right about the documents: they are those that follow from all dates and from the pixels.
 
     Raises
     ------
+    WrongError
+        Naming each value that is another.
     UnprovenError
-        Always.
+        If the dates are not known here.
     """
-    raise UnprovenError("documents of refined masks are not derived again")
+    layers = zip(LAYERS, (evidence.codes, evidence.confidence), (0, CONFIDENCE_NODATA), strict=True)
+    mask = {name: wrap_xr(values, evidence.grid, nodata=nodata) for name, values, nodata in layers}
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            document = write_refined(xr.Dataset(mask), evidence.dates.how, folder)
+        except CleansatError as error:
+            raise UnprovenError(f"its documents cannot be derived here: {error}") from error
+        follows = MaskProduct(document)
+        faults = [
+            *_other_documents(follows, evidence),
+            *wrong_times(evidence),
+            *wrong_sizes(evidence, evidence.document["properties"]),
+            *wrong_index(evidence),
+        ]
+    _raise_any(faults)
+    return "EO3, STAC and the processing record are those that follow from the scenes and masks of all dates"
 
 
-def look_at_pixels(_: Evidence) -> str:
-    """Raise UnprovenError: classes of refined masks are not made again.
+def _other_documents(follows: MaskProduct, evidence: Evidence) -> Iterator[Fault]:
+    """What documents say otherwise than those that were derived, but for times and versions of packages."""
+    told = evidence.product
+    kinds = {
+        "EO3": (follows.document, told.document),
+        "STAC": (follows.stac_item, told.stac_item),
+        "the processing record": (follows.record, told.record),
+    }
+    for kind, documents in kinds.items():
+        one, other = map(_without_making, documents)
+        for path, expected, found in differences(one, other):
+            yield WrongError(f"{path} is {found} in {kind}, and not {expected}")
+
+
+def _without_making(document: Any) -> dict[str, Any]:
+    """Return a document without what depends on when and by which packages it was written."""
+    kept = deepcopy(dict(document))
+    for name in (
+        "created",
+        "odc:processing_datetime",
+        "odc:dataset_version",
+        "processing:software",
+    ):
+        kept.get("properties", {}).pop(name, None)
+    for name in LAYERS:
+        kept.get("properties", {}).pop(f"cleansat:{name}_bytes", None)
+    for package in kept.get("software_versions", []):
+        package.pop("version", None)
+    return kept
+
+
+def look_at_pixels(evidence: Evidence) -> str:
+    """Return how equal the mask is to one that is made again from all dates, and set `evidence.equal`.
 
     Raises
     ------
+    WrongError
+        If the mask does not follow from those dates.
     UnprovenError
-        Always.
+        If it cannot be made again here, or is only alike and was made by other packages.
     """
-    raise UnprovenError(
-        "refined masks follow from many dates and are not made again here; `cleansat refine` does that"
+    try:
+        again = evidence.dates.masks()
+    except (CleansatError, OSError) as error:
+        raise UnprovenError(f"the mask cannot be made again here: {error}") from error
+    if again.odc.geobox != evidence.grid:
+        raise WrongError("the grid is not that of the mask that was refined")
+    same = again.ucl.values == evidence.codes
+    evidence.equal = float(np.mean(same))
+    sure = float(np.mean(again.ucl_confidence.values == evidence.confidence))
+    text = f"{100 * evidence.equal:.4f} % of the pixels are equal when the mask is made again from all dates"
+    if min(evidence.equal, sure) >= SAME:
+        return text
+    text += f", and the confidence of {100 * sure:.4f} %"
+    other = {name for name, here in software().items() if evidence.versions.get(name) != here}
+    if min(evidence.equal, sure) >= SIMILAR and other:
+        raise UnprovenError(f"{text}, with other versions of {', '.join(sorted(other))}")
+    raise WrongError(
+        f"{text}: a scene or a mask has changed since, or it does not follow from them"
     )
+
+
+def _raise_any(faults: list[Fault]) -> None:
+    """Raise what was found: first what is wrong, else what is not proved."""
+    for kind in (WrongError, UnprovenError):
+        if said := [str(each) for each in faults if isinstance(each, kind)]:
+            raise kind("; ".join(dict.fromkeys(said)))

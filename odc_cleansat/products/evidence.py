@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from ..errors import ModelError
+from ..errors import CleansatError, ModelError
 from ..masks.light import Light
 from ..models.model import Model
 from ..models.registry import get_model
@@ -20,6 +20,7 @@ from ..scenes.offset import Offset
 from .identity import ALGORITHM_VERSION, REFINED
 from .product import DOCUMENT, ITEM, RECORD, MaskProduct
 from .provenance import Provenance, inherited, scene_light
+from .refined import Dates
 from .scene_files import recorded_files
 
 if TYPE_CHECKING:
@@ -57,9 +58,17 @@ class Evidence:
         The product. Of an indexed one the files count, not what the index has.
     fetch_scenes
         Whether to open the files of its scene wherever they are; see :mod:`.scene_files`.
+    dates
+        Finds the dates of a mask that others have refined, by its processing record.
     """
 
-    def __init__(self, product: MaskProduct, *, fetch_scenes: bool = False) -> None:
+    def __init__(
+        self,
+        product: MaskProduct,
+        *,
+        fetch_scenes: bool = False,
+        dates: Callable[[Mapping[str, Any]], Dates] | None = None,
+    ) -> None:
         self.indexed = product.document if product.indexed else None
         """The document that the index has; None if the product was not looked up there."""
         self.product = product
@@ -67,6 +76,7 @@ class Evidence:
             self.product = MaskProduct(str(product.document_file), scene=product.scene)
         self.fetch_scenes = fetch_scenes
         """Whether the files of the scene are opened wherever they are."""
+        self._find_dates = dates
         self.equal: float | None = None
         """Share of the pixels that came out equal when the mask was made again; None before."""
 
@@ -200,6 +210,25 @@ class Evidence:
         if refined != REFINED:
             raise UnprovenError(f"it was refined by {refined}; here is {REFINED}")
         return scene_light(self.dataset.properties, self.grid)
+
+    @cached_property
+    def dates(self) -> Dates:
+        """The dates of a mask that others have refined.
+
+        Raises
+        ------
+        UnprovenError
+            If they are not known here.
+        """
+        if self._find_dates is None:
+            raise UnprovenError(
+                "it follows from the scenes and masks of several dates, which a datacube has to know: run "
+                "`cleansat verify --indexed`"
+            )
+        try:
+            return self._find_dates(self.record)
+        except CleansatError as error:
+            raise UnprovenError(str(error)) from error
 
     @cached_property
     def dataset(self) -> DatasetDoc:

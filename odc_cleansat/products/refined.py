@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID, uuid5
 
 import xarray as xr
@@ -98,6 +98,17 @@ class Refinement:
                 {"scene": str(scene), "mask": str(mask)} for scene, mask in self.references
             ],
         }
+
+
+class Dates(Protocol):
+    """The scenes and masks of the dates of a refined mask, where they are known."""
+
+    @property
+    def how(self) -> Refinement:
+        """Which mask is refined, and by what."""
+
+    def masks(self) -> xr.Dataset:
+        """Return the refined mask: ``ucl`` and ``ucl_confidence``, dims ``(y, x)``, uint8."""
 
 
 def refined_id(mask: UUID, references: Iterable[UUID], hindsight: bool) -> UUID:

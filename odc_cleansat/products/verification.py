@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from .check_layers import look_at_layers
 from .check_pixels import look_at_pixels
 from .evidence import Evidence, UnprovenError, WrongError
 from .product import MaskProduct, MaskProductError
+from .refined import Dates
 
 _CHECKS: dict[str, Callable[[Evidence], str]] = {
     "files": look_at_files,
@@ -82,7 +83,11 @@ class Verification:
 
 
 def verify(
-    place: MaskProduct | Path | str, *, pixels: bool = True, fetch_scenes: bool = False
+    place: MaskProduct | Path | str,
+    *,
+    pixels: bool = True,
+    fetch_scenes: bool = False,
+    dates: Callable[[Mapping[str, Any]], Dates] | None = None,
 ) -> Verification:
     """Check that a mask product is whole and true.
 
@@ -100,6 +105,10 @@ def verify(
     fetch_scenes
         Whether to open the scene's files wherever the product says that they are. Otherwise they are opened only
         near the mask, on its host, or where a datacube knows the scene.
+    dates
+        Finds the scenes and masks of all dates of a mask that others have refined, as
+        :class:`odc_cleansat.cube.refining.RecordedDates` does in a datacube. Without, the documents and the pixels of
+        such masks are not checked.
 
     Returns
     -------
@@ -112,7 +121,7 @@ def verify(
         If a store cannot be reached.
     """
     product = place if isinstance(place, MaskProduct) else MaskProduct(place)
-    evidence = Evidence(product, fetch_scenes=fetch_scenes)
+    evidence = Evidence(product, fetch_scenes=fetch_scenes, dates=dates)
     checks = [
         _run_check(name, evidence)
         if pixels or name != "pixels"

@@ -7,6 +7,8 @@ from pathlib import Path
 from calling import Run, failure, good
 from conftest import Cube
 
+from odc_cleansat.cube.refining import index_refined
+
 
 def test_masks_are_refined_once(run: Run, cube: Cube, tmp_path: Path) -> None:
     config = ("-o", tmp_path, "-C", cube.folder / "datacube.conf")
@@ -16,6 +18,13 @@ def test_masks_are_refined_once(run: Run, cube: Cube, tmp_path: Path) -> None:
     assert first.strip().endswith("1 refined.")
     assert good(run(*given)).strip() == "1 there already."
     assert len(list(tmp_path.rglob("*_ucl.tif"))) == 1
+    [document] = tmp_path.rglob("*.odc-metadata.yaml")
+    dataset, _ = index_refined(cube.dc, document)
+    try:
+        indexed = ("verify", "--indexed", "--no-pixels", "-C", cube.folder / "datacube.conf")
+        assert good(run(*indexed)).strip() == "3 product(s): 3 right, 0 wrong"
+    finally:
+        cube.dc.index.datasets.archive([dataset.id])
 
 
 def test_without_another_date_nothing_is_made(run: Run, cube: Cube, tmp_path: Path) -> None:

@@ -1,13 +1,21 @@
+import copy
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from conftest import Cube
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import wrap_xr
+from rasterio.errors import RasterioIOError
 
 from odc_cleansat import recall, verify
-from odc_cleansat.cube.refining import RefineJob, index_refined, refine_jobs
-from odc_cleansat.errors import SceneError
+from odc_cleansat.cube.refining import RecordedDates, RefineJob, index_refined, refine_jobs
+from odc_cleansat.errors import CubeError, SceneError
 from odc_cleansat.products.product import MaskProduct
+from odc_cleansat.products.write import write_layer
 from odc_cleansat.storage.eo3 import REFINED_PRODUCT
 
 from .helpers import HOME, indexed
@@ -66,6 +74,7 @@ def test_a_stored_mask_is_that_of_load_with_lineage_to_all_dates(
     changed = stored.ucl.values[0] != indexed(cube, "july")
     assert changed.any()
     assert index_refined(cube.dc, made)[1] == []
+    cube.dc.index.datasets.archive([dataset.id])  # other tests count masks
 
 
 def test_it_is_made_once(jobs: list[RefineJob], made: Path) -> None:
@@ -88,9 +97,75 @@ def test_what_the_documents_say(cube: Cube, made: Path) -> None:
     assert "thin_cloud" in [each["name"] for each in classes]
 
 
-def test_verify_says_what_follows_and_what_is_not_made_again(made: Path) -> None:
+def test_verify_without_a_datacube_says_what_it_did_not_check(made: Path) -> None:
     found = {check.name: check for check in verify(made).checks}
     assert {name: check.right for name, check in found.items()} == {
         "files": True, "documents": None, "identity": True, "layers": True, "pixels": None,
     }  # fmt: skip
     assert "masks of 2 dates" in found["identity"].detail
+    assert "a datacube has to know" in found["pixels"].detail
+
+
+def test_verify_makes_a_refined_mask_again_from_all_dates(cube: Cube, made: Path) -> None:
+    found = verify(made, dates=RecordedDates(cube.dc))
+    assert [(each.name, each.detail) for each in found.checks if not each.right] == []
+    assert found.equal == 1
+    assert "100.0000 % of the pixels are equal" in found.checks[-1].detail
+
+
+def forged(made: Path, folder: Path, change: Callable[[np.ndarray], None]) -> Path:
+    """A copy whose classes were changed, and its list of checksums with them."""
+    other = Path(shutil.copytree(made.parent, folder / made.parent.name))
+    [path] = other.glob("*_ucl.tif")
+    with rasterio.open(path) as file:
+        codes, grid = file.read(1), GeoBox.from_rio(file)
+    change(codes)
+    write_layer(wrap_xr(codes, grid, nodata=0), path)
+    return other
+
+
+def test_verify_finds_classes_that_do_not_follow_from_the_dates(
+    cube: Cube, made: Path, tmp_path: Path
+) -> None:
+    def brighter(codes: np.ndarray) -> None:
+        codes[:40, :40] = 1
+
+    other = forged(made, tmp_path, brighter)
+    found = {each.name: each for each in verify(other, dates=RecordedDates(cube.dc)).checks}
+    assert found["pixels"].right is False
+    assert "does not follow from them" in found["pixels"].detail
+    assert found["documents"].right is False  # their shares follow from the pixels
+
+
+def test_verify_finds_documents_that_do_not_follow(cube: Cube, made: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(made.parent, tmp_path / made.parent.name))
+    [document] = other.glob("*.odc-metadata.yaml")
+    document.write_text(
+        document.read_text().replace("cleansat:reference_dates: 1", "cleansat:reference_dates: 9")
+    )
+    found = verify(other, pixels=False, dates=RecordedDates(cube.dc)).checks[1]
+    assert found.right is False
+    assert "properties.cleansat:reference_dates is 9 in EO3, and not 1" in found.detail
+
+
+def test_dates_that_the_datacube_does_not_know(cube: Cube, made: Path) -> None:
+    record = copy.deepcopy(dict(MaskProduct(made).own_record))
+    find = RecordedDates(cube.dc)
+    swapped = {**record, "mask": record["references"][0]["mask"]}
+    with pytest.raises(CubeError, match="is not one of the scene"):
+        find(swapped)
+    record["references"][0]["scene"] = "00000000-0000-0000-0000-000000000001"
+    with pytest.raises(CubeError, match="does not know 1 of its 4 scenes and masks"):
+        find(record)
+
+
+def test_a_date_that_cannot_be_read_is_no_silent_gap(
+    cube: Cube, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RasterioIOError("no such file")
+
+    monkeypatch.setattr("odc_cleansat.cube.refining.compute", broken)
+    check = verify(made, dates=RecordedDates(cube.dc)).checks[-1]
+    assert check.right is None
+    assert "a scene or a mask cannot be read: no such file" in check.detail

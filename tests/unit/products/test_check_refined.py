@@ -8,10 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import wrap_xr
 
 from odc_cleansat.products import check_refined
 from odc_cleansat.products.evidence import UnprovenError, WrongError
 from odc_cleansat.products.product import MaskProduct
+from odc_cleansat.products.provenance import software
 from odc_cleansat.products.refined import ALGORITHM, VERSION, refined_id
 
 from .test_refined import ONE, THREE, TWO
@@ -74,6 +79,8 @@ def layers(
 ) -> Any:
     monkeypatch.setattr(check_refined, "check_raster", lambda *_: None)
     monkeypatch.setattr(check_refined, "LAYERS", ())
+    monkeypatch.setattr(check_refined, "wrong_pictures", lambda _: [])
+    monkeypatch.setattr(check_refined, "wrong_footprint", lambda _: [])
     return SimpleNamespace(
         codes=np.array([codes], "uint8"), confidence=np.array([percent], "uint8"),
         document={"properties": properties},
@@ -106,3 +113,32 @@ def test_layers_that_are_other(
 ) -> None:
     with pytest.raises(WrongError, match=message):
         check_refined.look_at_layers(layers(codes, percent, SHARES, monkeypatch))
+
+
+def remade(codes: list[int], told: list[int], numpy: str) -> Any:
+    """A mask with other classes than the one that is made again, by another numpy perhaps."""
+    layers = {
+        "ucl": wrap_xr(
+            np.array([codes], "uint8"),
+            GeoBox((1, len(codes)), Affine.scale(20, -20), "EPSG:32633"),
+            nodata=0,
+        )
+    }
+    layers["ucl_confidence"] = layers["ucl"] * 0
+    return SimpleNamespace(
+        dates=SimpleNamespace(masks=lambda: xr.Dataset(layers)),
+        grid=layers["ucl"].odc.geobox, codes=np.array([told], "uint8"),
+        confidence=np.zeros((1, len(codes)), "uint8"), versions={**software(), "numpy": numpy},
+    )  # fmt: skip
+
+
+def test_pixels_that_are_alike_are_proved_by_the_same_packages_alone() -> None:
+    same, other = [1] * 1000, [1] * 998 + [3] * 2
+    here = software()["numpy"]
+    assert "100.0000 %" in check_refined.look_at_pixels(remade(same, same, here))
+    with pytest.raises(WrongError, match=r"99\.8000 % .* does not follow from them"):
+        check_refined.look_at_pixels(remade(same, other, here))
+    with pytest.raises(UnprovenError, match="with other versions of numpy"):
+        check_refined.look_at_pixels(remade(same, other, "0.1"))
+    with pytest.raises(WrongError):
+        check_refined.look_at_pixels(remade(same, [3] * 1000, "0.1"))
