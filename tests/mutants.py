@@ -40,11 +40,15 @@ TESTS = {
     "scenes.offset": [f"{UNIT}/scenes/test_offset.py"],
     "products.identity": [f"{UNIT}/products/test_identity.py"],
     "products.verdict_files": [f"{UNIT}/products/test_verdict_files.py"],
+    "products.verdict_filter": [f"{UNIT}/products/test_verdict_filter.py"],
     "masks.classify": [
         f"{UNIT}/masks/test_classify.py",
         f"{UNIT}/masks/test_canonical.py::test_every_chunk_is_read_once",
     ],
     "masks.tasks": [f"{UNIT}/masks/test_tasks.py", f"{UNIT}/masks/test_classify.py"],
+    "masks.light": [f"{UNIT}/masks/test_light.py"],
+    "masks.time_rules": [f"{UNIT}/masks/test_time_rules.py"],
+    "masks.refine": [f"{UNIT}/masks/test_refine.py"],
     "masks.composite": [f"{UNIT}/masks/test_composite.py"],
     "masks.reduce": [f"{UNIT}/masks/test_reduce.py"],
     "cube.recall": [f"{UNIT}/cube/test_recall.py", f"{UNIT}/cube/test_output_grid.py"],
@@ -55,6 +59,7 @@ TESTS = {
 LIBRARIES = (
     "numpy", "scipy.ndimage", "xarray", "dask.array", "rasterio", "odc.geo.xr", "odc.loader", "odc.stac",
     "odc.algo", "datacube", "eodatasets3", "pystac", "torch", "openvino", "matplotlib", "pytest",
+    "click.testing", "hypothesis", "zarr", "xdist",
 )  # fmt: skip
 """Imported once, before the processes are forked."""
 

@@ -14,11 +14,9 @@ from odc.algo import enum_to_bool
 
 from odc_cleansat import CloudClass
 from odc_cleansat.cube.load import load
-from odc_cleansat.errors import (
-    CubeError,
-)
+from odc_cleansat.errors import CubeError, GapWarning
 
-from .helpers import BOTH, HOME, indexed, of_home
+from .helpers import BOTH, HOME, indexed, of_home, rejected
 
 
 def test_two_zones_of_one_day(cube: Cube) -> None:
@@ -102,6 +100,18 @@ def test_the_result_is_like_that_of_dc_load(cube: Cube) -> None:
     xr.testing.assert_equal(found.drop_vars("offset"), plain)
     assert found.odc.geobox == plain.odc.geobox
     assert {"units", "nodata"} <= set(found.red.attrs)
+
+
+def test_scenes_whose_mask_was_rejected_are_left_out(cube: Cube) -> None:
+    how = {"datasets": of_home(cube), "like": HOME[:50, :50], "measurements": ["scl"]}
+    with rejected(cube.masks["june"]):
+        with pytest.warns(GapWarning, match="1 of 2 scenes are left out: 1 rejected by reviewers"):
+            found = load(cube.dc, **how)
+        assert [str(time)[:10] for time in found.time.values] == ["2024-07-05"]
+        assert load(cube.dc, include_rejected=True, **how).sizes["time"] == 2
+    assert load(cube.dc, **how).sizes["time"] == 2
+    with pytest.raises(CubeError, match="none of the 2 scenes is left: 2 not accepted by any"):
+        load(cube.dc, only_accepted=True, **how)
 
 
 def test_arguments_that_make_no_sense(cube: Cube) -> None:

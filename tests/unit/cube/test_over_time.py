@@ -10,7 +10,7 @@ from odc_cleansat.errors import CubeError, GapWarning, SceneError
 from odc_cleansat.grids.cells import with_context
 from odc_cleansat.masks.refine import refine
 
-from .helpers import HOME, indexed, of_home
+from .helpers import HOME, indexed, of_home, rejected
 
 pytestmark = [
     pytest.mark.usefixtures("no_inference"),
@@ -70,6 +70,17 @@ def test_earlier_dates_alone(cube: Cube) -> None:
             cube.dc, datasets=of_home(cube)[:1], like=AREA, measurements=["ucl"], refine="earlier"
         )
     np.testing.assert_array_equal(june.ucl[0], indexed(cube, "june")[100:160, 120:200])
+
+
+def test_a_rejected_mask_is_nothing_to_compare_with(cube: Cube) -> None:
+    with rejected(cube.masks["june"]):
+        with pytest.warns(GapWarning) as said:
+            found = july(cube, AREA)
+        whatever = july(cube, AREA, include_rejected=True)
+    assert any("1 rejected by reviewers" in str(each.message) for each in said)
+    np.testing.assert_array_equal(found.ucl[0], indexed(cube, "july")[100:160, 120:200])
+    np.testing.assert_array_equal(whatever.ucl, july(cube, AREA).ucl)
+    assert (whatever.ucl != found.ucl).any()
 
 
 def test_presets_and_the_share_of_clear_go_by_the_refined_masks(cube: Cube) -> None:

@@ -26,6 +26,7 @@ from odc_cleansat.cube.recall import recall
 from odc_cleansat.errors import CubeError, GapWarning
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 
+from .helpers import rejected
 from .independent import expected_nearest
 from .mask_archive import GRIDS, MaskArchive, codes_of
 
@@ -226,6 +227,17 @@ def test_named_masks_need_not_be_in_the_area(archive: MaskArchive) -> None:
 
 
 # --- real masks -----------------------------------------------------------------------
+
+
+def test_rejected_masks_are_left_out(cube: Cube) -> None:
+    with rejected(cube.masks["june"]):
+        with pytest.warns(GapWarning, match="1 of 2 masks are left out: 1 rejected by reviewers"):
+            found = recall(cube.dc)
+        whole = recall(cube.dc, include_rejected=True)
+    assert whole.sizes["time"] == 2
+    xr.testing.assert_equal(found, whole.isel(time=[1]))
+    with pytest.raises(CubeError, match="none of the 2 masks is left: 2 not accepted by any"):
+        recall(cube.dc, only_accepted=True)
 
 
 def test_as_dc_load_on_the_native_grid(cube: Cube) -> None:

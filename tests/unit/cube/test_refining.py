@@ -13,12 +13,12 @@ from rasterio.errors import RasterioIOError
 
 from odc_cleansat import recall, verify
 from odc_cleansat.cube.refining import RecordedDates, RefineJob, index_refined, refine_jobs
-from odc_cleansat.errors import CubeError, SceneError
+from odc_cleansat.errors import CubeError, GapWarning, SceneError
 from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.products.write import write_layer
 from odc_cleansat.storage.eo3 import REFINED_PRODUCT
 
-from .helpers import HOME, indexed
+from .helpers import HOME, indexed, rejected
 from .test_over_time import july
 
 pytestmark = [
@@ -55,6 +55,13 @@ def test_earlier_dates_alone_and_dates_without_another(cube: Cube, tmp_path: Pat
     assert [each.scene.id for each in later.around] == [cube.scenes["june"].id]
     with pytest.raises(SceneError, match="no other date within 45 days has a mask"):
         june.run()
+
+
+def test_a_rejected_mask_is_neither_refined_nor_compared_with(cube: Cube, tmp_path: Path) -> None:
+    with rejected(cube.masks["june"]), pytest.warns(GapWarning, match="1 of 2 masks are left out"):
+        (job,) = refine_jobs(cube.dc, "s2_l2a", tmp_path)
+    assert job.asked.scene.id == cube.scenes["july"].id
+    assert not job.around
 
 
 def test_a_stored_mask_is_that_of_load_with_lineage_to_all_dates(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from odc_cleansat.masks.light import (
     refine_window,
     white_cores,
 )
-from odc_cleansat.scenes.angles import Angles
+from odc_cleansat.scenes.angles import Angles, sun_at
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 MODEL = get_model("unet-efficientnetb4-l2a-4b")
@@ -111,11 +112,61 @@ def test_where_no_height_is_sharp_all_are_alike() -> None:
     np.testing.assert_allclose(found[SHADOW][reach], 0.9, rtol=1e-6)
 
 
+def test_shadow_of_clouds_from_200_to_4000_m_is_possible() -> None:
+    """A strip of shadow away from the sun stays as far as that, to a pixel of 30 m."""
+    found = refined(sure(cloud=CLOUDY, shadow=np.s_[60:249, 180:220]), SOUTH)
+    (rows,) = np.nonzero(found[SHADOW][:249, 200] > 0.02)
+    assert rows.min() == pytest.approx(250 - 4000 / 30, abs=2)
+    assert rows.max() == 248
+    below = refined(sure(cloud=np.s_[250:252, 180:220], shadow=np.s_[200:249, 180:220]), SOUTH)
+    (rows,) = np.nonzero(below[SHADOW][:249, 200] > 0.02)
+    assert rows.max() == pytest.approx(251 - 200 / 30, abs=2)
+
+
+def test_near_the_height_means_a_third_less_and_a_fifth_more() -> None:
+    """Faint shadow beside the one of 1500 m, above it and below, keeps its probability from 1050 to 1800 m."""
+    plain = sure(cloud=CLOUDY, shadow=FIFTEEN_HUNDRED)
+    strip = np.s_[140:249, 180:220]
+    plain[SHADOW][strip] = np.maximum(plain[SHADOW][strip], 0.1)
+    share = (refined(plain, SOUTH) / plain)[SHADOW][strip][:, 20]
+    near = np.flatnonzero(share == 1) + 140
+    assert near.min() == pytest.approx(250 - 1.2 * 1500 / 30, abs=2)
+    assert near.max() == pytest.approx(279 - 0.7 * 1500 / 30, abs=2)
+    np.testing.assert_allclose(share[: near.min() - 140], math.exp(-2), rtol=1e-5)
+    np.testing.assert_allclose(share[near.max() - 139 :], math.exp(-2), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shadow", "elsewhere", "sharp"),
+    [(0.48, 0.1, False), (0.52, 0.1, True), (0.6, 0.47, False), (0.6, 0.43, True)],
+)
+def test_a_height_is_sharp_where_much_more_shadow_is_met(
+    shadow: float, elsewhere: float, sharp: bool
+) -> None:
+    """At least half, and 0.15 above the median of the heights."""
+    cloud = np.zeros((SIDE, SIDE), bool)
+    cloud[CLOUDY] = True
+    probable = np.full(cloud.shape, elsewhere, "float32")
+    probable[FIFTEEN_HUNDRED] = shadow
+    found = find_height(cloud, probable, cloud | True, [Motion(-1, 0)], 30)
+    assert found == ((1500, 0) if sharp else None)
+
+
+@pytest.mark.parametrize(("side", "found"), [(12, None), (16, (1500, 1))])
+def test_a_height_needs_200_pixels(side: int, found: tuple[float, int] | None) -> None:
+    """And the way is told for which it was found."""
+    cloud, shadow = np.zeros((SIDE, SIDE), bool), np.zeros((SIDE, SIDE), "float32")
+    cloud[250 : 250 + side, 200 : 200 + side] = True
+    shadow[200 : 200 + side, 200 : 200 + side] = 0.9
+    ways = [Motion(-1, 1), Motion(-1, 0), Motion(-1, -1)]
+    assert find_height(cloud, shadow, cloud | True, ways, 30) == found
+
+
 def test_heights_of_simulated_clouds_are_found() -> None:
     """To 100 m, from the truth of a scene, with and without the view."""
     for height, elevation in ((800.0, 50.0), (2500.0, 60.0)):
         scene = SimulatedScene(
-            seed=3, cloud_cover=0.3, cloud_height=height, sun_elevation=elevation
+            shape=(720, 720), seed=3, cloud_cover=0.3, cloud_height=height, sun_elevation=elevation
         )
         truth = scene.read()["truth"]
         grid = scene.geobox(10)
@@ -145,6 +196,37 @@ def test_the_satellite_counts_as_the_sun_does() -> None:
     assert max(m.right for m in unknown) > 0.15
 
 
+def test_across_a_window_the_direction_to_the_satellite_changes() -> None:
+    """From 786 km above, by as much as the window is wide; from one side to the other."""
+    left, middle, right = motions_of(Angles(180, 45, 90, 5), GRID)
+    wide = 12_000 / 786_000
+    turned = math.radians(106)
+    for one, other in ((left, middle), (middle, right)):
+        assert other.right - one.right == pytest.approx(wide / 2 * math.sin(turned), rel=0.01)
+        assert other.down - one.down == pytest.approx(-wide / 2 * math.cos(turned), rel=0.01)
+    unknown = [m.right for m in motions_of(Angles(180, 45), GRID)]
+    assert len(unknown) == 9
+    np.testing.assert_allclose(np.diff(unknown), 0.4 / 8 * math.sin(turned), rtol=0.01)
+
+
+def test_the_light_of_a_scene_has_the_angles_of_its_properties() -> None:
+    stated = {"view:sun_azimuth": 158.7, "view:sun_elevation": 60.7}
+    light = Light.of(stated, GRID)
+    assert light.angles is not None
+    assert light.angles.sun_azimuth == 158.7
+    assert light.describe() == "view:sun_azimuth, view:sun_elevation"
+    assert light.complaint is None
+    by_place = Light.of({"datetime": "2024-06-15T10:10:31Z"}, GRID)
+    assert by_place.angles == sun_at(datetime(2024, 6, 15, 10, 10, 31), *(15.0, 47.8))
+    none = Light.of({}, GRID)
+    assert none.angles is None
+    assert none.describe() == "none: neither angles nor a time of day are known"
+    assert none.complaint is None
+    wrong = Light.of(stated | {"view:sun_elevation": -5.0}, GRID)
+    assert str(wrong.complaint).startswith("shadow is left as the network gave it")
+    assert wrong.reason in str(wrong.complaint)
+
+
 def test_north_of_the_grid_is_not_north() -> None:
     east = GeoBox.from_bbox((700_000, 5_288_000, 712_000, 5_300_000), "EPSG:32633", resolution=30)
     turned = motions_of(Angles(180, 45, 90, 0), east)[1]
@@ -166,6 +248,13 @@ def test_cast_is_the_union_over_all_heights() -> None:
     assert not (wanted & ~ndimage.binary_dilation(found))[inside].any()
     assert not (found & ~ndimage.binary_dilation(wanted, iterations=2) & ~beyond).any()
     assert (LOWEST, HIGHEST) == (200, 4000)
+
+
+@pytest.mark.parametrize("motion", [(0, 1), (0, -1), (1, 0), (-1, 0)])
+def test_beyond_a_narrow_window_everything_may_be_cloud(motion: tuple[float, float]) -> None:
+    none = np.zeros((60, 60), bool)
+    assert cast(none, [Motion(*motion)], (3000, 4000), 30).all()
+    assert not cast(none, [Motion(*motion)], (200, 200), 30).all()
 
 
 # --- white cores ----------------------------------------------------------------------
@@ -207,10 +296,77 @@ def test_only_what_cloud_encloses_is_a_core() -> None:
     assert white_cores(pixels, MODEL.bands, beside).sum() == 900
 
 
+@pytest.mark.parametrize("turn", range(4))
+def test_three_tenths_of_the_border_are_counted_pixel_by_pixel(turn: int) -> None:
+    """On whichever side the cloud is: 36 of 120 pixels enclose, 35 do not."""
+    pixels = np.rot90(clipped_scene(), turn, (1, 2))
+    for pixel, enclosed in ((105, False), (106, True)):
+        cloud = np.zeros_like(RING)
+        cloud[100:130, 99] = cloud[99, 100:pixel] = True
+        found = white_cores(pixels, MODEL.bands, np.rot90(cloud, turn))
+        assert found.sum() == 900 * enclosed
+
+
+def test_a_core_at_the_edge_does_not_touch_the_other_side() -> None:
+    pixels = clipped_scene()[:, 100:, 100:]
+    cloud = np.zeros(pixels.shape[1:], bool)
+    cloud[:, -1] = cloud[-1] = True
+    assert not white_cores(pixels, MODEL.bands, cloud).any()
+    cloud[30, :30] = True  # the one side of two that is in the window, of 60 pixels
+    assert white_cores(pixels, MODEL.bands, cloud).sum() == 900
+
+
+def test_a_gap_is_no_border_of_a_core() -> None:
+    pixels = clipped_scene()
+    pixels[:, 99, 100:130] = pixels[:, 130, 100:130] = np.nan
+    beside = np.zeros_like(RING)
+    beside[100:118, 99] = True  # 18 of the 60 that are left
+    assert white_cores(pixels, MODEL.bands, beside).sum() == 900
+
+
+def test_a_little_below_the_level_is_still_clipped() -> None:
+    pixels = clipped_scene()
+    pixels[1, 110, 100:130], pixels[1, 115, 100:130] = 0.3985, 0.3975
+    found = white_cores(pixels, MODEL.bands, RING)
+    assert found[110, 100:130].all()
+    assert not found[115, 100:130].any()
+
+
 def test_dark_in_near_infrared_is_no_cloud() -> None:
     pixels = clipped_scene()
-    pixels[3] = 0.3
-    assert not white_cores(pixels, MODEL.bands, RING).any()
+    for reflectance, cores in ((0.34, 0), (0.36, 900)):
+        pixels[3] = reflectance
+        assert white_cores(pixels, MODEL.bands, RING).sum() == cores
+
+
+def test_a_core_is_white_in_all_visible_bands() -> None:
+    for band in range(3):
+        pixels = clipped_scene()
+        pixels[band, 100:130, 100:130] = np.linspace(0.2, 0.397, 900).reshape(30, 30)
+        assert not white_cores(pixels, MODEL.bands, RING).any()
+    for bands in (("blue", "green", "red"), ("blue", "green", "nir", "swir16")):
+        assert not white_cores(clipped_scene()[: len(bands)], bands, RING).any()
+
+
+@pytest.mark.parametrize(("clipped", "level"), [(99, None), (101, 0.5)])
+def test_a_level_has_a_hundred_pixels(clipped: int, level: float | None) -> None:
+    plane = np.full((50, 50), 0.1, "float32")
+    plane.flat[:clipped] = 0.5
+    assert clip_level(plane) == (pytest.approx(level) if level else None)
+
+
+@pytest.mark.parametrize(("below", "above"), [(59, 0), (61, None), (0, 239), (0, 241)])
+def test_a_level_stands_out_of_the_bins_below_and_few_have_more(
+    below: int, above: int | None
+) -> None:
+    """Of 240 clipped pixels, a quarter in one of three bins below and as many above are the most."""
+    for bin_ in (1, 2, 3):
+        plane = np.full((50, 50), 0.1, "float32")
+        plane.flat[:240] = 0.5
+        plane.flat[300 : 300 + below] = 0.5 - 0.005 * bin_
+        plane.flat[400 : 400 + (above or 0)] = np.linspace(0.6, 1.2, above or 0)
+        right = below < 60 and (above is None or above <= 240)
+        assert clip_level(plane) == (pytest.approx(0.5) if right else None)
 
 
 def test_bands_that_are_not_clipped_have_no_level() -> None:

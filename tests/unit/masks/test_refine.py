@@ -1,4 +1,5 @@
 import warnings
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from odc.geo.xr import xr_coords
 
 from odc_cleansat import refine
 from odc_cleansat.classes import CloudClass, ucl_attrs
-from odc_cleansat.errors import CleansatError, GapWarning, SceneError
+from odc_cleansat.errors import CleansatError, GapWarning, ReflectanceWarning, SceneError
 from odc_cleansat.masks.refine import refine_dates
 
 CLEAR, CLOUD, SHADOW, THIN = 1, 2, 3, 6
@@ -108,6 +109,56 @@ def test_in_near_real_time_the_first_date_has_nothing_before_it():
     assert (found.ucl[1].values[FALSE] == CLEAR).all()
 
 
+def test_of_many_lonely_dates_five_are_named():
+    days = tuple(f"{year}-06-01" for year in range(2015, 2022))
+    one = scene((40, 40), days)
+    with pytest.warns(
+        GapWarning, match=r"^7 of 7 .*: (2\d\d\d-06-01, ){4}2019-06-01 and 2 more\.$"
+    ):
+        refine(one)
+    with pytest.warns(GapWarning, match=r"^5 of 5 .* 2019-06-01\.$"):
+        refine(one.isel(time=slice(5)))
+
+
+def test_times_of_day_count():
+    """Half a day apart or less is the same date; a forgotten offset is told with its moment."""
+    close = scene((100, 100), ("2024-06-01T10:00", "2024-06-01T21:59"))
+    with pytest.warns(GapWarning, match="2 of 2"):
+        refine(close)
+    apart = scene((100, 100), ("2024-06-01T10:00", "2024-06-01T22:01"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        refine(apart)
+    for name in ("blue", "red", "nir"):
+        apart[name].values[1] += 1000
+    with pytest.warns() as said:
+        refine(apart.isel(time=[1, 0]), hindsight=False)
+    assert [each.category for each in said] == [GapWarning, ReflectanceWarning]
+    assert "the ground of 2024-06-01T22:01:00 differs" in str(said[1].message)
+
+
+@pytest.mark.parametrize(("metres", "expected"), [(30, (3, 65)), (20, (5, 97)), (60, (1, 33))])
+def test_squares_are_90_and_1920_metres_wide(monkeypatch, metres, expected):
+    seen = []
+    module = import_module("odc_cleansat.masks.refine")
+    monkeypatch.setattr(module, "refine_window", lambda made: seen.append(made) or made.codes)
+    made = scene((20, 20))
+    grid = GeoBox((20, 20), Affine(metres, 0, 499200, 0, -metres, 4999680), "EPSG:32633")
+    refine(made.assign_coords(xr_coords(grid)))
+    assert {(each.smoothing, each.surroundings) for each in seen} == {expected}
+    assert seen[0].days.tolist() == [19875, 19885, 19895, 19905]
+    assert len({id(each.told) for each in seen}) == 1
+
+
+def test_classes_are_those_of_before_and_thin_cloud():
+    made = scene((100, 100))
+    found = refine(made).ucl.attrs
+    assert found["flag_values"] == [0, 1, 2, 3, 6]
+    assert found["flag_meanings"] == "nodata clear cloud shadow thin_cloud"
+    del made.ucl.attrs["flag_values"]
+    assert list(refine(made).ucl.attrs["flag_values"]) == [0, 1, 2, 3, 4, 5, 6]
+
+
 def test_an_extent_that_reaches_far_enough_gives_the_same_classes():
     made = scene((700, 130))
     whole = refine(made).ucl
@@ -122,6 +173,12 @@ def test_an_extent_that_reaches_far_enough_gives_the_same_classes():
         (lambda s: s.drop_vars("ucl"), "add it, e.g."),
         (lambda s: s.drop_vars("nir"), "lacks nir"),
         (lambda s: s.isel(time=0), "refining needs uint8 codes of dates"),
+        (lambda s: s.rename(time="date"), "uint8 with the dims {'date': 4"),
+        (lambda s: s.isel(y=slice(0)), "'y': 0"),
+        (lambda s: s.ucl, "refined in an xarray.Dataset"),
+        (lambda s: s.assign(ucl=s.ucl.astype("int16")), "`ucl` is int16"),
+        (lambda s: s.assign_coords(time=[1, 2, 3, 4]), "refining needs dates"),
+        (lambda s: s.assign(red=s.red > 0), "red is bool with the dims"),
         (lambda s: s.assign(ucl=s.ucl.astype("float32")), "`ucl` is float32"),
         (lambda s: s.drop_vars("time"), "refining needs dates"),
         (lambda s: s.assign_coords(time=[np.datetime64("NaT", "ns"), *s.time.values[1:]]), "without gaps"),
