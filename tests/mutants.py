@@ -129,7 +129,7 @@ def changes(source: str) -> dict[tuple[int, int], list[tuple[str, int]]]:
     passed = ignored(source)
     nodes = list(ast_nodes(get_ast(source)))
     found: dict[tuple[int, int], list[tuple[str, int]]] = {}
-    for name in operator_names():
+    for name in sorted(operator_names()):  # their own order is that of the disk
         kind = get_operator(name)
         if kind.arguments() or name.endswith("RemoveDecorator"):
             continue

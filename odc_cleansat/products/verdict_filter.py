@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import CubeError, GapWarning
+from ..errors import CubeError, GapWarning, warn_caller
 from .verdict_files import folder_of, read_many, review_state
 
 if TYPE_CHECKING:
@@ -50,10 +49,9 @@ def filter_by_verdict(
     given, unread = read_many(known)
     if unread:
         why = next(iter(unread.values()))
-        warnings.warn(
+        warn_caller(
             f"the verdicts on {len(unread)} of {len(known)} masks cannot be read, and count as none: {why}",
             GapWarning,
-            stacklevel=3,
         )
     states = [review_state(given[mask.id]) if mask is not None else "unreviewed" for mask in masks]
     wanted = ("accepted",) if only_accepted else ("accepted", "unreviewed")
@@ -67,9 +65,8 @@ def filter_by_verdict(
             "`cleansat review` shows and takes verdicts."
         )
     if reasons:
-        warnings.warn(
+        warn_caller(
             f"{len(items) - len(kept)} of {len(items)} {what} are left out: {', '.join(reasons)}.",
             GapWarning,
-            stacklevel=3,
         )
     return kept

@@ -49,6 +49,19 @@ def test_a_sample_is_the_same_for_a_seed() -> None:
     assert first != other
 
 
+def test_a_sample_does_not_hang_on_the_order_of_the_operators(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are found by their entry points, in the order of the disk."""
+    plugins = pytest.importorskip("cosmic_ray.plugins")
+    names = list(plugins.operator_names())
+    found = []
+    for order in (names, names[::-1]):
+        monkeypatch.setattr(plugins, "operator_names", lambda order=order: order)
+        found.append(list(mutants.mutants("products.identity", 3, seed=1)))
+    assert found[0] == found[1]
+
+
 def test_the_report_keeps_the_reasons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A survivor needs a reason once; it stays while the lines are the same."""
     page = tmp_path / "mutants.md"

@@ -78,6 +78,7 @@ def test_a_rejected_mask_is_nothing_to_compare_with(cube: Cube) -> None:
             found = july(cube, AREA)
         whatever = july(cube, AREA, include_rejected=True)
     assert any("1 rejected by reviewers" in str(each.message) for each in said)
+    assert {each.filename for each in said if "rejected" in str(each.message)} == {july.__code__.co_filename}  # fmt: skip
     np.testing.assert_array_equal(found.ucl[0], indexed(cube, "july")[100:160, 120:200])
     np.testing.assert_array_equal(whatever.ucl, july(cube, AREA).ucl)
     assert (whatever.ucl != found.ucl).any()

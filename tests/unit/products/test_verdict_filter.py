@@ -26,7 +26,7 @@ def left(masks: list[Any], *, only_accepted: bool) -> tuple[list[int], list[str]
         warnings.simplefilter("always")
         items = list(range(len(masks)))
         kept = filter_by_verdict(items, masks, "scenes", only_accepted=only_accepted)
-    assert {each.category for each in caught} <= {GapWarning}
+    assert {(each.category, each.filename) for each in caught} <= {(GapWarning, __file__)}
     return kept, [str(each.message) for each in caught]
 
 
