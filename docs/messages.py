@@ -48,6 +48,13 @@ TOPICS = {
 }
 """Title of each page, and the modules whose messages it lists; the first that fits counts."""
 
+NOTES = {
+    "products": "A `WrongError` is what `cleansat verify` finds: a file or document is not as it was written. "
+    "[Make that mask again](../reference/product.md#is-it-what-it-says). An `UnprovenError` says what could not be checked. "
+    "The others name their reason and the next step themselves.",
+}
+"""What stands above the messages of a topic that need no explanation of their own."""
+
 
 @dataclass(frozen=True)
 class Message:
@@ -246,16 +253,29 @@ def pages() -> dict[str, str]:
                 + "\n".join(explained)
                 + "\n\n"
             )
-        text += "## All others\n\nThese name their reason and the next step themselves.\n\n"
+        text += f"## All others\n\n{NOTES.get(topic, 'These name their reason and the next step themselves.')}\n\n"
         found[topic] = text + "| message | kind |\n|---|---|\n" + "\n".join(rows) + "\n"
     return found
 
 
 def look_up(said: str) -> list[Message]:
-    """Return the messages that a text may be, the one with the most words of its own first."""
+    """Return the messages that a text may be, the one with the most words of its own first.
+
+    Of a text that is no whole message, those that have most of its words, five at most.
+    """
     said = " ".join(said.split())
-    fitting = [m for m in messages() if m.pattern.search(said)]
-    return sorted(fitting, key=lambda m: -len(m.pattern.pattern))
+    fitting = [m for m in messages() if m.pattern.search(said) and len(m.pattern.pattern) > 40]
+    if fitting:
+        return sorted(fitting, key=lambda m: -len(m.pattern.pattern))
+    words = words_of(said)
+    shared = {m: len(words & words_of(m.text)) for m in messages()}
+    alike = [m for m, count in shared.items() if count > len(words) / 2]
+    return sorted(alike, key=lambda m: (-shared[m], len(m.text)))[:5]
+
+
+def words_of(text: str) -> set[str]:
+    """Return the words of a text, in lower case, without those that stand for values."""
+    return set(re.findall(r"\b[a-z][a-z0-9_-]+", text))
 
 
 if __name__ == "__main__":

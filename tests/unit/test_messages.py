@@ -99,6 +99,26 @@ def test_what_a_user_meets_is_found(name: str) -> None:
     assert topic in {each.topic for each in found}
 
 
+@pytest.mark.parametrize(
+    ("words", "topic"),
+    [
+        ("there is no folder /data/x; give the folder that holds", "scenes"),
+        ("class codes are uint8", "masks"),
+        ("Error: give --store for your datacube", "commands"),
+        ("the server answers 403 Forbidden. For a repository", "models"),
+    ],
+)
+def test_some_words_of_a_message_find_it(words: str, topic: str) -> None:
+    """As the page on troubleshooting says."""
+    found = script().look_up(words)
+    assert found[0].topic == topic
+    assert len(found) <= 5
+
+
+def test_words_that_no_message_has_find_nothing() -> None:
+    assert script().look_up("snow leopards purr") == []
+
+
 def test_what_is_explained_is_still_said() -> None:
     script_ = script()
     texts = [message.text for message in script_.messages()]
