@@ -11,7 +11,7 @@ import argparse
 import itertools
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -339,8 +339,24 @@ def settings() -> list[str]:
     return markdown_table(rows)
 
 
-def by_date(scenes: list[Masked]) -> list[str]:
-    """Shadow of each date, by the network alone, by light, and by light with each preset.
+def with_presets(scene: Masked) -> dict[str, xr.DataArray]:
+    """The network alone, light, and light with each preset."""
+    assert scene.bare is not None
+    masks = {"network alone": scene.bare[FOUR].ucl, "light": scene.masks[FOUR].ucl}
+    return masks | {f"`{n}`": apply_preset(scene.masks[FOUR], n).ucl for n in PRESETS}
+
+
+def with_thresholds(scene: Masked) -> dict[str, xr.DataArray]:
+    """Light, where shadow of less confidence is clear."""
+    presets = [Preset("tried", "", least_shadow=least) for least in (50, 60, 70, 80, 90)]
+    mask = scene.masks[FOUR]
+    return {f"below {p.least_shadow} %": apply_preset(mask, p).ucl for p in presets}
+
+
+def by_date(
+    scenes: list[Masked], tried: Callable[[Masked], dict[str, xr.DataArray]] = with_presets
+) -> list[str]:
+    """Shadow of each date, by several masks.
 
     With so many pixels of tolerance, those as near to the edge of a painted shadow are left out.
     """
@@ -360,9 +376,7 @@ def by_date(scenes: list[Masked]) -> list[str]:
     sums: dict[str, np.ndarray] = {}
     for scene in scenes:
         painted = band(scene.label).values == 1  # type: ignore[arg-type]
-        assert scene.bare is not None
-        masks = {"network alone": scene.bare[FOUR].ucl, "light": scene.masks[FOUR].ucl}
-        masks |= {f"`{n}`": apply_preset(scene.masks[FOUR], n).ucl for n in PRESETS}
+        masks = tried(scene)
         for name, ucl in masks.items():
             found = shadow_counts(ucl.values, painted)
             sums[name] = sums.get(name, 0) + found
@@ -537,6 +551,7 @@ def main() -> None:
     if shadow:
         tables["calgary-dates"] = by_scene(evaluations["Calgary"], Question.SHADOW)
         tables[LIGHT] = by_date(shadow)
+        tables["calgary-thresholds"] = by_date(shadow, with_thresholds)
     if len(evaluations) == 3:
         tables["edges"] = edges(evaluations)
     if bare:

@@ -19,9 +19,10 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from odc.stats.plugins import StatsPluginInterface
 
+from .arguments import fault_of_flags
 from .classes import CLOUDS, CloudClass, ucl_attrs
 from .cube.choose import of_one_model
-from .errors import ModelError, SceneError
+from .errors import CleansatError, ModelError, SceneError
 from .grids.grid import ground_resolution
 from .masks.dilate import dilate
 from .masks.on_demand import compute_layer, on_demand_mask
@@ -74,6 +75,8 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         the tile makes it cloudy.
     include_rejected
         Whether masks count that reviewers have rejected. It has no effect on scenes that are classified on the fly.
+    refine
+        Whether light refines scenes without ``ucl``; else they get the network's own answer. Masks stay as they are.
     **kwargs
         Parameters of every plugin of odc-stats, for instance ``chunks`` and ``group_by``.
 
@@ -81,6 +84,8 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
     ------
     ModelError
         If the model is unknown, or the resampling would invent classes.
+    CleansatError
+        If `refine` is neither True nor False.
     """
 
     NAME = "s2_l2a_ucl_summary"
@@ -95,6 +100,7 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         dilation: Mapping[str, float] | None = None,
         resampling: str = "nearest",
         include_rejected: bool = False,
+        refine: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(resampling=resampling, **kwargs)
@@ -104,10 +110,13 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
             raise ModelError(
                 f"resampling {resampling!r} would invent classes; choose from nearest, mode and max."
             )
+        if fault := fault_of_flags(refine=refine):
+            raise CleansatError(fault)
         self.model = model
         self.offset = offset
         self.dilation = dict(dilation or {})
         self.include_rejected = include_rejected
+        self.refine = refine
         self._sources: dict[UUID, Dataset] = {}
         self._tile: GeoBox
 
@@ -262,7 +271,8 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         )
         masks = []
         for source in sources:
-            made = on_demand_mask(SceneFiles.of_dataset(source), self.model, offset=self.offset)
+            files = SceneFiles.of_dataset(source)
+            made = on_demand_mask(files, self.model, offset=self.offset, refine=self.refine)
             mask = delayed(compute_layer)(made, "ucl", part)
             masks.append(da.from_delayed(mask, part.shape, "uint8"))
         dims = ("spec", *part.dimensions)

@@ -1,8 +1,8 @@
 """What light says of a mask: shadow lies where a cloud can cast it, and white in the midst of cloud is cloud.
 
 The network sees texture. It knows neither where the sun stands nor that bands were clipped. Here the probabilities of
-one window are changed by both. Light only takes probability from classes that cannot be there. It gives none, so that
-a changed pixel has the low confidence that the network gave its new class.
+one window are changed by both. Shadow only loses probability and none is given instead. So the pixel has the low
+confidence that the network gave its new class. White cores are sure: the network has nothing to see in them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ..scenes.angles import Angles, find_angles
 METHOD = "light"
 """Name of what is done here, in documents."""
 
-VERSION = "1"
-"""Counts up when the same angles and probabilities give other classes than before."""
+VERSION = "2"
+"""Counts up when the same angles and probabilities give other classes or confidence than before."""
 
 LOWEST, HIGHEST = 200.0, 4000.0
 """Heights of clouds above the ground that are thought possible, metres. Higher cloud casts hardly a shadow."""
@@ -158,7 +158,7 @@ def refine_window(
     cores = white_cores(pixels, model.bands, cloud)
     if cores.any():
         for c, plane in zip(classes, result, strict=True):
-            plane[cores] = np.maximum(plane[cores], 0.001) if c is CloudClass.CLOUD else 0
+            plane[cores] = c is CloudClass.CLOUD
         cloud |= cores
     if light.angles is None or CloudClass.SHADOW not in classes:
         return result

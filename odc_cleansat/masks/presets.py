@@ -76,7 +76,7 @@ PRESETS = {
         Preset(
             "balanced",
             "as few wrong pixels as possible, of either kind",
-            least_shadow=70,
+            least_shadow=60,
         ),
         Preset(
             "conservative",
@@ -88,7 +88,7 @@ PRESETS = {
             "permissive",
             "keep as many clear pixels as possible, at the cost of faint cloud and shadow",
             least_cloud=80,
-            least_shadow=90,
+            least_shadow=80,
         ),
     )
 }

@@ -163,6 +163,21 @@ def west_on_tile(cube: Cube) -> np.ndarray:
     return seen(codes)
 
 
+REFINE = """
+from odc.stats.plugins import resolve
+plugin = resolve("odc_cleansat.stats.StatsUCL")
+assert plugin().refine and not plugin(refine=False).refine
+try:
+    plugin(refine="no")
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_the_plain_answer_can_be_asked_for(cube: Cube) -> None:
+    assert "refine is 'no'" in in_python(cube, REFINE)
+
+
 def test_scenes_are_classified_as_their_masks_were(cube: Cube, of_scenes: Path) -> None:
     found = layers(of_scenes)
     west, june, july = west_on_tile(cube), stored(cube, "june"), stored(cube, "july")

@@ -57,7 +57,7 @@ def test_the_id_of_a_mask_by_a_model() -> None:
     )
     made_of = (UUID(int=1), model.name, model.sha256)
     assert plain == derived_id(*made_of, windows, 20, -1000), "as before there was light"
-    assert refined == derived_id(*made_of, windows | {"light": "1"}, 20, -1000)
+    assert refined == derived_id(*made_of, windows | {"light": "2"}, 20, -1000)
     assert refined == mask_id(UUID(int=1), model, 20.0, -1000.0)
 
 
