@@ -10,12 +10,12 @@ from ..addresses import without_secrets
 from ..evaluate.tables import markdown_table
 from ..models.model import Model
 from .agreement import BY_LABEL
-from .augmentation import BLURRED_SHARE, CLIPPED_SHARE
 from .curves import read_rows
 from .network import untrained_network
 from .recipe import Recipe
 from .sources import Simulated
 from .summary import Summary
+from .thin_cloud import OPAQUE, THICKEST, THINNEST
 from .tiles import CLOUDED_SHARE, SNOWED_SHARE
 
 _CURVE_ROWS = 8
@@ -94,8 +94,14 @@ def _data(recipe: Recipe, summary: Summary) -> str:
         )
     changes = (
         f"Simulated clouds of known truth were laid over {CLOUDED_SHARE:.0%} of the tiles, simulated snow onto "
-        f"{SNOWED_SHARE:.0%}; the visible bands of {CLIPPED_SHARE:.0%} were clipped, and {BLURRED_SHARE:.0%} were blurred."
+        f"{SNOWED_SHARE:.0%}. Of the tiles the network saw spoilt ones, whose answers were those for the tiles as they were: "
+        f"{', '.join(f'{name} {share:.0%}' for name, share in recipe.spoil.items() if share) or 'none'}."
     )
+    if recipe.thin_cloud:
+        changes += (
+            f" Simulated thin cloud lay over {recipe.thin_cloud:.0%}. Thin is an optical depth of {THINNEST:g} to {THICKEST:g}; "
+            f"from there to {OPAQUE:g} either kind of cloud was right."
+        )
     if any(isinstance(each, Simulated) for each in recipe.data):
         changes += " Simulated scenes are made by the package itself."
     return "\n\n".join([*parts, changes])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -47,6 +48,9 @@ class CloudLayer:
     dimming: np.ndarray
     """Share of the direct sunlight that the ground lacks, 0 to 1."""
 
+    spectrum: Mapping[str, float] = field(default_factory=lambda: _CLOUD_BRIGHTNESS)
+    """Reflectance of the cloud in each band, relative to blue; by default that of water cloud."""
+
     def over(self, ground: np.ndarray, bands: tuple[str, ...]) -> np.ndarray:
         """Return what is seen of the ground below these clouds.
 
@@ -65,9 +69,17 @@ class CloudLayer:
         seen = np.empty_like(ground)
         for i, band in enumerate(bands):
             lit = ground[i] * (1 - np.float32(_DIRECT_LIGHT[band]) * self.dimming)
-            cloud = self.brightness * np.float32(_CLOUD_BRIGHTNESS[band])
+            cloud = self.brightness * np.float32(self.spectrum[band])
             seen[i] = lit + (cloud - lit) * self.opacity
         return seen
+
+    def cut(self, shape: tuple[int, ...]) -> CloudLayer:
+        """Return the upper left part of this shape."""
+        rows, columns = shape
+        opacity, brightness, dimming = (
+            each[:rows, :columns] for each in (self.opacity, self.brightness, self.dimming)
+        )
+        return CloudLayer(opacity, brightness, dimming, self.spectrum)
 
     def classes(self) -> np.ndarray:
         """Return the class of each pixel.
@@ -106,7 +118,9 @@ def draw_clouds(rng: np.random.Generator, size: int) -> CloudLayer:
     down, right = round(distance * np.sin(angle)), round(distance * np.cos(angle))
     # The noise is periodic, so a shadow may come from a cloud beyond the opposite edge.
     dimming = np.roll(opacity, (down, right), (0, 1)) if distance else np.zeros_like(opacity)
-    return CloudLayer(*(layer.astype("float32") for layer in (opacity, brightness, dimming)))
+    return CloudLayer(
+        opacity.astype("float32"), brightness.astype("float32"), dimming.astype("float32")
+    )
 
 
 def lay_snow(

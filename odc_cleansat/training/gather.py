@@ -28,8 +28,8 @@ class TrainingData:
     counts: dict[str, int] = field(default_factory=dict)
     """Number of patches of each source, held out or not."""
 
-    unused: int = 0
-    """Number of patches that lack bands."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Number of patches that lack bands, by source."""
 
 
 def gather(recipe: Recipe, folder: Path, reporter: Reporter = SILENT) -> TrainingData:
@@ -51,18 +51,16 @@ def gather(recipe: Recipe, folder: Path, reporter: Reporter = SILENT) -> Trainin
     ------
     SceneError
         If a file is missing or cannot be read, or a site to be held out is not there. Also if the same place is held out
-        and trained on.
+        and trained on, or if patches lack bands and the recipe does not allow to leave them out.
     """
     counts: dict[str, int] = {}
-    unused = 0
+    left_out: dict[str, int] = {}
     real: list[Patch] = []
     simulated: list[Patch] = []
     for source in recipe.data:
         reporter.say(f"  {source}")
-        patches = source.read(folder, recipe.wanted)
-        usable = cut_to_bands(patches, recipe)
+        usable = _read_usable(source, recipe, folder, left_out)
         counts[str(source)] = counts.get(str(source), 0) + len(usable)
-        unused += len(patches) - len(usable)
         (simulated if isinstance(source, Simulated) else real).extend(usable)
     train, held = hold_out(real, recipe.held_out.sites, recipe.held_out.share)
     groups = {level.lower(): [p for p in held if p.level == level] for level in ("L2A", "L1C")}
@@ -72,16 +70,44 @@ def gather(recipe: Recipe, folder: Path, reporter: Reporter = SILENT) -> Trainin
     train += simulated
     for source in recipe.held_out.data:
         reporter.say(f"  {source}, held out")
-        patches = _read_held_out(source, recipe, folder, train)
+        patches = _read_usable(source, recipe, folder, left_out)
+        _check_held_out(patches, train)
         groups.setdefault(source.name, []).extend(patches)
-    return TrainingData(train, _split_by_bands(groups, recipe), counts, unused)
+    return TrainingData(train, _split_by_bands(groups, recipe), counts, left_out)
 
 
-def _read_held_out(
-    source: Source, recipe: Recipe, folder: Path, train: Collection[Patch]
+def _read_usable(
+    source: Source, recipe: Recipe, folder: Path, left_out: dict[str, int]
 ) -> list[Patch]:
-    """Read data that are held out whole, and refuse what is trained on."""
-    patches = cut_to_bands(source.read(folder, recipe.wanted), recipe)
+    """Return the patches of a source that have the bands. Count the others, or refuse them."""
+    patches = source.read(folder, recipe.wanted)
+    usable = cut_to_bands(patches, recipe)
+    if lacking := len(patches) - len(usable):
+        if not recipe.partial:
+            raise SceneError(_reason(str(source), patches, lacking, recipe))
+        left_out[str(source)] = left_out.get(str(source), 0) + lacking
+    return usable
+
+
+def _reason(source: str, patches: Sequence[Patch], lacking: int, recipe: Recipe) -> str:
+    """Return what to do about patches that lack bands."""
+    wanted = recipe.first_bands
+    missing = [band for band in wanted if any(band not in patch.bands for patch in patches)]
+    had = min(_count_of_first(patch, recipe.bands) for patch in patches)
+    advice = f"say few: {had} to use the first {had} bands of all, or " if had else "say "
+    return (
+        f"{source}: {lacking} of the {len(patches)} patches lack {', '.join(missing)}; {advice}partial: true to leave them "
+        "out."
+    )
+
+
+def _count_of_first(patch: Patch, bands: Sequence[str]) -> int:
+    """Return how many of the first bands a patch has without a gap."""
+    return next((i for i, band in enumerate(bands) if band not in patch.bands), len(bands))
+
+
+def _check_held_out(patches: Collection[Patch], train: Collection[Patch]) -> None:
+    """Refuse to train on what is held out whole."""
     sites = {patch.site for patch in train}
     files = {patch.file for patch in train if patch.file}
     if both := {patch.site for patch in patches} & sites:
@@ -90,7 +116,6 @@ def _read_held_out(
         raise SceneError(
             f"{', '.join(sorted(again))}: held out, and among the data to train on under another site."
         )
-    return patches
 
 
 def cut_to_bands(patches: Sequence[Patch], recipe: Recipe) -> list[Patch]:

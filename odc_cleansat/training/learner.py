@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +12,16 @@ import numpy as np
 from ..classes import CloudClass
 from ..errors import ModelError
 from ..threads import available_cpus
+from .answers import Answers
 from .checkpoints import resume, save_checkpoint
 from .devices import best_precision, find_device
 from .history import History
+from .lessons import Lesson, channel_groups, lesson_of, loss_of
 from .network import NormalisedNetwork
 from .patches import Patch
 from .schedule import Schedule
-from .teachers import Teachers, answers_for_tiles
+from .spoiling import move
+from .teachers import Teachers, taught_classes
 from .tiles import Tile
 from .truths import possible_channels
 
@@ -48,6 +50,12 @@ class Task:
 
     held_out: Mapping[str, Sequence[Patch]] = field(default_factory=dict)
     """Patches to evaluate on, by the name of their group."""
+
+    spoilt: Mapping[str, float] = field(default_factory=dict)
+    """Share of each kind of spoilt picture, for the evaluation."""
+
+    answers: Path | None = None
+    """Folder in which the teachers' answers are kept; None to keep none."""
 
 
 class Learner:
@@ -100,6 +108,8 @@ class Learner:
         self._network = NormalisedNetwork(network, task.mean, task.std, self._device, half)
         self.average = NormalisedNetwork(averaged.module, task.mean, task.std, self._device, half)
         self._channels = torch.from_numpy(possible_channels(task.classes)).to(self._device)
+        self._taught = taught_classes(task.teachers, task.classes)
+        self._answers = Answers(task.teachers, self._taught, task.answers)
 
     def resume(self, folder: Path) -> History:
         """Go on from the last checkpoint in a folder if there is one, and return the history of the run.
@@ -146,11 +156,12 @@ class Learner:
         schedule = self._task.schedule
         for group in self._optimiser.param_groups:
             group["lr"] = schedule.rate_at(step)
-        answers = self._answers(tiles)
+        answers = self._answers_for(tiles, schedule.lesson_of(step))
         # The same seed at every start, so that a network with dropout draws the same after a stop.
         torch.manual_seed(((schedule.seed << 32) + step) % 2**63)
         log_probabilities = self._network([tile.pixels for tile in tiles]).log_softmax(dim=1)
-        loss = loss_of(log_probabilities, answers, self._possible(tiles), schedule)
+        lesson = self._lesson_of(tiles, answers)
+        loss = loss_of(log_probabilities, lesson, schedule)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self._network.module.parameters(), 1.0)
@@ -163,22 +174,32 @@ class Learner:
         self._averaged.update_parameters(self._network.module)
         return float(loss.detach())
 
-    def _answers(self, tiles: Sequence[Tile]) -> torch.Tensor | None:
-        """Return the teachers' class probabilities for tiles; None where labels alone teach."""
-        import torch
-
+    def _answers_for(self, tiles: Sequence[Tile], lesson: int) -> np.ndarray | None:
+        """Return the teachers' class probabilities where the tiles lie now; None where labels alone teach."""
         task = self._task
         if not (task.teachers and task.schedule.teacher):
             return None
-        answers = answers_for_tiles(tiles, task.teachers, task.classes)
-        return torch.from_numpy(answers).to(self._device)
+        kept = zip(self._answers.of(tiles, lesson), tiles, strict=True)
+        return np.stack([move(answer, tile.phase, 1 / len(self._taught)) for answer, tile in kept])
 
-    def _possible(self, tiles: Sequence[Tile]) -> torch.Tensor:
-        """Return ``(N, K, H, W)`` bool: the channels that labels leave possible."""
+    def _lesson_of(self, tiles: Sequence[Tile], answers: np.ndarray | None) -> Lesson:
+        """Return what tiles teach."""
         import torch
 
-        truth = torch.from_numpy(np.stack([tile.truth for tile in tiles])).to(self._device)
-        return self._channels[truth.long()].permute(0, 3, 1, 2)
+        lesson = lesson_of(tiles, answers, self._taught)
+        groups = torch.from_numpy(channel_groups(self._taught, self._task.classes))
+
+        def channels(truth: np.ndarray) -> torch.Tensor:
+            numbers = torch.from_numpy(truth).to(self._device).long()
+            return self._channels[numbers].permute(0, 3, 1, 2)
+
+        return Lesson(
+            None if answers is None else torch.from_numpy(answers).to(self._device),
+            groups.to(self._device),
+            torch.from_numpy(lesson.taught).to(self._device),
+            channels(lesson.truth),
+            channels(lesson.veil),
+        )
 
 
 def _running_average(decay: float) -> Callable[[Any, Any, Any], None]:
@@ -200,41 +221,3 @@ def _running_average(decay: float) -> Callable[[Any, Any, Any], None]:
                     old.copy_(new)
 
     return update
-
-
-def loss_of(
-    log_probabilities: torch.Tensor,
-    answers: torch.Tensor | None,
-    possible: torch.Tensor,
-    schedule: Schedule,
-) -> torch.Tensor:
-    """Return the loss: the mean over all pixels of the divergence from the teacher and the cross-entropy with labels.
-
-    Parameters
-    ----------
-    log_probabilities
-        Logarithms of the network's class probabilities, ``(N, K, H, W)`` float32.
-    answers
-        Class probabilities of the teacher, ``(N, K, H, W)`` float32; None without a teacher.
-    possible
-        Channels that labels leave possible, ``(N, K, H, W)`` bool; all of them where nothing is known.
-    schedule
-        Has the weights of the two.
-
-    Returns
-    -------
-    torch.Tensor
-        Scalar float32, nats per pixel.
-    """
-    from torch.nn import functional
-
-    # It has a gradient even where nothing is known, and neither weight takes part.
-    loss = log_probabilities.new_zeros((), requires_grad=True)
-    if answers is not None:
-        divergence = functional.kl_div(log_probabilities, answers, reduction="none").sum(dim=1)
-        loss = loss + schedule.teacher * divergence.mean()
-    if schedule.truth and not possible.all():
-        # The probability that the network gives to all possible classes together.
-        known = log_probabilities.masked_fill(~possible, -math.inf).logsumexp(dim=1)
-        loss = loss - schedule.truth * known.mean()
-    return loss

@@ -96,7 +96,9 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     learner = Learner(network, task, session.device, session.precision)
     history = learner.resume(folder)
-    meter = AgreementMeter(task.held_out, task.teachers, task.classes, tiles.resolution)
+    meter = AgreementMeter(
+        task.held_out, task.teachers, task.classes, tiles.resolution, task.spoilt
+    )
     title = f"Going on after step {history.step}" if history.step else "Training"
     with (
         session.reporter.step(title, "step") as count,
@@ -129,12 +131,16 @@ def _drawn_ahead(
     tiles: TileSampler, schedule: Schedule, first: int
 ) -> Generator[list[Tile], None, None]:
     """Give the tiles of each step, from the first on. A thread draws those of the next step meanwhile."""
+
+    def draw(step: int) -> list[Tile]:
+        return tiles.batch(step, schedule.batch, schedule.lesson_of(step))
+
     with ThreadPoolExecutor(1, "tiles") as executor:
-        coming = executor.submit(tiles.batch, first, schedule.batch)
+        coming = executor.submit(draw, first)
         try:
             for step in range(first, schedule.steps):
                 batch = coming.result()
-                coming = executor.submit(tiles.batch, step + 1, schedule.batch)
+                coming = executor.submit(draw, step + 1)
                 yield batch
         finally:
             coming.cancel()

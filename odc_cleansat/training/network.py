@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..classes import CloudClass
 from ..errors import ModelError
 from ..models.networks import build_network, torch_network
 from ..models.places import is_offline
@@ -15,6 +16,9 @@ from .recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
+
+_RARER = 3.0
+"""By how much less the logit of thin cloud is than that of cloud before it is learnt."""
 
 
 _PHOTOGRAPH = ("red", "green", "blue")
@@ -35,7 +39,8 @@ def first_network(recipe: Recipe) -> torch.nn.Module:
         If there is no such architecture, or the weights cannot be read or fetched.
     """
     if recipe.start is not None:
-        return torch_network(recipe.start)
+        network = torch_network(recipe.start)
+        return _with_more_classes(network, recipe) if _adds_classes(recipe) else network
     return _with_trained_encoder(recipe) if recipe.encoder_weights else untrained_network(recipe)
 
 
@@ -48,6 +53,34 @@ def untrained_network(recipe: Recipe) -> torch.nn.Module:
         If there is no such architecture.
     """
     return build_network(recipe.to_model(_NO_WEIGHTS))
+
+
+def _adds_classes(recipe: Recipe) -> bool:
+    return recipe.start is not None and len(recipe.classes) > len(recipe.start.classes)
+
+
+def _with_more_classes(start: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
+    """Return the recipe's network with the weights of one that knows only its first classes.
+
+    Thin cloud begins as a rarer kind of cloud, and other classes with random weights.
+    """
+    import torch
+
+    network = untrained_network(recipe)
+    had, classes = start.state_dict(), recipe.classes
+    count = len(recipe.start.classes) if recipe.start else 0
+    with torch.no_grad():
+        for name, values in network.state_dict().items():
+            if values.shape == had[name].shape:
+                values.copy_(had[name])
+                continue
+            values[:count] = had[name]
+            if {CloudClass.CLOUD, CloudClass.THIN_CLOUD} <= set(classes):
+                thin = classes.index(CloudClass.THIN_CLOUD)
+                values[thin] = values[classes.index(CloudClass.CLOUD)]
+                if values.ndim == 1:
+                    values[thin] -= _RARER
+    return network
 
 
 def _with_trained_encoder(recipe: Recipe) -> torch.nn.Module:

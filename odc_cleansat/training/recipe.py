@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ..errors import CleansatError
 from ..models.model import Architecture, Model
 from .schedule import Schedule
 from .sources import Source, Wanted
+from .spoiling import USUAL
 from .teachers import Teachers
 
 
@@ -84,6 +86,12 @@ class Recipe:
     """Reflectance that a typical atmosphere adds, by band. If it is given, L1C patches are used as L2A too, with this
     taken off."""
 
+    spoil: Mapping[str, float] = field(default_factory=lambda: USUAL)
+    """Share of the tiles of which the network sees a spoilt picture, 0 to 1, by the kind of spoiling."""
+
+    thin_cloud: float = 0.0
+    """Share of the tiles below simulated thin cloud, 0 to 1."""
+
     mean: tuple[float, ...] = ()
     """Mean reflectance by band, for the normalisation; by default that of the teacher for all bands, or of the data."""
 
@@ -99,6 +107,9 @@ class Recipe:
     encoder_weights: str = ""
     """Name of trained weights of the encoder in `segmentation_models_pytorch`, such as ``imagenet``; by default they are
     random."""
+
+    partial: bool = False
+    """Whether data that cannot be used are left out. Without it they are an error."""
 
     @property
     def haze_by_band(self) -> dict[str, float]:

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ..classes import CloudClass
 from ..errors import CleansatError
 from ..evaluate.pairing import LAYOUTS
 from ..grids.windows import MULTIPLE
@@ -29,6 +30,7 @@ from ..storage.validators import (
 from .recipe import HeldOut, Recipe, RecipeError
 from .schedule import Schedule
 from .sources import Archive, Labels, Scenes, Simulated, Source
+from .spoiling import KINDS
 from .teachers import Teachers, teachers_by_kind
 
 
@@ -84,7 +86,9 @@ def _take_from_start(values: dict[str, Any]) -> None:
     for key in _TAKEN_FROM_START:
         values.setdefault(key, getattr(start, key))
     for key in ("bands", "classes", "architecture"):
-        if values[key] != getattr(start, key):
+        # A network may learn further classes; its channels for those begin anew.
+        had = values[key][: len(start.classes)] if key == "classes" else values[key]
+        if had != getattr(start, key):
             raise ValueError(
                 f"{key} should be those of {start.name}, where it starts; leave it out."
             )
@@ -140,8 +144,14 @@ def _check_lessons(recipe: Recipe) -> None:
     schedule = recipe.schedule
     if recipe.teachers:
         known = set(next(iter(recipe.teachers.values())).classes)
-        if set(recipe.classes) != known:
-            raise ValueError("its classes are not those of its teachers.")
+        untaught = set(recipe.classes) - known
+        if recipe.thin_cloud:
+            untaught -= {CloudClass.THIN_CLOUD}
+        if untaught or not known <= set(recipe.classes):
+            raise ValueError(
+                "its classes are not those of its teachers; thin_cloud alone can be learnt beside them, from "
+                "simulated clouds, if thin_cloud says in which share of the tiles."
+            )
     elif not schedule.truth:
         raise ValueError("it has no teachers, and the plan gives labels no weight; set truth: 1.")
     if not (schedule.teacher or schedule.truth):
@@ -204,6 +214,12 @@ def _haze(value: Any) -> tuple[tuple[str, float], ...]:
     return tuple((str(band), not_negative(added)) for band, added in value.items())
 
 
+def _spoil(value: Any) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise ValueError("should map kinds of spoiling to shares")
+    return validated("spoil", value, dict.fromkeys(KINDS, fraction))
+
+
 def _start(value: Any) -> Model:
     model = get_model(text(value))
     if model.architecture is None or model.members:
@@ -215,7 +231,7 @@ def _start(value: Any) -> Model:
 
 def _schedule(value: Any) -> Schedule:
     special: dict[str, Validator] = {
-        "size": _size, "average": fraction, "warmup": whole(0), "cooldown": whole(0), "seed": whole(0),
+        "size": _size, "average": fraction, "warmup": whole(0), "cooldown": whole(0), "seed": whole(0), "lessons": whole(0),
     }  # fmt: skip
     by_type: dict[str, Validator] = {"int": whole(1), "float": not_negative}
     validators = {
@@ -243,5 +259,8 @@ _KEYS: dict[str, Validator] = {
     "data": list_of(_source),
     "held_out": _held_out,
     "haze": _haze,
+    "spoil": _spoil,
+    "thin_cloud": fraction,
+    "partial": flag,
     "plan": _schedule,
 }

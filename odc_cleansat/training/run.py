@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import SceneError
 from ..progress import SILENT, Reporter
+from .answers import FOLDER
 from .checkpoints import CHECKPOINT, resume
 from .devices import find_device
 from .gather import TrainingData, band_statistics, gather
@@ -20,7 +21,7 @@ from .patches import Patch
 from .recipe import Recipe
 from .run_folder import locked
 from .summary import check_run, write_summary
-from .teachers import weight_by_variety
+from .teachers import taught_classes, weight_by_variety
 from .tiles import TileSampler
 
 
@@ -82,13 +83,15 @@ def train(
         resume(out, recipe.schedule, network=network)
         with reporter.step("Reading data"):
             gathered = gather(recipe, data, reporter)
-        if gathered.unused:
-            reporter.say(f"  {gathered.unused} of the patches lack bands and are left out")
+        for source, count in gathered.left_out.items():
+            reporter.say(f"  {source}: {count} patches lack bands and are left out")
         recipe = _with_normalisation(recipe, gathered)
-        patches = weight_by_variety(gathered.train, recipe.teachers, recipe.classes, reporter)
+        taught = taught_classes(recipe.teachers, recipe.classes)
+        patches = weight_by_variety(gathered.train, recipe.teachers, taught, reporter)
         _check_patches(recipe, patches)
+        _tell_the_rest(recipe, gathered, len(patches), reporter)
         write_summary(out, recipe, gathered, patches)
-        return fit(network, _sampler(recipe, patches), out, _task(recipe, gathered), session)
+        return fit(network, _sampler(recipe, patches), out, _task(recipe, gathered, out), session)
 
 
 _NOTHING = (
@@ -119,15 +122,30 @@ def _check_patches(recipe: Recipe, patches: Sequence[Patch]) -> None:
         )
 
 
+def _tell_the_rest(recipe: Recipe, data: TrainingData, used: int, reporter: Reporter) -> None:
+    """Tell what is left out and what is not measured; raise SceneError if that was not allowed."""
+    if unknown := len(data.train) - used:
+        said = f"{unknown} of the {len(data.train)} patches have no pixel with all bands" + (
+            "" if recipe.teachers else " whose class is known"
+        )
+        if not recipe.partial:
+            raise SceneError(f"{said}; take them away, or say partial: true to leave them out.")
+        reporter.say(f"  {said} and are left out")
+    if not data.held_out:
+        reporter.say("  nothing is held out, so that agreement is not measured")
+
+
 def _sampler(recipe: Recipe, patches: Sequence[Patch]) -> TileSampler:
     return TileSampler(
         patches, recipe.bands,
         few=recipe.few, resolution=recipe.resolution,
         size=recipe.schedule.size, seed=recipe.schedule.seed,
+        spoilt=recipe.spoil, thin_cloud=recipe.thin_cloud,
     )  # fmt: skip
 
 
-def _task(recipe: Recipe, data: TrainingData) -> Task:
+def _task(recipe: Recipe, data: TrainingData, out: Path) -> Task:
     return Task(
-        recipe.classes, recipe.mean, recipe.std, recipe.schedule, recipe.teachers, data.held_out
-    )
+        recipe.classes, recipe.mean, recipe.std, recipe.schedule, recipe.teachers, data.held_out,
+        spoilt=recipe.spoil, answers=out / FOLDER if recipe.schedule.lessons else None,
+    )  # fmt: skip

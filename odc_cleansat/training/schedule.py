@@ -40,6 +40,14 @@ class Schedule:
     truth: float = 0.1
     """Weight of labels and of simulated clouds in the loss: their cross-entropy, nats per pixel."""
 
+    thin: float = 1.0
+    """Weight of simulated thin cloud over clear ground in the loss: its cross-entropy, nats per pixel. There the teacher is
+    not heard."""
+
+    lessons: int = 0
+    """Number of steps after which the same tiles come again, spoilt in other ways. The teachers' answers for them are kept
+    on the disk. With 0 all tiles are new, and the teachers answer at each step."""
+
     check: int = 500
     """Number of steps between two evaluations on the held-out patches."""
 
@@ -51,6 +59,10 @@ class Schedule:
         rise = min(1.0, (step + 1) / max(1, self.warmup))
         fall = min(1.0, (self.steps - step) / max(1, self.cooldown))
         return self.rate * (rise * fall)
+
+    def lesson_of(self, step: int) -> int:
+        """Return the number of the lesson of a step: of the tiles that the teacher sees."""
+        return step % self.lessons if self.lessons else step
 
     def evaluates_after(self, steps: int) -> bool:
         """Return whether the network is evaluated when so many steps are done."""

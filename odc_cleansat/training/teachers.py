@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..classes import CloudClass
+from ..classes import CLOUDS, CloudClass
 from ..errors import ModelError
 from ..grids.windows import prepare_window
+from ..masks.light import white_cores
 from ..models.engines import get_engine
 from ..models.model import Model
 from ..progress import SILENT, Reporter
@@ -78,13 +79,38 @@ def teacher_answers(
     model = _teacher_for(kind, teachers)
     answers = get_engine(model)(batch)
     order = [model.classes.index(each) for each in classes]
-    return answers if order == sorted(order) else answers[:, order]
+    if order != sorted(order):
+        answers = answers[:, order]
+    for pixels, answer in zip(batch, answers, strict=True):
+        _fill_white_cores(pixels, answer, model.bands, classes)
+    return answers
+
+
+def _fill_white_cores(
+    pixels: np.ndarray, answer: np.ndarray, bands: Sequence[str], classes: Sequence[CloudClass]
+) -> None:
+    """Make cloud of clipped white in the midst of cloud, as masks have it too."""
+    if CloudClass.CLOUD not in classes:
+        return
+    clouds = [i for i, each in enumerate(classes) if each in CLOUDS]
+    cores = white_cores(pixels, bands, np.isin(answer.argmax(axis=0), clouds))
+    if cores.any():
+        answer[:, cores] = 0
+        answer[classes.index(CloudClass.CLOUD), cores] = 1
+
+
+def taught_classes(teachers: Teachers, classes: Sequence[CloudClass]) -> tuple[CloudClass, ...]:
+    """Return those of the classes that the teachers know, in the same order; all of them without teachers."""
+    if not teachers:
+        return tuple(classes)
+    known = next(iter(teachers.values())).classes
+    return tuple(each for each in classes if each in known)
 
 
 def answers_for_tiles(
     tiles: Sequence[Tile], teachers: Teachers, classes: Sequence[CloudClass]
 ) -> np.ndarray:
-    """Return the teachers' class probabilities for tiles, as they were before they were blurred.
+    """Return the teachers' class probabilities for tiles, as they were before they were spoilt.
 
     Parameters
     ----------

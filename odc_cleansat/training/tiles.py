@@ -3,25 +3,30 @@
 A network learns to answer as its teacher only on what it sees, and patches are few. So a tile is a
 mosaic of patches, or a single patch, at a random resolution. It is made brighter or darker. Some tiles are
 turned, faded into another, clipped, or put below simulated snow or clouds. The teacher answers for
-the very same tile, so its answer always belongs to what the network sees. Only blur comes later: the network
-shall answer for a blurred tile as its teacher does for the sharp one.
+the very same tile, so its answer always belongs to what the network sees.
+
+Then thin cloud may be laid over the tile, and it may be spoilt (:mod:`~odc_cleansat.training.spoiling`). The network
+sees that and shall answer as its teacher did before, and say thin cloud where it lies over clear ground.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from ..classes import CloudClass
 from ..errors import SceneError
 from ..grids.windows import prepare_window
-from .augmentation import blur, change_light, crop, turn
+from .augmentation import change_light, crop, turn
 from .clouds import TRACE, CloudLayer, draw_clouds, lay_snow, power_law_noise, smoothstep
 from .patches import InputKind, Patch
+from .spoiling import FEWER_BANDS, USUAL, draw_phase, move, spoil
+from .thin_cloud import OPAQUE, draw_thin_cloud, opacity_of, veil_truth
 from .truths import SIMULATED_MAPPING, UNKNOWN, class_bits, truth_of
 
 _TURNED_SHARE = 0.25
@@ -38,9 +43,6 @@ SNOWED_SHARE = 0.2
 
 _FADED_SHARE = 0.25
 """Share of the mosaics that pass smoothly into a second one."""
-
-_FEWER_BANDS_SHARE = 0.4
-"""Share of the tiles with all bands of which the network sees the first few only."""
 
 _SAMPLED_SHARE = 0.3
 """Share of the tiles whose pixels are the nearest of the patches and not their means.
@@ -65,7 +67,7 @@ class Tile:
     """One example for the network."""
 
     pixels: np.ndarray
-    """``(C, size, size)`` float32 reflectance, finite."""
+    """``(C, size, size)`` float32 reflectance that the network sees, finite."""
 
     bands: tuple[str, ...]
     """Canonical names of the C bands."""
@@ -74,16 +76,46 @@ class Tile:
     """``L1C`` or ``L2A``."""
 
     sharp: np.ndarray
-    """The pixels before they were blurred, for which the teacher answers. Most tiles are not blurred."""
+    """``(D, size, size)`` float32 reflectance for which the teacher answers: before thin cloud was laid over it and before
+    it was spoilt. It has the C bands or more."""
 
     truth: np.ndarray
     """``(size, size)`` uint8, the classes that labels and simulated clouds leave possible
     (:mod:`~odc_cleansat.training.truths`), 0 where nothing is known."""
 
+    veil: np.ndarray
+    """``(size, size)`` uint8, the classes that simulated thin cloud leaves possible over clear ground, 0 where there is
+    none."""
+
+    counted: np.ndarray
+    """``(size, size)`` bool: where the network sees data, and not what fills a gap."""
+
+    phase: tuple[int, int] = (0, 0)
+    """Rows and columns by which all but ``sharp`` is moved up and left."""
+
     @property
     def kind(self) -> InputKind:
-        """Processing level and number of bands."""
-        return self.level, len(self.bands)
+        """Processing level and number of bands that the teacher sees."""
+        return self.level, len(self.sharp)
+
+
+class _Lesson(NamedTuple):
+    """What the teacher sees of a tile, and what is known of it."""
+
+    kind: InputKind
+    """Processing level and number of bands."""
+
+    pixels: np.ndarray
+    """``(D, size, size)`` float32 reflectance."""
+
+    truth: np.ndarray
+    """``(size, size)`` uint8, classes that labels and simulated clouds leave possible."""
+
+    veil: np.ndarray
+    """``(size, size)`` uint8, classes that thin parts of simulated clouds leave possible over clear ground."""
+
+    snowed: bool
+    """Whether there is simulated snow, on which thin cloud cannot be seen."""
 
 
 class TileSampler:
@@ -103,6 +135,10 @@ class TileSampler:
         Side of a tile, pixels; a multiple of 32.
     seed
         Seed of all that is random.
+    spoilt
+        Share of each kind of spoilt picture.
+    thin_cloud
+        Share of the tiles below simulated thin cloud.
 
     Raises
     ------
@@ -119,10 +155,12 @@ class TileSampler:
         resolution: float = 30,
         size: int = 256,
         seed: int = 0,
+        spoilt: Mapping[str, float] = USUAL,
+        thin_cloud: float = 0.0,
     ) -> None:
         few = few or len(bands)
         self.bands, self.few, self.size, self.resolution = bands, few, size, resolution
-        self._seed = seed
+        self._seed, self._spoilt, self._thin_cloud = seed, spoilt, thin_cloud
         self._single_side = max(32, 32 * round(_SINGLE_SIDE * size / 32))
         self._resolutions = resolution * np.exp(np.linspace(-0.25, 0.25, 8))
         by_kind: dict[InputKind, list[Patch]] = defaultdict(list)
@@ -143,33 +181,77 @@ class TileSampler:
         weights = np.sqrt([len(members) for members in by_kind.values()])
         self._chances = weights / weights.sum()
 
-    def batch(self, step: int, count: int) -> list[Tile]:
-        """Return the tiles of a step: `count` mosaics or, every second step, single patches of as many pixels."""
-        if single := step % 2 == 1:
-            count *= round((self.size / self._single_side) ** 2)
-        first = step * count
-        return [self.draw(number, single=single) for number in range(first, first + count)]
+    def batch(self, step: int, count: int, lesson: int | None = None) -> list[Tile]:
+        """Return the tiles of a step: `count` mosaics or, every second step, single patches of as many pixels.
 
-    def draw(self, number: int, *, single: bool = False) -> Tile:
-        """Return the tile of a number: a mosaic, or a single patch."""
-        rng = np.random.default_rng([self._seed, number, single])
+        Parameters
+        ----------
+        step
+            Number of the step. It decides how tiles are spoilt.
+        count
+            Number of mosaics.
+        lesson
+            Number that decides what the tiles are, and so what the teacher sees; by default that of the step.
+        """
+        lesson = step if lesson is None else lesson
+        if single := lesson % 2 == 1:
+            count *= round((self.size / self._single_side) ** 2)
+        first, there = step * count, lesson * count
+        return [self.draw(first + i, single=single, lesson=there + i) for i in range(count)]
+
+    def draw(self, number: int, *, single: bool = False, lesson: int | None = None) -> Tile:
+        """Return the tile of a number: a mosaic, or a single patch.
+
+        Parameters
+        ----------
+        number
+            Decides how the tile is spoilt.
+        single
+            Whether it is a single patch.
+        lesson
+            Decides what the tile is; by default the same number.
+        """
+        rng = np.random.default_rng([self._seed, number if lesson is None else lesson, single])
+        (level, count), sharp, truth, veil, snowed = self._lesson(rng, single)
+        rng = np.random.default_rng([self._seed, number, single, 1])
+        bands = self.bands[:count]
+        pixels = sharp
+        if rng.random() < self._thin_cloud and not snowed:
+            clouds = draw_thin_cloud(rng, sharp.shape[1])
+            pixels = clouds.over(pixels, bands)
+            # Where there are two veils, the thicker one is not known. Either may count.
+            other = veil_truth(clouds)
+            veil = np.where((veil != 0) & (other != 0), veil | other, veil + other).astype("uint8")
+        pixels = spoil(rng, pixels, bands, self._spoilt)
+        phase = draw_phase(rng, self._spoilt, sharp.shape[1])
+        if count > self.few and rng.random() < self._spoilt.get(FEWER_BANDS, 0.0):
+            bands = self.bands[: self.few]
+        pixels = move(pixels[: len(bands)], phase, np.nan)
+        counted = np.isfinite(pixels).all(axis=0)
+        return Tile(
+            np.ascontiguousarray(_fill_gaps(pixels)), bands, level, sharp,
+            move(truth, phase, UNKNOWN), move(veil, phase, 0), counted, phase,
+        )  # fmt: skip
+
+    def _lesson(self, rng: np.random.Generator, single: bool) -> _Lesson:
+        """Return what the teacher sees."""
         kind = list(self._sites)[rng.choice(len(self._sites), p=self._chances)]
-        level, count = kind
+        bands = self.bands[: kind[1]]
         pixels, truth = self._single(rng, kind) if single else self._mosaic(rng, kind)
         if not single and rng.random() < _FADED_SHARE:
             pixels, truth = self._faded(rng, kind, pixels, truth)
-        if rng.random() < SNOWED_SHARE:
-            pixels, snow = lay_snow(rng, pixels, self.bands[:count])
+        if snowed := rng.random() < SNOWED_SHARE:
+            pixels, snow = lay_snow(rng, pixels, bands)
             truth = np.where(snow > TRACE, UNKNOWN, truth).astype("uint8")
+        veil = np.zeros(truth.shape, dtype="uint8")
         if rng.random() < CLOUDED_SHARE:
             clouds = draw_clouds(rng, pixels.shape[1])
-            pixels = clouds.over(pixels, self.bands[:count])
+            pixels = clouds.over(pixels, bands)
             truth = _truth_below(clouds, truth)
-        pixels = change_light(rng, pixels, self.bands[:count])
-        if count > self.few and rng.random() < _FEWER_BANDS_SHARE:
-            count = self.few
-        sharp = np.ascontiguousarray(pixels[:count])
-        return Tile(blur(rng, sharp), self.bands[:count], level, sharp, truth)
+            if self._thin_cloud:
+                veil = np.where(clouds.opacity > TRACE, veil_truth(clouds), 0).astype("uint8")
+        pixels = np.ascontiguousarray(change_light(rng, pixels))
+        return _Lesson(kind, pixels, truth, veil, snowed)
 
     def _single(self, rng: np.random.Generator, kind: InputKind) -> tuple[np.ndarray, np.ndarray]:
         """Return pixels and truth of one patch, with its mirror images around it where it is too small."""
@@ -284,6 +366,7 @@ def _truth_below(clouds: CloudLayer, truth: np.ndarray) -> np.ndarray:
     below[codes == CloudClass.CLEAR] = truth[codes == CloudClass.CLEAR]
     overcast = (truth & class_bits([CloudClass.CLOUD, CloudClass.THIN_CLOUD])) != 0
     below[(codes == CloudClass.SHADOW) & overcast] = UNKNOWN
+    below[clouds.opacity > opacity_of(OPAQUE)] = class_bits([CloudClass.CLOUD])
     return below
 
 

@@ -54,9 +54,18 @@ def truth_of(codes: np.ndarray, mapping: ClassMapping) -> np.ndarray:
     known = frozenset(mapping.codes.values())
     table = np.zeros(len(CloudClass), dtype="uint8")
     for each in known:
-        table[each] = class_bits(_possible_classes(each, known))
+        table[each] = truth_of_classes(each, known)
     truth: np.ndarray = table[mapping.apply(codes)]
     return truth
+
+
+def truth_of_classes(label: CloudClass, known: Iterable[CloudClass]) -> int:
+    """Return :func:`class_bits` of the classes that a label leaves possible which knows some classes only.
+
+    >>> truth_of_classes(CloudClass.CLOUD, [CloudClass.CLEAR, CloudClass.CLOUD])
+    68
+    """
+    return class_bits(_possible_classes(label, frozenset(known)))
 
 
 def _possible_classes(label: CloudClass, known: frozenset[CloudClass]) -> frozenset[CloudClass]:

@@ -24,6 +24,7 @@ CLEAR, CLOUD, SHADOW = CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.SHADOW
 THIN = CloudClass.THIN_CLOUD
 SIX = ("blue", "green", "red", "nir", "swir16", "swir22")
 SHIPPED = Path(__file__).parents[3] / "training" / "unet-mobilenetv2-l2a.yaml"
+OWN = SHIPPED.with_name("unet-mobilenetv2-l2a-thin.yaml")
 
 
 DOCUMENT = {

@@ -13,7 +13,7 @@ from odc_cleansat.training.agreement import AgreementMeter
 from odc_cleansat.training.network import NormalisedNetwork
 from odc_cleansat.training.patches import Patch
 from odc_cleansat.training.truths import class_bits
-from unit.training.helpers import CLEAR, CLOUD, SHADOW, patch
+from unit.training.helpers import CLEAR, CLOUD, SHADOW, THIN, patch
 
 CLASSES = (CLEAR, CLOUD, SHADOW)
 
@@ -69,3 +69,32 @@ def test_teachers_and_labels_make_groups_of_their_own(monkeypatch: pytest.Monkey
     teachers = {("L2A", 6): get_model("unet-efficientnetb4-l2a-6b")}
     meter = AgreementMeter({"a": [half_cloud()]}, teachers, CLASSES, 30)
     assert meter.measure(threshold(0.3)) == {"a": 0.5, "a label": 1.0}
+
+
+def test_spoilt_patches_and_thin_cloud_make_groups_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of spoilt patches what the teacher says of unspoilt ones is right. A network that knows no thin cloud is
+    right where it is clear alone.
+    """
+    asked: list[np.ndarray] = []
+
+    def all_clear(teachers: object, kind: object, batch: np.ndarray, classes: object) -> np.ndarray:
+        asked.append(batch)
+        answers = np.zeros((1, 3, *batch.shape[2:]), "float32")
+        answers[:, 0] = 1
+        return answers
+
+    monkeypatch.setattr(agreement, "teacher_answers", all_clear)
+    teachers = {("L2A", 6): get_model("unet-efficientnetb4-l2a-6b")}
+    patches = [replace(patch(seed=i), truth=None) for i in range(4)]
+    four = (*CLASSES, THIN)
+    meter = AgreementMeter({"a": patches}, teachers, four, 30, {"cut": 1.0})
+    assert len(asked) == len(patches)
+    found = meter.measure(threshold(9.0))
+    assert set(found) == {"a", "a spoilt", "a below thin cloud"}
+    assert found["a"] == found["a spoilt"] == 1.0
+    assert 0.1 < found["a below thin cloud"] < 0.9
+    assert set(AgreementMeter({"a": patches}, teachers, CLASSES, 30).measure(threshold(9.0))) == {
+        "a"
+    }

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from odc_cleansat.training.augmentation import BLURRED_SHARE
-from odc_cleansat.training.patches import Patch
-from odc_cleansat.training.tiles import TileSampler
-from unit.training.helpers import SIX, patch
+from odc_cleansat.training.augmentation import change_light, crop, turn
 
 
-def test_what_is_clipped_are_the_visible_bands(monkeypatch: pytest.MonkeyPatch) -> None:
-    bands = ("nir", "swir16", "red")
-    bright = Patch(np.full((3, 64, 64), 3, "float32"), bands, 30, "L2A", "a")
-    for name, share in (
-        ("augmentation.CLIPPED", 1), ("tiles.CLOUDED", 0), ("tiles.SNOWED", 0), ("augmentation.BLURRED", 0)
-    ):  # fmt: skip
-        monkeypatch.setattr(f"odc_cleansat.training.{name}_SHARE", share)
-    pixels = TileSampler([bright], bands, size=64).draw(0, single=True).pixels
-    assert pixels[2].max() <= 1
-    assert pixels[:2].min() > 1
+def test_light_changes_all_pixels_of_a_band_alike() -> None:
+    pixels = np.random.default_rng(0).uniform(0.1, 0.3, (3, 8, 8)).astype("float32")
+    gains = []
+    for seed in range(40):
+        lit = change_light(np.random.default_rng(seed), pixels)
+        assert lit.dtype == np.float32
+        for band in range(3):
+            gain, added = np.polyfit(pixels[band].ravel(), lit[band].ravel(), 1)
+            np.testing.assert_allclose(lit[band], gain * pixels[band] + added, atol=1e-5)
+            gains.append(gain)
+    assert 0.8 < np.median(gains) < 1.2
+    assert np.std(gains) > 0.05
 
 
-def test_some_tiles_are_blurred(monkeypatch: pytest.MonkeyPatch) -> None:
-    noise = np.random.default_rng(0).uniform(0.1, 0.2, (6, 100, 100)).astype("float32")
-    tiles = TileSampler([replace(patch(), pixels=noise, truth=None)], SIX, size=64)
-
-    def steps(share: float) -> list[float]:
-        """How much neighbours differ, in each tile."""
-        monkeypatch.setattr("odc_cleansat.training.augmentation.BLURRED_SHARE", share)
-        drawn = [tiles.draw(number, single=True).pixels for number in range(60)]
-        return [float(np.abs(np.diff(pixels, axis=1)).mean()) for pixels in drawn]
-
-    sharp, blurred, mixed = steps(0), steps(1), steps(BLURRED_SHARE)
-    assert all(after < before for before, after in zip(sharp, blurred, strict=True))
-    assert 4 <= sum(each in blurred for each in mixed) <= 25
-    assert all(each in blurred or each in sharp for each in mixed)
+def test_tiles_are_turned_and_cropped() -> None:
+    planes = np.arange(2 * 6 * 6).reshape(2, 6, 6)
+    for seed in range(10):
+        turned = turn(np.random.default_rng(seed), planes)
+        assert sorted(turned[0].ravel()) == sorted(planes[0].ravel())
+        piece = crop(np.random.default_rng(seed), planes, 4)
+        assert piece.shape == (2, 4, 4)
+        assert piece[1] == pytest.approx(piece[0] + 36)

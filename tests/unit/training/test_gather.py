@@ -23,7 +23,7 @@ def test_the_archives_of_the_shipped_model_are_read(shared: Path) -> None:
     held = replace(found.held_out, data=())
     material = gather(replace(found, data=quick, held_out=held), shared)
     assert sum(material.counts.values()) == 481
-    assert material.unused == 0
+    assert material.left_out == {}
     assert {p.site for p in material.train}.isdisjoint(found.held_out.sites)
     assert {p.bands for p in material.train} == {SIX, SIX[:4]}
     surface = [p for p in material.train if p.bands == SIX and p.site.startswith("ROIs")]
@@ -99,3 +99,33 @@ def test_the_normalisation_of_odd_data() -> None:
     assert std == (1.0,) * 6, "nothing is divided by 0"
     with pytest.raises(SceneError, match="has data in swir16"):
         band_statistics([patch(bands=SIX[:4])], SIX)
+
+
+def test_patches_that_lack_bands_are_an_error_unless_the_recipe_allows_it(tmp_path: Path) -> None:
+    for site in ("a", "b"):
+        for band in ("B02", "B03", "B04", "B08"):
+            raster(tmp_path / site / f"{band}.tif", np.full((1, 64, 64), 1000, "uint16"))
+    raster(tmp_path / "b" / "B11.tif", np.full((1, 64, 64), 1000, "uint16"))
+    changes = {"data": [{"scenes": "[ab]"}], "held_out": None, "few": None}
+    with pytest.raises(
+        SceneError, match=r"2 of the 2 patches lack swir16, swir22; say few: 4 to"
+    ) as caught:
+        gather(read_recipe(write(tmp_path, **changes)), tmp_path)
+    assert "[ab]: " in str(caught.value)
+    found = gather(read_recipe(write(tmp_path, **changes, partial=True)), tmp_path)
+    assert found.left_out == {"[ab]": 2}
+    assert found.counts == {"[ab]": 0}
+    assert [
+        p.bands
+        for p in gather(read_recipe(write(tmp_path, **changes | {"few": 4})), tmp_path).train
+    ] == [SIX[:4]] * 2
+    held = {
+        **changes,
+        "data": [{"simulated": [1], "size": 64}],
+        "held_out": {"data": [{"name": "x", "scenes": "a"}]},
+    }
+    with pytest.raises(SceneError, match="1 of the 1 patches lack swir16, swir22"):
+        gather(read_recipe(write(tmp_path, **held)), tmp_path)
+    (tmp_path / "a" / "B02.tif").unlink()
+    with pytest.raises(SceneError, match="patches lack blue, swir16, swir22; say partial: true"):
+        gather(read_recipe(write(tmp_path, **changes)), tmp_path)

@@ -27,7 +27,7 @@ def test_the_loss_falls_on_a_small_fixed_set(tmp_path: Path, recipe: Recipe) -> 
     class Fixed(TileSampler):
         """The same two mosaics and two single patches in turn."""
 
-        def draw(self, number: int, *, single: bool = False) -> Tile:
+        def draw(self, number: int, *, single: bool = False, lesson: int | None = None) -> Tile:
             return super().draw(number % 2, single=single)
 
     torch.manual_seed(0)
@@ -43,7 +43,7 @@ def test_a_loss_that_cannot_be_learnt_from(tmp_path: Path, recipe: Recipe, fault
     class Faulty(TileSampler):
         """From the fifth step on."""
 
-        def draw(self, number: int, *, single: bool = False) -> Tile:
+        def draw(self, number: int, *, single: bool = False, lesson: int | None = None) -> Tile:
             tile = super().draw(number, single=single)
             if number < 8:
                 return tile

@@ -65,3 +65,23 @@ def test_trained_encoders_that_cannot_be_had(
     monkeypatch.setenv("CLEANSAT_OFFLINE", "1")
     with pytest.raises(ModelError, match=r"as CLEANSAT_OFFLINE is set.*HF_HUB_OFFLINE=1 too"):
         first_network(read_recipe(write(tmp_path, encoder_weights="imagenet")))
+
+
+def test_a_network_that_learns_thin_cloud_too_begins_with_the_answers_of_its_start(
+    tmp_path: Path,
+) -> None:
+    import torch
+
+    left_out = dict.fromkeys(("bands", "architecture", "resolution"))
+    classes = ["clear", "cloud", "shadow", "thin_cloud"]
+    path = write(tmp_path, start="unet-mobilenetv2-l2a", **{**left_out, "classes": classes})
+    found = read_recipe(path)
+    assert found.start is not None
+    before, after = torch_network(found.start), first_network(found).eval()
+    images = torch.from_numpy(
+        np.random.default_rng(0).normal(size=(1, 6, 64, 64)).astype("float32")
+    )
+    with torch.inference_mode():
+        had, has = before(images)[0], after(images)[0]
+    torch.testing.assert_close(has[:3], had)
+    torch.testing.assert_close(has[3], had[1] - 3)

@@ -10,7 +10,8 @@ from odc_cleansat import get_model
 from odc_cleansat.errors import ModelError
 from odc_cleansat.training.recipe import RecipeError
 from odc_cleansat.training.recipe_file import read_recipe
-from unit.training.helpers import SHIPPED, SIX, plan, write
+from odc_cleansat.training.spoiling import KINDS
+from unit.training.helpers import CLEAR, CLOUD, OWN, SHADOW, SHIPPED, SIX, THIN, plan, write
 
 
 def test_the_recipe_of_the_shipped_model_is_in_order() -> None:
@@ -52,6 +53,18 @@ def test_the_recipe_of_the_shipped_model_is_in_order() -> None:
             },
             "gives weight neither to teachers nor to labels",
         ),
+        ({"spoil": {"blurr": 0.1}}, "spoil: there is no 'blurr'. Did you mean 'blur'"),
+        ({"spoil": {"blur": 2}}, "spoil: blur should be"),
+        ({"spoil": 0.3}, "spoil should map kinds"),
+        ({"thin_cloud": 3}, "thin_cloud should be"),
+        ({"plan": plan(lessons=-1)}, "lessons should be"),
+        (
+            {
+                "teachers": ["unet-efficientnetb4-l2a-6b", "unet-efficientnetb4-l2a-4b"],
+                "classes": ["clear", "cloud", "shadow", "thin_cloud"],
+            },
+            "thin_cloud alone can be learnt beside them",
+        ),
         ({"mean": [0.1]}, "mean should have a number for each of the 6 bands"),
     ],
 )
@@ -59,6 +72,17 @@ def test_recipes_that_are_wrong(tmp_path: Path, changes: dict[str, object], mess
     with pytest.raises(RecipeError, match=message) as caught:
         read_recipe(write(tmp_path, **changes))
     assert str(tmp_path / "tiny.yaml") in str(caught.value)
+
+
+def test_the_recipe_of_our_own_network_is_in_order() -> None:
+    found = read_recipe(OWN)
+    assert found.classes == (CLEAR, CLOUD, SHADOW, THIN)
+    assert set(found.spoil) == set(KINDS)
+    assert found.thin_cloud > 0
+    assert found.held_out == read_recipe(SHIPPED).held_out, "no place moves between the two"
+    assert {str(each) for each in found.data} == {str(each) for each in read_recipe(SHIPPED).data}
+    start = get_model("unet-mobilenetv2-l2a")
+    assert (found.start, found.mean) == (start, start.mean)
 
 
 def test_recipes_that_cannot_be_read(tmp_path: Path) -> None:

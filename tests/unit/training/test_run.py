@@ -22,7 +22,7 @@ from odc_cleansat.training.export import export_model
 from odc_cleansat.training.recipe import Recipe
 from odc_cleansat.training.recipe_file import read_recipe
 from odc_cleansat.training.run import train
-from unit.training.helpers import after, plan, raster, run, weights, write
+from unit.training.helpers import after, halves, plan, raster, run, weights, write
 
 pytestmark = pytest.mark.usefixtures("no_curves")
 
@@ -41,10 +41,30 @@ def test_a_run_with_a_trained_encoder(tmp_path: Path, imagenet: dict[str, Any]) 
 
 def test_a_recipe_of_whose_data_nothing_can_be_used(tmp_path: Path, recorder: Recorder) -> None:
     raster(tmp_path / "a" / "B02.tif", np.full((1, 64, 64), 1000, "uint16"))
-    found = read_recipe(write(tmp_path, data=[{"scenes": "a"}], held_out=None))
+    found = read_recipe(write(tmp_path, data=[{"scenes": "a"}], held_out=None, partial=True))
     with pytest.raises(SceneError, match="there is nothing to learn from"):
         train(found, tmp_path, tmp_path / "run", reporter=recorder)
-    assert recorder.lines[-1] == "  1 of the patches lack bands and are left out"
+    assert recorder.lines[-1] == "  a: 1 patches lack bands and are left out"
+
+
+def test_what_is_left_out_is_told_and_must_be_allowed(tmp_path: Path, recorder: Recorder) -> None:
+    """Of two labelled patches one has no data."""
+    for name, value in (("a", 1000), ("b", 0)):
+        for band in ("B02", "B03"):
+            raster(tmp_path / "chips" / name / f"{band}.tif", np.full((1, 96, 96), value, "uint16"))
+        raster(tmp_path / "chips" / name / "label.tif", halves(96)[None])
+    changes = {
+        "bands": ["blue", "green"], "few": None, "held_out": None, "plan": plan(steps=1),
+        "data": [{"labels": "chips", "layout": "on-cloud-n"}],
+    }  # fmt: skip
+    with pytest.raises(
+        SceneError, match="1 of the 2 patches have no pixel with all bands whose class"
+    ):
+        run(read_recipe(write(tmp_path, **changes)), tmp_path / "run")
+    found = read_recipe(write(tmp_path, **changes, partial=True))
+    train(found, tmp_path, tmp_path / "run", device="cpu", precision="f32", reporter=recorder)
+    assert any("1 of the 2 patches have no pixel" in line for line in recorder.lines)
+    assert any("nothing is held out" in line for line in recorder.lines)
 
 
 def test_a_run_that_is_stopped_goes_on_as_if_it_had_not_been(
@@ -111,7 +131,7 @@ def test_a_teacher_is_imitated(tmp_path: Path) -> None:
     assert first == again
     (row,) = read_rows(tmp_path / "one")
     assert set(row) - {"step", "seconds", "loss"} == {
-        f"sim-{n}{end}" for n in (4, 6) for end in ("", " label")
+        f"sim-{n}{end}" for n in (4, 6) for end in ("", " label", " spoilt")
     }
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from odc_cleansat.training.patches import Patch, hold_out
+from odc_cleansat.training.spoiling import FEWER_BANDS, KINDS, PHASE
 from odc_cleansat.training.tiles import Tile, TileSampler
 from odc_cleansat.training.truths import class_bits
-from unit.training.helpers import CLEAR, CLOUD, SIX, patch
+from unit.training.helpers import CLEAR, CLOUD, SIX, THIN, patch
 
 
 def test_tiles_are_the_same_for_the_same_seed_and_number() -> None:
@@ -109,3 +110,66 @@ def test_tiles_of_scenes_of_any_shape() -> None:
         for number in range(20):
             assert tiles.draw(number).pixels.shape[1:] == (64, 64)
             assert tiles.draw(number, single=True).pixels.shape[1:] == (32, 32)
+
+
+def test_the_same_lesson_is_spoilt_in_another_way_at_another_step() -> None:
+    spoilt = dict.fromkeys(KINDS, 0.5)
+    tiles = TileSampler([patch(side=100)], SIX, few=4, size=64, spoilt=spoilt, thin_cloud=0.5)
+    for lesson in (0, 1):
+        first, second, again = (
+            tiles.batch(step, 2, lesson) for step in (lesson, lesson + 2, lesson + 2)
+        )
+        for one, other, same in zip(first, second, again, strict=True):
+            np.testing.assert_array_equal(one.sharp, other.sharp)
+            assert one.pixels.shape != other.pixels.shape or (one.pixels != other.pixels).any()
+            np.testing.assert_array_equal(other.pixels, same.pixels)
+            np.testing.assert_array_equal(other.veil, same.veil)
+            assert np.isfinite(other.pixels).all()
+
+
+def test_the_network_may_see_fewer_bands_than_the_teacher() -> None:
+    tiles = TileSampler([patch()], SIX, few=4, size=64, spoilt={FEWER_BANDS: 0.5})
+    drawn = [tiles.draw(number) for number in range(40)]
+    assert {tile.kind for tile in drawn} == {("L2A", 6)}
+    assert 10 <= sum(tile.bands == SIX[:4] for tile in drawn) <= 30
+    for tile in drawn:
+        np.testing.assert_array_equal(tile.pixels, tile.sharp[: len(tile.bands)])
+
+
+def test_what_is_moved_is_moved_as_a_whole() -> None:
+    """Pixels, truth and thin cloud lie as before beside each other, and what fills the edges does not count."""
+    each = [patch(str(i), i) for i in range(3)]
+    still, moved = (
+        TileSampler(each, SIX, size=64, spoilt={PHASE: share}, thin_cloud=1.0) for share in (0, 1)
+    )
+    veils = 0
+    for number in range(20):
+        one, other = still.draw(number), moved.draw(number)
+        down, right = other.phase
+        assert one.counted.all()
+        assert other.counted[: 64 - down, : 64 - right].all()
+        assert other.counted.sum() == (64 - down) * (64 - right)
+        for name in ("pixels", "truth", "veil"):
+            before, after = getattr(one, name), getattr(other, name)
+            np.testing.assert_array_equal(
+                after[..., : 64 - down, : 64 - right], before[..., down:, right:]
+            )
+        veils += (one.veil == class_bits([THIN])).any()
+        np.testing.assert_array_equal(one.sharp, other.sharp)
+    assert veils > 8
+
+
+def test_thin_cloud_is_brighter_than_what_the_teacher_sees() -> None:
+    dark = Patch(np.full((6, 64, 64), 0.05, "float32"), SIX, 30, "L2A", "a")
+    tiles = TileSampler([dark], SIX, size=64, spoilt={}, thin_cloud=1.0)
+    none = TileSampler([dark], SIX, size=64, spoilt={})
+    changes = []
+    for number in range(20):
+        tile = tiles.draw(number)
+        thin = (tile.veil == class_bits([THIN])) & (tile.sharp[0] < 0.15)
+        changes.append((tile.pixels[0] - tile.sharp[0])[thin])
+        assert not none.draw(number).veil.any()
+        np.testing.assert_array_equal(none.draw(number).sharp, tile.sharp)
+    changed = np.concatenate(changes)
+    assert changed.size > 10_000
+    assert (changed > 0.01).mean() > 0.9, "the rest lies in shadow"
