@@ -230,7 +230,24 @@ def spoil_once(
     bands: tuple[str, ...],
     shares: Mapping[str, float],
 ) -> np.ndarray:
-    """Return a picture that is spoilt in one way, chosen by the shares; as it is if none of them is spoiling here."""
+    """Return a picture that is spoilt in one way, chosen by the shares.
+
+    Parameters
+    ----------
+    rng
+        Random numbers.
+    pixels
+        ``(C, h, w)`` float32 reflectance, finite.
+    bands
+        Canonical names of the C bands.
+    shares
+        Share of each kind. If only bands and phase have one, the picture stays as it is.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(C, h, w)`` float32 reflectance, NaN in stripes and beyond cuts.
+    """
     chances = np.array([shares.get(name, 0.0) for name in _KINDS])
     if not chances.any():
         return pixels

@@ -18,8 +18,8 @@ from .clouds import TRACE, CloudLayer, power_law_noise, smoothstep
 from .truths import class_bits
 
 FAINTEST, THINNEST, THICKEST, OPAQUE = 0.03, 0.1, 1.0, 1.5
-"""Optical depths below which there is nothing to see, from which a cloud counts, up to which it is thin, and from which it
-is thick."""
+"""Optical depths. Below the first there is nothing to see, from the second on it is thin cloud. Above the third it may be
+thick, above the last it is."""
 
 _DEPTHS = 0.1, 1.5
 """Greatest optical depth of a simulated layer: from, to."""
