@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from odc_cleansat import get_model
 from odc_cleansat.training import answers as module
@@ -25,7 +26,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def answer(tiles: list, teachers: object, classes: object) -> np.ndarray:
         calls.append(len(tiles))
-        return np.stack([np.clip(tile.sharp[:3], 0, 1) for tile in tiles])
+        return np.stack([softmax(tile.sharp[:3], axis=0) for tile in tiles])
 
     monkeypatch.setattr(module, "answers_for_tiles", answer)
     return calls
@@ -39,9 +40,9 @@ def test_a_teacher_is_asked_once_for_a_lesson(tmp_path: Path, asked: list[int]) 
     for again in (answers, Answers(TEACHERS, CLASSES, tmp_path / "answers")):
         kept = again.of(tiles.batch(8, 2, 0), 0)
         assert kept.dtype == np.float32
-        np.testing.assert_allclose(kept, first, atol=1e-3)
+        np.testing.assert_allclose(kept, first, atol=3e-3)
     assert asked == [2]
-    assert (tmp_path / "answers" / "000000.npy").stat().st_size < 2 * 3 * 64 * 64 * 2 + 200
+    assert (tmp_path / "answers" / "000000.npz").stat().st_size < 2 * 3 * 64 * 64
 
 
 def test_answers_for_other_pixels_or_of_other_teachers_are_not_taken(
@@ -54,7 +55,7 @@ def test_answers_for_other_pixels_or_of_other_teachers_are_not_taken(
     four = {("L2A", 6): get_model("unet-efficientnetb4-l1c-6b")}
     Answers(four, CLASSES, tmp_path).of([other], 0)
     assert asked == [1, 1, 1]
-    path = tmp_path / "000000.npy"
+    path = tmp_path / "000000.npz"
     for spoilt in (path.read_bytes()[:100], b""):
         path.write_bytes(spoilt)
         Answers(TEACHERS, CLASSES, tmp_path).of(tiles, 0)
