@@ -23,6 +23,7 @@ from .downloads import (
     size_text,
 )
 from .parts import ask_grid, choose, failing_in_words, in_turn, progress_bar
+from .refining import ABOUT_DATES, ABOUT_LIGHT, DATES, REFINE, argument
 from .service import Service, get_service
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def show() -> None:
     with failing_in_words():
         grid = ask_grid(service, resolution=20.0)
         method = choose("Combine by", METHODS, "method")
+        about = f"{ABOUT_LIGHT} {ABOUT_DATES}"
+        refine = choose("Refine masks by", REFINE, "refine", about)
         both = st.toggle(
             "Also by the SCL, to compare", value=True, key="by_scl", bind="query-params"
         )
@@ -72,7 +75,7 @@ def show() -> None:
             st.info("Choose one date at least.")
             return
         grid.check(service.settings.limits, len(days))
-        scenes = _load(service, grid, chosen, both)
+        scenes = _load(service, grid, chosen, both, refine)
         st.write(
             f"That is {check_size(scenes, service.settings.limits)}, of {scenes.sizes['time']} dates."
         )
@@ -80,9 +83,10 @@ def show() -> None:
             st.warning(
                 f"{left_out} of the {len(days)} dates left out, because reviewers have rejected the masks."
             )
-        st.code(_lines(service, grid, method, days if some else None), language="python")
+        st.code(_lines(service, grid, method, days if some else None, refine), language="python")
         request = (
-            f"{grid.lines()}, method={method!r}, scenes={sorted(map(str, chosen))}, scl={both}"
+            f"{grid.lines()}, method={method!r}, refine={refine!r}, "
+            f"scenes={sorted(map(str, chosen))}, scl={both}"
         )
         if st.button("Make it", type="primary"):
             st.session_state.pop("composite", None)
@@ -106,13 +110,20 @@ def _ask_dates(service: Service, grid: Grid) -> tuple[list[UUID], list[str], boo
     return chosen, picked, len(picked) < len(days)
 
 
-def _load(service: Service, grid: Grid, scenes: Sequence[UUID], both: bool) -> xr.Dataset:
+def _load(
+    service: Service, grid: Grid, scenes: Sequence[UUID], both: bool, refine: str
+) -> xr.Dataset:
     """Return the scenes with their masks, lazily."""
-    terms = {name: value for name, value in grid.terms().items() if name != "time"}
+    terms = grid.terms()
     datasets = list(service.dc.index.datasets.bulk_get(list(scenes)))
+    if refine in DATES:  # dates that are left out are compared with, too
+        terms["product"] = service.settings.product
+    else:
+        terms["datasets"] = datasets
+        terms.pop("time", None)
     found: xr.Dataset = load(
         service.dc,
-        datasets=datasets,
+        refine=argument(refine),
         measurements=["red", "green", "blue", "ucl", *(["scl"] if both else [])],
         harmonized=True,
         group_by="solar_day",
@@ -120,7 +131,8 @@ def _load(service: Service, grid: Grid, scenes: Sequence[UUID], both: bool) -> x
         resampling={"*": "average", "scl": "nearest"},
         **terms,
     )
-    return found
+    days = {f"{each.center_time:%Y-%m-%d}" for each in datasets}
+    return found.sel(time=found.time.dt.strftime("%Y-%m-%d").isin(sorted(days)))
 
 
 def _make(scenes: xr.Dataset, method: str, both: bool, request: str) -> Composites:
@@ -185,8 +197,11 @@ def _difference(one: xr.Dataset, other: xr.Dataset, limits: tuple[float, float])
     )
 
 
-def _lines(service: Service, grid: Grid, method: str, days: Sequence[str] | None) -> str:
+def _lines(
+    service: Service, grid: Grid, method: str, days: Sequence[str] | None, refine: str
+) -> str:
     some = ""
+    how = "" if refine == "light" else f"refine={argument(refine)!r}, "
     if days is not None:
         some = (
             f"scenes = scenes.sel(time=scenes.time.dt.strftime('%Y-%m-%d').isin({list(days)!r}))\n"
@@ -196,6 +211,6 @@ def _lines(service: Service, grid: Grid, method: str, days: Sequence[str] | None
         f"scenes = load(Datacube(), {service.settings.product!r}, "
         "measurements=['red', 'green', 'blue', 'ucl'],\n"
         "              harmonized=True, group_by='solar_day', resampling={'*': 'average'},\n"
-        f"              {grid.lines()})\n"
+        f"              {how}{grid.lines()})\n"
         f"{some}clean = composite(scenes, method={method!r})"
     )

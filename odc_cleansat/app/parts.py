@@ -65,7 +65,7 @@ def kept_query(name: str) -> str:
     return said
 
 
-def choose(label: str, options: Mapping[str, str], name: str) -> str:
+def choose(label: str, options: Mapping[str, str], name: str, about: str | None = None) -> str:
     """Ask for one of some options; the address says its own value under the name, unless it is the first.
 
     Parameters
@@ -76,6 +76,8 @@ def choose(label: str, options: Mapping[str, str], name: str) -> str:
         Value to words for people.
     name
         In the address, and the key of the widget.
+    about
+        Help, for those who point at the question mark.
     """
     import streamlit as st
 
@@ -84,7 +86,9 @@ def choose(label: str, options: Mapping[str, str], name: str) -> str:
         st.session_state[name] = said if said in options else first
     if said is not None and said not in options:
         st.warning(plain(f"{name}={said:.40} is none of {', '.join(options)}; {first} is taken."))
-    found = str(st.selectbox(label, list(options), format_func=options.__getitem__, key=name))
+    found = str(
+        st.selectbox(label, list(options), format_func=options.__getitem__, key=name, help=about)
+    )
     if found != st.query_params.get(name, first):
         st.query_params[name] = found
     return found

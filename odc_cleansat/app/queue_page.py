@@ -62,7 +62,7 @@ def _active(service: Service, job: Job) -> None:
     who = ", ".join("you" if each == person else each for each in job.persons) or "nobody any more"
     name.progress(
         job.done / job.total if job.total else 0.0,
-        text=plain(f"{job.label}: {progress_text(job)}, for {who}"),
+        text=plain(f"{_named(job)}: {progress_text(job)}, for {who}"),
     )
     if job.part:
         with name:
@@ -70,6 +70,10 @@ def _active(service: Service, job: Job) -> None:
     if person in job.persons and button.button("Withdraw", key=f"withdraw_{job.mask}"):
         service.queue.withdraw(job.mask, person)
         st.rerun(scope="fragment")
+
+
+def _named(job: Job) -> str:
+    return job.label if job.light else f"{job.label}, without light"
 
 
 def progress_text(job: Job) -> str:
@@ -90,7 +94,7 @@ def _over(service: Service, job: Job) -> None:
     took = ""
     if job.state == "done" and job.begun and job.ended:
         took = f" in {(job.ended - job.begun).total_seconds():.0f} s"
-    name.markdown(f"{OVER[job.state]}{took}: {plain(job.label)}")
+    name.markdown(f"{OVER[job.state]}{took}: {plain(_named(job))}")
     if job.reason:
         name.error(_sentence(job.reason))
     for text in job.warnings:
@@ -99,7 +103,7 @@ def _over(service: Service, job: Job) -> None:
         with button:
             link_page("Look", show=f"{job.scene}.{job.mask}")
     elif button.button("Ask again", key=f"again_{job.mask}"):
-        service.ask([job.scene], st.session_state.person)
+        service.ask([job.scene], st.session_state.person, light=job.light)
         st.rerun(scope="fragment")
 
 

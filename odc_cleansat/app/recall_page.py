@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ..cube.area import parse_crs
+from ..cube.load import load
 from ..cube.recall import recall
+from ..errors import CubeError
+from ..products.job import MASK_RESOLUTION
 from ..storage.eo3 import MASK_PRODUCT
 from .downloads import (
     Download,
@@ -17,7 +22,16 @@ from .downloads import (
     share_picture,
     size_text,
 )
-from .parts import ask_grid, choose, failing_in_words, in_turn, progress_bar, show_legend
+from .parts import (
+    ask_grid,
+    choose,
+    failing_in_words,
+    in_turn,
+    progress_bar,
+    show_legend,
+    utm_of,
+)
+from .refining import ABOUT_DATES, STORED
 from .service import Service, get_service
 from .words import plain
 
@@ -64,24 +78,27 @@ def show() -> None:
     st.caption("Masks that are indexed, on any grid. Rejected masks are left out.")
     with failing_in_words():
         grid = ask_grid(service)
-        how = choose("What a pixel gets", HOW, "how")
+        refine = choose("Refine masks by", STORED, "refine", ABOUT_DATES)
+        how = "nearest"
+        if refine == "stored":
+            how = choose("What a pixel gets", HOW, "how")
         only_accepted = st.toggle("Only accepted masks", key="only_accepted", bind="query-params")
         if grid is None:
             st.info("Choose an area: type it here, or draw it on the page Scenes.")
             return
-        options: dict[str, Any] = {"how": how}
+        grid, options = _options(grid, how, refine)
         if only_accepted:
             options["only_accepted"] = True
-        masks = recall(
-            service.dc,
-            MASK_PRODUCT,
-            **options,
-            dask_chunks={"x": CHUNK, "y": CHUNK},
-            **grid.terms(),
+        call: Callable[..., xr.Dataset] = recall
+        product = MASK_PRODUCT
+        if refine != "stored":
+            call, product = load, service.settings.product
+        masks = call(
+            service.dc, product, **options, dask_chunks={"x": CHUNK, "y": CHUNK}, **grid.terms()
         )
         st.write(f"That is {check_size(masks, service.settings.limits)}.")
-        st.code(_lines(grid, options), language="python")
-        request = f"{grid.lines()}, how={how!r}"
+        st.code(_lines(call.__name__, product, grid, options), language="python")
+        request = f"{grid.lines()}, how={how!r}, refine={refine!r}"
         if st.button("Make it", type="primary"):
             st.session_state.pop("recalled", None)
             with in_turn(service):
@@ -91,22 +108,39 @@ def show() -> None:
             _offer(made, how)
 
 
+def _options(grid: Grid, how: str, refine: str) -> tuple[Grid, dict[str, Any]]:
+    """Return the grid, which must be whole where masks are refined, and how masks are read."""
+    if refine == "stored":
+        return grid, {"how": how}
+    if grid.resolution is None:
+        crs = grid.crs or utm_of(grid.area)
+        pixel = 0.0002 if parse_crs(crs).geographic else MASK_RESOLUTION
+        grid = replace(grid, crs=crs, resolution=pixel)
+    return grid, {"measurements": ["ucl"], "ucl": "indexed", "refine": refine}
+
+
 def _make(service: Service, masks: xr.Dataset, grid: Grid, how: str, request: str) -> Recalled:
     import streamlit as st
 
     with st.spinner("Reading masks"):
         gaps = service.gaps(grid.area, grid.time or None)
         here = masks.compute()
+        if "ucl" in here and how == "nearest":
+            # Refined masks are searched for by their scenes, of which some have no mask.
+            seen = (here.ucl != 0).any([name for name in here.ucl.dims if name != "time"])
+            here = here.isel(time=seen.values)
+    if not here.sizes["time"]:
+        raise CubeError("no mask is stored of this area and time; mask scenes first.")
     with progress_bar("Writing") as progress:
         file = mask_files(here, how, request, progress)
     return Recalled(request, here, file, tuple(gaps))
 
 
-def _lines(grid: Grid, options: dict[str, Any]) -> str:
+def _lines(call: str, product: str, grid: Grid, options: dict[str, Any]) -> str:
     given = ", ".join(f"{name}={value!r}" for name, value in options.items())
     return (
-        "from datacube import Datacube\nfrom odc_cleansat import recall\n\n"
-        f"masks = recall(Datacube(), {MASK_PRODUCT!r}, {given},\n               {grid.lines()})"
+        f"from datacube import Datacube\nfrom odc_cleansat import {call}\n\n"
+        f"masks = {call}(Datacube(), {product!r}, {given},\n    {grid.lines()})"
     )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..batch.jobs import QueueFullError
 from .areas import area_text, check_geometry, read_area, square_km
+from .downloads import Grid
 from .map import make_map, show_map
 from .parts import cloud_chart, failing_in_words, look_again, open_page, opens
 from .queue_page import EVERY
+from .refining import ask_light
 from .routes import picture_address
 from .scene_lists import SceneLists
 from .service import Service, chosen_mask, get_service
@@ -59,19 +62,31 @@ def show() -> None:
             _draw_map(service, area, [])
             st.info(plain(_nothing(service, area)))
             return
+        pictures, above = st.container(), st.container()
+        with above:
+            light = ask_light()
+        rows = [_preferring(row, light) for row in rows]
         frame = _frame(service, rows)
         _take_picks(frame)
-        left, right = st.columns([3, 2])
+        left, right = pictures.columns([3, 2])
         with left:
             _draw_map(service, area, rows)
         with right:
             picked = cloud_chart(frame, "cloud_chart")
         if picked:
             _choose(frame, picked)
-        above = st.container()
         chosen = _table(frame)
         with above:
-            _actions(service, [rows[i] for i in chosen], area)
+            _actions(service, [rows[i] for i in chosen], area, light)
+        _show_lines(service, area, light)
+
+
+def _preferring(row: SceneRow, light: bool) -> SceneRow:
+    """Return a scene with the masks alone that were made as is wished, if it has such."""
+    if len(row.masks) < 2:
+        return row
+    wished = tuple(mask for mask in row.masks if mask.light == light)
+    return replace(row, masks=wished or row.masks)
 
 
 def _come_back() -> None:
@@ -310,11 +325,13 @@ def _table(frame: pd.DataFrame) -> list[int]:
     return rows
 
 
-def _actions(service: Service, rows: Sequence[SceneRow], area: Geometry | None) -> None:
+def _actions(
+    service: Service, rows: Sequence[SceneRow], area: Geometry | None, light: bool
+) -> None:
     """Buttons for the scenes that are chosen."""
     import streamlit as st
 
-    missing = [row for row in rows if not row.masks]
+    missing = [row for row in rows if not any(mask.light == light for mask in row.masks)]
     masks = [mask for mask in map(chosen_mask, rows) if mask is not None]
     mask, look, judge, recall, composite = st.columns(5)
     limit = service.settings.limits.jobs
@@ -327,9 +344,9 @@ def _actions(service: Service, rows: Sequence[SceneRow], area: Geometry | None) 
         type="primary",
         disabled=not missing,
         width="stretch",
-        help=f"In the background, up to {limit} at a time. Scenes that have a mask are passed over.",
+        help=f"In the background, up to {limit} at a time. Scenes that have such a mask are passed over.",
         on_click=_ask,
-        args=(service, missing, area),
+        args=(service, missing, area, light),
     )
     if look.button(
         "Look", disabled=not 0 < len(rows) <= LOOKED_AT, width="stretch",
@@ -345,14 +362,32 @@ def _actions(service: Service, rows: Sequence[SceneRow], area: Geometry | None) 
         open_page("Composite", **where)
 
 
-def _ask(service: Service, rows: Sequence[SceneRow], area: Geometry | None) -> None:
+def _show_lines(service: Service, area: Geometry | None, light: bool) -> None:
+    """Show the lines that mask all scenes of the area and time from Python."""
+    import streamlit as st
+
+    if not service.settings.with_datacube:
+        return
+    time = st.session_state.time.strip()
+    terms = Grid(area, time).lines() if area is not None else f"time={time!r}" if time else ""
+    plain_masks = "" if light else ", refine=False"
+    with st.expander("Mask all of these from Python"):
+        st.code(
+            "from datacube import Datacube\nfrom odc_cleansat.batch import Request, run\n\n"
+            f"query = dict({terms})\n"
+            f"run(Datacube(), Request({service.settings.product!r}, root='masks', query=query{plain_masks}))",
+            language="python",
+        )
+
+
+def _ask(service: Service, rows: Sequence[SceneRow], area: Geometry | None, light: bool) -> None:
     """Have scenes masked. It runs before the page is drawn again, so that the queue is seen at once."""
     import streamlit as st
 
     state, refused = st.session_state, []
     for row in rows:
         try:
-            service.ask([row.id], state.person, area)
+            service.ask([row.id], state.person, area, light=light)
             state.asked = True
         except QueueFullError as error:
             refused.append(str(error))

@@ -20,15 +20,15 @@ from ..cube.connect import connect
 from ..cube.embedded import make_folder
 from ..cube.index import add_dataset, add_product
 from ..errors import CleansatError, CubeError
-from ..models.registry import DEFAULTS
 from ..products.product import MaskProduct
 from ..products.verdict_files import Verdict, accept, flag, reject, verdicts
 from ..review.collection import Collection, collect
 from ..review.tiles import SceneTiles
 from ..scenes.files import SceneFiles
-from ..storage.eo3 import MASK_PRODUCT, product_definition
+from ..storage.eo3 import MASK_PRODUCT, REFINED_PRODUCT, product_definition
 from ..storage.folder import Folder
 from .door import Door
+from .refining import best_mask, refine_by_dates
 from .review_desks import ReviewDesks
 from .settings import AppSettings
 from .stac_scenes import StacScenes
@@ -209,13 +209,18 @@ class Service:
         return dataset
 
     def masks_of(self, scene: Dataset) -> tuple[MaskRow, ...]:
-        """Return the masks that the datacube has of a scene, by several models perhaps."""
+        """Return the masks that the datacube has of a scene, by several models perhaps, and refined in several ways."""
         if not self.settings.with_datacube or (self.stac and self.stac.get(scene.id)):
             return ()
         second = datetime.timedelta(seconds=1)
         span = (scene.center_time - second, scene.center_time + second)
-        rows = list_scenes(self.dc, scene.product.name, time=span)
-        return next((row.masks for row in rows if row.id == scene.id), ())
+        return tuple(
+            mask
+            for product in (MASK_PRODUCT, REFINED_PRODUCT)
+            for row in list_scenes(self.dc, scene.product.name, time=span, masks_product=product)
+            if row.id == scene.id
+            for mask in row.masks
+        )
 
     def scene_files(self, scene: UUID) -> SceneFiles:
         """Return the files of a scene; errors as :meth:`scene`."""
@@ -254,7 +259,14 @@ class Service:
 
     # Masks
 
-    def ask(self, scenes: Iterable[UUID], person: str, area: Geometry | None = None) -> list[Job]:
+    def ask(
+        self,
+        scenes: Iterable[UUID],
+        person: str,
+        area: Geometry | None = None,
+        *,
+        light: bool = True,
+    ) -> list[Job]:
         """Have scenes masked in the background; what is masked already is found.
 
         Parameters
@@ -265,6 +277,8 @@ class Service:
             Who asks.
         area
             What is masked first of a large scene, to be looked at.
+        light
+            Whether light refines the masks.
 
         Raises
         ------
@@ -274,7 +288,22 @@ class Service:
         found = [(self.stac and self.stac.get(id_)) or self.scene(id_) for id_ in scenes]
         masks = self.queue
         parts = None if self._parts is None else Path(self._parts.name)
-        return [masks.ask(each, person=person, first=area, parts=parts) for each in found]
+        return [
+            masks.ask(each, person=person, refine=light, first=area, parts=parts) for each in found
+        ]
+
+    def refine_by_dates(self, scene: UUID, hindsight: bool) -> UUID:
+        """Refine the stored mask of a scene by other dates; return the id of the mask that this gives.
+
+        Raises
+        ------
+        CleansatError
+            See :func:`~odc_cleansat.app.refining.refine_by_dates`.
+        """
+        settings = self.settings
+        return refine_by_dates(
+            self.dc, self.dataset(scene), settings.store, settings.limits, hindsight=hindsight
+        )
 
     def _index(self, document: Path | str) -> None:
         if self.dc.index.products.get_by_name(MASK_PRODUCT) is None:
@@ -290,7 +319,7 @@ class Service:
             if job.scene == row.id and job.document is not None:
                 product = MaskProduct(job.document)
                 cover = percent_of(product.properties, "eo:cloud_cover")
-                mask = MaskRow(job.mask, product.model, cover, str(job.document))
+                mask = MaskRow(job.mask, product.model, cover, str(job.document), job.light)
                 return replace(row, masks=(mask,))
         return row
 
@@ -370,14 +399,8 @@ class Service:
 
 
 def chosen_mask(row: SceneRow) -> MaskRow | None:
-    """Return the mask of a scene that is shown: of several, that by the best of the default models."""
+    """Return the mask of a scene that is shown; see :func:`~odc_cleansat.app.refining.best_mask`."""
     return best_mask(row.masks)
-
-
-def best_mask(masks: Iterable[MaskRow]) -> MaskRow | None:
-    """Return the mask by the best of the default models, or else any; None if there is none."""
-    order = {name: i for i, name in enumerate(DEFAULTS)}
-    return min(masks, key=lambda mask: order.get(mask.model, len(order)), default=None)
 
 
 _service: Service | None = None

@@ -11,9 +11,10 @@ from ..errors import CleansatError
 from ..grids.footprint import lonlat_footprint
 from ..storage.eo3 import acquisition_time
 from .map import Pane, make_map, show_map
-from .parts import failing_in_words, kept_query, look_again, open_page, read_id
+from .parts import choose, failing_in_words, in_turn, kept_query, look_again, open_page, read_id
 from .queue_page import EVERY, progress_text
-from .service import Service, best_mask, get_service
+from .refining import ABOUT_DATES, DATES, ask_light, best_mask, name_of
+from .service import Service, get_service
 from .verdicts import ask_verdict
 from .words import plain
 
@@ -91,6 +92,7 @@ def show() -> None:
         _offer_masks(service, shown)
         if jobs := [each.job for each in shown if each.job is not None]:
             st.fragment(_follow)(service, jobs)
+        _offer_dates(service, shown)
         for each in shown:
             if each.mask is not None and each.job is None:
                 ask_verdict(service, each.mask, each.title)
@@ -125,19 +127,26 @@ def _ask_models(shown: Sequence[Shown]) -> None:
 
     chosen = [each.mask for each in shown]
     for i, each in enumerate(shown):
-        models = {mask.id: mask.model or str(mask.id)[:8] for mask in each.masks}
+        models = {mask.id: name_of(mask) for mask in each.masks}
         if len(models) > 1 and each.mask in models:
             chosen[i] = st.selectbox(
-                f"Mask of {each.title} by",
+                f"Mask of {each.title}",
                 list(models),
                 index=list(models).index(each.mask),
                 format_func=models.__getitem__,
                 key=f"model_{each.scene.id}",
             )
     if chosen != [each.mask for each in shown]:
-        pairs = zip(shown, chosen, strict=True)
-        st.query_params["show"] = ",".join(f"{each.scene.id}.{mask or '-'}" for each, mask in pairs)
-        st.rerun()
+        _show_masks(shown, chosen)
+
+
+def _show_masks(shown: Sequence[Shown], masks: Sequence[UUID | None]) -> None:
+    """Show other masks of the same scenes; the address names them."""
+    import streamlit as st
+
+    pairs = zip(shown, masks, strict=True)
+    st.query_params["show"] = ",".join(f"{each.scene.id}.{mask or '-'}" for each, mask in pairs)
+    st.rerun()
 
 
 def _bounds(service: Service, shown: Shown) -> tuple[float, float, float, float]:
@@ -168,11 +177,32 @@ def _offer_masks(service: Service, shown: Sequence[Shown]) -> None:
     import streamlit as st
 
     missing = [each for each in shown if each.mask is None and each.job is None]
-    if missing and st.button(
+    if not missing:
+        return
+    light = ask_light()
+    if st.button(
         "Mask this scene" if len(missing) == 1 else f"Mask {len(missing)} scenes", type="primary"
     ):
-        service.ask([each.scene.id for each in missing], st.session_state.person)
+        service.ask([each.scene.id for each in missing], st.session_state.person, light=light)
         open_page("Queue")
+
+
+def _offer_dates(service: Service, shown: Sequence[Shown]) -> None:
+    """Offer to refine the masks that are shown by other dates, and show what this gives."""
+    import streamlit as st
+
+    stored = {each.scene.id: each for each in shown if each.masks}
+    if not stored:
+        return
+    with st.expander("Refine by other dates"):
+        st.caption(f"{ABOUT_DATES} It gives one more mask of each scene, which is stored too.")
+        by = choose("Compare with", DATES, "dates")
+        wanted = st.button("Refine")
+    if not wanted:
+        return
+    with in_turn(service), st.spinner("Comparing with other dates"):
+        found = {scene: service.refine_by_dates(scene, by == "time") for scene in stored}
+    _show_masks(shown, [found.get(each.scene.id, each.mask) for each in shown])
 
 
 def _follow(service: Service, jobs: Sequence[Job]) -> None:

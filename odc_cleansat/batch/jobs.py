@@ -73,6 +73,9 @@ class Job:
     document: Path | str | None = None
     """Path or URL of the mask's EO3 document, once it is written."""
 
+    light: bool = True
+    """Whether light refines it."""
+
     part: str | None = None
     """Path of the EO3 document of a part of the mask, to be looked at while the whole is being made."""
 
@@ -275,7 +278,8 @@ def _masks(count: int) -> str:
 def new_job(task: SceneTask, person: str, state: str) -> Job:
     """Return a job that a person asks for now."""
     label = dataset_label(task.dataset)
-    return Job(task.mask, dataset_id(task.dataset), label, (person,), state, now())
+    scene = dataset_id(task.dataset)
+    return Job(task.mask, scene, label, (person,), state, now(), light=task.refine)
 
 
 def now() -> datetime.datetime:

@@ -149,6 +149,7 @@ class MaskQueue:
         person: str,
         model: str | Model | None = None,
         offset: float | None = None,
+        refine: bool = True,
         first: Geometry | None = None,
         parts: Path | None = None,
     ) -> Job:
@@ -167,6 +168,8 @@ class MaskQueue:
             A model or its name; by default the best for the scene's bands.
         offset
             Radiometric offset, digital numbers; by default the metadata decide.
+        refine
+            Whether light refines the mask.
         first
             An area that is masked before the rest of a large scene, to be looked at; see :attr:`Job.part`.
         parts
@@ -190,14 +193,15 @@ class MaskQueue:
         ReflectanceWarning
             If the offset is a guess; the job tells that too, once it is made.
         """
-        asked = mask_job(scene, self._root, model, offset)
+        asked = mask_job(scene, self._root, model, offset, refine)
         if joined := self._jobs.join(asked.id, person):
             return joined
         if not isinstance(scene, Scene):
             scene = small_dataset(scene)
         task = SceneTask(
-            scene, asked.id, self._root, model, offset, self._retries, shared(), self._run
-        )
+            scene, asked.id, self._root, model, offset, self._retries, shared(), self._run,
+            refine=refine,
+        )  # fmt: skip
         Folder(self._root).check_usable()
         if document := MaskProduct(asked.folder).intact_document():
             return self._found(task, document, person)

@@ -51,6 +51,12 @@ class MaskRow:
     uri: str | None
     """Address of its EO3 document."""
 
+    light: bool = False
+    """Whether light refined it; else it began as the network's own answer."""
+
+    dates: str = ""
+    """Which other dates refined it: ``hindsight``, ``earlier``, or empty for none."""
+
 
 @dataclass(frozen=True)
 class SceneRow:
@@ -278,7 +284,10 @@ def _mask_row(found: Any) -> MaskRow:
     parts = [percent_of(found.properties, key) for key in keys]
     known = [part for part in parts if part is not None]
     cover = round(sum(known), 2) if known else percent_of(found.properties, "eo:cloud_cover")
-    return MaskRow(_id(found), str(found.properties.get("cleansat:model") or ""), cover, found.uri)
+    model, light, dates = (
+        found.properties.get(f"cleansat:{name}") or "" for name in ("model", "light", "refined")
+    )
+    return MaskRow(_id(found), str(model), cover, found.uri, bool(light), str(dates))
 
 
 def _id(found: Any) -> UUID:

@@ -174,9 +174,10 @@ def warn_of_other_masks(
     -----
     ModelWarning
         If no model is named and masks are by others than the default, or if masks were made with another
-        offset, other weights or other windows.
+        offset, other weights or other windows. Whoever asks for the network's own answer knows that refined masks are
+        not taken.
     """
-    makers = _makers(masks)
+    makers = _makers(each for each in masks if options.refine or not mask_property(each, "light"))
     by_others: list[set[str]] = []
     otherwise: list[tuple[OnDemandMask, set[float]]] = []
     for each in scenes:

@@ -59,7 +59,7 @@ def application(
             base = f"http://127.0.0.1:{port}"
             end = time.monotonic() + 90
             while True:
-                with contextlib.suppress(requests.ConnectionError):
+                with contextlib.suppress(requests.RequestException):
                     if requests.get(f"{base}/alive", timeout=5).ok:
                         break
                 assert process.poll() is None, log.read_text()
@@ -204,6 +204,25 @@ def test_recall_and_download(app: Running, page: Page, tmp_path: Path) -> None:
         assert (file.crs.to_epsg(), file.res, file.nodata) == (32633, (40, 40), 0)
         assert file.overviews(1) is not None
     page.get_by_text("from odc_cleansat import recall").wait_for()
+
+
+def test_masks_are_refined_as_people_choose(app: Running, page: Page) -> None:
+    page.goto(f"{app.base}/?time=2024-07-15")
+    choose_row_when_there(page)
+    page.get_by_text("Refine by light", exact=True).click()
+    page.wait_for_url("**light=false*")
+    page.get_by_role("button", name="Mask 1 scene").click()
+    page.get_by_text("without light").first.wait_for()
+    page.get_by_text("masked in").wait_for()
+    page.get_by_test_id("stMain").get_by_role("link", name="Look").first.click()
+    page.get_by_text("UCL and SCL agree on").wait_for()
+    first = page.url.split("show=")[1].split("&")[0]
+    page.get_by_text("Refine by other dates").click()
+    page.get_by_role("button", name="Refine", exact=True).click()
+    page.get_by_text("then by other dates").first.wait_for()
+    page.wait_for_function(f"!window.location.href.includes({first!r})")
+    page.goto(f"{app.base}/recall?area={AREA}&time=2024-07-15&refine=earlier")
+    page.get_by_text("refine='earlier'").wait_for()
 
 
 def test_composite_by_both(app: Running, page: Page) -> None:

@@ -27,12 +27,16 @@ def test_dates_can_be_left_out_and_the_lines_are_shown(page: Page, cube: Cube) -
     assert "2024-06-15" in app.code[0].value
 
 
+@pytest.mark.parametrize(
+    ("refine", "said"), [("light", "refine"), ("plain", "refine=False"), ("time", "refine='time'")]
+)
 def test_the_lines_give_what_the_page_makes(
-    page: Page, service: Service, monkeypatch: pytest.MonkeyPatch
+    page: Page, service: Service, monkeypatch: pytest.MonkeyPatch, refine: str, said: str
 ) -> None:
-    app = page("composite_page", {"area": AREA, "resolution": "60"})
+    app = page("composite_page", {"area": AREA, "resolution": "60", "refine": refine})
     app.multiselect[0].set_value(["2024-06-15"]).run()
     lines = app.code[0].value
+    assert (said in lines) == (refine != "light")
     next(each for each in app.button if each.label == "Make it").click().run()
     assert not app.exception
     made = app.session_state["composite"].by["UCL"]

@@ -38,7 +38,9 @@ def test_an_empty_queue(page: Page) -> None:
 
 
 def test_jobs_of_all_kinds(page: Page, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = dataclasses.replace(WAITING, mask=uuid4(), state="failed", reason="no B02", ended=NOW)
+    failed = dataclasses.replace(
+        WAITING, mask=uuid4(), state="failed", reason="no B02", ended=NOW, light=False
+    )
     done = dataclasses.replace(WAITING, mask=uuid4(), state="done", begun=NOW, ended=NOW)
     monkeypatch.setattr(type(service.queue), "jobs", lambda self: [WAITING, failed, done])
     app = page("queue_page")
@@ -46,6 +48,7 @@ def test_jobs_of_all_kinds(page: Page, service: Service, monkeypatch: pytest.Mon
     assert {each.label for each in app.button} == {"Withdraw", "Ask again"}
     assert app.error[0].value == "No B02"
     assert any("masked in 0 s" in each.value for each in app.markdown)
+    assert sum("without light" in each.value for each in app.markdown) == 1
 
 
 def test_a_part_can_be_looked_at(
@@ -64,6 +67,8 @@ def test_what_has_failed_can_be_asked_for_again(
     failed = dataclasses.replace(WAITING, state="failed", reason="no B02", ended=NOW)
     asked: list[object] = []
     monkeypatch.setattr(type(service.queue), "jobs", lambda self: [failed])
-    monkeypatch.setattr(Service, "ask", lambda self, scenes, person: asked.append((scenes, person)))
+    monkeypatch.setattr(
+        Service, "ask", lambda self, scenes, person, light: asked.append((scenes, person, light))
+    )
     page("queue_page").button[0].click().run()
-    assert asked == [([failed.scene], "Ann")]
+    assert asked == [([failed.scene], "Ann", True)]

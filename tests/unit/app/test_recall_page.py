@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import xarray as xr
 from conftest import Cube
+
+from odc_cleansat.app.service import Service
 
 from .conftest import Page
 
@@ -51,8 +56,31 @@ def test_how_is_what_the_address_says(page: Page) -> None:
     app = page("recall_page", {**where, "how": "mode"})
     assert not app.error, app.error[0].value
     assert "how='mode'" in app.code[0].value
-    app.selectbox[0].set_value("any_cloud").run()
+    app.selectbox(key="how").set_value("any_cloud").run()
     assert app.query_params["how"] in ("any_cloud", ["any_cloud"])
     app = page("recall_page", {**where, "how": "worst"})
     assert "how=worst is none of nearest" in app.warning[0].value.replace("\\", "")
     assert "how='nearest'" in app.code[0].value
+
+
+@pytest.mark.filterwarnings("ignore:no data in ucl where 1 of")
+def test_masks_refined_by_other_dates(
+    page: Page, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = {"area": AREA, "time": "2024-06", "crs": "EPSG:32633", "resolution": "60"}
+    app = page("recall_page", {**where, "refine": "time"})
+    assert not app.error, app.error[0].value
+    assert [each.key for each in app.selectbox] == ["refine"], (
+        "each pixel has one way to be refined"
+    )
+    lines = app.code[0].value
+    assert "refine='time'" in lines
+    next(each for each in app.button if each.label == "Make it").click().run()
+    assert not app.error, app.error[0].value
+    made = app.session_state["recalled"].masks
+    assert made.ucl.attrs["refined"] == "hindsight"
+    monkeypatch.setattr("datacube.Datacube", lambda: service.dc)
+    names: dict[str, Any] = {}
+    exec(lines, names)
+    kept = names["masks"].ucl.sel(time=made.time)
+    xr.testing.assert_equal(kept, made.ucl)

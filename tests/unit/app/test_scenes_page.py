@@ -53,7 +53,9 @@ def test_actions_wait_for_a_choice(page: Page) -> None:
 def test_scenes_that_are_refused_are_named(
     page: Page, cube: Cube, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Service, scenes: list[object], person: str, area: object) -> None:
+    def refuse(
+        self: Service, scenes: list[object], person: str, area: object, *, light: bool
+    ) -> None:
         raise SceneError("it lacks a band: B02")
 
     monkeypatch.setattr(Service, "ask", refuse)

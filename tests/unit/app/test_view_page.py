@@ -70,7 +70,9 @@ def test_masks_by_several_models(
     rows = (MaskRow(june, "one", None, None), MaskRow(july, "other", None, None))
     monkeypatch.setattr(type(service), "masks_of", lambda self, scene: rows)
     app = page("view_page", address(cube, "june"))
-    assert app.selectbox[0].options == ["one", "other"]
+    assert app.selectbox[0].options == [
+        f"{name}, the network's own answer" for name in ("one", "other")
+    ]
     app.selectbox[0].set_value(july).run()
     assert f"{cube.scenes['june'].id}.{july}" in app.query_params["show"]
 

@@ -106,3 +106,9 @@ def test_only_the_latest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None
     assert list(states(found)) == [2, 0]
     found.add(task(0), "ada")
     assert states(found) == {0: ("waiting", 1), 2: ("done", None)}
+
+
+def test_a_job_tells_whether_light_refines_its_mask() -> None:
+    found = Jobs(9, 9)
+    assert found.add(task(1), "ada").light
+    assert not found.add(task(2)._replace(refine=False), "ada").light

@@ -50,7 +50,7 @@ def test_a_row_tells_the_scene_and_its_masks(cube: Cube) -> None:
         mask = cube.masks[name]
         (found,) = row.masks
         cover = mask.metadata_doc["properties"]["eo:cloud_cover"]
-        assert found == MaskRow(mask.id, "unet-efficientnetb4-l2a-6b", cover, mask.uri)
+        assert found == MaskRow(mask.id, "unet-efficientnetb4-l2a-6b", cover, mask.uri, light=True)
 
 
 def test_where_and_when(cube: Cube) -> None:
