@@ -23,7 +23,7 @@ OVER = {
     "done": ":material/check_circle: masked",
     "found": ":material/check_circle: was masked already",
     "failed": ":material/error: failed",
-    "withdrawn": ":material/cancel: withdrawn",
+    "withdrawn": ":material/cancel: withdrawn, nothing of it is left",
 }
 
 

@@ -221,7 +221,7 @@ class MaskQueue:
         return job
 
     def withdraw(self, mask: UUID, person: str) -> None:
-        """Take a person's wish back. What nobody wants is dropped, or stops between two windows.
+        """Take a person's wish back. What nobody wants is dropped, or broken off within a second or two.
 
         A mask whose windows are all done is finished. To withdraw what is over, or was never asked for, does nothing.
 

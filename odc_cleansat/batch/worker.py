@@ -1,7 +1,7 @@
 """What runs on a worker: the mask of one scene is made, or found, without a database.
 
 A client that follows a mask names its work by a *ticket*. Workers tell under the ticket how far they are, and stop
-between two windows when they are told that nobody wants it any more.
+when they are told that nobody wants it any more: the network is broken off in the midst of a window.
 """
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ def _make_part(task: SceneTask, progress: Progress) -> Path | str | None:
 
 
 def withdraw_ticket(ticket: str) -> None:
-    """Let the work under a ticket stop before its next window; runs on the worker that has it."""
+    """Let the work under a ticket be broken off; runs on the worker that has it."""
     _WITHDRAWN.add(ticket)
 
 

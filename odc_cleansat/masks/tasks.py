@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..grids.grid import box_geobox, corner, ground_resolution, model_grid, over
 from ..grids.resample import warp
 from ..grids.windows import MULTIPLE, Box, Window, blend, prepare_window, windows
 from ..models.engines import get_engine
+from ..models.inference import checked_by
 from ..models.model import Model
 from ..scenes.files import Band
 from ..scenes.levels import LevelCheck
@@ -41,7 +43,8 @@ class Monitor:
     """Follows the tasks of a scene: counts them, and collects what tells whether the values are reflectance."""
 
     progress: Progress | None
-    """Told when a window begins, before the network runs on it, and when it is done. What it raises ends the work."""
+    """Told when a window begins, some times a second while the network runs on it, and when it is done. What it raises
+    ends the work."""
 
     done: int = 0
     """Windows done."""
@@ -202,11 +205,12 @@ def window_probabilities(
         row, column = corner(target)
         batch = prepare_window(pixels, (row, column))
         if batch is not None:
-            follow.count_windows(0)
             run = get_engine(options.model, options.engine, options.precision)
             above, left = row % MULTIPLE, column % MULTIPLE
             height, width = target.shape
-            probabilities = run(batch)[0, :, above : above + height, left : left + width]
+            with checked_by(partial(follow.count_windows, 0)):
+                answer = run(batch)
+            probabilities = answer[0, :, above : above + height, left : left + width]
             if options.light is not None:
                 probabilities = refine_window(
                     probabilities, pixels, options.model, target, options.light

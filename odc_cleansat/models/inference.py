@@ -1,9 +1,11 @@
-"""What all engines share: batches that fit into memory, and a trial run on noise."""
+"""What all engines share: batches that fit into memory, networks that are broken off, and a trial run on noise."""
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 
 import numpy as np
 
@@ -16,6 +18,30 @@ PROBE = (2, 128, 192)
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|bad[ _]alloc|can't allocate|failed to allocate", re.IGNORECASE
 )
+
+
+_check: ContextVar[Callable[[], object] | None] = ContextVar("check", default=None)
+
+
+@contextlib.contextmanager
+def checked_by(check: Callable[[], object]) -> Iterator[None]:
+    """Let networks that this thread runs in the block be broken off.
+
+    Parameters
+    ----------
+    check
+        Called some times a second while a network runs, if the engine can do that. What it raises ends the run.
+    """
+    token = _check.set(check)
+    try:
+        yield
+    finally:
+        _check.reset(token)
+
+
+def current_check() -> Callable[[], object] | None:
+    """Return what breaks off the networks of this thread; None if nothing does."""
+    return _check.get()
 
 
 def run_in_parts(run: Callable[[np.ndarray], np.ndarray], batch: np.ndarray) -> np.ndarray:

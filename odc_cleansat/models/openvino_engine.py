@@ -20,7 +20,7 @@ from ..errors import ModelError, OutputError
 from ..settings import setting
 from ..storage.atomic import write_file
 from ..threads import available_cpus
-from .inference import check_answers, run_in_parts
+from .inference import check_answers, current_check, run_in_parts
 from .model import Model
 from .openvino_graph import openvino_graph
 from .torchscript import check_allowed
@@ -41,6 +41,9 @@ _HEADER = b"odc-cleansat: a compiled network\n"
 
 _BLOB = re.compile(r"-[a-z0-9]+-[0-9a-f]{24}\.blob$")
 """End of their names."""
+
+_LOOK_EVERY = 50
+"""Milliseconds between two looks whether a run is to be broken off."""
 
 _UNUSED = 90 * 86400.0
 """Seconds without use after which a compiled network is deleted from the cache."""
@@ -63,6 +66,7 @@ class OpenVINOEngine:
             raise ModelError("this processor does not compute in bf16; use precision f32.")
         self.precision = precision or ("bf16" if capable else "f32")
         self._compiled = _compiled_network(model, self.precision, core)
+        self._request = self._compiled.create_infer_request()
         self._lock = threading.Lock()
 
     def __call__(self, reflectance: np.ndarray) -> np.ndarray:
@@ -71,8 +75,22 @@ class OpenVINOEngine:
             return run_in_parts(self._run, reflectance)
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
-        result: np.ndarray = self._compiled(np.ascontiguousarray(batch))[0]
-        return result
+        check = current_check()
+        if check is None:
+            result: np.ndarray = self._compiled(np.ascontiguousarray(batch))[0]
+            return result
+        check()
+        request = self._request
+        request.start_async([np.ascontiguousarray(batch)])
+        try:
+            while not request.wait_for(_LOOK_EVERY):
+                check()
+        except BaseException:
+            request.cancel()
+            with contextlib.suppress(RuntimeError):  # it says that it was cancelled
+                request.wait()
+            raise
+        return np.array(request.get_output_tensor(0).data)
 
 
 def cache_folder() -> Path:

@@ -1,12 +1,14 @@
-"""Batches that do not fit into memory."""
+"""Batches that do not fit into memory, and what breaks a network off."""
 
 from __future__ import annotations
+
+import threading
 
 import numpy as np
 import pytest
 
 from odc_cleansat.errors import EngineError
-from odc_cleansat.models.inference import run_in_parts
+from odc_cleansat.models.inference import checked_by, current_check, run_in_parts
 
 
 def test_a_batch_that_is_too_large_is_run_in_parts() -> None:
@@ -37,3 +39,15 @@ def test_other_errors_pass() -> None:
 
     with pytest.raises(RuntimeError, match="something else"):
         run_in_parts(run, np.zeros((2, 6, 32, 32)))
+
+
+def test_what_breaks_a_run_off_counts_in_its_block_and_thread_alone() -> None:
+    check, seen = print, []
+    assert current_check() is None
+    with checked_by(check):
+        assert current_check() is check
+        other = threading.Thread(target=lambda: seen.append(current_check()))
+        other.start()
+        other.join()
+    assert seen == [None]
+    assert current_check() is None

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from odc_cleansat.models.documents import write_model
+from odc_cleansat.models.inference import checked_by
 from odc_cleansat.models.model import Model
 from odc_cleansat.models.openvino_engine import OpenVINOEngine
 from unit.models.helpers import KERNEL, a_model, node, onnx_file
@@ -128,3 +130,41 @@ def test_a_cached_network_loads_at_once_and_without_torch(cache: Path, mobile: M
     seconds, torch = found.stdout.split()
     assert torch == "False"
     assert float(seconds) < 2
+
+
+def test_a_run_is_broken_off_and_the_next_is_as_before(cache: Path, tmp_path: Path) -> None:
+    engine = OpenVINOEngine(a_model(onnx_file(tmp_path / "x.onnx")), "f32")
+    batch = np.full((1, 4, 2048, 2048), 0.1, dtype="float32")
+    asked = 0
+
+    def check() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 2:  # once before, once meanwhile
+            raise InterruptedError
+
+    class Slow:
+        """A run that is never over by itself."""
+
+        def __init__(self, request: Any) -> None:
+            self.request, self.cancelled = request, False
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.request, name)
+
+        def wait_for(self, milliseconds: int) -> bool:
+            return bool(self.request.wait_for(milliseconds)) and asked > 2
+
+        def cancel(self) -> None:
+            self.cancelled = True
+            self.request.cancel()
+
+    expected = engine(batch)
+    plain, engine._request = engine._request, Slow(engine._request)
+    with checked_by(check), pytest.raises(InterruptedError):
+        engine(batch)
+    assert engine._request.cancelled
+    engine._request = plain
+    with checked_by(check):
+        np.testing.assert_array_equal(engine(batch), expected)
+    assert asked > 2
