@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..batch.jobs import QueueFullError
+from ..errors import OutputError
 from .areas import area_text, check_geometry, read_area, square_km
 from .downloads import Grid
 from .map import make_map, show_map
@@ -319,7 +320,7 @@ def _table(frame: pd.DataFrame) -> list[int]:
     )
     rows = [i for i in event.selection.rows if i < len(frame)]
     st.caption(
-        f"{len(frame):,} scenes, {int((frame.state == 'not masked').sum()):,} of them not masked; "
+        f"{len(frame):,} scene{'s' * (len(frame) != 1)}, {int((frame.state == 'not masked').sum()):,} of them not masked; "
         f"{len(rows)} chosen. Choose rows by their boxes, a point of the chart, or a tile of the map."
     )
     return rows
@@ -333,6 +334,8 @@ def _actions(
 
     missing = [row for row in rows if not any(mask.light == light for mask in row.masks)]
     masks = [mask for mask in map(chosen_mask, rows) if mask is not None]
+    if fault := service.store_fault():
+        st.warning(plain(f"No mask can be made now. {in_words(OutputError(fault))}"))
     mask, look, judge, recall, composite = st.columns(5)
     limit = service.settings.limits.jobs
     mask.button(
@@ -342,7 +345,7 @@ def _actions(
         if len(missing) == 1
         else f"Mask {len(missing)} scenes",
         type="primary",
-        disabled=not missing,
+        disabled=bool(not missing or fault),
         width="stretch",
         help=f"In the background, up to {limit} at a time. Scenes that have such a mask are passed over.",
         on_click=_ask,

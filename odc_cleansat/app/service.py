@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 
 from ..batch.jobs import Job
 from ..batch.queue import MaskQueue
@@ -19,7 +19,7 @@ from ..cube.catalogue import MaskRow, SceneRow, list_scenes, mask_states, percen
 from ..cube.connect import connect
 from ..cube.embedded import make_folder
 from ..cube.index import add_dataset, add_product
-from ..errors import CleansatError, CubeError
+from ..errors import CleansatError, CubeError, OutputError
 from ..products.product import MaskProduct
 from ..products.verdict_files import Verdict, accept, flag, reject, verdicts
 from ..review.collection import Collection, collect
@@ -46,6 +46,9 @@ OPEN_SCENES = 256
 
 NAMED = 5
 """Most scenes that a message names."""
+
+STORE_SECONDS = 20
+"""How long a look whether the store can be written counts."""
 
 TURNS = 1
 """Results to download that are made at a time."""
@@ -76,6 +79,7 @@ class Service:
         self._parts: TemporaryDirectory[str] | None = None
         self._dc: Datacube | None = None
         self._queue: MaskQueue | None = None
+        self._fault: TTLCache[str, str] = TTLCache(1, STORE_SECONDS)
         self._tiles: LRUCache[tuple[UUID, UUID | None], SceneTiles] = LRUCache(OPEN_SCENES)
 
     @property
@@ -258,6 +262,17 @@ class Service:
         return found
 
     # Masks
+
+    def store_fault(self) -> str:
+        """Return why no mask can be written, in words; empty if masks can be."""
+        if (known := self._fault.get("store")) is None:
+            try:
+                Folder(self.settings.store).check_writable()
+                known = ""
+            except OutputError as error:
+                known = str(error)
+            self._fault["store"] = known
+        return known
 
     def ask(
         self,

@@ -186,7 +186,7 @@ class MaskQueue:
         ModelError
             If there is no such model.
         OutputError
-            If the place of the masks cannot be reached or used.
+            If the place of the masks cannot be reached or used, or written, where a mask is to be made.
 
         Warns
         -----
@@ -202,9 +202,11 @@ class MaskQueue:
             scene, asked.id, self._root, model, offset, self._retries, shared(), self._run,
             refine=refine,
         )  # fmt: skip
-        Folder(self._root).check_usable()
+        store = Folder(self._root)
+        store.check_usable()
         if document := MaskProduct(asked.folder).intact_document():
             return self._found(task, document, person)
+        store.check_writable()
         if first and parts and (grid := asked.part(first)):
             task = task._replace(part=PartTask(grid, parts))
         self.start()

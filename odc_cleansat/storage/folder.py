@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,37 @@ class Folder:
                 self._files.call_s3("head_bucket", Bucket=bucket)
             except FileNotFoundError as error:
                 raise OutputError(f"{self}: there is no bucket {bucket}; make it first.") from error
+
+    def check_writable(self) -> None:
+        """Raise if nothing can be written to the folder; it does not ask for rights, it tries, and leaves nothing behind.
+
+        A bucket is asked to begin an upload in parts, which is given up at once: no object comes of it.
+
+        Raises
+        ------
+        OutputError
+            With the reason, as for :meth:`check_usable`.
+        """
+        self.check_usable()
+        if self.path is not None:
+            place = next(each for each in (self.path, *self.path.parents) if each.exists())
+            try:
+                with tempfile.TemporaryFile(dir=place):
+                    return
+            except OSError as error:
+                raise OutputError(
+                    f"{self} cannot be written: {error.strerror or error}. Give this program the right to write there, or "
+                    "choose another folder."
+                ) from error
+        if hasattr(self._files, "call_s3"):
+            where = {"Bucket": urlsplit(self._text).netloc}
+            where["Key"] = f"{urlsplit(self._text).path}/.cleansat-check".lstrip("/")
+            with store_errors(self._text):
+                begun = self._files.call_s3("create_multipart_upload", **where)
+                with contextlib.suppress(Exception):  # who may write, may not be allowed to give up
+                    self._files.call_s3(
+                        "abort_multipart_upload", UploadId=begun["UploadId"], **where
+                    )
 
     def check_name(self) -> None:
         """Raise if a name has a character that other libraries read as the end of a path.

@@ -184,7 +184,7 @@ def test_the_way_back_from_a_scene(app: Running, page: Page) -> None:
     page.wait_for_function("window.location.hash.includes('map=')")
     page.go_back()
     page.get_by_role("heading", name="Scenes").wait_for()
-    page.get_by_text("1 scenes").wait_for()
+    page.get_by_text("1 scene,").wait_for()
     assert "time=2024-06-05" in page.url
 
 

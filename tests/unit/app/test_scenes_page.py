@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from conftest import Cube
 
 from odc_cleansat.app.service import Service
-from odc_cleansat.errors import SceneError
+from odc_cleansat.errors import OutputError, SceneError
+from odc_cleansat.storage.folder import Folder
 
 from .conftest import Page
 
@@ -79,3 +82,25 @@ def test_whoever_comes_back_finds_the_same_scenes(
     app.query_params["show"] = "x"
     app.run()
     assert opened == [{"area": "", "time": "2024-06"}]
+
+
+def test_a_store_that_cannot_be_written_is_told_before_anything_is_asked(
+    page: Page, cube: Cube, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Folder) -> None:
+        raise OutputError(f"{self} cannot be written: Read-only file system.")
+
+    monkeypatch.setattr(Folder, "check_writable", refuse)
+    app = page("scenes_page", {"time": "2024-06"})
+    assert "No mask can be made now" in app.warning[0].value
+    assert "Read-only file system" in app.warning[0].value.replace("\\", "")
+    assert str(Path(service.settings.store).parent) not in app.warning[0].value
+    west = list(app.dataframe[0].value.id).index(str(cube.scenes["west"].id))
+    app.session_state["scene_table"] = {"selection": {"rows": [west], "columns": [], "cells": []}}
+    app.run()
+    buttons = {each.label: each for each in app.button}
+    assert buttons["Mask 1 scene"].disabled
+    assert not buttons["Look"].disabled
+    with pytest.raises(OutputError, match="Read-only"):
+        service.ask([cube.scenes["west"].id], "Ann")
+    assert not service.queue.jobs()

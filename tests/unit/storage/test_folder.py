@@ -230,3 +230,26 @@ def test_files_by_path_and_url(tmp_path: Path) -> None:
     assert (str(folder), name) == ("memory://bucket/a", "x.yaml")
     assert as_uri(tmp_path / "x") == (tmp_path / "x").as_uri()
     assert as_uri("s3://bucket/x") == "s3://bucket/x"
+
+
+def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    Folder(tmp_path / "not" / "yet").check_writable()
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_of_a_system_that_takes_no_files() -> None:
+    if not Path("/sys/kernel").is_dir():
+        pytest.skip("this system has no folder that refuses files of every user")
+    with pytest.raises(OutputError, match=r"/sys/kernel/masks cannot be written: .*choose another"):
+        Folder("/sys/kernel/masks").check_writable()
+
+
+def test_a_bucket_that_may_be_read_alone(bucket: str, moto: int, proxy: Proxy) -> None:
+    place = Folder(f"s3://{bucket}/masks")
+    place.check_writable()
+    assert "Contents" not in client(moto).list_objects_v2(Bucket=bucket)
+    assert "Uploads" not in client(moto).list_multipart_uploads(Bucket=bucket)
+    proxy.fail("deny", method="POST")
+    place.check_usable()
+    with pytest.raises(OutputError, match="no permission"):
+        place.check_writable()
