@@ -134,7 +134,7 @@ def _ask_models(shown: Sequence[Shown]) -> None:
                 list(models),
                 index=list(models).index(each.mask),
                 format_func=models.__getitem__,
-                key=f"model_{each.scene.id}",
+                key=f"model_{each.scene.id}_{each.mask}",  # another address shows another mask
             )
     if chosen != [each.mask for each in shown]:
         _show_masks(shown, chosen)

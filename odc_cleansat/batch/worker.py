@@ -13,6 +13,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -236,6 +237,16 @@ def warm_up() -> None:
     _limit_threads()
     with contextlib.suppress(CleansatError):  # whoever makes the first mask is told
         get_engine(get_model(None))
+    # The 0.7 s of a processor that these take, the first mask would take longer.
+    for name in (
+        "antimeridian",
+        "astral.sun",
+        "datacube",
+        "eodatasets3",
+        "pystac",
+        "scipy.ndimage",
+    ):
+        import_module(name)
 
 
 def find_mask(task: SceneTask) -> WrittenMask | Failure:

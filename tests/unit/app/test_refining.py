@@ -78,12 +78,19 @@ def test_the_page_look_shows_what_other_dates_give(
         made.append((scene, hindsight))
         return july
 
+    rows = (
+        MaskRow(cube.masks["june"].id, "unet", None, None, light=True),
+        MaskRow(july, "unet", None, None, light=True, dates="earlier"),
+    )
+    monkeypatch.setattr(Service, "masks_of", lambda self, scene: rows)
     monkeypatch.setattr(Service, "refine_by_dates", refine)
     app = page("view_page", {"show": f"{june}.-", "dates": "earlier"})
     assert not app.error
     next(each for each in app.button if each.label == "Refine").click().run()
     assert made == [(june, False)]
     assert str(july) in str(app.query_params["show"])
+    (which,) = [each for each in app.selectbox if each.label.startswith("Mask of")]
+    assert which.value == july, "the choice of before must not win"
 
 
 def test_the_switch_of_light_decides_what_is_asked_for(
