@@ -1,7 +1,7 @@
 """What runs on a worker: the mask of one scene is made, or found, without a database.
 
-A client that follows a mask names its work by a *ticket*. Workers tell under the ticket how far they are, and stop
-when they are told that nobody wants it any more: the network is broken off in the midst of a window.
+A client that follows a mask names its work by a *ticket*. Workers tell under the ticket how far they are. When they
+are told that nobody wants it any more, they break the network off in the midst of a window.
 """
 
 from __future__ import annotations
