@@ -1,12 +1,15 @@
-"""Write an index of empty packages that stand for torch and torchvision: ``placeholder.py FOLDER``.
+"""Write an index of empty packages that stand for torch and torchvision, and a ``torch.txt`` that names them:
+``placeholder.py FOLDER``.
 
 For machines that cannot reach the index of torch. Masks are made with OpenVINO and never import it.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 
 PINNED = Path(__file__).with_name("torch.txt")
@@ -28,10 +31,13 @@ def write(folder: Path, name: str, version: str) -> None:
             f"{info}/RECORD",
             "".join(f"{info}/{each},,\n" for each in ("METADATA", "WHEEL", "RECORD")),
         )
-    (folder / name / "index.html").write_text(f'<a href="{file}">{file}</a>')
+    told = sha256((folder / name / file).read_bytes()).hexdigest()
+    (folder / name / "index.html").write_text(f'<a href="{file}#sha256={told}">{file}</a>')
 
 
 if __name__ == "__main__":
-    for line in PINNED.read_text("utf-8").split():
-        name, _, version = line.partition("==")
-        write(Path(sys.argv[1]), name, f"{version}+cpu")
+    folder = Path(sys.argv[1])
+    pins = re.findall(r"^(\w+)==([\d.]+)", PINNED.read_text("utf-8"), re.MULTILINE)
+    for name, version in pins:
+        write(folder, name, f"{version}+cpu")
+    (folder / "torch.txt").write_text("".join(f"{name}=={version}\n" for name, version in pins))

@@ -63,16 +63,19 @@ print(\"torch gives the probabilities that OpenVINO gives\")"'
     index=file:///torch
     most=1750
     compare_engines=true
+    rm -rf "$work/torch"
     python3 docker/placeholder.py "$work/torch"
-    volumes+=(--volume "$work/torch:/torch:ro")
+    volumes+=(--volume "$work/torch:/torch:ro" --volume "$work/torch/torch.txt:/src/torch.txt:ro")
   fi
 }
 
 version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' odc_cleansat/_version.py)
 build() {
+  local begun=$SECONDS
   images bud --quiet --format docker --layers --pull-never --target "$1" --tag "cleansat-$1" "${volumes[@]}" \
     --build-arg BASE=localhost/debian:trixie --build-arg "TORCH_INDEX=$index" --build-arg "VERSION=$version" --file docker/Dockerfile . \
     >"$work/build-$1.log" 2>&1 || { tail -40 "$work/build-$1.log"; exit 1; }
+  echo "$1: built in $((SECONDS - begun)) s"
 }
 
 # config_of CONTAINER FIELD: what an image says of itself.
@@ -93,6 +96,10 @@ in_image() {
   size=$(du -sm "$place" | cut -f1)
   echo "$1: $size MB"
   test "$size" -le "$most" || { echo "That is more than $most MB."; exit 1; }
+  if [ -n "$index" ] && [ -n "$(find "$place" -xdev -name 'libcud*' -print -quit)" ]; then
+    echo "There are libraries of CUDA in it."
+    exit 1
+  fi
   PLACE=$place VARIABLES=$variables SCRIPT=$2 unshare --mount --pid --fork bash -euc '
     mount --make-rprivate /
     mount --bind "$PLACE" "$PLACE"
@@ -123,7 +130,7 @@ build worker
 in_image worker '
   cd /tmp
   entrypoint dask scheduler --port 8786 --dashboard-address :8787 --host 127.0.0.1 & scheduler=$!
-  entrypoint dask worker tcp://127.0.0.1:8786 --nthreads 1 --no-dashboard --local-directory /tmp & worker=$!
+  entrypoint dask-worker tcp://127.0.0.1:8786 --nthreads 1 --no-dashboard --local-directory /tmp & worker=$!
   python3 -c "
 from distributed import Client
 with Client(\"tcp://127.0.0.1:8786\", timeout=60) as client:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 DEFINITIONS = ROOT / "product_definitions"
-ENVIRONMENT = "CLEANSAT_STATS_ENV"
+ENVIRONMENT = "TESTS_STATS_ENV"
 """Variable that names the environment made by make_stats_env.sh. If it is set, nothing is skipped."""
 
 

@@ -13,6 +13,8 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 LIST = ROOT / "odc_cleansat" / "doctor" / "tested.txt"
+PAIRED = ("torchvision",)
+"""What others need, and whose release has to fit that of torch."""
 HEAD = "# The release of each package with which all tests passed last. tests/tested.py writes this file.\n"
 
 
@@ -25,4 +27,6 @@ def needed() -> dict[str, Requirement]:
 
 
 if __name__ == "__main__":
-    LIST.write_text(HEAD + "".join(f"{name}=={version(name)}\n" for name in sorted(needed())))
+    LIST.write_text(
+        HEAD + "".join(f"{name}=={version(name)}\n" for name in sorted([*needed(), *PAIRED]))
+    )

@@ -81,7 +81,7 @@ work() {
   done
   docker run --detach --restart unless-stopped --name worker --network host --read-only --tmpfs /tmp \
     --cap-drop ALL --security-opt no-new-privileges --env AWS_DEFAULT_REGION="$REGION" --env CLEANSAT_THREADS=2 \
-    cleansat-worker worker "${SCHEDULER:?}" --nworkers "$WORKERS" --nthreads 1 --no-dashboard --local-directory /tmp \
+    cleansat-worker dask worker "${SCHEDULER:?}" --nworkers "$WORKERS" --nthreads 1 --no-dashboard --local-directory /tmp \
     --worker-port 9000:9099 --nanny-port 9100:9199
 }
 

@@ -13,6 +13,7 @@ from typing import Any
 import click
 import pytest
 import yaml
+from dask.utils import parse_bytes
 
 from odc_cleansat.cli.defaults import option_defaults, option_keys
 from odc_cleansat.cli.main import main
@@ -20,7 +21,18 @@ from odc_cleansat.settings import _read, read_settings
 
 ROOT = Path(__file__).parents[2]
 AWS = ROOT / "deploy" / "aws"
-KUBERNETES = ROOT / "deploy" / "kubernetes" / "cleansat.yaml"
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+CHART = {
+    "": {"nameOverride", "fullnameOverride", "scheduler", "webUI", "worker", "jupyter"},
+    "scheduler": {"image", "readinessProbe", "resources", "securityContext", "env", "extraArgs", "serviceAccountName"},
+    "webUI": {"servicePort"},
+    "worker": {
+        "image", "replicas", "threads_per_worker", "env", "extraArgs", "resources", "securityContext",
+        "serviceAccountName", "mounts", "readinessProbe",
+    },
+    "jupyter": {"enabled", "rbac"},
+}  # fmt: skip
+"""Keys of the chart dask/dask, as of June 2026, by where they stand; those that are of use here."""
 VALUES = {
     "AWS::Region": "eu-central-1", "Bucket": "ours", "Prefix": "masks/of/us", "Host": "masks.example.org",
     "Server.PrivateIp": "10.0.0.5",
@@ -124,7 +136,11 @@ def test_steps_of_machines_are_there() -> None:
 
 def test_resources_of_kubernetes_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     validate = pytest.importorskip("kubernetes_validate").validate
-    found = list(yaml.safe_load_all(KUBERNETES.read_text("utf-8")))
+    found = [
+        each
+        for name in ("cleansat.yaml", "cluster.yaml")
+        for each in yaml.safe_load_all((KUBERNETES / name).read_text("utf-8"))
+    ]
     for each in found:
         validate(each, "1.30", strict=True)
     kinds = {each["kind"]: each for each in found}
@@ -151,3 +167,49 @@ def test_resources_of_kubernetes_are_valid(tmp_path: Path, monkeypatch: pytest.M
     context = run.make_context("run", rest, default_map=given)
     assert context.params["out"] == "s3://our-masks/ucl"
     _read.cache_clear()
+
+
+def test_values_of_the_chart_give_the_cluster_of_the_manifest() -> None:
+    from distributed.cli import dask_scheduler, dask_worker
+
+    values = yaml.safe_load((KUBERNETES / "dask-values.yaml").read_text("utf-8"))
+    unknown = {
+        where: set(values[where] if where else values) - keys for where, keys in CHART.items()
+    }
+    assert not any(unknown.values()), unknown
+    found = list(yaml.safe_load_all((KUBERNETES / "cluster.yaml").read_text("utf-8")))
+    deployments = {each["metadata"]["name"]: each for each in found if each["kind"] == "Deployment"}
+    full = values["fullnameOverride"]
+    for part in ("scheduler", "worker"):
+        pod = deployments[f"{full}-{part}"]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        given = values[part]
+        assert "{repository}:{tag}".format(**given["image"]) == container["image"]
+        assert given["resources"] == container["resources"]
+        assert given.get("env") == container.get("env")
+        assert given["securityContext"] == pod["securityContext"]
+    worker = values["worker"]
+    assert worker["mounts"]["volumes"] == pod["volumes"]
+    assert worker["mounts"]["volumeMounts"] == container["volumeMounts"]
+    assert worker["serviceAccountName"] == pod["serviceAccountName"]
+    assert worker["replicas"] == deployments[f"{full}-worker"]["spec"]["replicas"]
+    # Other manifests know the cluster by these names.
+    (service,) = [each for each in found if each["kind"] == "Service"]
+    assert service["metadata"]["name"] == f"{full}-scheduler"
+    assert values["webUI"]["servicePort"] in [each["port"] for each in service["spec"]["ports"]]
+    text = (KUBERNETES / "cleansat.yaml").read_text("utf-8")
+    assert f"{{matchLabels: {{app: {values['nameOverride']}}}}}" in text
+    # What the chart makes of them is what dask's commands take.
+    memory = worker["resources"]["limits"]["memory"]
+    line = [
+        f"{full}-scheduler:8786", "--nthreads", str(worker["threads_per_worker"]), "--memory-limit", memory,
+        "--no-dashboard", "--dashboard-address", "8790", *worker["extraArgs"],
+    ]  # fmt: skip
+    params = dask_worker.main.make_context("worker", line).params
+    assert (params["nthreads"], params["local_directory"], params["dashboard"]) == (
+        1,
+        "/tmp",
+        False,
+    )
+    assert parse_bytes(params["memory_limit"]) == 4 * 2**30
+    dask_scheduler.main.make_context("scheduler", ["--port=8786", "--dashboard-address=:8787"])

@@ -105,6 +105,24 @@ def test_secrets_come_out_of_files(name: str, tmp_path: Path) -> None:
     assert f"{name}_FILE" not in found
 
 
+@pytest.mark.parametrize(
+    ("given", "called"),
+    [
+        (["dask-worker", "a b:1"], "dask|worker|a b:1"),
+        (["dask", "scheduler"], "dask|scheduler"),
+        (["dask-scheduler", "--port=1", ""], "dask|scheduler|--port=1|"),
+    ],
+)
+def test_dask_is_called_by_its_old_names_too(given: list[str], called: str, tmp_path: Path) -> None:
+    (tmp_path / "dask").write_text('#!/bin/sh\nIFS="|"\necho "dask|$*"\n')
+    (tmp_path / "dask").chmod(0o755)
+    shown = subprocess.run(
+        [ROOT / "docker" / "entrypoint", *given], env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert shown == f"{called}\n"
+
+
 def test_a_secret_that_is_not_there_ends_the_start(tmp_path: Path) -> None:
     done = subprocess.run(
         [ROOT / "docker" / "entrypoint", "true"],
@@ -117,7 +135,7 @@ def test_the_placeholder_of_torch_can_be_installed(tmp_path: Path) -> None:
     subprocess.run([sys.executable, ROOT / "docker" / "placeholder.py", tmp_path / "index"], check=True)  # fmt: skip
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check",
-         "--index-url", (tmp_path / "index").as_uri(), "--requirement", ROOT / "docker" / "torch.txt",
+         "--index-url", (tmp_path / "index").as_uri(), "--requirement", tmp_path / "index" / "torch.txt",
          "--target", tmp_path / "site"],
         check=True, capture_output=True, env={"PATH": "/usr/bin:/bin", "PIP_CONFIG_FILE": os.devnull},
     )  # fmt: skip
@@ -197,7 +215,8 @@ def test_the_commands_have_these_options() -> None:
 
 @pytest.mark.parametrize("name", ["scheduler", "worker"])
 def test_the_commands_of_dask_have_these_options(name: str) -> None:
-    command, *arguments = SERVICES[name]["command"]
+    dask, command, *arguments = SERVICES[name]["command"]
+    assert (dask, command) == ("dask", name)
     shown = subprocess.run(
         [Path(sys.executable).parent / "dask", command, "--help"], capture_output=True, text=True, check=True
     ).stdout  # fmt: skip

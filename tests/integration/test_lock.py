@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import configparser
+import importlib.util
 import re
+import subprocess
+import sys
+from functools import partial
+from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from types import ModuleType
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 LOCKS = {
@@ -31,8 +40,9 @@ def version(block: str) -> str:
 
 
 def torch() -> dict[str, str]:
-    lines = (ROOT / "docker" / "torch.txt").read_text("utf-8").split()
-    return dict(line.split("==") for line in lines)
+    """The versions of torch for processors, with the name of their build or without."""
+    text = (ROOT / "docker" / "torch.txt").read_text("utf-8")
+    return dict(re.findall(r"^(\w+)==([\d.]+)", text, re.MULTILINE))
 
 
 def wanted(extras: tuple[str, ...]) -> dict[str, Requirement]:
@@ -72,7 +82,7 @@ def test_locked_are_the_releases_with_which_all_tests_passed(name: str) -> None:
     assert {each: versions.get(each) for each in tested} == tested, "run: make lock"
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, "torch-cuda.txt"])
 def test_each_package_has_hashes_and_no_address(name: str) -> None:
     text = (ROOT / "docker" / name).read_text("utf-8")
     assert "//" not in text
@@ -98,6 +108,55 @@ def test_torch_comes_from_an_index_of_its_own_and_without_cuda(name: str) -> Non
     assert needed <= blocks(name).keys()
 
 
+def test_torch_with_cuda_is_the_same_release_and_locked_with_all_that_is_of_cuda() -> None:
+    locked = blocks("torch-cuda.txt")
+    assert {name: version(locked[name]) for name in TORCH} == torch()
+    others = locked.keys() - TORCH
+    assert {"triton", "cuda-toolkit", "nvidia-cublas"} <= others
+    assert all(re.match(r"nvidia-|cuda-|triton", each) for each in others)
+
+
+@pytest.fixture
+def lock() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("lock", ROOT / "docker" / "lock.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+CUDA = (
+    "# head\ntorch==2.14.1 \\\n    --hash=sha256:0a\ntorchvision==0.29.1 \\\n    --hash=sha256:0b\n"
+)
+
+
+def test_torch_for_processors_has_the_hashes_that_its_index_tells(
+    lock: ModuleType, tmp_path: Path
+) -> None:
+    subprocess.run([sys.executable, ROOT / "docker" / "placeholder.py", tmp_path], check=True)
+    handler = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=tmp_path)) as index:
+        thread = Thread(target=index.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        text = lock.pin_for_processors(f"http://127.0.0.1:{index.server_port}", CUDA)
+        index.shutdown()
+        thread.join()
+    for name, pinned in torch().items():
+        (wheel,) = (tmp_path / name).glob("*.whl")
+        told = sha256(wheel.read_bytes()).hexdigest()
+        assert f"{name}=={pinned}+cpu \\\n    --hash=sha256:{told}\n" in text
+    assert "//" not in text
+
+
+def test_without_its_index_torch_for_processors_is_pinned_by_its_version(
+    lock: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = lock.pin_for_processors(f"http://127.0.0.1:{free_port()}", CUDA)
+    assert found == "torch==2.14.1\ntorchvision==0.29.1\n"
+    assert "torch.txt has no hashes" in capsys.readouterr().out
+
+
 def test_the_locks_of_command_and_application_agree() -> None:
     command, app = (blocks(name) for name in LOCKS)
     assert {each: version(block) for each, block in command.items()}.items() <= {
@@ -107,8 +166,9 @@ def test_the_locks_of_command_and_application_agree() -> None:
 
 def test_the_images_take_only_what_is_locked() -> None:
     dockerfile = (ROOT / "docker" / "Dockerfile").read_text("utf-8").replace("\\\n", "")
-    installs = re.findall(r"pip install (.*)", dockerfile)
+    installs = re.findall(r"pip install ([^;&]*)", dockerfile)
     hashed = [each for each in installs if "--require-hashes" in each]
-    assert {re.findall(r"--requirement (\S+)", each)[0] for each in hashed} == LOCKS.keys()
+    named = {re.findall(r"--requirement ([\w.-]+)", each)[0] for each in hashed}
+    assert named == {*LOCKS, "torch-cuda.txt"}
     others = [each for each in installs if each not in hashed]
     assert all("torch.txt" in each or "--no-deps --no-build-isolation ." in each for each in others)
