@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -31,10 +32,13 @@ def available_cpus() -> int:
 
 
 def available_memory() -> int:
-    """Return the bytes of memory that are free on this machine, or the limit of its cgroup if that is less."""
+    """Return the bytes of memory that are free on this machine, or what limits leave of them: of cgroup or ``ulimit -v``."""
     import psutil
 
     found = [int(psutil.virtual_memory().available)]
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most != resource.RLIM_INFINITY:
+        found.append(max(0, most - int(psutil.Process().memory_info().vms)))
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):  # there is none, or it is "max"
             found.append(int(Path("/sys/fs/cgroup", name).read_text()))

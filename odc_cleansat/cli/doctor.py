@@ -9,7 +9,8 @@ from dataclasses import asdict
 import click
 
 from ..doctor import TOPICS, Questions, examine
-from .defaults import option_variables
+from ..settings import SettingsError
+from .defaults import option_defaults, option_variables
 from .names import Choice
 from .options import datacube_options, json_option
 from .wording import in_options
@@ -70,10 +71,11 @@ def command(
     """
     more = {} if stac_api is None else {"stac_api": stac_api}
     main = click.get_current_context().find_root().command
-    options = tuple(option_variables(main)) if isinstance(main, click.Group) else ()
+    assert isinstance(main, click.Group)
     questions = Questions(
-        topics or TOPICS, config, env, stores, online, options=options, seconds=timeout, **more
-    )
+        topics or TOPICS, config, env, stores, online, options=tuple(option_variables(main)),
+        wrong_options=_wrong_options(main), seconds=timeout, **more
+    )  # fmt: skip
     for topic, option, given in (("store", "--store", stores), ("network", "--online", online)):
         if topic in topics and not given:
             raise click.UsageError(f"the topic {topic} needs {option}.")
@@ -92,3 +94,12 @@ def command(
         click.echo(", ".join(f"{states[state]} {state}" for state in _COLOURS))
     if states["wrong"]:
         click.get_current_context().exit(1)
+
+
+def _wrong_options(main: click.Group) -> str:
+    """Return what is wrong with the tables of commands in the file of settings, for which other commands end; or ``""``."""
+    try:
+        option_defaults(main)
+    except SettingsError as error:
+        return str(error)
+    return ""

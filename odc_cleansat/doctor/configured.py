@@ -24,21 +24,26 @@ _ALIKE = 0.8
 """How alike a name has to be to one of ours; programs around this package have variables of their own."""
 
 
-def probe(options: Iterable[str] = ()) -> Iterator[Finding]:
+_MEND = "Correct the file; docs/reference/settings.md has its keys."
+
+
+def probe(options: Iterable[str] = (), wrong_options: str = "") -> Iterator[Finding]:
     """Look at the file of settings and at our variables of the environment.
 
     Parameters
     ----------
     options
         Variables that stand for options of commands.
+    wrong_options
+        What is wrong with the options that the file gives to commands.
     """
     try:
         found = settings_file()
     except SettingsError as error:
-        yield Finding(
-            TOPIC, WRONG, str(error), "Correct the file; docs/reference/settings.md has its keys."
-        )
+        yield Finding(TOPIC, WRONG, str(error), _MEND)
         return
+    if wrong_options:
+        yield Finding(TOPIC, WRONG, wrong_options, _MEND)
     named = found.path or f"no file, for there is none of {', '.join(PLACES)}"
     yield Finding(TOPIC, OK, f"settings come from the environment, and from {named}")
     yield from _misspelt(options)

@@ -32,7 +32,7 @@ def probe(config: Sequence[str] = (), env: str | None = None) -> Iterator[Findin
     env
         Environment in the configuration.
     """
-    if problem := _problem_of_configuration(config):
+    if problem := _problem_of_configuration(config, env):
         yield problem
         return
     from ..cube.connect import connect
@@ -49,19 +49,28 @@ def probe(config: Sequence[str] = (), env: str | None = None) -> Iterator[Findin
         yield _product(dc, SCENE_PRODUCT, WARNING)
 
 
-def _problem_of_configuration(config: Sequence[str]) -> Finding | None:
+def _problem_of_configuration(config: Sequence[str], env: str | None) -> Finding | None:
     """Return what is wrong with the configuration, or None."""
+    from configparser import Error as IniError
+
     from datacube.cfg import ConfigException, ODCConfig
+    from yaml import YAMLError
 
     try:
         found = ODCConfig(paths=list(config) or None)
-    except ConfigException as error:
+    except (ConfigException, IniError, YAMLError, ValueError) as error:
         return Finding(
             TOPIC,
             WRONG,
             f"the configuration cannot be read: {first_line(error)}",
             "Correct the file or its name; ODC_CONFIG_PATH names it too.",
         )
+    named = env or os.environ.get("ODC_ENVIRONMENT")
+    variables = any(name.startswith(f"ODC_{named}_".upper()) for name in os.environ)
+    if named and named not in found.known_environments and not variables:
+        there = ", ".join(sorted(found.known_environments)) or "none"
+        said = f"the configuration has no environment {named}; there are {there}"
+        return Finding(TOPIC, WRONG, said, "Correct env= or ODC_ENVIRONMENT, or the configuration.")
     if found.is_default and not any(_SETTING.fullmatch(name) for name in os.environ):
         return Finding(
             TOPIC,
@@ -108,6 +117,8 @@ def _connection_mend(said: str) -> str:
         return "Start the database, or correct its host and port in the configuration."
     if re.search(r"database .* does not exist", said):
         return "Make the database with createdb, or correct its name in the configuration."
+    if re.search(r"Config option|connection URL|index driver", said):
+        return "Correct the configuration of datacube."
     return "Run: datacube system check"
 
 

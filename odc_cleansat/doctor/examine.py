@@ -38,6 +38,9 @@ class Questions:
     options: tuple[str, ...] = ()
     """Variables of the environment that stand for options of commands, so that they are known."""
 
+    wrong_options: str = ""
+    """What is wrong with the options that the file of settings gives to commands."""
+
     seconds: float = 30.0
     """Most time for each finding."""
 
@@ -61,7 +64,7 @@ def _probes(asked: Questions) -> Iterator[tuple[str, Probe]]:
     # A process apart is ended before its finding is given up.
     apart = 0.9 * asked.seconds
     yield "python", lambda: packages.probe(apart)
-    yield "settings", lambda: configured.probe(asked.options)
+    yield "settings", lambda: configured.probe(asked.options, asked.wrong_options)
     yield "machine", lambda: machine.probe(apart)
     yield "folders", folders.probe
     yield "weights", lambda: network.probe_weights(asked.online)

@@ -140,6 +140,10 @@ def _engine_mend(problem: str) -> str:
         return "Set CLEANSAT_PRECISION to bf16 or f32, or remove it."
     if "SIGILL" in problem:
         return "The processor lacks instructions that OpenVINO or numpy use; take a newer machine."
+    if "ImportError" in problem or "ModuleNotFoundError" in problem:
+        return "Run `cleansat doctor python`, which names the package to install again."
+    if available_memory() < SCENE_MEMORY:
+        return "Give it more memory: a limit of the container, or that of `ulimit -v`, is too low."
     if "within" in problem:
         return "See what keeps this machine busy, and try again."
     return "Run `cleansat models verify`, which names the file that is wrong."

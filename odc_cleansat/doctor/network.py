@@ -35,7 +35,7 @@ def probe_weights(online: bool) -> Iterator[Finding]:
                 yield Finding(WEIGHTS, OK, f"the weights of {name} are here and true")
                 continue
         except ModelError as error:
-            yield Finding(WEIGHTS, WRONG, str(error), f"Run: cleansat models fetch {name}")
+            yield Finding(WEIGHTS, WRONG, str(error), _mend(model))
             continue
         if state == "missing":
             said = f"the weights of {name} are missing"
@@ -48,6 +48,15 @@ def probe_weights(online: bool) -> Iterator[Finding]:
         else:
             said = f"the weights of {name} are not here yet, and are fetched when they are needed"
             yield Finding(WEIGHTS, WARNING, said, f"Run: cleansat models fetch {name}")
+
+
+def _mend(model: Any) -> str:
+    """Return how to get the weights of a model anew: those of a package come with it."""
+    for each in model.networks():
+        scheme, _, place = each.weights.partition(":")
+        if scheme == "package":
+            return f"Run: pip install --force-reinstall --no-deps {place.partition('/')[0]}"
+    return f"Run: cleansat models fetch {model.name}"
 
 
 def _fetchable(model: Any) -> Iterator[Finding]:
@@ -65,7 +74,7 @@ def _fetchable(model: Any) -> Iterator[Finding]:
                 remote.url, headers=dict(remote.headers), timeout=_PATIENCE, allow_redirects=True
             )
             answer.raise_for_status()
-        except requests.RequestException as error:
+        except OSError as error:  # of requests; a file of certificates that is missing
             said = f"the weights of {each.name} cannot be fetched from {remote.url}: {innermost_reason(error)}"
             mend = "Look at the network; CLEANSAT_MIRROR names another place for weights."
             yield Finding(WEIGHTS, WRONG, said, mend)
@@ -85,14 +94,17 @@ def probe_stac(api: str) -> Iterator[Finding]:
 
     from ..scenes.http import innermost_reason
 
-    mend = "Look at the network and at a proxy in HTTPS_PROXY; `cleansat mask --stac-api URL` takes another API."
+    mend = (
+        "Look at the network, at a proxy in HTTPS_PROXY and at certificates in REQUESTS_CA_BUNDLE; "
+        "`cleansat mask --stac-api URL` takes another API."
+    )
     try:
         answer = requests.get(api, timeout=_PATIENCE)
         answer.raise_for_status()
         found = answer.json()
     except requests.JSONDecodeError:
         found = None
-    except requests.RequestException as error:
+    except OSError as error:
         said = f"the STAC API {api} does not answer: {innermost_reason(error)}"
         yield Finding(STAC, WRONG, said, mend)
         return

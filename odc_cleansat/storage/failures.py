@@ -16,6 +16,8 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"ExpiredToken|TokenRefreshRequired|token.*expired", "the credentials have expired; renew them"),
     (r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|access key id you provided",
      "the store does not know these credentials; check AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret"),
+    (r"ConfigParseError", "a file of AWS's settings cannot be read; correct ~/.aws/config, or AWS_CONFIG_FILE"),
+    (r"Invalid bucket name", "that is no name of a bucket; write the address as s3://bucket/prefix"),
     (r"ProfileNotFound|config profile",
      "this machine has no such profile; make it with aws configure, or correct AWS_PROFILE or [buckets] in cleansat.toml"),
     (r"Unable to locate credentials|NoCredentials|InvalidCredentials|No valid AWS credentials|and AWS_NO_SIGN_REQUEST",

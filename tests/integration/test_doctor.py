@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +40,11 @@ class Place(NamedTuple):
         path.write_text(f"[default]\nindex_driver: postgres\ndb_url: {url}\n")
         return ["datacube", "-C", str(path)]
 
+    def configuration(self, content: bytes) -> list[str]:
+        path = self.folder / CONFIG_NAME
+        path.write_bytes(content)
+        return ["datacube", "-C", str(path)]
+
     def store(self, fault: str = "", **where: str) -> list[str]:
         if fault:
             self.proxy.fail(fault, **where)  # type: ignore[arg-type]
@@ -64,14 +70,43 @@ def newer(place: Place) -> list[str]:
     return ["python"]
 
 
-def spoilt(place: Place) -> list[str]:
-    from odc_cleansat.errors import ModelError
-
-    def refuse(model: object) -> None:
-        raise ModelError("the weights are not those of the model")
-
-    place.patch.setattr("odc_cleansat.models.weights.verify_weights", refuse)
+def truncated(place: Place) -> list[str]:
+    """The package of the default weights once more, whose files end too early."""
+    spec = find_spec("ukis_csmask")
+    assert spec is not None
+    assert spec.origin is not None
+    (place.folder / "ukis_csmask").mkdir()
+    for each in Path(spec.origin).parent.glob("*.onnx"):
+        with each.open("rb") as file:
+            (place.folder / "ukis_csmask" / each.name).write_bytes(file.read(1000))
+    (place.folder / "ukis_csmask" / "__init__.py").write_text("")
+    place.patch.syspath_prepend(str(place.folder))
     return ["weights"]
+
+
+def older(place: Place) -> list[str]:
+    version = metadata.version
+    place.patch.setattr(
+        metadata, "version", lambda name: "1.26.4" if name == "numpy" else version(name)
+    )
+    place.patch.setattr("odc_cleansat.doctor.packages.COMPILED", ())
+    return ["python"]
+
+
+def without_openvino(place: Place) -> list[str]:
+    """A library of the system is missing; the processes that the doctor starts see it too."""
+    (place.folder / "openvino").mkdir()
+    (place.folder / "openvino" / "__init__.py").write_text(
+        "raise ImportError('libtbb.so.12: cannot open')"
+    )
+    place.patch.syspath_prepend(str(place.folder))
+    return ["machine"]
+
+
+def aws_settings(place: Place) -> list[str]:
+    (place.folder / "aws").write_text("[default\nregion")
+    place.variable("", AWS_CONFIG_FILE=str(place.folder / "aws"))
+    return place.store()
 
 
 Broken = Callable[[Place], list[str]]
@@ -91,11 +126,25 @@ SETUPS: dict[str, tuple[Broken, str, str, str]] = {
     "threads that are no number": (lambda p: p.variable("machine", CLEANSAT_THREADS="all"), "warning", "'all'", "whole number"),
     "a cache that cannot be written": (in_the_way, "warning", "cannot be written", "CLEANSAT_CACHE"),
     "a package that nobody tested": (newer, "warning", "click 99.1.0 is newer than", "pip install 'click=="),
-    "weights that are spoilt": (spoilt, "wrong", "not those of the model", "cleansat models fetch"),
     "a bucket that is closed": (lambda p: p.store("deny"), "wrong", "no permission", "AWS_PROFILE"),
     "a bucket that is read-only": (lambda p: p.store("deny", method="PUT"), "wrong", "cannot be written", "s3:PutObject"),
     "a clock that is wrong": (lambda p: p.store("skew"), "wrong", "clock of this machine", "NTP"),
     "uploads that stay": (lambda p: p.store("deny", method="DELETE"), "wrong", "does not delete", "s3:DeleteObject"),
+    "a file of settings that is no text": (lambda p: p.settings("[settings\nthreads"), "wrong", "is no TOML", "Correct the file"),
+    "an option of a command that is misspelt": (lambda p: p.settings('[commands.run]\nworkres = 2\n'), "wrong", "Did you mean 'workers'?", "Correct the file"),
+    "a port that is a word": (lambda p: p.configuration(b"[default]\nindex_driver: postgres\ndb_port: seven\ndb_database: x\n"), "wrong", "must be an integer", "Correct the configuration"),
+    "a configuration that is no text": (lambda p: p.configuration(b"\0\1 garbage"), "wrong", "cannot be read", "Correct the file"),
+    "an environment that is not there": (lambda p: [*p.configuration(b"[default]\nindex_driver: memory\n"), "-E", "production"], "wrong", "no environment production; there are default", "Correct --env"),
+    "a database of another kind": (lambda p: p.datacube("mysql://me:hidden@127.0.0.1:1/x"), "wrong", "not a postgresql connection", "Correct the configuration"),
+    "numpy that is too old": (older, "wrong", "numpy is 1.26.4, and has to be", "pip install 'numpy"),
+    "a library that is missing": (without_openvino, "wrong", "libtbb.so.12", "cleansat doctor python"),
+    "weights that end too early": (truncated, "wrong", "has sha256", "pip install --force-reinstall --no-deps ukis_csmask"),
+    "certificates that are missing": (
+        lambda p: [*p.variable("network", REQUESTS_CA_BUNDLE="/none.pem"), "--online", "--stac-api", "https://127.0.0.1:1/"], "wrong",
+        "does not answer", "REQUESTS_CA_BUNDLE",
+    ),
+    "a file of AWS that is broken": (aws_settings, "wrong", "cannot be read; correct ~/.aws/config", ""),
+    "an address without a bucket": (lambda p: ["store", "--store", "s3:///masks"], "wrong", "no name of a bucket", "s3://bucket/prefix"),
     "a proxy that does not answer": (lambda p: [*p.variable("network", HTTP_PROXY="http://127.0.0.1:1"), "--online", "--stac-api", "http://stac.invalid/"], "wrong", "does not answer", "proxy"),
 }  # fmt: skip
 """What is broken; the state, and words of the finding and of the mend."""

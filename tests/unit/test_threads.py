@@ -69,3 +69,6 @@ def test_memory_that_is_free(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert available_memory() == 5000
     (tmp_path / "memory.max").write_text("max\n")
     assert available_memory() > 10_000_000
+    have = psutil.Process().memory_info().vms
+    monkeypatch.setattr("resource.getrlimit", lambda _: (have + 10**9, -1))
+    assert 0.5e9 < available_memory() <= 1e9
