@@ -227,9 +227,19 @@ def workflow() -> dict[Any, Any]:
 def test_what_is_published_was_tested(workflow: dict[Any, Any]) -> None:
     jobs = workflow["jobs"]
     assert ".ci/run" in [step.get("run") for step in jobs["test"]["steps"]]
-    assert set(jobs["publish"]["needs"]) == {"test", "build"}
+    assert set(jobs["publish"]["needs"]) == {"test", "build", "images"}
     assert jobs["publish"]["if"] == "startsWith(github.ref, 'refs/tags/v')"
     assert set(workflow[True]) == {"push", "pull_request"}
+
+
+def test_the_images_are_built_as_the_page_says(workflow: dict[Any, Any]) -> None:
+    page = (ROOT / "docs" / "how-to" / "deploy.md").read_text("utf-8")
+    (block,) = re.findall(r"^docker build .*?^docker run [^\n]*", page, re.MULTILINE | re.DOTALL)
+    commands = [str(step.get("run")) for step in workflow["jobs"]["images"]["steps"]]
+    assert set(block.splitlines()) <= set(commands)
+    named = re.findall(r"for name in (.*); do", "".join(commands))[0].split()
+    built = [re.findall(r"-t (\S+)", each)[0] for each in commands if each.startswith("docker build")]  # fmt: skip
+    assert named == built
 
 
 def test_each_build_has_its_list_of_what_is_in_the_images(workflow: dict[Any, Any]) -> None:
@@ -247,7 +257,12 @@ def test_each_build_has_its_list_of_what_is_in_the_images(workflow: dict[Any, An
 def test_only_the_last_step_can_publish_and_it_has_no_password(workflow: dict[Any, Any]) -> None:
     assert workflow["permissions"] == {"contents": "read"}
     allowed = {name: job.get("permissions") for name, job in workflow["jobs"].items()}
-    assert allowed == {"test": None, "build": None, "publish": {"id-token": "write"}}
+    assert allowed == {
+        "test": None,
+        "build": None,
+        "images": None,
+        "publish": {"id-token": "write"},
+    }
     assert "secrets." not in yaml.safe_dump(workflow)
     (step,) = [s for s in workflow["jobs"]["publish"]["steps"] if "publish" in s["uses"]]
     assert "with" not in step
