@@ -143,7 +143,7 @@ def _engine_mend(problem: str) -> str:
     if "ImportError" in problem or "ModuleNotFoundError" in problem:
         return "Run `cleansat doctor python`, which names the package to install again."
     if available_memory() < SCENE_MEMORY:
-        return "Give it more memory: a limit of the container, or that of `ulimit -v`, is too low."
+        return "Give it more memory: the limit of the container, or ulimit, is too low."
     if "within" in problem:
         return "See what keeps this machine busy, and try again."
     return "Run `cleansat models verify`, which names the file that is wrong."
