@@ -30,7 +30,8 @@ class Served:
         self.port = listening.getsockname()[1]
         assert not server.config.server_header
         for host in self.hosts:
-            client = TestClient(server.config.app, f"http://{host}:{self.port}")
+            # Not as its base address: older releases of the client take "[::1]:80" for no address.
+            client = TestClient(server.config.app, headers={"Host": f"{host}:{self.port}"})
             self.pages.append(client.get("/").text)
         raise KeyboardInterrupt
 
