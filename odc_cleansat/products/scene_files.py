@@ -5,7 +5,7 @@ scene's file where the user has it anyway, and others only where the user says s
 
 - the datacube knows the scene, whose files are then those of the datacube;
 - it lies near the mask: below the folder that holds the folder of masks, links and ``..`` resolved;
-- it is on the host, or in the bucket, on which the mask is.
+- it is on the host, or in the bucket, on which the mask is, and this host does not send on to another.
 
 Files that are opened for one of the last two reasons are read alone; see :mod:`odc_cleansat.storage.strangers`.
 """
@@ -17,11 +17,15 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
+from ..addresses import public_address
 from ..arguments import is_number
 from ..errors import SceneError, fault_of
 from ..scenes.files import BandFile, local_path
+from ..scenes.http import innermost_reason
 from ..storage.eo3 import MASK_PRODUCT
+from ..storage.settings import CONNECT_TIMEOUT, READ_TIMEOUT
 from .product import MaskProduct, MaskProductError
 
 _HOST = re.compile(r"(?P<scheme>[a-z][a-z0-9]*)://(?P<host>[a-z0-9._-]+(:\d+)?)/.*", re.IGNORECASE)
@@ -29,6 +33,9 @@ _HOST = re.compile(r"(?P<scheme>[a-z][a-z0-9]*)://(?P<host>[a-z0-9._-]+(:\d+)?)/
 
 _ZIPPED = re.compile(r"zip://(?P<archive>/[^!]*\.zip)!/(?P<name>[^!]+)", re.IGNORECASE)
 """A file in an archive of this machine, as scenes in zip files have it."""
+
+_MOST_REDIRECTS = 5
+"""How often a host may send on to another address of its own."""
 
 
 def recorded_files(record: Mapping[str, Any]) -> dict[str, BandFile]:
@@ -163,9 +170,50 @@ def _surroundings(folder: Path) -> Path:
 
 
 def _on_own_host(uri: str, product: MaskProduct) -> str | None:
-    """Return an address if it is of the host or bucket of a mask in a store; else None."""
-    asked, own = _HOST.fullmatch(uri), _HOST.fullmatch(f"{product.folder}/")
-    if asked is None or own is None:
+    """Return an address if it is of the host or bucket of a mask in a store, and stays there; else None."""
+    own = _HOST.fullmatch(f"{product.folder}/")
+    if own is None or not _same_host(uri, own):
         return None
-    same = [(each["scheme"].lower().replace("s3a", "s3"), each["host"].lower()) for each in (asked, own)]  # fmt: skip
-    return uri if same[0] == same[1] else None
+    return _without_redirects(uri, own) if own["scheme"].lower().startswith("http") else uri
+
+
+def _same_host(uri: str, own: re.Match[str]) -> bool:
+    """Return whether an address is of a host or bucket."""
+    asked = _HOST.fullmatch(uri)
+    if asked is None:
+        return False
+    one, other = ((each["scheme"].lower().replace("s3a", "s3"), each["host"].lower()) for each in (asked, own))  # fmt: skip
+    return one == other
+
+
+def _without_redirects(uri: str, own: re.Match[str]) -> str:
+    """Return the address at which a host has a file; GDAL would follow it to any other host.
+
+    The host is trusted, as the mask is read from it. Who wrote the address is not, and many hosts have a page that
+    sends on to what stands in its address.
+    """
+    import requests
+
+    address = uri
+    for _ in range(_MOST_REDIRECTS):
+        try:
+            answer = requests.get(
+                address,
+                headers={"Range": "bytes=0-0"},
+                stream=True,
+                allow_redirects=False,
+                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+            )
+            answer.close()
+        except (requests.RequestException, ValueError) as error:
+            raise SceneError(f"cannot read {uri}: {innermost_reason(error)}.") from error
+        onward = answer.headers.get("Location", "") if answer.is_redirect else ""
+        if not onward:
+            return answer.url
+        address = urljoin(answer.url, onward)
+        if not _same_host(re.sub("^https", own["scheme"], address), own):
+            raise SceneError(
+                f"{uri} is not opened: the mask names it, and its host sends on to {public_address(address)}. "
+                "If you trust the mask, pass fetch_scenes=True."
+            )
+    raise SceneError(f"cannot read {uri}: its host sends on and on.")

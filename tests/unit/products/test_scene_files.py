@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+import threading
 import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import requests
 import yaml
 from datacube import Datacube
 from datacube.model import Dataset
+from ports import free_port
 
 from odc_cleansat.errors import OutputError, SceneError
 from odc_cleansat.products.product import MaskProduct
@@ -172,9 +178,66 @@ def test_files_in_the_bucket_of_the_mask(uri: str, right: bool) -> None:
         ("https://host:8443%2eevil/B04.tif", False),
     ],
 )
-def test_files_on_the_host_of_the_mask(uri: str, right: bool) -> None:
+def test_files_on_the_host_of_the_mask(
+    uri: str, right: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(address: str, **_: Any) -> requests.Response:
+        found = requests.Response()
+        found.status_code, found.url, found.raw = 206, address, io.BytesIO()
+        return found
+
+    monkeypatch.setattr(requests, "get", answer)
     product: Any = Store("https://host:8443/masks")
     assert opened(uri, product) == (uri if right else None)
+
+
+@pytest.fixture
+def host() -> Iterator[str]:
+    """A host whose page ``/to/ADDRESS`` sends on to an address; ``/loop`` sends on to itself."""
+
+    class Pages(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            onward = "/loop" if self.path == "/loop" else self.path.partition("/to/")[2]
+            self.send_response(302 if onward else 200)
+            if onward:
+                self.send_header("Location", onward)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_a_host_may_send_on_to_itself_alone(host: str) -> None:
+    """GDAL would follow it to any address, which the author of the product could write."""
+    product: Any = Store(f"{host}/masks")
+
+    def admit(page: str) -> str:
+        return admitted(BandFile(f"{host}{page}", 1, 0), product).uri
+
+    assert admit("/B04.tif") == f"{host}/B04.tif"
+    assert admit("/to//other/B04.tif") == f"{host}/other/B04.tif"
+    for elsewhere in ("http://169.254.169.254/latest", "//evil.example/x", "ftp://evil.example/x"):
+        with pytest.raises(SceneError, match=r"its host sends on to .*(169|evil)"):
+            admit(f"/to/{elsewhere}")
+    with pytest.raises(SceneError, match=r"sends on to http://evil.example/x\."):
+        admit("/to/http://a:word@evil.example/x?token=secret")
+    with pytest.raises(SceneError, match="its host sends on and on"):
+        admit("/loop")
+    file = BandFile(f"{host}/to/http://evil.example/x", 1, 0)
+    assert admitted(file, product, fetch_scenes=True) is file
+
+
+def test_a_host_that_is_not_there() -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    product: Any = Store(f"{address}/masks")
+    with pytest.raises(SceneError, match=r"cannot read http://127.*B04.tif: .*refused"):
+        admitted(BandFile(f"{address}/B04.tif", 1, 0), product)
 
 
 def test_a_scene_that_the_datacube_knows(
