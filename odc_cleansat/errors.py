@@ -70,7 +70,7 @@ class LightWarning(CleansatWarning):
 
 
 class GapWarning(CleansatWarning):
-    """Some files cannot be read, or some scenes have no mask; the result has no data there."""
+    """Some files cannot be read, some scenes have no mask, or no time is clear enough; the result has no data there."""
 
 
 def first_line(error: BaseException) -> str:

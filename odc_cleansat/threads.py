@@ -7,6 +7,8 @@ import os
 import resource
 import sys
 import threading
+import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,6 +47,28 @@ def available_memory() -> int:
     return min(found)
 
 
+_GUARDED = threading.Lock()
+"""Held while :func:`steady_warnings` guards."""
+
+
+@contextlib.contextmanager
+def steady_warnings() -> Iterator[None]:
+    """Put the filters of warnings back after this context, in which threads read or compute.
+
+    Libraries change the filters while they read. Before Python 3.14 all threads share them. Two threads that leave
+    them in the order in which they came would leave those of one for good, and every later warning of the process
+    would be lost. Where several threads come here at a time, the first of them guards.
+    """
+    if not _GUARDED.acquire(blocking=False):
+        yield
+        return
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        _GUARDED.release()
+
+
 def compute(lazy: Lazy) -> Lazy:
     """Compute with dask, in threads that end with the call.
 
@@ -59,7 +83,7 @@ def compute(lazy: Lazy) -> Lazy:
     import dask
     import dask.threaded
 
-    with ThreadPoolExecutor(available_cpus(), "cleansat") as pool:
+    with steady_warnings(), ThreadPoolExecutor(available_cpus(), "cleansat") as pool:
         # Not by the name of the scheduler, for which dask would import all of distributed.
         (computed,) = dask.compute(lazy, scheduler=dask.threaded.get, pool=pool)
     result: Lazy = computed

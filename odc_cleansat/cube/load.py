@@ -90,7 +90,8 @@ def load(
     min_clear
         Least share of clear pixels among all of the area, that is of the output grid, 0 to 1. Pixels without data are
         not clear: a time that covers a tenth of the area has a share of a tenth at most. Masks are loaded first,
-        and computed at once, also with `dask_chunks`. Then only the times are loaded that are clear enough.
+        and computed at once, also with `dask_chunks`. Then only the times are loaded that are clear enough; if there is
+        none, the result has no times.
     refine
         By default masks are those that light refines, see :func:`~odc_cleansat.classify`. One in the index that was made
         without is taken where there is none with. False takes and makes only the network's own answer.
@@ -125,7 +126,7 @@ def load(
     Raises
     ------
     CubeError
-        If nothing matches the query, no time is clear enough, or reviewers leave nothing. If an option or a
+        If nothing matches the query, or reviewers leave nothing. If an option or a
         measurement is unknown. If no output grid follows from the query, or the result does not fit into memory.
     SceneError
         If a scene lacks bands that the model needs, or cannot be read.
@@ -136,7 +137,7 @@ def load(
     -----
     GapWarning
         If files cannot be read, scenes have no mask and ``ucl="indexed"``, or scenes are left out because of
-        verdicts. Dask's threads write it to the log ``odc_cleansat`` instead, for they may lose a warning.
+        verdicts; or if no time is clear enough. Dask's threads write it to the log ``odc_cleansat`` instead, for they may lose a warning.
     ModelWarning
         If scenes have masks in the index that are not taken: no model is named and they are by others than the
         default, or they were made with another offset or other weights.

@@ -143,9 +143,14 @@ class History:
         Raises
         ------
         CubeError
-            If no time is clear enough, or a method of resampling is unknown.
+            If a method of resampling is unknown.
         SceneError
             If the scenes lack bands that refining needs.
+
+        Warns
+        -----
+        GapWarning
+            If no time is clear enough.
         """
         wanted = [name for name in BANDS if name in names or (name == "ucl" and least is not None)]
         masks = self.masks(groups, reader.grid)[wanted]

@@ -14,9 +14,10 @@ from odc.geo.xr import xr_coords
 from rasterio.enums import Resampling
 
 from ..classes import CloudClass
-from ..errors import CubeError
+from ..errors import CubeError, GapWarning, warn_caller
 from ..grids.grid import ground_resolution
 from ..masks.presets import Preset, apply_preset
+from ..threads import compute, steady_warnings
 from .driver import BANDS, NAME, UNMASKED
 
 if TYPE_CHECKING:
@@ -101,6 +102,11 @@ class LayerReader:
         Raises
         ------
         CubeError
+            If a method of resampling is unknown.
+
+        Warns
+        -----
+        GapWarning
             If no time is clear enough.
         """
         mask = self.read(groups, ["ucl"])
@@ -114,7 +120,8 @@ class LayerReader:
     def _load(self, groups: xr.DataArray, names: Sequence[str], grid: GeoBox) -> xr.Dataset:
         """Load layers as they are."""
         options = {"skip_broken_datasets": True, **self.options, "driver": NAME}
-        data: xr.Dataset = self.dc.load_data(groups, grid, self._measurements(names), **options)
+        with steady_warnings():
+            data: xr.Dataset = self.dc.load_data(groups, grid, self._measurements(names), **options)
         # The driver's loader gives local times.
         data["time"] = groups.time
         if self.fused:
@@ -166,15 +173,15 @@ def clear_times(ucl: xr.DataArray, least: float) -> np.ndarray:
     least
         Least share of clear pixels among all, 0 to 1. Pixels without data are not clear.
 
-    Raises
-    ------
-    CubeError
+    Warns
+    -----
+    GapWarning
         If no time is clear enough.
     """
     clear, data = _clear_share(ucl)
     keep: np.ndarray = (clear >= least) & (data > 0)
     if not keep.any():
-        raise _not_clear(clear, data, least)
+        warn_caller(_not_clear(clear, data, least), GapWarning)
     return keep
 
 
@@ -183,21 +190,21 @@ def _clear_share(ucl: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
     clear = ucl.isin([CloudClass.CLEAR, CloudClass.SNOW, CloudClass.WATER])
     dims = ucl.dims[1:]
     shares = xr.Dataset({"clear": clear.mean(dims), "data": (ucl != CloudClass.NODATA).mean(dims)})
-    shares = shares.compute()
+    shares = compute(shares)
     return shares.clear.values, shares.data.values
 
 
-def _not_clear(clear: np.ndarray, data: np.ndarray, least: float) -> CubeError:
-    """Return the error for times of which none is clear enough."""
+def _not_clear(clear: np.ndarray, data: np.ndarray, least: float) -> str:
+    """Return what to say of times of which none is clear enough."""
     if not data.any():
-        return CubeError("none of the times has a mask with data in the area.")
+        return "the result has no times: none of them has a mask with data in the area."
     best = clear.argmax()
     partly = (
         f", and has data in {100 * data[best]:.0f} %; group_by='solar_day' puts the scenes of a day together"
         if data[best] < least
         else ""
     )
-    return CubeError(
-        f"none of the {clear.size} times has {100 * least:.0f} % clear pixels in the area; the best "
+    return (
+        f"the result has no times: none of {clear.size} has {100 * least:.0f} % clear pixels in the area; the best "
         f"has {100 * clear[best]:.0f} %{partly}. Lower min_clear or widen the time."
     )

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import dask
 import psutil
 import pytest
 
-from odc_cleansat.threads import available_cpus, available_memory
+from odc_cleansat.threads import available_cpus, available_memory, compute, steady_warnings
 
 FORK = """
 import sys
@@ -49,6 +53,53 @@ def test_processors_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1 <= available_cpus() <= len(os.sched_getaffinity(0))
     monkeypatch.setenv("CLEANSAT_THREADS", "3")
     assert available_cpus() == 3
+
+
+def _reads_in_threads_that_leave_as_they_came() -> None:
+    """As rioxarray reads: each records its warnings, and the first to come leaves first."""
+    first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
+
+    def first() -> None:
+        with warnings.catch_warnings(record=True):
+            first_is_in.set()
+            second_is_in.wait(10)
+        first_is_out.set()
+
+    def second() -> None:
+        first_is_in.wait(10)
+        with warnings.catch_warnings(record=True):
+            second_is_in.set()
+            first_is_out.wait(10)
+
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(first), pool.submit(second)]:
+            each.result()
+
+
+def test_warnings_are_not_lost_after_threads_have_read() -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        _reads_in_threads_that_leave_as_they_came()
+        warnings.warn("lost", stacklevel=1)
+    assert not told, "without a guard it goes to a list of a thread that has ended"
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with steady_warnings():
+            with steady_warnings():
+                _reads_in_threads_that_leave_as_they_came()
+            _reads_in_threads_that_leave_as_they_came()
+        warnings.warn("heard", stacklevel=1)
+    assert [str(each.message) for each in told] == ["heard"]
+    with pytest.raises(ZeroDivisionError), steady_warnings():
+        raise ZeroDivisionError
+    with pytest.warns(UserWarning, match="heard"), steady_warnings():
+        warnings.warn("heard", stacklevel=1)
+
+
+def test_computing_leaves_the_filters_of_warnings() -> None:
+    before = warnings.filters[:]
+    assert compute(dask.delayed(warnings.simplefilter)("ignore")) is None
+    assert warnings.filters == before
 
 
 def test_a_forked_process_classifies_as_its_parent_did() -> None:

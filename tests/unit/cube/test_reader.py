@@ -16,11 +16,8 @@ from odc.geo.geobox import GeoBox
 
 from odc_cleansat import CloudClass
 from odc_cleansat.cube.load import load
-from odc_cleansat.errors import (
-    CleansatError,
-    CubeError,
-    GapWarning,
-)
+from odc_cleansat.errors import CleansatError, GapWarning, SceneError
+from odc_cleansat.masks.composite import composite
 
 from .helpers import HOME, indexed, of_home
 
@@ -50,10 +47,23 @@ def test_only_clear_times(cube: Cube) -> None:
         np.testing.assert_array_equal(found.ucl[0], indexed(cube, clearer))
         assert (found.ucl.chunks is None) == (chunks is None)
     assert list(load(cube.dc, min_clear=least, **{**how, "measurements": "scl"})) == ["scl"]
-    with pytest.raises(
-        CubeError, match=f"none of the 2 times has 100 %.* {100 * share[clearer]:.0f} %"
+
+
+@pytest.mark.parametrize("refine", [True, "time"], ids=["by itself", "by other dates"])
+@pytest.mark.parametrize("chunks", [None, {"x": 100, "y": 100}], ids=["eager", "lazy"])
+def test_no_time_is_clear_enough(cube: Cube, chunks: Any, refine: Any) -> None:
+    """The result is as any other, without times: whoever goes through areas need not catch an error for each."""
+    how = {"datasets": of_home(cube), "measurements": ["scl", "ucl"], "like": HOME}
+    with pytest.warns(
+        GapWarning, match=r"no times: none of 2 has 100 %.*the best has \d+ %\. Lower"
     ):
-        load(cube.dc, min_clear=1, **how)
+        found = load(cube.dc, min_clear=1, dask_chunks=chunks, refine=refine, **how)
+    assert dict(found.sizes) == {"time": 0, "y": HOME.shape[0], "x": HOME.shape[1]}
+    assert found.ucl.dtype == found.scl.dtype == "uint8"
+    assert found.offset.shape == (0,)
+    assert found.odc.geobox == HOME
+    with pytest.raises(SceneError, match="a composite needs one date or more"):
+        composite(found)
 
 
 def test_a_scene_that_covers_little_of_the_area_is_not_clear(cube: Cube) -> None:
@@ -62,15 +72,13 @@ def test_a_scene_that_covers_little_of_the_area_is_not_clear(cube: Cube) -> None
     rows, columns = HOME.shape
     wide = GeoBox((rows, 4 * columns), HOME.affine, HOME.crs)
     how = {"datasets": [cube.scenes["june"]], "measurements": ["ucl"], "like": wide}
-    with pytest.raises(
-        CubeError, match=r"and has data in 25 %; group_by='solar_day' puts"
-    ) as error:
-        load(cube.dc, min_clear=clear, **how)
-    assert f"the best has {25 * clear:.0f} %" in str(error.value)
+    best = f"the best has {25 * clear:.0f} %, and has data in 25 %; group_by='solar_day' puts"
+    with pytest.warns(GapWarning, match=best):
+        assert load(cube.dc, min_clear=clear, **how).sizes["time"] == 0
     assert load(cube.dc, min_clear=clear / 4 - 1e-6, **how).sizes["time"] == 1
     beyond = {**how, "like": HOME.translate_pix(2000, 0)}
-    with pytest.raises(CubeError, match="none of the times has a mask with data in the area"):
-        load(cube.dc, min_clear=0, **beyond)
+    with pytest.warns(GapWarning, match="none of them has a mask with data in the area"):
+        assert load(cube.dc, min_clear=0, **beyond).sizes["time"] == 0
 
 
 @pytest.mark.parametrize("chunks", [None, {"x": 110, "y": 130}], ids=["eager", "lazy"])
