@@ -29,6 +29,16 @@ PICTURE = (100, 250, 255)
 """What the greatest number of each band reaches at least, that of the brightest band, and none goes beyond in a
 picture of 8 bits. A dim scene goes beyond it in some band, and water stays below the first in others."""
 
+LIFTED = 0.7, 0.95
+"""Reflectance between which the darkest pixels of most bands are in numbers of Landsat. There 0.727 is what reflects nothing.
+Solid cloud is as bright, but darker in short-wave infrared: of the 40 scenes none is above 0.31 there all over."""
+
+CUT = 0.1
+"""Share of the pixels of blue that are 0 if something was taken off. Deep water is dark in infrared, and never in blue."""
+
+FULL = 1.0
+"""Reflectance at which a picture of floating-point numbers is full."""
+
 KINDS_APART = 5.0
 """Ratio of the mean reflectance of integer bands to that of floating-point bands from which their scales differ."""
 
@@ -42,6 +52,11 @@ _SAMPLE = 500
 """Rows and columns of a band that are looked at."""
 
 
+_COUNTS = (
+    "pixels", "bright", "brightest", "impossible", "low", "dark", "lifted", "zeros", "full", "total",
+)  # fmt: skip
+
+
 @dataclass
 class _Level:
     """The levels of one band; counts of pixels, and reflectance."""
@@ -53,6 +68,10 @@ class _Level:
     brightest: int = 0
     impossible: int = 0
     low: int = 0
+    dark: int = 0
+    lifted: int = 0
+    zeros: int = 0
+    full: int = 0
     total: float = 0.0
     top: float = -np.inf
 
@@ -65,12 +84,17 @@ class _Level:
             self.brightest += int(np.count_nonzero(np.abs(values) > BRIGHTEST))
             self.impossible += int(np.count_nonzero((values > TOO_BRIGHT) | (values < TOO_DARK)))
             self.low += int(np.count_nonzero(values < LOW))
+            self.dark += int(np.count_nonzero(values < LIFTED[0]))
+            self.lifted += int(np.count_nonzero(values < LIFTED[1]))
+            nothing = np.float32(self.packing.offset) * np.float32(self.packing.scale)
+            self.zeros += int(np.count_nonzero(values == nothing))
+            self.full += int(np.count_nonzero(values == FULL))
             self.total += float(values.sum(dtype="float64"))
             self.top = max(self.top, float(values.max()))
 
     def merge(self, other: _Level) -> None:
         """Add the counts of another part of the band."""
-        for name in ("pixels", "bright", "brightest", "impossible", "low", "total"):
+        for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.top = max(self.top, other.top)
 
@@ -108,7 +132,7 @@ class LevelCheck:
 
     _levels: dict[str, _Level] = field(default_factory=dict)
     _undeclared: dict[float, int] = field(default_factory=dict)
-    _zeros: int = 0
+    _alike: dict[float, int] = field(default_factory=dict)
 
     def add(self, i: int, reflectance: np.ndarray, dtype: np.dtype, packing: Packing) -> None:
         """Count a piece of a band.
@@ -128,15 +152,17 @@ class LevelCheck:
         level = self._levels.setdefault(self.names[i], _Level(packing, dtype))
         level.add(reflectance[::step, ::step])
 
-    def add_undeclared(self, counts: Mapping[float, int], zeros: int = 0) -> None:
-        """Count pixels whose number stands for no data without being declared, and those that are 0 in all bands."""
-        self._zeros += zeros
-        for number, count in counts.items():
-            self._undeclared[number] = self._undeclared.get(number, 0) + count
+    def add_undeclared(
+        self, counts: Mapping[float, int], alike: Mapping[float, int] | None = None
+    ) -> None:
+        """Count pixels whose number stands for no data without being declared, and those of one number in all bands."""
+        for known, more in ((self._undeclared, counts), (self._alike, alike or {})):
+            for number, count in more.items():
+                known[number] = known.get(number, 0) + count
 
     def merge(self, other: LevelCheck) -> None:
         """Add what was counted elsewhere in the scene."""
-        self.add_undeclared(other._undeclared, other._zeros)
+        self.add_undeclared(other._undeclared, other._alike)
         for band, level in other._levels.items():
             own = self._levels.setdefault(band, _Level(level.packing, level.dtype))
             own.merge(level)
@@ -168,6 +194,21 @@ class LevelCheck:
                     "original bands, or pass scale= and offset= that make reflectance of it."
                 )
         self._refuse_kinds()
+        if self._is_lifted() and all(level.dtype.kind in "ui" for _, level in self._known()):
+            raise SceneError(_lifted(self._known()[0][1]))
+
+    def _is_lifted(self) -> bool:
+        """Return whether all pixels are as bright as only cloud is, and the darkest of most bands equally bright."""
+        known = self._known()
+        infrared = any(band.startswith("swir") for band, _ in known)
+        bright = all(
+            level.pixels >= 10 * FEWEST
+            and not level.has(level.dark, FEW)
+            and (_assumed(level) or level.packing.reflectance)
+            for _, level in known
+        )
+        alike = sum(level.has(level.lifted, FEW) for _, level in known)
+        return infrared and bright and alike >= len(known) / 2
 
     def _known(self) -> list[tuple[str, _Level]]:
         return [(band, level) for band, level in self._levels.items() if level.pixels]
@@ -198,11 +239,9 @@ class LevelCheck:
             f"band.attrs['nodata'] = {number:g}, or {number:g} as nodata of the files."
             for number, count in self._undeclared.items()
         ]
-        if self._zeros >= FEWEST:
-            found.append(
-                f"{self._zeros} pixels have a reflectance of 0 in all bands, and are taken as data. If they have none, say "
-                "so: scene.where(scene != 0), or band.attrs['nodata'] = 0."
-            )
+        found += self._of_one_number()
+        if self._is_lifted():
+            found.append(_lifted(known[0][1]))
         for band, level in known:
             if level.has(level.bright, MOST):
                 found.append(_not_reflectance(band, level))
@@ -210,6 +249,8 @@ class LevelCheck:
                 found.append(_impossible(band, level))
             elif level.has(level.low, SOME):
                 found.append(_too_low(band, level))
+            elif band == "blue" and level.dtype.kind in "ui" and level.has(level.zeros, CUT):
+                found.append(_cut_off(level))
         highest = [
             level.highest
             for _, level in known
@@ -226,6 +267,31 @@ class LevelCheck:
                     f"no pixel reflects more than {100 * max(level.top for _, level in known):.2g} % in any band, as if a "
                     f"scale had been applied twice; the scale is {known[0][1].packing.scale:g}. Pass scale=1 if the "
                     "values are reflectance."
+                )
+            elif len(known) > 4 and all(
+                level.dtype.kind == "f" and level.top == FULL and level.has(level.full, FEW)
+                for _, level in known
+            ):
+                found.append(
+                    "the brightest pixels of every band are exactly 1, as in a picture whose contrast was stretched. Load the "
+                    "original bands."
+                )
+        return found
+
+    def _of_one_number(self) -> list[str]:
+        """Return what to say of pixels that have one number in all bands, which no ground has often."""
+        most = max((level.pixels for _, level in self._known()), default=0)
+        found = []
+        for number, count in self._alike.items():
+            if number == 0 and count >= FEWEST:
+                found.append(
+                    f"{count} pixels have a reflectance of 0 in all bands, and are taken as data. If they have none, say "
+                    "so: scene.where(scene != 0), or band.attrs['nodata'] = 0."
+                )
+            elif number and max(SOME * most, 10 * FEWEST) <= count < MOST * most:
+                found.append(
+                    f"{count} pixels are {number:g} in all bands, which ground hardly is, and are taken as data. If they have "
+                    f"none, say so: scene.where(scene != {number:g}), or band.attrs['nodata'] = {number:g}."
                 )
         return found
 
@@ -250,6 +316,22 @@ def _not_reflectance(band: str, level: _Level) -> str:
     return (
         f"{share:.0f} % of the values of {band} are a reflectance above {BRIGHT:g}, so they are no reflectance, but digital numbers or "
         f"of another scale: {advice}."
+    )
+
+
+def _lifted(level: _Level) -> str:
+    return (
+        f"no pixel of any band is darker than a reflectance of {LIFTED[0]:g}, as if they were of another scale, such as the numbers "
+        f"of Landsat, of which 0.2 is to be taken off; they were multiplied by {level.packing.scale:g}. Pass scale= and "
+        "offset= that fit; models are made for Sentinel-2."
+    )
+
+
+def _cut_off(level: _Level) -> str:
+    share = 100 * level.zeros / level.pixels
+    return (
+        f"{share:.0f} % of the values of blue are 0 where other bands are not, as if 1000 had been taken off numbers "
+        "without it, and what fell below 0 cut off. Load the bands as they were."
     )
 
 

@@ -42,8 +42,8 @@ class Missing:
     undeclared: Mapping[float, int] = field(default_factory=dict)
     """Numbers that stand for no data without being declared, and how many pixels of the first band have them."""
 
-    zeros: int = 0
-    """How many pixels of the first band are a reflectance of 0 in all bands, and are taken as data."""
+    alike: Mapping[float, int] = field(default_factory=dict)
+    """Numbers that all bands have together, and are taken as data, and how many pixels of the first band have them."""
 
 
 def missing_pixels(bands: Sequence[Band], pixels: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -103,7 +103,7 @@ def find_missing(bands: Sequence[Band], pixels: Sequence[np.ndarray]) -> Missing
             if k == 0 and odd[0].any():
                 values, counts = np.unique(pixels[group[0]][odd[0] & together], return_counts=True)
                 undeclared = dict(zip(values.tolist(), counts.tolist(), strict=True))
-    return Missing(gone, undeclared, _zeros([pixels[i] for i in members[0]], packings))
+    return Missing(gone, undeclared, _alike([(pixels[i], gone[i]) for i in members[0]], packings))
 
 
 def _by_itself(values: np.ndarray, packing: Packing) -> np.ndarray:
@@ -157,16 +157,30 @@ def _odd_together(bands: Sequence[_Values]) -> np.ndarray:
     return together
 
 
-def _zeros(pixels: Sequence[np.ndarray], packings: Sequence[Packing]) -> int:
-    """Return how many pixels are a reflectance of 0 in all of the bands though none declares or masks it."""
-    if any(not packing.reflectance or packing.blanks or packing.unpacked for packing in packings):
-        return 0
-    together = pixels[0] == 0
-    for values in pixels[1:]:
+def _alike(
+    bands: Sequence[tuple[np.ndarray, np.ndarray]], packings: Sequence[Packing]
+) -> dict[float, int]:
+    """Return the numbers that all of the bands have together though none declares or masks them, and how often.
+
+    Parameters
+    ----------
+    bands
+        The values of each band, ``(y, x)`` of any dtype, and where they are missing, bool.
+    packings
+        How all bands of the scene are packed.
+    """
+    first, gone = bands[0]
+    together = ~gone
+    for values, _ in bands[1:]:
         if not together.any():
-            return 0
-        together &= values == 0
-    return int(np.count_nonzero(together))
+            return {}
+        together &= values == first
+    if len(bands) == 1 or any(
+        not packing.reflectance or packing.blanks or packing.unpacked for packing in packings
+    ):
+        together &= first != 0
+    values, counts = np.unique(first[together], return_counts=True)
+    return {value: n for value, n in zip(values.tolist(), counts.tolist(), strict=True) if n > 1}
 
 
 def _agreed(k: int, empty: Sequence[np.ndarray], grids: Sequence[GeoBox]) -> np.ndarray:

@@ -370,6 +370,11 @@ class OffsetCheck:
                 f"no pixel is darker than a reflectance of {dark:.2f}, as if 0.1 had to be "
                 f"subtracted; {advice}."
             )
+        if offset > 0 and dark >= self._TOO_BRIGHT[0]:
+            return (
+                f"no pixel is darker than a reflectance of {dark:.2f}, and the offset has been added. That of Sentinel-2 is "
+                "below 0; pass offset=-1000 to take 0.1 off."
+            )
         if offset < 0 and dark <= self.TOO_DARK:
             return (
                 f"the darkest pixels have a reflectance of {dark:.2f}, as if the offset had been "

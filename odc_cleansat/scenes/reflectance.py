@@ -51,7 +51,7 @@ def to_model_grid(
     pixels = [band.data.values for band in bands]
     missing = find_missing(bands, pixels)
     if check is not None:
-        check.add_undeclared(missing.undeclared, missing.zeros)
+        check.add_undeclared(missing.undeclared, missing.alike)
     for i, (band, raw, gone) in enumerate(zip(bands, pixels, missing.gone, strict=True)):
         assert band.packing is not None
         values = raw.astype("float32")

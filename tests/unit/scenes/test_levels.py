@@ -35,7 +35,7 @@ def checked(
         )
         bands.append(Band(wrap_xr(plane, grid), grid).packed(scale, offset))
     missing = find_missing(bands, planes)
-    check.add_undeclared(missing.undeclared, missing.zeros)
+    check.add_undeclared(missing.undeclared, missing.alike)
     for i, (band, plane, gone) in enumerate(zip(bands, planes, missing.gone, strict=True)):
         packing = band.packing
         assert packing is not None
@@ -164,6 +164,13 @@ def holed(value: float, rows: int = 5) -> Callable[[np.ndarray], np.ndarray]:
         ("int16", every(holed(-999)), "450 pixels are -999 in all bands.*nodata'] = -999"),
         ("uint16", every(holed(65535)), "450 pixels are 65535 in all bands"),
         ("float32", every(holed(-9999)), "450 pixels are -9999 in all bands"),
+        ("uint16", every(holed(255)), "450 pixels are 255 in all bands, which ground hardly is.*nodata'] = 255"),
+        ("uint16", every(holed(10000)), "450 pixels are 10000 in all bands"),
+        ("float32", every(holed(0.0255)), "450 pixels are 0.0255 in all bands"),
+        ("uint16", every(lambda p: ((p / 1e4 + 0.2) / 2.75e-5).astype("uint16")), "refused: no pixel .* numbers of Landsat"),
+        ("float32", every(lambda p: ((p + 0.2) / 2.75e-1).astype("float32")), "no pixel .* numbers of Landsat"),
+        ("uint16", every(lambda p: np.maximum(p.astype(int) - 400, 0).astype("uint16")), "of blue are 0 .* cut off"),
+        ("float32", every(lambda p: ((p - p.min()) / (p.max() - p.min()) * 1.1).clip(0, 1)), "every band are exactly 1"),
         ("float32", every(holed(0)), "450 pixels have a reflectance of 0 in all bands"),
         ("int16", one(3, holed(-9999)), "refused: .*nir .*undeclared value for no data"),
         ("float32", one(3, holed(-9999)), "nir .*undeclared value for no data"),
