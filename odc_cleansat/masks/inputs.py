@@ -14,11 +14,11 @@ from ..arguments import is_number
 from ..errors import LightWarning, SceneError, warn_caller
 from ..grids.grid import crs_name, fault_of_grid, ground_resolution, unevenness
 from ..models.model import Model
-from ..scenes.angles import Angles
+from ..scenes.angles import Angles, contradiction
 from ..scenes.bands import find_bands
 from ..scenes.files import Band
 from ..scenes.packing import item_metadata
-from .light import Light
+from .light import Light, place_of
 from .options import check_resolution
 
 
@@ -234,8 +234,10 @@ def lights_of(
     LightWarning
         If angles cannot be right.
     """
-    if isinstance(refine, Angles | Light):
-        lights = [refine if isinstance(refine, Light) else Light(refine)] * len(dates)
+    if isinstance(refine, Angles):
+        lights = [_checked(refine, _said_of(scene, d[0].data), finest_grid(d)) for d in dates]
+    elif isinstance(refine, Light):
+        lights = [refine] * len(dates)
     elif refine:
         lights = [Light.of(_said_of(scene, date[0].data), finest_grid(date)) for date in dates]
     else:
@@ -244,6 +246,16 @@ def lights_of(
         if complaint:
             warn_caller(f"{complaint}.", LightWarning)
     return list(lights)
+
+
+def _checked(angles: Angles, said: Mapping[str, Any], grid: GeoBox) -> Light:
+    """Return the light of angles that a caller gives; warn if the sun did not stand there."""
+    if fault := contradiction(angles, said, place_of(grid)):
+        warn_caller(
+            f"refine is used, and cannot be right: {fault}. Angles are in degrees, clockwise from north.",
+            LightWarning,
+        )
+    return Light(angles)
 
 
 def describe_lights(lights: Iterable[Light | None]) -> str:

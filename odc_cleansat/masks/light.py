@@ -100,11 +100,7 @@ class Light:
         grid
             The grid of the scene.
         """
-        longitude, latitude = centre(grid)
-        place = None
-        if math.isfinite(longitude) and math.isfinite(latitude):
-            place = round(longitude, 2), round(latitude, 2)
-        return cls(*find_angles(properties, place))
+        return cls(*find_angles(properties, place_of(grid)))
 
     @property
     def complaint(self) -> str | None:
@@ -116,6 +112,14 @@ class Light:
     def describe(self) -> str:
         """Return in a few words by which light a mask is refined."""
         return f"none: {self.reason}" if self.angles is None else self.angles.source
+
+
+def place_of(grid: GeoBox) -> tuple[float, float] | None:
+    """Return longitude and latitude of the middle of a grid, degrees; None if it is not on the Earth."""
+    longitude, latitude = centre(grid)
+    if math.isfinite(longitude) and math.isfinite(latitude):
+        return round(longitude, 2), round(latitude, 2)
+    return None
 
 
 class Motion(NamedTuple):

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from ..arguments import is_number
+
 LOWEST_SUN = 10.0
 """Degrees above the horizon below which shadows are too long to be traced back to a cloud."""
 
@@ -24,6 +26,10 @@ _OVERPASS = 8.5, 13.5
 
 _POLAR = 65.0
 """Degrees of latitude beyond which its local time is any."""
+
+_HIGHEST_SUN = 5.0
+"""Degrees from the vertical. In the forenoon, when Sentinel-2 passes, the sun is 11 degrees from it or more. A value in
+radians is below 1.6."""
 
 _STEEPEST_VIEW = 20.0
 """Degrees from the vertical. At the edge of the swath Sentinel-2 looks 12 degrees aside."""
@@ -83,11 +89,20 @@ class Angles:
 
     def fault(self) -> str | None:
         """Say why the angles cannot be used, as the end of a sentence; None if they can."""
+        known = (self.sun_azimuth, self.sun_zenith, self.view_azimuth, self.view_zenith)
+        for number, each in enumerate(known):
+            if not (is_number(each) or (number > 1 and each is None)):
+                return f"{each!r:.100} is no number of degrees"
         azimuths = [each for each in (self.sun_azimuth, self.view_azimuth) if each is not None]
-        if any(not -360 <= each <= 360 for each in azimuths):  # NaN, too
+        if any(not -360 <= each <= 360 for each in azimuths):
             return f"an azimuth of {' or '.join(f'{each:g}' for each in azimuths)} degrees is no direction"
         if not 0 <= self.sun_zenith < 90:
             return f"the sun is {self.sun_zenith:g} degrees from the vertical, which is below the horizon"
+        if self.sun_zenith < _HIGHEST_SUN:
+            return (
+                f"the sun is {self.sun_zenith:g} degrees from the vertical, as it never is when Sentinel-2 passes; angles are in "
+                "degrees"
+            )
         if self.view_zenith is not None and not 0 <= self.view_zenith <= _STEEPEST_VIEW:
             return f"Sentinel-2 never looks {self.view_zenith:g} degrees aside"
         return None
@@ -139,15 +154,41 @@ def find_angles(properties: Mapping[str, Any], place: tuple[float, float] | None
         )
         if sum(_apart(turned, computed)) < min(_ALIKE, sum(_apart(stated, computed))):
             stated = turned
-        aside, higher = _apart(stated, computed)
-        if aside > _FAR[0] or higher > _FAR[1]:
-            return Found(
-                None,
-                f"{stated.source}: that sun is {max(aside, higher):.0f} degrees from where it stood at "
-                f"{moment:%Y-%m-%d %H:%M} UTC",
-                wrong=True,
-            )
+        if fault := _contradiction(stated, computed, moment):
+            return Found(None, fault, wrong=True)
     return _usable(_with_view(stated, properties), wrong=True)
+
+
+def contradiction(
+    angles: Angles, properties: Mapping[str, Any], place: tuple[float, float] | None
+) -> str | None:
+    """Say how angles differ from those of time and place; None if they do not, or time or place are not known.
+
+    Parameters
+    ----------
+    angles
+        Those that are claimed.
+    properties, place
+        See :func:`find_angles`.
+    """
+    moment = _known_time(properties)
+    if moment is None or place is None or _simulated(properties):
+        return None
+    computed = sun_at(moment, *place)
+    if _assumed_time(computed, moment, place):
+        return None
+    return _contradiction(angles, computed, moment)
+
+
+def _contradiction(stated: Angles, computed: Angles, moment: datetime | None) -> str | None:
+    """Say how a sun differs from that of time and place; None if it does not."""
+    aside, higher = _apart(stated, computed)
+    if aside <= _FAR[0] and higher <= _FAR[1]:
+        return None
+    return (
+        f"{stated.source}: that sun is {max(aside, higher):.0f} degrees from where it stood at "
+        f"{moment:%Y-%m-%d %H:%M} UTC"
+    )
 
 
 def stated_light(properties: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -343,7 +343,13 @@ def test_wrong_angles_give_the_plain_answer_and_a_word(simulated: xr.Dataset) ->
     assert [each.filename for each in said] == [__file__]
     np.testing.assert_array_equal(found.values, plain.values)
     refused(bare, "the sun is 95 degrees from the vertical", refine=Angles(150, 95))
+    refused(bare, "'150' is no number of degrees", refine=Angles("150", 45))  # type: ignore[arg-type]
     refused(bare, "pass true, false or Angles", refine="time")
+    with pytest.warns(
+        LightWarning, match="refine is used, and cannot be right: .* where it stood"
+    ) as said:
+        classify(bare, offset=-1000, refine=Angles(330, 45))
+    assert [each.filename for each in said] == [__file__]
 
 
 def test_each_date_has_its_own_light(simulated: xr.Dataset) -> None:

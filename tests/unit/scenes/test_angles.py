@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from odc.geo.geom import Geometry
 
-from odc_cleansat.scenes.angles import Angles, find_angles, sun_at
+from odc_cleansat.scenes.angles import Angles, contradiction, find_angles, sun_at
 
 NOON = "2020-06-15T18:29:00Z"
 CALGARY = (-112.9, 51.0)
@@ -100,11 +102,11 @@ def test_what_is_not_known_is_said_and_no_error(
     ("properties", "reason"),
     [
         ({"view:sun_elevation": -5.0}, "below the horizon"),
-        ({"view:sun_elevation": float("nan")}, "below the horizon"),
+        ({"view:sun_elevation": float("nan")}, "no number of degrees"),
         ({"view:sun_azimuth": 1000.0}, "no direction"),
-        ({"view:sun_azimuth": float("inf")}, "no direction"),
+        ({"view:sun_azimuth": float("inf")}, "no number of degrees"),
         ({"view:azimuth": 288.0, "view:incidence_angle": 60.0}, "never looks 60 degrees aside"),
-        ({"view:azimuth": float("nan"), "view:incidence_angle": 3.0}, "no direction"),
+        ({"view:azimuth": float("nan"), "view:incidence_angle": 3.0}, "no number of degrees"),
         ({"view:sun_azimuth": 338.7, "datetime": NOON}, "from where it stood at 2020-06-15 18:29"),
         ({"view:sun_elevation": 14.0, "datetime": NOON}, "from where it stood"),
     ],
@@ -163,3 +165,36 @@ def test_angles_are_checked_whoever_passes_them() -> None:
     assert Angles(150, 45).fault() is None
     assert Angles(150, 95).fault()
     assert Angles(150, 45, 100, -1).fault()
+    assert Angles(150, 45, 100).fault() is None
+
+
+@pytest.mark.parametrize("odd", ["150", None, np.full((2, 2), 150.0), float("nan"), True])
+def test_an_angle_is_one_number(odd: Any) -> None:
+    assert "is no number of degrees" in str(Angles(odd, 45).fault())
+    assert "is no number of degrees" in str(Angles(150, odd).fault())
+    if odd is not None:
+        assert "is no number of degrees" in str(Angles(150, 45, odd, odd).fault())
+
+
+def test_angles_in_radians_are_none() -> None:
+    """The sun of a summer's forenoon: azimuth 108, zenith 27 degrees."""
+    assert "angles are in degrees" in str(Angles(1.89, 0.48).fault())
+    stated = {"s2:mean_solar_azimuth": 1.89, "s2:mean_solar_zenith": 0.48}
+    found = find_angles(stated)
+    assert found.angles is None
+    assert found.wrong
+
+
+def test_angles_are_compared_with_time_and_place() -> None:
+    known = {"datetime": NOON}
+    right = find_angles(known, CALGARY).angles
+    assert right is not None
+    assert contradiction(right, known, CALGARY) is None
+    turned = replace(right, sun_azimuth=right.sun_azimuth - 180)
+    assert "from where it stood at 2020-06-15 18:29 UTC" in str(
+        contradiction(turned, known, CALGARY)
+    )
+    for unknown in ({}, {"datetime": "2020-06-15"}, {"datetime": "2020-06-15T02:00:00Z"}):
+        assert contradiction(turned, unknown, CALGARY) is None
+    assert contradiction(turned, known, None) is None
+    assert contradiction(turned, {**known, "cleansat:simulated": True}, CALGARY) is None

@@ -76,6 +76,17 @@ def test_a_number_that_no_ground_has_in_all_bands_is_undeclared_nodata(
         assert gone.sum() == 8
 
 
+def test_one_number_in_all_bands_is_counted_where_it_is_data() -> None:
+    one, other = (np.arange(48, dtype="uint16").reshape(6, 8) + k for k in (500, 700))
+    one[:2], other[1:3] = 255, 255
+    one[5], other[5] = 0, 0
+    bands = [band(one), band(other)]
+    assert find_missing(bands, [one, other]).alike == {255: 8}
+    declared = [band(one, nodata=255), band(other, nodata=255)]
+    assert find_missing(declared, [one, other]).alike == {}
+    assert find_missing(bands[:1], [one]).alike[255] == 16
+
+
 def test_dark_and_bright_ground_is_data_even_where_all_bands_are_equal() -> None:
     for dtype, values in (
         ("float32", (-0.04, 0.0003, 1.0, 4.9)),

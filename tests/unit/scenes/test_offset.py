@@ -263,6 +263,12 @@ def test_the_check_on_real_scenes(shared: Path) -> None:
         assert "pass offset=0" in str(complaint(right - 0.1, -1000)), name
 
 
+def test_an_offset_above_0_is_told_where_nothing_is_dark() -> None:
+    """As with the sign of -1000 forgotten; where 1000 had been taken off before, dark ground is dark again."""
+    assert "pass offset=-1000 to take 0.1 off" in str(complaint(np.full((3, 120, 120), 0.22), 1000))
+    assert complaint(np.full((3, 120, 120), 0.02), 1000) is None
+
+
 def test_the_check_says_nothing_of_few_pixels() -> None:
     assert complaint(np.full((3, 90, 90), 0.12), 0) is None
     assert complaint(np.full((3, 120, 120), np.nan), 0) is None
