@@ -7,6 +7,7 @@ names the person, and expires.
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 KEY_SECONDS = 12 * 3600
 """How long a key opens; a page that is still open gets a new one with its next run."""
+
+KEPT_SECONDS = 3600
+"""How long people get the same key, so that their browsers know pictures again that they have seen."""
 
 PEOPLE = 10_000
 """People whose last sign-out is remembered."""
@@ -55,15 +59,27 @@ class Door:
         secret = secrets.token_bytes(32)
         self._left: TTLCache[str, float] = TTLCache(PEOPLE, seconds)
         """When people signed out, seconds of the clock; older keys of theirs are of no use any more."""
+        self._given: TTLCache[tuple[str, str], str] = TTLCache(
+            PEOPLE, min(KEPT_SECONDS, seconds / 2)
+        )
+        """Keys by person and use."""
+        self._lock = threading.Lock()
         self._signers = {use: URLSafeTimedSerializer(secret, salt=use) for use in (SEE, JUDGE)}
 
     def key(self, person: str, use: str = SEE) -> str:
         """Return a key for a person and a use, as it stands in an address."""
-        return str(self._signers[use].dumps(person))
+        with self._lock:
+            found = self._given.get((person, use))
+            if found is None:
+                found = self._given[person, use] = str(self._signers[use].dumps(person))
+            return found
 
     def leave(self, person: str) -> None:
         """Let the keys of a person open nothing more, because they sign out."""
-        self._left[person] = time.time()
+        with self._lock:
+            self._left[person] = time.time()
+            for use in self._signers:
+                self._given.pop((person, use), None)
 
     def person(self, key: str | None, headers: Headers, use: str = SEE) -> str:
         """Return whose key it is.

@@ -349,7 +349,7 @@ def _actions(
         width="stretch",
         help=f"In the background, up to {limit} at a time. Scenes that have such a mask are passed over.",
         on_click=_ask,
-        args=(service, missing, area, light),
+        args=(service, missing, area),
     )
     if look.button(
         "Look", disabled=not 0 < len(rows) <= LOOKED_AT, width="stretch",
@@ -383,11 +383,12 @@ def _show_lines(service: Service, area: Geometry | None, light: bool) -> None:
         )
 
 
-def _ask(service: Service, rows: Sequence[SceneRow], area: Geometry | None, light: bool) -> None:
+def _ask(service: Service, rows: Sequence[SceneRow], area: Geometry | None) -> None:
     """Have scenes masked. It runs before the page is drawn again, so that the queue is seen at once."""
     import streamlit as st
 
     state, refused = st.session_state, []
+    light = bool(state.light)  # which may have been switched after the button was drawn
     for row in rows:
         try:
             service.ask([row.id], state.person, area, light=light)

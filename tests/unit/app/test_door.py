@@ -73,3 +73,16 @@ def test_whoever_signs_out_closes_what_they_have_seen(monkeypatch: pytest.Monkey
     assert door.person(of_bob, NOBODY) == "Bob"
     now += 2
     assert door.person(door.key("Ann"), NOBODY) == "Ann"
+
+
+def test_a_browser_meets_the_same_addresses_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each run of a page would load all tiles anew."""
+    door, now = Door(), 1_800_000_000.0
+    monkeypatch.setattr("time.time", lambda: now)
+    first = door.key("Ann")
+    now += 60
+    assert door.key("Ann") == first
+    assert door.key("Ann", JUDGE) != first
+    door.leave("Ann")
+    now += 60
+    assert door.key("Ann") != first
