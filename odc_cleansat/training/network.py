@@ -12,6 +12,7 @@ from ..classes import CloudClass
 from ..errors import ModelError
 from ..models.networks import build_network, torch_network
 from ..models.places import is_offline
+from .narrowing import WIDTHS, narrowed
 from .recipe import Recipe
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def first_network(recipe: Recipe) -> torch.nn.Module:
     """
     if recipe.start is not None:
         network = torch_network(recipe.start)
-        return _with_more_classes(network, recipe) if _adds_classes(recipe) else network
+        same = (recipe.start.classes, recipe.start.architecture)
+        return network if same == (recipe.classes, recipe.architecture) else _grown(network, recipe)
     return _with_trained_encoder(recipe) if recipe.encoder_weights else untrained_network(recipe)
 
 
@@ -55,20 +57,17 @@ def untrained_network(recipe: Recipe) -> torch.nn.Module:
     return build_network(recipe.to_model(_NO_WEIGHTS))
 
 
-def _adds_classes(recipe: Recipe) -> bool:
-    return recipe.start is not None and len(recipe.classes) > len(recipe.start.classes)
-
-
-def _with_more_classes(start: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
-    """Return the recipe's network with the weights of one that knows only its first classes.
+def _grown(start: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
+    """Return the recipe's network with the weights of one that knows fewer classes or has a wider decoder.
 
     Thin cloud begins as a rarer kind of cloud, and other classes with random weights.
     """
     import torch
 
     network = untrained_network(recipe)
-    had, classes = start.state_dict(), recipe.classes
-    count = len(recipe.start.classes) if recipe.start else 0
+    widths = dict(recipe.architecture.options).get(WIDTHS)
+    had = narrowed(start.state_dict(), widths) if widths else start.state_dict()
+    classes, count = recipe.classes, len(recipe.start.classes) if recipe.start else 0
     with torch.no_grad():
         for name, values in network.state_dict().items():
             if values.shape == had[name].shape:

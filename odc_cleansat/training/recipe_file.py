@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..errors import CleansatError
 from ..evaluate.pairing import LAYOUTS
 from ..grids.windows import MULTIPLE
 from ..models.documents import VALIDATORS as OF_MODELS
-from ..models.model import Model
+from ..models.model import Architecture, Model
 from ..models.registry import get_model
 from ..storage.validators import (
     Validator,
@@ -27,6 +27,7 @@ from ..storage.validators import (
     validated,
     whole,
 )
+from .narrowing import WIDTHS
 from .recipe import HeldOut, Recipe, RecipeError
 from .schedule import Schedule
 from .sources import Archive, Labels, Scenes, Simulated, Source
@@ -85,13 +86,26 @@ def _take_from_start(values: dict[str, Any]) -> None:
     start = values["start"]
     for key in _TAKEN_FROM_START:
         values.setdefault(key, getattr(start, key))
-    for key in ("bands", "classes", "architecture"):
-        # A network may learn further classes; its channels for those begin anew.
-        had = values[key][: len(start.classes)] if key == "classes" else values[key]
-        if had != getattr(start, key):
+    # A network may learn further classes, and its decoder may be narrower.
+    as_before = {
+        "bands": values["bands"],
+        "classes": values["classes"][: len(start.classes)],
+        "architecture": _as_wide(values["architecture"], start.architecture),
+    }
+    for key, value in as_before.items():
+        if value != getattr(start, key):
             raise ValueError(
                 f"{key} should be those of {start.name}, where it starts; leave it out."
             )
+
+
+def _as_wide(architecture: Architecture, start: Architecture) -> Architecture:
+    """Return an architecture with the decoder of another if its own is narrower."""
+    own, other = (dict(each.options).get(WIDTHS, ()) for each in (architecture, start))
+    if len(own) != len(other) or any(a > b for a, b in zip(own, other, strict=True)):
+        return architecture
+    options = tuple((k, other if k == WIDTHS else v) for k, v in architecture.options)
+    return replace(architecture, options=options)
 
 
 def _find_teachers(names: tuple[str, ...], values: Mapping[str, Any], few: int) -> Teachers:

@@ -100,7 +100,11 @@ def test_recipes_that_cannot_be_read(tmp_path: Path) -> None:
 def test_what_does_not_go_with_a_start(tmp_path: Path) -> None:
     start = "unet-mobilenetv2-l2a-4b"
     left_out = dict.fromkeys(("bands", "classes", "architecture", "few", "resolution"))
-    for changes in ({"classes": ["clear", "cloud"]}, {"bands": list(SIX)}):
+    wider = {"name": "Unet", "encoder": "mobilenet_v2", "decoder_channels": [512, 96, 48, 24, 16]}
+    usual = {"name": "Unet", "encoder": "mobilenet_v2"}
+    for changes in (
+        {"classes": ["clear", "cloud"]}, {"bands": list(SIX)}, {"architecture": wider}, {"architecture": usual},
+    ):  # fmt: skip
         with pytest.raises(
             RecipeError, match="should be those of unet-mobilenetv2-l2a-4b, where it starts"
         ):
