@@ -121,6 +121,20 @@ def draw_light(out: Path) -> None:
     figure.savefig(out / "light.png")
 
 
+def draw_cores(out: Path) -> None:
+    """Clouds of a clipped scene, whose cores the network calls clear, before and after they are filled."""
+    data = scene(seed=4, cloud_cover=0.3)[["B02", "B03", "B04", "B08"]]
+    for name in ("B02", "B03", "B04"):
+        data[name] = data[name].clip(max=5000).assign_attrs(data[name].attrs)
+    figure, axes = panels(
+        ["true colour, clipped at 0.4", "the network's own answer", "white cores filled"]
+    )
+    axes[0].imshow(colours(data))
+    show(axes[1], classify(data, offset=-1000, refine=False).ucl.values)
+    show(axes[2], classify(data, offset=-1000).ucl.values)
+    figure.savefig(out / "cores.png")
+
+
 def draw_trust(out: Path) -> None:
     """A mask, its confidence, and where it is right."""
     data = scene()
@@ -363,6 +377,7 @@ def draw(out: Path) -> None:
         draw_classes,
         draw_presets,
         draw_light,
+        draw_cores,
         draw_trust,
         draw_offsets,
         draw_resolution,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -24,7 +24,6 @@ from ..threads import compute
 from .driver import BANDS
 from .graph import chunk_sizes
 from .lookup import MaskedScene, MaskOptions, look_up, search_masks_of
-from .output_grid import BLOCK
 from .prepare import prepare
 from .query import Query, find_scenes, grouping
 from .reader import LayerReader, clear_times
@@ -32,6 +31,9 @@ from .reader import LayerReader, clear_times
 if TYPE_CHECKING:
     from datacube import Datacube
     from datacube.model import Dataset
+
+PART = 1024
+"""Pixels along a side of what is read at once: of 73 dates half a gigabyte."""
 
 REFINED = ("time", "earlier")
 """How `load` refines masks: by all dates around, or by earlier ones alone."""
@@ -79,6 +81,9 @@ class History:
     include_rejected: bool
     """Whether scenes count whose mask a reviewer has rejected."""
 
+    told: set[float] = field(default_factory=set)
+    """Days of which the user has been told that they have another offset."""
+
     def masks(
         self, groups: xr.DataArray, grid: GeoBox, found: Sequence[MaskedScene] | None = None
     ) -> xr.Dataset:
@@ -106,7 +111,7 @@ class History:
         wide, inside = with_context(grid)
         every = self.around(groups, wide) if found is None else found
         data, place = self._read(every, groups, wide)
-        refined = refine_dates(data, place, hindsight=self.refine == "time")
+        refined = refine_dates(data, place, hindsight=self.refine == "time", told=self.told)
         masks = refined[list(BANDS)].isel(time=place)
         if self.preset is not None:
             masks = apply_preset(masks, self.preset)
@@ -196,7 +201,7 @@ class History:
             [each.scene for each in found], grouping(self.query.group_by)
         )
         prepared = prepare(found, every, self.options, masked=True, harmonized=True)
-        chunks = self.reading.get("dask_chunks") or dict.fromkeys(wide.dimensions, BLOCK)
+        chunks = self.reading.get("dask_chunks") or dict.fromkeys(wide.dimensions, PART)
         reading = {**self.reading, "dask_chunks": chunks}
         names = _ground_bands(prepared.product)
         reader = LayerReader(

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import numpy as np
 import xarray as xr
+from odc.geo.xr import wrap_xr
 
 from ..errors import CubeError, SceneError, first_line
+from ..grids.cells import parts
 from ..masks.time_rules import DAYS, SAME_DAY
 from ..products.product import MaskProduct
 from ..products.refined import Refinement, write_refined
@@ -21,10 +24,10 @@ from ..storage.eo3 import REFINED_PRODUCT, native_grid, product_definition, read
 from ..storage.folder import Folder
 from ..threads import compute
 from .choose import mask_property
+from .driver import BANDS
 from .index import add_dataset, add_product
 from .lookup import MaskedScene, MaskOptions, look_up, search_masks_of
-from .output_grid import BLOCK
-from .over_time import History, span_around
+from .over_time import PART, History, span_around
 from .query import Query, find_scenes, grouping, search
 
 if TYPE_CHECKING:
@@ -72,8 +75,8 @@ class RefinedMask:
     def masks(self) -> xr.Dataset:
         """Refine the mask.
 
-        Blocks of the mask are refined one by one for each thread. So memory grows with the number of dates, and
-        not with the scene.
+        Parts of the mask are read and refined one after the other. So memory grows with the number of dates, and not
+        with the scene.
 
         Returns
         -------
@@ -98,7 +101,7 @@ class RefinedMask:
             query,
             self.options,
             {
-                "dask_chunks": dict.fromkeys(grid.dimensions, BLOCK),
+                "dask_chunks": dict.fromkeys(grid.dimensions, PART),
                 "skip_broken_datasets": False,  # the lineage would name what was not read
             },
             "time" if self.hindsight else "earlier",
@@ -106,11 +109,20 @@ class RefinedMask:
             only_accepted=False,
             include_rejected=True,
         )
-        lazy = history.masks(groups, grid, every)
-        try:
-            return compute(lazy).isel(time=0, drop=True)
-        except OSError as error:  # rasterio's is one, too
-            raise SceneError(f"a scene or a mask cannot be read: {first_line(error)}.") from error
+        layers = {name: np.empty(grid.shape, "uint8") for name in BANDS}
+        for part in parts(grid, PART):
+            lazy = history.masks(groups, grid[part], every)
+            try:
+                found = compute(lazy)
+            except OSError as error:  # rasterio's is one, too
+                raise SceneError(
+                    f"a scene or a mask cannot be read: {first_line(error)}."
+                ) from error
+            for name, values in layers.items():
+                values[part] = found[name].values[0]
+        return xr.Dataset(
+            {name: wrap_xr(values, grid, **found[name].attrs) for name, values in layers.items()}
+        )
 
 
 @dataclass(frozen=True)

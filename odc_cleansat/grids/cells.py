@@ -74,6 +74,22 @@ def cells(grid: GeoBox) -> Iterator[list[Cell]]:
         ]
 
 
+def parts(grid: GeoBox, most: int) -> Iterator[Roi]:
+    """Return whole cells of a grid together, so many that they and their margins fit into a square; at least one.
+
+    Parameters
+    ----------
+    grid
+        A grid.
+    most
+        Pixels along a side of the square.
+    """
+    margin = round(MARGIN / side_of_pixel(grid))
+    count = max((most - 2 * margin) // _stride(grid), 1)
+    rows, columns = (_cut(first, size, count * _stride(grid)) for first, size in _axes(grid))
+    yield from ((row, column) for row in rows for column in columns)
+
+
 def with_context(grid: GeoBox) -> tuple[GeoBox, Roi]:
     """Return the grid of all cells that a grid touches, with their margins.
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 import xarray as xr
@@ -23,6 +24,9 @@ from ..scenes.bands import find_bands
 from ..scenes.packing import Packing, read_packing
 from .storable import storable
 from .time_rules import BANDS, DAYS, Series, refine_window
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 SMOOTHING = 90.0
 """Side of the squares over which differences from the ground are averaged, metres: 3 pixels of 30 m."""
@@ -89,7 +93,11 @@ def refine(scene: xr.Dataset, *, hindsight: bool = True) -> xr.Dataset:
 
 
 def refine_dates(
-    scene: xr.Dataset, wanted: Sequence[int] | None, *, hindsight: bool = True
+    scene: xr.Dataset,
+    wanted: Sequence[int] | None,
+    *,
+    hindsight: bool = True,
+    told: set[float] | None = None,
 ) -> xr.Dataset:
     """Refine the masks of some of the dates; the others are only compared with.
 
@@ -101,6 +109,8 @@ def refine_dates(
         Numbers of the dates; None for all.
     hindsight
         See there.
+    told
+        Days of which the user has been told that they have another offset; more are added.
 
     Returns
     -------
@@ -124,7 +134,9 @@ def refine_dates(
     order = np.argsort(scene.time.values, kind="stable")
     place = np.argsort(order)
     dims = ("time", *scene.ucl.odc.spatial_dims)
-    ordered = scene[["ucl", *names.values()]].isel(time=order).transpose(*dims)
+    ordered = scene[["ucl", *names.values()]].transpose(*dims)
+    if (np.diff(order) < 0).any():
+        ordered = ordered.isel(time=order)
     job = {
         "days": _days(ordered.time),
         "packings": {band: _packings(ordered[name]) for band, name in names.items()},
@@ -132,12 +144,14 @@ def refine_dates(
         "surroundings": odd_side(SURROUNDINGS, grid),
         "hindsight": bool(hindsight),
         "wanted": [int(i) for i in np.sort(place if wanted is None else place[list(wanted)])],
-        "told": set(),
+        "told": set() if told is None else told,
     }
     _warn_of_alone(job, ordered.time)
     bands = {band: ordered[name].data for band, name in names.items()}
     codes = _refined(ordered.ucl.data, bands, job, grid)
-    found = ordered.ucl.copy(data=codes).isel(time=place)
+    found = ordered.ucl.copy(data=codes)
+    if (np.diff(order) < 0).any():
+        found = found.isel(time=place)
     return _result(scene, found.transpose(*scene.ucl.dims), hindsight)
 
 
@@ -228,37 +242,64 @@ def _warn_of_alone(job: Mapping[str, Any], time: xr.DataArray) -> None:
 
 def _refined(codes: Any, bands: Mapping[str, Any], job: Mapping[str, Any], grid: GeoBox) -> Any:
     """Return better codes, cell by cell; lazy if anything is."""
-    work = partial(_refine_cell, job)
-    if not any(hasattr(each, "dask") for each in (codes, *bands.values())):
-        found = np.empty_like(codes)
-        for row in cells(grid):
-            for cell in row:
-                rows, columns = cell.inner
-                found[:, rows, columns] = work(*_window(codes, bands, cell), cell)
-        return found
+    if any(hasattr(each, "dask") for each in (codes, *bands.values())):
+        return _lazy(codes, bands, job, grid)
+    found = np.empty_like(codes)
+    for row in cells(grid):
+        for cell in row:
+            part = (slice(None), *cell.window)
+            window = {band: values[part] for band, values in bands.items()}
+            rows, columns = cell.inner
+            found[:, rows, columns] = _refine_cell(job, codes[part], window, cell)
+    return found
+
+
+def _lazy(codes: Any, bands: Mapping[str, Any], job: Mapping[str, Any], grid: GeoBox) -> da.Array:
+    """Return better codes, a task for each cell, which takes the blocks that its window touches.
+
+    The tasks are written down by themselves. For `dask.delayed` dask would go through the graph of the whole scene
+    once for each cell, and read blocks anew for each.
+    """
     import dask.array as da
-    from dask.delayed import delayed
+    from dask.highlevelgraph import HighLevelGraph
 
-    # The job is part of the function, for what dask takes apart it copies, and each window would tell again.
-    task = delayed(work, name="cleansat-refine")
-    blocks = [
-        [
-            da.from_delayed(
-                task(*_window(codes, bands, cell), cell),
-                (len(codes), *(part.stop - part.start for part in cell.inner)),
-                codes.dtype,
+    codes = da.asarray(codes)
+    sides = {0: -1, 1: codes.chunks[1], 2: codes.chunks[2]}
+    arrays = [da.asarray(each).rechunk(sides) for each in (codes, *bands.values())]
+    edges = [np.cumsum([0, *sizes]) for sizes in codes.chunks[1:]]
+    name, layer, table = f"cleansat-refine-{uuid4().hex}", {}, [*cells(grid)]
+    for i, row in enumerate(table):
+        for j, cell in enumerate(row):
+            rows, columns = (
+                range(
+                    np.searchsorted(edge, part.start, "right") - 1, np.searchsorted(edge, part.stop)
+                )
+                for edge, part in zip(edges, cell.window, strict=True)
             )
-            for cell in row
-        ]
-        for row in cells(grid)
+            first = int(edges[0][rows[0]]), int(edges[1][columns[0]])
+            task = partial(_refine_blocks, job, [*bands], cell, first)
+            keys = [[[(a.name, 0, r, c) for c in columns] for r in rows] for a in arrays]
+            layer[name, 0, i, j] = task, keys
+    inner = [row[0].inner[0] for row in table], [cell.inner[1] for cell in table[0]]
+    chunks = [(len(codes),), *(tuple(part.stop - part.start for part in axis) for axis in inner)]
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=arrays)
+    return da.Array(graph, name, chunks, dtype=codes.dtype)
+
+
+def _refine_blocks(
+    job: Mapping[str, Any],
+    bands: Sequence[str],
+    cell: Cell,
+    first: tuple[int, int],
+    blocks: Sequence[Sequence[Sequence[np.ndarray]]],
+) -> np.ndarray:
+    """Return the codes of a cell from the blocks, dims ``(time, y, x)``, of which the first begins at a row and column."""
+    part = [
+        slice(each.start - start, each.stop - start)
+        for each, start in zip(cell.window, first, strict=True)
     ]
-    return da.block(blocks)
-
-
-def _window(codes: Any, bands: Mapping[str, Any], cell: Cell) -> tuple[Any, dict[str, Any]]:
-    """Return what is seen of a cell."""
-    part = (slice(None), *cell.window)
-    return codes[part], {band: values[part] for band, values in bands.items()}
+    codes, *values = (np.block(each)[:, part[0], part[1]] for each in blocks)
+    return _refine_cell(job, codes, dict(zip(bands, values, strict=True)), cell)
 
 
 def _refine_cell(

@@ -1,9 +1,14 @@
+from collections.abc import Callable
+from functools import lru_cache
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 from conftest import Cube
+from hypothesis import given
+from strategies import randoms, tried
 
 from odc_cleansat import apply_preset, load
 from odc_cleansat.errors import CubeError, GapWarning, SceneError
@@ -59,6 +64,33 @@ def test_a_part_has_the_classes_of_the_whole_lazy_or_not(cube: Cube) -> None:
     lazy = july(cube, AREA, dask_chunks={"x": 50})
     assert lazy.ucl.chunks == ((1,), (60,), (50, 30))
     np.testing.assert_array_equal(lazy.ucl, part.ucl)
+
+
+@pytest.fixture(scope="session")
+def whole_at(cube: Cube) -> Callable[[int], np.ndarray]:
+    """The classes of July with pixels of so many metres."""
+    return lru_cache(lambda pixel: july(cube, HOME.zoom_to(resolution=pixel)).ucl.values[0])
+
+
+@tried(3)
+@given(random=randoms)
+def test_any_query_gives_a_pixel_the_same_class(
+    cube: Cube, whole_at: Callable[[int], np.ndarray], random: Random
+) -> None:
+    pixel = random.choice([10, 20, 60])
+    grid = HOME.zoom_to(resolution=pixel)
+    y, x = (random.randrange(side - 4) for side in grid.shape)
+    height, width = (
+        random.randint(1, min(120, side)) for side in (grid.shape[0] - y, grid.shape[1] - x)
+    )
+    area = grid[y : y + height, x : x + width]
+    chunks = {"y": random.randint(9, 90), "x": random.randint(9, 90)}
+    how = {"dask_chunks": chunks} if random.random() < 0.5 else {}
+    time = random.choice(["2024-07-05", "2024-07", ("2024-06-01", "2024-07-31")])
+    found = load(cube.dc, "s2_l2a", time=time, like=area, measurements=["ucl"], ucl="indexed",
+                 refine="time", **how)  # fmt: skip
+    expected = whole_at(pixel)[y : y + height, x : x + width]
+    np.testing.assert_array_equal(found.ucl.values[-1], expected)
 
 
 def test_earlier_dates_alone(cube: Cube) -> None:

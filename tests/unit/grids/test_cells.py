@@ -3,7 +3,7 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from odc_cleansat.grids.cells import cells, odd_side, side_of_pixel, with_context
+from odc_cleansat.grids.cells import cells, odd_side, parts, side_of_pixel, with_context
 
 UTM = GeoBox((700, 600), Affine(30, 0, 500010, 0, -30, 5000010), "EPSG:32633")
 DEGREES = GeoBox((300, 900), Affine(0.0003, 0, 13.5, 0, -0.0003, 47.1), "EPSG:4326")
@@ -69,3 +69,16 @@ def test_a_rotated_grid_is_counted_from_its_first_pixel():
 def test_sides_are_odd_and_at_least_a_pixel():
     sides = [odd_side(90, UTM.zoom_to(resolution=r)) for r in (10, 20, 30, 60, 100)]
     assert sides == [9, 5, 3, 1, 1]
+
+
+def test_parts_are_whole_cells_and_fit_with_their_margins():
+    grid = GeoBox((1000, 700), Affine(20, 0, 399960, 0, -20, 5300040), "EPSG:32633")
+    found = [*parts(grid, 1024)]
+    assert max(p.stop - p.start + 96 for part in found for p in part) <= 1024
+    edges = {cell.inner[0].start for row in cells(grid) for cell in row}
+    assert {rows.start for rows, _ in found} <= edges
+    seen = np.zeros(grid.shape, int)
+    for part in found:
+        seen[part] += 1
+    assert (seen == 1).all()
+    assert len([*parts(grid, 1)]) == sum(len(row) for row in cells(grid))

@@ -1,16 +1,20 @@
 import warnings
 from importlib import import_module
+from random import Random
 
 import numpy as np
 import pytest
 import xarray as xr
 from affine import Affine
+from hypothesis import given
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
+from strategies import randoms, tried
 
 from odc_cleansat import refine
 from odc_cleansat.classes import CloudClass, ucl_attrs
 from odc_cleansat.errors import CleansatError, GapWarning, ReflectanceWarning, SceneError
+from odc_cleansat.grids.cells import with_context
 from odc_cleansat.masks.refine import refine_dates
 
 CLEAR, CLOUD, SHADOW, THIN = 1, 2, 3, 6
@@ -165,6 +169,54 @@ def test_an_extent_that_reaches_far_enough_gives_the_same_classes():
     # Rows 80 to 336 are a cell.
     part = refine(made.isel(y=slice(80 - 32, 336 + 32))).ucl
     np.testing.assert_array_equal(part.values[:, 32:-32], whole.values[:, 80:336])
+
+
+@pytest.fixture(scope="module")
+def wide() -> tuple[xr.Dataset, np.ndarray]:
+    """A series of nine cells and more, with shadow and cloud here and there, and its refined classes."""
+    made = scene((960, 940), DAYS)
+    random = np.random.default_rng(1)
+    for codes, nir in zip(made.ucl.values, made.nir.values, strict=True):
+        for _ in range(200):
+            y, x = (int(random.integers(0, side - 30)) for side in codes.shape)
+            spot = np.s_[y : y + 24, x : x + 24]
+            codes[spot] = random.choice([CLOUD, SHADOW])
+            if random.random() < 0.5:
+                nir[spot] //= 2
+    found = refine(made).ucl.values
+    assert 0.01 < np.mean(found != made.ucl.values) < 0.3
+    return made, found
+
+
+@tried(8)
+@given(random=randoms)
+def test_any_area_with_its_surroundings_in_any_chunks_has_the_same_classes(
+    wide: tuple[xr.Dataset, np.ndarray], random: Random
+) -> None:
+    made, expected = wide
+    grid = made.odc.geobox
+    # What lies around an area has to be there: from 112 rows and columns on there are whole cells.
+    y, x = (random.randint(112, 860) for _ in range(2))
+    height, width = (random.randint(1, min(250, 880 - first)) for first in (y, x))
+    around, inside = with_context(grid[y : y + height, x : x + width])
+    offset = ~grid.affine * around.affine * (0.5, 0.5)
+    column, row = (round(each - 0.5) for each in offset)
+    given_dates = made.isel(y=slice(max(row, 0), row + around.shape[0]), x=slice(max(column, 0), column + around.shape[1]))  # fmt: skip
+    if random.random() < 0.7:
+        given_dates = given_dates.chunk({d: random.randint(40, 400) for d in ("y", "x")} | {"time": random.randint(1, 4)})  # fmt: skip
+    found = refine(given_dates).ucl
+    rows, columns = (
+        part.start + min(first, 0) for part, first in zip(inside, (row, column), strict=True)
+    )
+    part = found.values[:, rows : rows + height, columns : columns + width]
+    np.testing.assert_array_equal(part, expected[:, y : y + height, x : x + width])
+
+
+def test_the_graph_grows_with_the_blocks_and_the_cells_alone() -> None:
+    made = scene((960, 940)).chunk({"time": 1, "y": 240, "x": 235})
+    graph = dict(refine(made).ucl.__dask_graph__())
+    blocks = 4 * 4 * 4 * len(DAYS)
+    assert len(graph) < 2 * blocks + 4 * 4 * 4 + 40
 
 
 @pytest.mark.parametrize(
