@@ -9,7 +9,7 @@ from pathlib import Path
 from ..addresses import without_secrets
 from ..evaluate.tables import markdown_table
 from ..models.model import Model
-from .agreement import BY_LABEL
+from .agreement import BELOW_THIN, BY_LABEL, SPOILT
 from .curves import read_rows
 from .network import untrained_network
 from .recipe import Recipe
@@ -158,13 +158,19 @@ def _agreement(recipe: Recipe, summary: Summary, rows: _Rows) -> str:
     last = rows[-1]
     measure = "with the teacher" if recipe.teachers else "with the label"
     cells = [
-        (name, str(count), _percent(last.get(name)), _percent(last.get(name + BY_LABEL)))
+        (
+            name,
+            str(count),
+            *(_percent(last.get(name + end)) for end in ("", BY_LABEL, SPOILT, BELOW_THIN)),
+        )
         for name, count in summary.held_out.items()
         if name in last or name + BY_LABEL in last
     ]
-    return _table(("group", "patches", measure, "with a label"), cells) + (
+    head = ("group", "patches", measure, "with a label", "spoilt", "below thin cloud")
+    return _table(head, cells) + (
         f"\n\nShare of the pixels of the same class, at {recipe.resolution:g} m, after {last['step']:.0f} steps. "
-        "The number behind a group is that of its bands. No site of these groups was trained on."
+        "The number behind a group is that of its bands. No site of these groups was trained on. Of spoilt patches what the "
+        "teacher says of the unspoilt ones is right. Below simulated thin cloud that and clear ground are told apart."
     )
 
 

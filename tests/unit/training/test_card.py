@@ -42,7 +42,8 @@ def test_the_card_gives_the_last_agreement_with_teacher_and_label(
     recipe: Recipe, weights: Path
 ) -> None:
     (weights.parent / "progress.csv").write_text(
-        "step,seconds,loss,sim-6,sim-6 label,odd-6\n3,1800,1.5,0.5,0.75,nan\n6,3600,1.25,0.875,0.25,nan\n"
+        "step,seconds,loss,sim-6,sim-6 label,sim-6 spoilt,odd-6\n"
+        "3,1800,1.5,0.5,0.75,0.5,nan\n6,3600,1.25,0.875,0.25,0.625,nan\n"
     )
     held_out = {"sim-6": 2, "odd-6": 1}
     summary = Summary("tiny", (0.1,) * 6, (0.1,) * 6, 3, {}, held_out)
@@ -50,7 +51,16 @@ def test_the_card_gives_the_last_agreement_with_teacher_and_label(
     for text in (
         "6 steps in 1.0 hours.",
         "| 6 | 1.2500 |",
-        "| sim-6 | 2 | 87.50 % | 25.00 % |",
-        "| odd-6 | 1 |  |  |",
+        "| group | patches | with the label | with a label | spoilt |",
+        "| sim-6 | 2 | 87.50 % | 25.00 % | 62.50 % |",
+        "| odd-6 | 1 |  |  |  |",
     ):
         assert text in card, text
+
+
+def test_the_card_tells_how_tiles_were_spoilt(recipe: Recipe, weights: Path) -> None:
+    spoilt = replace(recipe, spoil={"blur": 0.3, "cut": 0.0, "phase": 0.5}, thin_cloud=0.4)
+    summary = Summary("tiny", (0.1,) * 6, (0.1,) * 6, 3, {}, {})
+    card = model_card(spoilt, summary, [recipe.to_model("file:none.safetensors")], weights)
+    assert "as they were: blur 30%, phase 50%." in card
+    assert "Simulated thin cloud lay over 40%. Thin is an optical depth of 0.1 to 1" in card
