@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import rasterio
+import rasterio.shutil
 import requests
 from playwright.sync_api import Page, sync_playwright
 
@@ -169,6 +171,18 @@ def tiles(page: Page, base: str) -> list[float]:
     return seconds
 
 
+def give_overviews(tile: Path) -> None:
+    """Make COGs of the files of a scene, with the blocks and overviews that those of Earth Search have."""
+    for file in tile.glob("*.tif"):
+        draft = file.with_suffix(".draft")
+        of_codes = file.stem in ("SCL", "truth")
+        rasterio.shutil.copy(
+            file, draft, driver="COG", blocksize=1024, compress="deflate", level=1, predictor="yes",
+            overview_resampling="mode" if of_codes else "average",
+        )  # fmt: skip
+        draft.replace(file)
+
+
 def prepare(folder: Path, tile: Path | None = None) -> None:
     """The example datacube, with one more scene of 200 km2, and a whole tile if there is a folder for it."""
     dc = example_cube(folder)
@@ -181,6 +195,7 @@ def prepare(folder: Path, tile: Path | None = None) -> None:
         if not tile.exists():
             print(f"simulating a tile in {tile}")
             SimulatedScene(shape=(10980, 10980), seed=11, datetime=f"{TILE}T10:10:31Z").write(tile)
+            give_overviews(tile)
         add_dataset(dc, write_scene_document(open_scene(tile), folder / "scenes"))
     dc.close()
 

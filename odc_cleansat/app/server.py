@@ -190,6 +190,8 @@ class OwnPages:
 
     A proxy may call us by another name than browsers do. So the origin may also be one of the names that were allowed. To
     Streamlit it is the host then, or else Streamlit would ask the internet for the address of this machine.
+
+    Streamlit's own figures are not told, because anybody could read them; see ``--metrics-port``.
     """
 
     def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
@@ -197,6 +199,11 @@ class OwnPages:
         self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].rstrip("/").endswith("/_stcore/metrics"):
+            from starlette.responses import PlainTextResponse
+
+            await PlainTextResponse("There are no figures here.", 404)(scope, receive, send)
+            return
         if scope["type"] == "websocket":
             headers = dict(scope["headers"])
             origin = urlsplit(headers.get(b"origin", b"").decode("latin-1"))

@@ -203,13 +203,15 @@ class Service:
         Raises
         ------
         CubeError
-            If it is a mask.
+            If it is none of the product that is shown here.
         """
         if found := self.stac and self.stac.get(id_):
             return found.dataset
         dataset = self.dataset(id_)
-        if "ucl" in dataset.measurements:
-            raise CubeError(f"the dataset {id_} is a mask and no scene.")
+        if dataset.product.name != self.settings.product:
+            raise CubeError(
+                f"the dataset {id_} is no scene of {self.settings.product}; choose one on the page Scenes."
+            )
         return dataset
 
     def masks_of(self, scene: Dataset) -> tuple[MaskRow, ...]:

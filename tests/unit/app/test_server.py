@@ -28,6 +28,7 @@ def test_named_hosts_are_answered_with_headers_that_protect(service: Service) ->
     # One test, for a process can have one runtime of Streamlit at a time; without its lifespan it does not start.
     client = starlette.TestClient(make_app(service), base_url="http://localhost")
     assert client.get("/alive", headers={"host": "elsewhere.example"}).status_code == 400
+    assert client.get("/_stcore/metrics").status_code == 404
     answer = client.get("/alive")
     for origin, host in (("https://evil.example", "localhost"), ("null", "localhost")):
         with (

@@ -37,10 +37,19 @@ def test_tiles_are_those_of_the_scene_and_are_remembered(service: Service, cube:
 def test_what_is_no_scene(service: Service, cube: Cube) -> None:
     with pytest.raises(CubeError, match="no dataset"):
         service.tiles(uuid4(), None)
-    with pytest.raises(CubeError, match="is a mask and no scene"):
+    with pytest.raises(CubeError, match="is no scene of s2_l2a"):
         service.tiles(cube.masks["june"].id, None)
     with pytest.raises(CubeError, match="is no mask"):
         service.tiles(cube.scenes["june"].id, cube.scenes["june"].id)
+
+
+def test_other_products_of_the_datacube_are_not_shown(cube: Cube, tmp_path: Path) -> None:
+    """Whoever edits an address sees nothing but scenes of the product, and their masks."""
+    config = str(cube.folder / "datacube.conf")
+    made = Service(AppSettings(str(tmp_path), product="public_l2a", config=(config,)))
+    with pytest.raises(CubeError, match="is no scene of public_l2a"):
+        made.tiles(cube.scenes["june"].id, None)
+    made.close()
 
 
 def test_a_datacube_that_is_not_there_and_comes_back(cube: Cube, tmp_path: Path) -> None:
