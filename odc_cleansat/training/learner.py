@@ -111,6 +111,11 @@ class Learner:
         self._taught = taught_classes(task.teachers, task.classes)
         self._answers = Answers(task.teachers, self._taught, task.answers)
 
+    @property
+    def device(self) -> str:
+        """Return ``cuda`` or ``cpu``."""
+        return str(self._device.type)
+
     def resume(self, folder: Path) -> History:
         """Go on from the last checkpoint in a folder if there is one, and return the history of the run.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..progress import SILENT, Reporter, duration
+from ..threads import available_cpus
 from .agreement import AgreementMeter
 from .curves import add_row, draw_curves
 from .history import History
@@ -31,6 +33,9 @@ _PACE_AFTER = 10
 
 _SHOWN_STEPS = 50
 """Number of steps over which the loss that is shown is averaged."""
+
+_MOST_THREADS = 8
+"""Most threads that draw tiles. One draws about three batches a second."""
 
 
 def _never() -> bool:
@@ -99,10 +104,11 @@ def fit(
     meter = AgreementMeter(
         task.held_out, task.teachers, task.classes, tiles.resolution, task.spoilt
     )
+    threads = _threads_for(learner.device)
     title = f"Going on after step {history.step}" if history.step else "Training"
     with (
         session.reporter.step(title, "step") as count,
-        closing(_drawn_ahead(tiles, schedule, history.step)) as batches,
+        closing(_drawn_ahead(tiles, schedule, history.step, threads)) as batches,
     ):
         progress = _Progress(history, schedule, session.reporter)
         saved_at, saved_step = time.perf_counter(), history.step
@@ -128,22 +134,28 @@ def fit(
 
 
 def _drawn_ahead(
-    tiles: TileSampler, schedule: Schedule, first: int
+    tiles: TileSampler, schedule: Schedule, first: int, threads: int
 ) -> Generator[list[Tile], None, None]:
-    """Give the tiles of each step, from the first on. A thread draws those of the next step meanwhile."""
+    """Give the tiles of each step, from the first on. Threads draw those of the next steps meanwhile."""
 
     def draw(step: int) -> list[Tile]:
         return tiles.batch(step, schedule.batch, schedule.lesson_of(step))
 
-    with ThreadPoolExecutor(1, "tiles") as executor:
-        coming = executor.submit(draw, first)
+    with ThreadPoolExecutor(threads, "tiles") as executor:
+        coming = deque(executor.submit(draw, first + i) for i in range(threads))
         try:
             for step in range(first, schedule.steps):
-                batch = coming.result()
-                coming = executor.submit(draw, step + 1)
+                batch = coming.popleft().result()
+                coming.append(executor.submit(draw, step + threads))
                 yield batch
         finally:
-            coming.cancel()
+            for each in coming:
+                each.cancel()
+
+
+def _threads_for(device: str) -> int:
+    """Return in how many threads tiles are drawn: one beside a processor that learns, more beside a quick device."""
+    return 1 if device == "cpu" else max(1, min(_MOST_THREADS, available_cpus() - 1))
 
 
 class _Progress:

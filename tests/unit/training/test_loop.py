@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from odc_cleansat.errors import ModelError
+from odc_cleansat.training import loop
 from odc_cleansat.training.curves import read_rows
 from odc_cleansat.training.learner import Task
 from odc_cleansat.training.loop import fit
@@ -75,3 +76,19 @@ def test_a_network_with_dropout_goes_on_as_if_it_had_not_been_stopped(tmp_path: 
     assert parts == losses
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_several_threads_draw_the_tiles_of_the_steps_in_their_order(
+    tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = run(recipe, tmp_path / "one")
+    monkeypatch.setattr(loop, "_threads_for", lambda _: 3)
+    assert run(recipe, tmp_path / "three") == losses
+
+
+def test_beside_a_quick_device_more_threads_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for cpus in ("1", "2", "4", "64"):
+        monkeypatch.setenv("CLEANSAT_THREADS", cpus)
+        found.append((loop._threads_for("cpu"), loop._threads_for("cuda")))
+    assert found == [(1, 1), (1, 1), (1, 3), (1, 8)]
