@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from odc_cleansat.cube.embedded import CONFIG_NAME
+from odc_cleansat.synthetic.scene import SimulatedScene
 from unit.archive import PATIENCE, Archive
 
 HEAVY = ("torch", "openvino", "matplotlib", "distributed", "onnx", "segmentation_models_pytorch")
@@ -51,3 +53,17 @@ def test_commands_without_a_network_load_none(archive: Archive, tmp_path: Path) 
     assert [name for name, _, _ in lines] == ["", *commands]
     for name, code, loaded in lines:
         assert (code, loaded) == (0, []), (name, result.stderr)
+
+
+def test_a_mask_is_made_without_torch(tmp_path: Path) -> None:
+    """Also where the network has to be compiled."""
+    SimulatedScene(shape=(60, 60)).write(tmp_path / "scene")
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, f"mask|{tmp_path / 'scene'}|-o|{tmp_path / 'masks'}"],
+        env={**os.environ, "CLEANSAT_CACHE": str(tmp_path / "cache")}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    _, line = [json.loads(line) for line in result.stdout.splitlines() if line.startswith('["')]
+    assert line[1] == 0, result.stderr
+    assert "openvino" in line[2]
+    assert not {"torch", "segmentation_models_pytorch"} & set(line[2])
+    assert list((tmp_path / "masks").rglob("*.odc-metadata.yaml"))
