@@ -59,6 +59,13 @@ _ARGUMENT = re.compile(
 )
 
 
+_NODATA = re.compile(
+    r"(?:scene\.where\(scene != \S+\)|band\.attrs\['nodata'\] = \S+), or "
+    r"(?:band\.attrs\['nodata'\] = )?(?P<value>[-+.\w]+?)(?: as nodata of the files)?(?=\.(?:\s|$))"
+)
+"""How nodata is declared in Python."""
+
+
 def in_options(text: str) -> str:
     """Return a message that names options in place of arguments of Python.
 
@@ -67,6 +74,7 @@ def in_options(text: str) -> str:
     text
         A message of an error, a warning or a report.
     """
+    text = _NODATA.sub(r"gdal_edit.py -a_nodata \g<value> FILE", text)
     return _ARGUMENT.sub(_option, text)
 
 

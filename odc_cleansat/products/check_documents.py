@@ -49,6 +49,15 @@ _ONCE_INHERITED = re.compile(
 )
 """Properties that masks took over from scenes until `INHERITED` limited them."""
 
+_ANGLE = re.compile(r"(view|eo|s2):.*(azimuth|elevation|zenith|angle|nadir)")
+"""Properties of a scene that are degrees."""
+
+_SATELLITE = re.compile(r"eo:(platform|constellation)")
+"""Properties of a scene that name the satellite."""
+
+_SENTINEL_2 = re.compile(r"(sentinel[-_ ]?|s)2[-_ ]?[a-d]?", re.IGNORECASE)
+"""How its name is written."""
+
 _STAMP = re.compile(r"S2[A-Z]_.*?(\d{8}T\d{6})")
 """When a scene was acquired, in the name of ESA's product."""
 
@@ -77,12 +86,14 @@ def look_at_files(evidence: Evidence) -> str:
         Naming what is missing, changed or too much.
     """
     product = evidence.product
-    lines = product.read(SUMS).decode("utf-8", "replace").splitlines()
+    lines = product.read(SUMS).decode("utf-8", "replace").removesuffix("\n").split("\n")
     parsed = [_LINE.fullmatch(line) for line in lines]
     if None in parsed:
         strange = lines[parsed.index(None)]
         raise WrongError(f"{product.name}{SUMS} has a line that is no checksum: {strange!r}")
     listed = {match[2]: match[1] for match in parsed if match}
+    if len(listed) < len(lines):
+        raise WrongError(f"{product.name}{SUMS} names a file twice")
     own = {f"{product.name}{part}" for part in PARTS}
     there = {name for name in product.folder.entries() if not name.endswith(VERDICT)}
     present = own & there
@@ -229,6 +240,9 @@ def _record(evidence: Evidence) -> Iterator[Fault]:
         yield WrongError(
             f"the processing record has {', '.join(sorted(strange))}, which is none of it"
         )
+    for key in ("id", "label", "product"):
+        if not isinstance(value := record["scene"][key], str):
+            yield WrongError(f"the {key} of the scene is {value!r:.50} in the processing record")
     named = [each["name"] for each in whole["software_versions"]]
     if named != [*SOFTWARE, "eodatasets3"]:
         yield UnprovenError(f"the processing record has the versions of {', '.join(named)}")
@@ -292,11 +306,24 @@ def _derived_record(evidence: Evidence) -> Iterator[Fault]:
     of_pixels = pixel_properties(np.ones(1, "uint8"), evidence.model.classes)
     yield from wrong_sizes(evidence, properties)
     sizes = {f"cleansat:{name}_bytes" for name in evidence.document["measurements"]}
-    for key in properties.keys() - stated.keys() - of_pixels.keys() - sizes:
+    for key in sorted(properties.keys() - stated.keys() - of_pixels.keys() - sizes):
+        value = properties[key]
+        if _ANGLE.fullmatch(key) and not _is_angle(value):
+            yield UnprovenError(f"{key} is {value!r:.50}, which is no angle")
+        if _SATELLITE.fullmatch(key) and not _SENTINEL_2.fullmatch(str(value)):
+            yield UnprovenError(f"{key} is {value!r:.50}, which is not as Sentinel-2 is called")
         if _ONCE_INHERITED.fullmatch(key) and not INHERITED.fullmatch(key):
             yield UnprovenError(f"{key} is of the scene, as masks of older versions had it")
         elif not INHERITED.fullmatch(key):
             yield WrongError(f"{key} is no property of a mask")
+
+
+def _is_angle(value: Any) -> bool:
+    """Return whether a value is a number of degrees; some scenes have it as text."""
+    try:
+        return isinstance(value, int | float | str) and abs(float(value)) <= 360
+    except ValueError:
+        return False
 
 
 def wrong_sizes(evidence: Evidence, properties: Mapping[str, Any]) -> Iterator[Fault]:

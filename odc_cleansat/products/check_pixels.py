@@ -41,6 +41,9 @@ CLOSE = 2
 
 By so much the class of a pixel may be less likely than the likeliest, too."""
 
+FAR = 10
+"""Percent by which no confidence at all may differ in a mask that is proved."""
+
 DRIFT = 5
 """Percent by which the confidence may differ on the mean, where engine, precision or versions are others."""
 
@@ -70,6 +73,7 @@ def look_at_pixels(evidence: Evidence) -> str:
     if (
         evidence.equal >= SAME
         and _share(drift <= CLOSE) >= SAME
+        and (drift <= FAR).all()
         and _shortfall(again, evidence.codes, ~same) <= CLOSE
     ):
         _check_scl(evidence)

@@ -24,6 +24,7 @@ from .bands import S2_BANDS, is_reflective
 from .files import BandFile
 from .offset import FILE_TAGS
 from .packing import read_packing
+from .product_name import said_by_names
 from .scene import Scene, eo3_scene
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def open_scene(folder: Path, moment: datetime | None = None) -> BandFolder:
     Raises
     ------
     SceneError
-        If there is no folder or no band in it, the files are of several dates, or a band has several files.
+        If there is no folder or no band in it, the files are of several dates, or a band has several files. If names say
+        that they are not of Sentinel-2 L2A.
     """
     if not folder.is_dir():
         raise SceneError(f"there is no folder {folder}; give the folder that holds the band files.")
@@ -101,7 +103,7 @@ def open_scene(folder: Path, moment: datetime | None = None) -> BandFolder:
     recorded = _read_scene_json(folder)
     when, source = _acquisition(folder, named, moment, recorded.get("datetime"))
     bands = band_files(named)
-    properties: dict[str, Any] = {**recorded_angles(recorded)}
+    properties: dict[str, Any] = {**recorded_angles(recorded), **said_by_names(folder, named)}
     if baseline := recorded.get("processing_baseline"):
         properties["s2:processing_baseline"] = str(baseline)
     return BandFolder(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SceneError, first_line
+from .offset import QUANTIFICATION
 from .scene import USE_OF_L1C, Scene
 from .stac import item_scene
 
@@ -81,6 +82,8 @@ def _item(folder: Path) -> pystac.Item:
             return create_item(
                 str(folder), read_href_modifier=lambda href: replaced.get(Path(href), href)
             )
+    except SceneError:
+        raise
     except Exception as error:  # of stactools and of its XML parser
         raise SceneError(
             f"{folder.name} cannot be read as a SAFE product: {type(error).__name__} "
@@ -89,13 +92,19 @@ def _item(folder: Path) -> pystac.Item:
 
 
 def _without_footprint(folder: Path, spare: Path) -> dict[Path, str]:
-    """Return the product's metadata file, and the path of a copy with a small square for a footprint.
+    """Refuse another scale than that of Sentinel-2. Return the product's metadata file, and the path of a copy with a small square for a footprint.
 
     At the antimeridian footprints of products are often wrong, and stactools refuses them. None is needed: the
     footprint of a scene is that of its grid.
     """
     path = folder / "MTD_MSIL2A.xml"
     text = path.read_text(encoding="utf-8")
+    told = re.search(r"<BOA_QUANTIFICATION_VALUE[^>]*>([^<]*)", text)
+    if told is not None and told[1].strip() not in (str(QUANTIFICATION), f"{QUANTIFICATION}.0"):
+        raise SceneError(
+            f"{folder.name} says that {told[1]} is a reflectance of 1, and of Sentinel-2 it is {QUANTIFICATION}; restore "
+            f"its {path.name}."
+        )
     copy = spare / path.name
     square = r"\g<1>0 0 0 1 1 1 1 0 0 0"
     copy.write_text(re.sub(r"(<EXT_POS_LIST>)[^<]*", square, text), encoding="utf-8")

@@ -21,6 +21,8 @@ SAID = {
     "overwrite=True replaces it; leave out index=False.": "--overwrite replaces it; leave out --no-index.",
     "scale=1/10000 or geobox=, dask_chunks={'y': 2048}.":
         "a scale of 1/10000 (in Python) or a grid (in Python), smaller chunks (in Python).",
+    "say so: scene.where(scene != 255), or band.attrs['nodata'] = 255.": "say so: gdal_edit.py -a_nodata 255 FILE.",
+    "Declare it: band.attrs['nodata'] = -0.5, or -0.5 as nodata of the files.": "Declare it: gdal_edit.py -a_nodata -0.5 FILE.",
     "https://host/x?time=2024&model=a": "https://host/x?time=2024&model=a",
     "s3://masks/product=ucl/time=2024/a": "s3://masks/product=ucl/time=2024/a",
     "cleansat mask --model=a": "cleansat mask --model=a",

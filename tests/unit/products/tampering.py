@@ -264,6 +264,16 @@ def an_engine_that_there_is_not_everywhere(forger: Forger) -> None:
 
 
 @_case(CASES)
+def a_scene_whose_label_is_a_list(forger: Forger) -> None:
+    forger.own["scene"]["label"] = [forger.own["scene"]["label"]]
+
+
+@_case(CASES)
+def a_scene_whose_product_is_a_list(forger: Forger) -> None:
+    forger.own["scene"]["product"] = [forger.own["scene"]["product"]]
+
+
+@_case(CASES)
 def a_model_version_everywhere(forger: Forger) -> None:
     forger.say(cleansat__model_version="9")
     forger.own["model"]["version"] = "9"
@@ -396,6 +406,19 @@ def a_checksum_of_a_file_elsewhere(forger: Forger) -> None:
 
 
 @_case(CASES_AFTER)
+def two_checksums_of_one_file(forger: Forger) -> None:
+    sums = forger.file(".sha1")
+    first = sums.read_text().splitlines()[0]
+    sums.write_text(f"{'0' * 40}\t{first.split(chr(9))[1]}\n" + sums.read_text())
+
+
+@_case(CASES_AFTER)
+def checksums_in_the_lines_of_another_system(forger: Forger) -> None:
+    sums = forger.file(".sha1")
+    sums.write_bytes(sums.read_bytes().replace(b"\n", b"\r\n"))
+
+
+@_case(CASES_AFTER)
 def a_checksum_of_no_part(forger: Forger) -> None:
     (forger.folder / "x").write_bytes(b"")
     with forger.file(".sha1").open("a") as file:
@@ -414,6 +437,14 @@ def no_checksums(forger: Forger) -> None:
 def clouds_that_are_gone(forger: Forger) -> None:
     codes, confidence = forger.layers()
     forger.draw(np.where(codes == 2, 1, codes).astype("uint8"), confidence)
+
+
+@_case(PIXEL_CASES)
+def one_pixel_that_is_far_surer(forger: Forger) -> None:
+    codes, confidence = forger.layers()
+    row, column = np.argwhere((codes != 0) & (confidence < 80))[0]
+    confidence[row, column] += 15
+    forger.draw(codes, confidence)
 
 
 @_case(PIXEL_CASES)

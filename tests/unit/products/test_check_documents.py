@@ -45,6 +45,32 @@ def test_a_footprint_of_an_older_version_is_no_tampering(product: Path) -> None:
     assert found(product)["layers"][0] is False
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("view__azimuth", "x", "which is no angle"),
+        ("view__azimuth", [100.0], "which is no angle"),
+        ("view__off_nadir", 1e9, "which is no angle"),
+        ("eo__platform", "/entinel-2", "not as Sentinel-2 is called"),
+        ("eo__platform", None, "not as Sentinel-2 is called"),
+        ("view__azimuth", "100.5", ""),
+        ("eo__platform", "sentinel-2b", ""),
+    ],
+)
+def test_what_the_scene_says_has_at_least_its_form(
+    product: Path, name: str, value: Any, said: str
+) -> None:
+    forger = Forger(product)
+    key = name.replace("__", ":")
+    forger.properties[key] = forger.item["properties"][key.replace("eo:platform", "platform")] = (
+        value
+    )
+    forger.finish()
+    right, detail = found(product)["documents"]
+    assert right is (None if said else True)
+    assert said in detail
+
+
 def test_where_the_model_is_not_here_documents_have_to_agree(
     product: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

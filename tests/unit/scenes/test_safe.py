@@ -119,6 +119,18 @@ def test_a_safe_folder(baseline: str, metadata: Path, tmp_path: Path) -> None:
     assert read_scene(str(moved)).dataset.id == scene.dataset.id
 
 
+def test_numbers_of_another_scale(metadata: Path, tmp_path: Path) -> None:
+    name, pixels, *_ = SAFES["05.09"]
+    folder = safe(metadata / "stactools-sentinel2" / name, tmp_path, pixels)
+    document = folder / "MTD_MSIL2A.xml"
+    text = document.read_text(encoding="utf-8")
+    document.write_text(
+        re.sub(r"(<BOA_QUANTIFICATION_VALUE[^>]*>)10000", r"\g<1>1000", text), encoding="utf-8"
+    )
+    with pytest.raises(SceneError, match=r"says that 1000 is a reflectance of 1.*it is 10000"):
+        read_scene(str(folder))
+
+
 def test_a_zip_file_is_read_without_unpacking(metadata: Path, tmp_path: Path) -> None:
     """As it is downloaded; with a footprint around the Earth, as some at the antimeridian have."""
     name, pixels, *_ = SAFES["05.09"]
