@@ -17,7 +17,7 @@ SBOM ?= sbom.cdx.json
 # The tests of the whole come first: a slow file at the end would keep one process busy alone.
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo app test test-programs test-newest newest test-oldest oldest coverage mutants lint docs docs-serve bench bench-app image-test aws-test lock sbom clean help
+.PHONY: demo app test test-programs test-newest newest test-oldest oldest coverage mutants lint docs docs-serve pictures bench bench-app image-test aws-test lock sbom clean help
 
 help:
 	@echo "make demo           mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
@@ -32,6 +32,7 @@ help:
 	@echo "make docs           build the documentation into the folder site; a dead link or a misspelt word fails"
 	@echo "                    (DOCS=zensical tries the successor of MkDocs, into build/zensical/site)"
 	@echo "make docs-serve     show the documentation at http://127.0.0.1:8000 while you write"
+	@echo "make pictures       draw the pictures of README and of the web application anew, with Chromium"
 	@echo "make bench          measure speed, memory and seams against a peer (ARGS=--quick to try it)"
 	@echo "make bench-app      measure the web application in a browser, with ten people who pan"
 	@echo "make lock           pin the packages of the images with their hashes (ARGS=--upgrade takes newer ones)"
@@ -149,6 +150,10 @@ endif
 docs-serve: export NO_MKDOCS_2_WARNING := 1
 docs-serve: $(VENV)/docs.stamp
 	$(BIN)/mkdocs serve $(ARGS)
+
+pictures: $(VENV)/test.stamp
+	$(BIN)/python docs/pictures/make.py
+	$(BIN)/python docs/pictures/app.py
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -W ignore benchmarks/bench.py $(ARGS)

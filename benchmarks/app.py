@@ -101,7 +101,7 @@ def mask_one(page: Page, base: str, query: str, link: str) -> tuple[float, float
     button.wait_for(timeout=20_000)
     begun = time.monotonic()
     button.click()
-    page.get_by_text(re.compile(r"begins, for|of \d+ windows, for|masked in")).first.wait_for(
+    page.get_by_text(re.compile(r"begins, for|of \d+ windows?, for|masked in")).first.wait_for(
         timeout=60_000
     )
     progress = time.monotonic() - begun

@@ -140,7 +140,12 @@ def cloud_chart(frame: pd.DataFrame, key: str) -> list[int]:
         alt.Chart(points)
         .mark_point(size=70, filled=True)
         .encode(
-            x=alt.X("time:T", title=None, axis=alt.Axis(format="%Y-%m-%d", tickCount=4)),
+            x=alt.X(
+                "time:T",
+                title=None,
+                axis=alt.Axis(format="%Y-%m-%d", tickCount=4),
+                scale=alt.Scale(padding=12),  # points at the edge are whole
+            ),
             y=alt.Y("cloud:Q", title="Cloud cover, %", scale=alt.Scale(domain=[0, 100])),
             color=alt.Color(
                 "by:N",

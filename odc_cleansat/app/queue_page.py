@@ -84,7 +84,9 @@ def progress_text(job: Job) -> str:
         return "being put into the datacube"
     if not job.persons:
         return "stopping"
-    return f"{job.done} of {job.total} windows" if job.total else "begins"
+    if not job.total:
+        return "begins"
+    return f"{job.done} of {job.total} window{'s' * (job.total != 1)}"
 
 
 def _over(service: Service, job: Job) -> None:

@@ -25,6 +25,7 @@ WAITING = Job(uuid4(), uuid4(), "T33UVP", ("Ann",), "waiting", NOW, place=1)
         ({"place": 3}, "number 3 of those that wait"),
         ({"state": "running"}, "begins"),
         ({"state": "running", "done": 3, "total": 9}, "3 of 9 windows"),
+        ({"state": "running", "done": 0, "total": 1}, "0 of 1 window"),
         ({"state": "running", "persons": ()}, "stopping"),
         ({"state": "indexing"}, "being put into the datacube"),
     ],
