@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
+from importlib import resources
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -110,9 +111,7 @@ def _connection_mend(said: str) -> str:
         # SQLAlchemy 2.1 takes another client for an address without one.
         return "Begin db_url in the configuration with postgresql+psycopg2:// in place of postgresql://."
     if re.search(r"password|authentication|role .* does not exist", said):
-        return (
-            "Correct the user and password: in the configuration, or DB_USERNAME and DB_PASSWORD."
-        )
+        return "Correct the user and its password in the configuration, or DB_USERNAME and DB_PASSWORD."
     if re.search(r"refused|timeout|timed out|could not translate|No such file|unreachable", said):
         return "Start the database, or correct its host and port in the configuration."
     if re.search(r"database .* does not exist", said):
@@ -168,13 +167,21 @@ def _product(dc: Datacube, name: str, state: str) -> Finding:
     if product is None:
         other = "" if name == MASK_PRODUCT else "; scenes may be in another product"
         return Finding(TOPIC, state, f"there is no product {name}{other}", add)
-    have = {each["name"] for each in product.definition["measurements"]}
-    wanted = {each["name"] for each in product_definition(name)["measurements"]}
-    if missing := sorted(wanted - have):
+    have = {each["name"]: each for each in product.definition["measurements"]}
+    wanted = {each["name"]: each for each in product_definition(name)["measurements"]}
+    if missing := sorted(wanted.keys() - have.keys()):
         return Finding(
             TOPIC,
             state,
             f"the product {name} is another than ours: it lacks {', '.join(missing)}",
             "Use another datacube or environment, or rename that product.",
         )
+    for key, how in (("dtype", state), ("nodata", state), ("flags_definition", WARNING)):
+        # Scenes may be stored otherwise; masks are written as our definition says.
+        differing = [each for each in wanted if have[each].get(key) != wanted[each].get(key)]
+        if name == MASK_PRODUCT and differing:
+            said = f"the product {name} is of another version: {', '.join(differing)} has another {key}"
+            place = resources.files("odc_cleansat.product_definitions") / f"{name}.odc-product.yaml"
+            mend = f"Have its administrator run: datacube product update --allow-unsafe {place}"
+            return Finding(TOPIC, how, said, mend)
     return Finding(TOPIC, OK, f"the product {name} is there")

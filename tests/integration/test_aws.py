@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import yaml
 from dask.utils import parse_bytes
 
+from odc_cleansat import __version__
 from odc_cleansat.cli.defaults import option_defaults, option_keys
 from odc_cleansat.cli.main import main
 from odc_cleansat.settings import _read, read_settings
@@ -212,6 +214,11 @@ def test_values_of_the_chart_give_the_cluster_of_the_manifest() -> None:
     assert worker["mounts"]["volumeMounts"] == container["volumeMounts"]
     assert worker["serviceAccountName"] == pod["serviceAccountName"]
     assert worker["replicas"] == deployments[f"{full}-worker"]["spec"]["replicas"]
+    # Each release has images of its own.
+    texts = [each.read_text("utf-8") for each in KUBERNETES.iterdir()]
+    texts.append((ROOT / "docs" / "how-to" / "kubernetes.md").read_text("utf-8"))
+    tags = re.findall(r"registry\.example\.org/cleansat[\w-]*:([\d.]+)", "".join(texts))
+    assert {*tags, given["image"]["tag"]} == {__version__}
     # Other manifests know the cluster by these names.
     (service,) = [each for each in found if each["kind"] == "Service"]
     assert service["metadata"]["name"] == f"{full}-scheduler"

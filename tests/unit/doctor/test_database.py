@@ -7,9 +7,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy
+import yaml
 from datacube import Datacube
 
 from odc_cleansat.cube.embedded import CONFIG_NAME, _forget_other_databases
@@ -17,7 +19,7 @@ from odc_cleansat.cube.index import add_product
 from odc_cleansat.doctor import database
 from odc_cleansat.doctor.finding import Finding, in_time
 from odc_cleansat.errors import CubeError
-from odc_cleansat.storage.eo3 import SCENE_PRODUCT, product_definition
+from odc_cleansat.storage.eo3 import MASK_PRODUCT, SCENE_PRODUCT, product_definition
 from unit.archive import Archive
 
 
@@ -65,6 +67,42 @@ def test_a_datacube_that_is_bare_and_then_half_made(
         add_product(dc, other)
         _, _, _, scenes = look(paths)
         assert "the product s2_l2a is another than ours: it lacks" in scenes.what
+        older = product_definition(MASK_PRODUCT)
+        del older["measurements"][0]["flags_definition"]["ucl"]["values"]["6"]
+        add_product(dc, older)
+        _, _, masks, _ = look(paths)
+        assert masks.state == "warning"
+        assert masks.what.endswith("of another version: ucl has another flags_definition")
+        # The mend mends it.
+        ours = yaml.safe_load(Path(masks.mend.split()[-1]).read_text("utf-8"))
+        assert "datacube product update --allow-unsafe" in masks.mend
+        dc.index.products.update_document(ours, allow_unsafe_updates=True)
+        _, _, masks, _ = look(paths)
+        assert masks.state == "ok"
+
+
+@pytest.mark.parametrize("key", ["dtype", "nodata"])
+def test_a_product_that_reads_masks_wrongly(key: str) -> None:
+    class Products:
+        @staticmethod
+        def get_by_name(name: str) -> SimpleNamespace:
+            document = product_definition(name)
+            document["measurements"][1][key] = 1
+            return SimpleNamespace(definition=document)
+
+    dc = SimpleNamespace(index=SimpleNamespace(products=Products))
+    masks = database._product(dc, MASK_PRODUCT, "wrong")  # type: ignore[arg-type]
+    assert (masks.state, masks.what.split(": ")[1]) == (
+        "wrong",
+        f"ucl_confidence has another {key}",
+    )
+    # Scenes may be stored otherwise.
+    assert database._product(dc, SCENE_PRODUCT, "warning").state == "ok"  # type: ignore[arg-type]
+
+
+def test_the_mend_of_a_wrong_password_is_no_secret_itself() -> None:
+    said = CubeError('the datacube cannot be reached: password authentication failed for user "me"')
+    assert "the user and its password in the configuration" in database._unusable(said).mend
 
 
 def test_a_database_that_is_not_there(url: str, tmp_path: Path) -> None:
