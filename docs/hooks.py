@@ -40,6 +40,9 @@ CACHE = ROOT / "build" / "docs"
 COPIED = {"changes.md": ROOT / "CHANGELOG.md", "contributing.md": ROOT / "CONTRIBUTING.md"}
 """Pages that stand at the top of the project, where people look for them."""
 
+FOUND_LAST = "---\nsearch:\n  boost: 0.1\n---\n\n"
+"""Begins a page that has words of all kinds, so that a search shows it below the others."""
+
 
 def on_config(config: Any) -> Any:
     """Put the version beside the name, in the header of each page."""
@@ -62,7 +65,8 @@ def made_pages() -> dict[str, str | bytes | Path]:
     made: dict[str, str | bytes | Path] = {}
     for uri, source in COPIED.items():
         text = source.read_text("utf-8")
-        made[uri] = re.sub(r"\]\((?![a-z]+:)", "](../", text).replace("](../docs/", "](")
+        links = re.sub(r"\]\((?![a-z]+:)", "](../", text).replace("](../docs/", "](")
+        made[uri] = f"{FOUND_LAST}{links}"
     for path in drawings():
         made[f"drawn/{path.name}"] = path
     for topic, text in messages.pages().items():

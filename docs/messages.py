@@ -246,7 +246,7 @@ def pages() -> dict[str, str]:
                 explained.append(f"| {cell(message.text)} | {more['why']} | {more['do']} |")
             else:
                 rows.append(f"| {cell(message.text)} | `{message.kind}` |")
-        text = f"---\nsearch:\n  boost: 5\n---\n\n# {title}\n\nWords in capitals, and {VALUE}, stand for values. [How to look up a message](index.md).\n\n"
+        text = f"# {title}\n\nWords in capitals, and {VALUE}, stand for values. [How to look up a message](index.md).\n\n"
         if explained:
             text += (
                 "## Explained\n\n| message | why | what to do |\n|---|---|---|\n"
