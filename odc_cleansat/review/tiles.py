@@ -28,6 +28,7 @@ from .layers import (
     blank_missing,
     confidence_codes,
 )
+from .open_rasters import OpenRasters
 
 if TYPE_CHECKING:
     from rio_tiler.io import Reader
@@ -78,7 +79,7 @@ class ViewShares:
 
 
 class SceneTiles:
-    """The tiles of a scene and of one of its masks. Files are opened for each tile, so threads may share it.
+    """The tiles of a scene and of one of its masks, which threads may share.
 
     Parameters
     ----------
@@ -306,6 +307,8 @@ def legend(kind: str) -> Sequence[Category]:
 
 _MERCATOR = "EPSG:3857"
 
+_RASTERS = OpenRasters()
+
 _LEGENDS: Mapping[str, tuple[Category, ...]] = {
     "ucl": CLASSES,
     "scl": CLASSES,
@@ -324,7 +327,7 @@ def _values(read: _Read, file: BandFile, resampling: str) -> Any:
     options = (
         {"OVERVIEW_LEVEL": "NONE"} if resampling == "nearest" and path.endswith(".jp2") else {}
     )
-    with reading(path), file.opened(**options) as opened:
+    with reading(path), _RASTERS.opened(file, **options) as opened:
         nodata = next((n for n in (opened.nodata, file.nodata) if n is not None), 0)
         settings: Any = {
             "nodata": nodata,

@@ -155,6 +155,29 @@ class BandFile(NamedTuple):
             yield opened
 
     @contextlib.contextmanager
+    def reopened(self, raster: DatasetReader | None, **options: Any) -> Iterator[DatasetReader]:
+        """Read the file by a raster that is open, or else open it; it stays open.
+
+        Parameters
+        ----------
+        raster
+            The file as it was opened before; None if it was not.
+        **options
+            For GDAL.
+
+        Raises
+        ------
+        DocumentError
+            If it is a pipe or a device, or is a stranger's and names another file.
+        rasterio.errors.RasterioError
+            If it cannot be opened.
+        """
+        import rasterio
+
+        with self._settings() as (path, own):
+            yield rasterio.open(path, **own, **options) if raster is None else raster
+
+    @contextlib.contextmanager
     def _settings(self) -> Iterator[tuple[str, dict[str, Any]]]:
         path = local_path(self.uri)
         refuse_pipes(path)

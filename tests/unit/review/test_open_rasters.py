@@ -1,0 +1,88 @@
+"""Rasters that stay open: one thread at a time, a few of them, and never one that was replaced."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from odc_cleansat.review import open_rasters
+from odc_cleansat.review.open_rasters import OpenRasters
+from odc_cleansat.scenes.files import BandFile
+
+
+def write(path: Path, value: int) -> BandFile:
+    draft = path.with_suffix(".draft")
+    with rasterio.open(
+        draft, "w", driver="GTiff", width=4, height=4, count=1, dtype="uint8",
+        crs="EPSG:32633", transform=rasterio.Affine(20, 0, 400_000, 0, -20, 5_300_000),
+    ) as file:  # fmt: skip
+        file.write(np.full((1, 4, 4), value, dtype="uint8"))
+    draft.replace(path)
+    return BandFile(path.as_uri(), 1, None)
+
+
+def test_a_raster_is_opened_once_for_those_who_come_one_after_the_other(tmp_path: Path) -> None:
+    files, file = OpenRasters(), write(tmp_path / "a.tif", 7)
+    with files.opened(file) as first:
+        pass
+    with files.opened(file) as second:
+        assert second is first
+        assert (second.read() == 7).all()
+    with files.opened(file, OVERVIEW_LEVEL="NONE") as other:
+        assert other is not first
+    files.close()
+    assert first.closed
+    assert other.closed
+
+
+def test_two_at_a_time_have_two(tmp_path: Path) -> None:
+    files, file = OpenRasters(), write(tmp_path / "a.tif", 7)
+    found: list[object] = []
+
+    def read() -> None:
+        with files.opened(file) as raster:
+            found.append(raster)
+
+    with files.opened(file) as mine:
+        other = threading.Thread(target=read)
+        other.start()
+        other.join()
+    assert found
+    assert found[0] is not mine
+    files.close()
+
+
+def test_a_file_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:
+    files = OpenRasters()
+    with files.opened(write(tmp_path / "a.tif", 7)) as raster:
+        raster.read()
+    with files.opened(write(tmp_path / "a.tif", 8)) as raster:
+        assert (raster.read() == 8).all()
+    files.close()
+
+
+def test_few_stay_open_and_not_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_rasters, "MOST", 2)
+    files, seen = OpenRasters(), []
+    for name in "abc":
+        with files.opened(write(tmp_path / f"{name}.tif", 1)) as raster:
+            seen.append(raster)
+    assert [each.closed for each in seen] == [True, False, False]
+    monkeypatch.setattr(open_rasters, "SECONDS", 0.0)
+    with files.opened(write(tmp_path / "d.tif", 1)) as raster:
+        pass
+    assert all(each.closed for each in (*seen, raster))
+
+
+def test_a_raster_that_failed_is_closed(tmp_path: Path) -> None:
+    files, file = OpenRasters(), write(tmp_path / "a.tif", 7)
+    with pytest.raises(ZeroDivisionError), files.opened(file) as raster:
+        raise ZeroDivisionError
+    assert raster.closed
+    with files.opened(file) as again:
+        assert again is not raster
+    files.close()
