@@ -49,7 +49,7 @@ def test_a_part_of_a_scene_has_all_that_decides(size: float, shift: float, crs: 
     assert near is not None
     assert near[0].data.size < scene.data.size
     expected = to_model_grid([scene], whole, None, 0)[:, 12:25, 9:20]
-    # Coordinates of another projection are exact to 1/10,000 of a pixel.
+    # Coordinates of another projection are exact to a millionth of a pixel.
     found = to_model_grid(near, part, None, 0)
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
 

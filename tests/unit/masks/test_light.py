@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import given
 from odc.geo.geobox import GeoBox
 from scipy import ndimage
+from strategies import randoms, tried
 
 from odc_cleansat import CloudClass, get_model
 from odc_cleansat.masks.light import (
@@ -255,6 +258,60 @@ def test_beyond_a_narrow_window_everything_may_be_cloud(motion: tuple[float, flo
     none = np.zeros((60, 60), bool)
     assert cast(none, [Motion(*motion)], (3000, 4000), 30).all()
     assert not cast(none, [Motion(*motion)], (200, 200), 30).all()
+
+
+# --- odd scenes -----------------------------------------------------------------------
+
+
+def test_one_cloud_over_all_stays_as_it_is() -> None:
+    plain = sure(cloud=np.s_[:, :])
+    np.testing.assert_array_equal(refined(plain, SOUTH), plain)
+
+
+def test_without_any_cloud_shadow_stays_only_where_one_beyond_the_edge_can_cast_it() -> None:
+    plain = sure(shadow=np.s_[:, :])
+    found = refined(plain, SOUTH).argmax(axis=0)
+    far = round(HIGHEST / 30)  # pixels from the southern edge
+    assert (found[-far + 2 :] == SHADOW).all()
+    assert (found[: -far - 2] == CLEAR).all()
+
+
+def test_sure_shadow_on_a_slope_stays() -> None:
+    """Ground that is 600 m lower than the rest moves a shadow as far as a cloud that is 600 m higher."""
+    low = np.s_[180:210, 180:220]  # 2100 m from the cloud, where all others are 1500 m from theirs
+    plain = sure(cloud=CLOUDY, shadow=FIFTEEN_HUNDRED)
+    for c, value in ((CLEAR, 0.02), (CLOUD, 0.02), (SHADOW, 0.96)):
+        plain[(c, *low)] = value
+    assert (refined(plain, SOUTH).argmax(axis=0)[180:228, 182:218] == SHADOW).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_pixels_without_a_number_may_be_cloud_and_become_none(value: float) -> None:
+    plain = sure(shadow=FAR)
+    pixels = np.full((4, SIDE, SIDE), 0.1, "float32")
+    pixels[0, 133:160, 20:60] = value  # just to the south
+    found = refine_window(plain, pixels, MODEL, GRID, Light(SOUTH)).argmax(axis=0)
+    assert (found[FAR][-20:] == SHADOW).all()
+    assert not (found == CLOUD).any()
+
+
+@tried(20)
+@given(random=randoms)
+def test_odd_windows_only_lose_shadow_and_gain_cores(random: Random) -> None:
+    chance = np.random.default_rng(random.getrandbits(32))
+    shape = chance.integers(1, 150, 2)
+    grid = GRID[: shape[0], : shape[1]]
+    plain = np.moveaxis(chance.dirichlet([1, 1, 1], shape), -1, 0).astype("float32")
+    pixels = np.minimum(chance.normal(0.3, 0.3, (4, *shape)), random.choice([0.4, 9])).astype("float32")  # fmt: skip
+    pixels[:, chance.random(shape) < random.choice([0, 0.4, 1])] = np.nan
+    view = random.choice([(None, None), (random.uniform(0, 360), random.uniform(0, 12))])
+    angles = Angles(random.uniform(-360, 360), random.uniform(0, 80), *view)
+    found = refine_window(plain, pixels, MODEL, grid, Light(angles))
+    cores = (found[CLOUD] == 1) & (plain[CLOUD] < 1)
+    assert not cores[np.isnan(pixels[0])].any()
+    assert (found[SHADOW] <= plain[SHADOW]).all()
+    for c in (CLEAR, CLOUD):
+        np.testing.assert_array_equal(found[c][~cores], plain[c][~cores])
 
 
 # --- white cores ----------------------------------------------------------------------
