@@ -28,10 +28,6 @@ settings() ( # in a shell of its own, for its files are closed
   umask 077
   printf '%s\n' "CLEANSAT_HOST=${HOST:?}" "CLEANSAT_ADDRESS=$address" "CLEANSAT_STORE=$STORE/masks" \
     "CLEANSAT_WORKERS=$WORKERS" "AWS_DEFAULT_REGION=$REGION" >.env
-  # There is no PostGIS for Graviton among its makers' images; the index needs none.
-  if [ "$(dpkg --print-architecture)" = arm64 ]; then
-    echo CLEANSAT_DATABASE_IMAGE=postgres:17 >>.env
-  fi
   # The folder is closed; the file in it is read by the services, who have no rights.
   mkdir -p secrets
   if [ ! -s secrets/database ]; then

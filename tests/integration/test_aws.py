@@ -99,25 +99,6 @@ def test_nobody_comes_in_but_through_the_balancer() -> None:
     assert RESOURCES["Listener"]["Properties"]["Protocol"] == "HTTPS"
 
 
-def test_a_machine_of_graviton_takes_a_database_that_there_is(tmp_path: Path) -> None:
-    """The step `settings` alone, with the programs that it asks."""
-    for name, said in (("dpkg", "arm64"), ("hostname", "10.0.0.5 172.17.0.1")):
-        (tmp_path / name).write_text(f"#!/bin/sh\necho {said}\n")
-        (tmp_path / name).chmod(0o755)
-    text = (AWS / "machine.sh").read_text("utf-8")
-    (tmp_path / "machine.sh").write_text(text.replace("cd /opt/cleansat", f"cd {tmp_path}"))
-    subprocess.run(
-        ["bash", tmp_path / "machine.sh", "server"], check=True, capture_output=True,
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "REGION": "eu-central-1", "STORE": "s3://ours/masks",
-             "HOST": "masks.example.org", "WORKERS": "2", "STEPS": "settings"},
-    )  # fmt: skip
-    settings = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines())
-    assert settings["CLEANSAT_DATABASE_IMAGE"] == "postgres:17"
-    assert settings["CLEANSAT_ADDRESS"] == "10.0.0.5"
-    compose = (ROOT / "compose.yaml").read_text("utf-8")
-    assert "image: ${CLEANSAT_DATABASE_IMAGE:-postgis/postgis:" in compose
-
-
 def test_the_role_is_limited_to_the_prefix() -> None:
     policies = RESOURCES["Role"]["Properties"]["Policies"]
     allowed = [each for each in policies[0]["PolicyDocument"]["Statement"] if each["Effect"] == "Allow"]  # fmt: skip
