@@ -25,6 +25,10 @@ PLACES = ("cleansat.toml", "~/.cleansat.toml", "/etc/cleansat.toml")
 """Where the file is looked for, in this order: the working folder, that of the user, that of the system."""
 
 
+_MOST = 10_000
+"""Greatest number that a setting has."""
+
+
 class SettingsError(CleansatError):
     """A file of settings that is missing or cannot be used."""
 
@@ -289,7 +293,7 @@ def read_settings(path: Path) -> SettingsFile:
         raise SettingsError(
             f"{path} cannot be read: {error.strerror or error}; let this user read it."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is no TOML: {error}.") from error
     _check_keys(document, TABLES, f"{path}")
     for table in document:
@@ -311,7 +315,7 @@ def read_settings(path: Path) -> SettingsFile:
             )
         if not re.match(r"https?://[^/]", table.get("endpoint", "https://x")):
             raise SettingsError(
-                f"{where}: the endpoint is {table['endpoint']!r}; begin it with https:// or http://."
+                f"{where}: the endpoint is no address; begin it with https:// or http://."
             )
     return SettingsFile(path, settings, named, document.get("commands", {}))
 
@@ -322,6 +326,8 @@ def _check_table(table: Mapping[str, Any], kinds: Mapping[str, type], where: str
         if type(value) is not kinds[key]:
             words = {str: "text in quotes", int: "a whole number", bool: "true or false"}
             raise SettingsError(f"{where}: {key} is {value!r}; write {words[kinds[key]]}.")
+        if type(value) is int and not 1 <= value <= _MOST:
+            raise SettingsError(f"{where}: {key} is {value}; write a number from 1 to {_MOST}.")
 
 
 def _check_keys(table: Iterable[str], known: Iterable[str], where: str) -> None:

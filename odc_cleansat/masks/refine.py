@@ -21,6 +21,7 @@ from ..errors import CleansatError, GapWarning, SceneError, warn_caller
 from ..grids.cells import Cell, cells, odd_side
 from ..grids.grid import unevenness
 from ..scenes.bands import find_bands
+from ..scenes.levels import LevelCheck
 from ..scenes.packing import Packing, read_packing
 from .storable import storable
 from .time_rules import BANDS, DAYS, Series, refine_window
@@ -73,7 +74,8 @@ def refine(scene: xr.Dataset, *, hindsight: bool = True) -> xr.Dataset:
     Raises
     ------
     SceneError
-        If the scene lacks masks, bands, dates or a grid, or its masks have been refined by time before.
+        If the scene lacks masks, bands, dates or a grid, or its masks have been refined by time before. If codes are no
+        classes, or numbers no reflectance.
     CleansatError
         If `hindsight` is neither True nor False.
 
@@ -212,6 +214,10 @@ def _packings(band: xr.DataArray) -> list[Packing | None]:
     found: list[Packing | None] = []
     for date in range(band.sizes["time"]):
         one = band.isel(time=date)
+        if "offset" in one.coords and one.coords["offset"].dtype.kind not in "iuf":
+            raise SceneError(
+                f"the coordinate `offset` is {one.coords['offset'].dtype}; give digital numbers, or leave it out."
+            )
         fused = "offset" in one.coords and not np.isfinite(one.coords["offset"].values).all()
         found.append(None if fused else read_packing(one))
     return found
@@ -302,10 +308,28 @@ def _refine_blocks(
     return _refine_cell(job, codes, dict(zip(bands, values, strict=True)), cell)
 
 
+def _check_values(series: Series) -> None:
+    """Raise if the codes of a window are no classes, or its numbers no reflectance."""
+    if strange := sorted({*np.unique(series.codes).tolist()} - {*CloudClass}):
+        raise SceneError(
+            f"`ucl` holds {', '.join(map(str, strange[:5]))}, which are no codes of the UCL; make it with classify, or bring "
+            "classes of others to its codes."
+        )
+    levels = LevelCheck(BANDS)
+    for date in filter(series.usable, range(len(series.codes))):
+        for i, band in enumerate(BANDS):
+            packing = series.packings[band][date]
+            assert packing is not None
+            levels.add(i, series.reflectance(band, date), series.bands[band].dtype, packing)
+    levels.refuse()
+
+
 def _refine_cell(
     job: Mapping[str, Any], codes: np.ndarray, bands: Mapping[str, np.ndarray], cell: Cell
 ) -> np.ndarray:
     """Return the codes of a cell, dims ``(time, y, x)``, from those of its window."""
-    found = refine_window(Series(bands=bands, codes=codes, **job))
+    series = Series(bands=bands, codes=codes, **job)
+    _check_values(series)
+    found = refine_window(series)
     inner = (slice(None), *cell.within)
     return np.ascontiguousarray(found[inner])

@@ -143,7 +143,8 @@ def find_angles(properties: Mapping[str, Any], place: tuple[float, float] | None
         assumed = _assumed_time(computed, moment, place)
         if computed is None or assumed:
             return Found(None, assumed or "neither angles nor a time of day are known")
-        return _usable(_with_view(computed, properties), wrong=False)
+        found = _with_view(computed, properties)
+        return _usable(found, wrong=found is not computed)
     finite = math.isfinite(stated.sun_azimuth) and math.isfinite(stated.sun_zenith)
     if finite and computed is not None and not _simulated(properties):
         # Some datasets have the zenith in place of the elevation.

@@ -305,12 +305,20 @@ class SceneFiles:
         Raises
         ------
         SceneError
-            If a band is missing.
+            If a band is missing, or two bands are one.
         """
         try:
-            return {band: self.files[name] for band, name in find_bands(self.files, bands).items()}
+            found = {band: self.files[name] for band, name in find_bands(self.files, bands).items()}
         except SceneError as error:
             raise SceneError(f"{self.label}: {error}") from None
+        first: dict[tuple[str, int], str] = {}
+        for band, file in found.items():
+            other = first.setdefault((file.uri, file.band), band)
+            if other != band:
+                raise SceneError(
+                    f"{self.label}: {other} and {band} are both band {file.band} of {file.uri}; correct the metadata."
+                )
+        return found
 
     @property
     def scl(self) -> BandFile | None:

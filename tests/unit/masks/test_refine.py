@@ -244,6 +244,23 @@ def test_what_cannot_be_refined_is_said(change, message):
         refine(change(scene()))
 
 
+@pytest.mark.parametrize("chunks", [None, {"time": 1, "y": 80}], ids=["at once", "lazy"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.assign({n: s[n].astype("float32") for n in ("blue", "red", "nir")}), "above 2, so they are no reflectance"),
+        (lambda s: s.assign({n: s[n] / 100.0 for n in ("blue", "red", "nir")}), "scale=1/100 if they are percent"),
+        (lambda s: s.assign({n: (s[n] // 20).astype("uint8") for n in ("blue", "red", "nir")}), "uint8, which cannot hold"),
+        (lambda s: s.assign(ucl=s.ucl.where(s.ucl != SHADOW, np.uint8(9))), "`ucl` holds 9, which are no codes"),
+        (lambda s: s.assign_coords(offset=("time", ["a"] * 4)), "the coordinate `offset` is <U1; give digital numbers"),
+    ],
+)  # fmt: skip
+def test_numbers_of_another_scale_and_codes_of_others_are_refused(change, message, chunks):
+    made = change(scene())
+    with pytest.raises(SceneError, match=message):
+        refine(made if chunks is None else made.chunk(chunks)).compute()
+
+
 def test_only_some_dates_are_refined_and_warned_of():
     made = scene(days=("2024-01-01", *DAYS[1:]))
     made.ucl.values[2][FALSE] = SHADOW

@@ -118,6 +118,14 @@ def test_what_cannot_be_true_is_not_used(properties: dict[str, Any], reason: str
     assert reason in found.reason
 
 
+def test_a_wrong_view_beside_a_computed_sun_is_told() -> None:
+    found = find_angles(
+        {"datetime": NOON, "view:azimuth": 4000, "view:incidence_angle": 5}, CALGARY
+    )
+    assert (found.angles, found.wrong) == (None, True)
+    assert "no direction" in found.reason
+
+
 def test_a_simulated_scene_has_a_sun_of_its_own() -> None:
     wrong = STATED | {"view:sun_azimuth": 338.7, "datetime": NOON}
     for name in ("cleansat:simulated", "simulated"):

@@ -54,6 +54,18 @@ def test_the_nodata_value_of_the_file_comes_first(
     assert band.data.rio.nodata == expected
 
 
+def test_two_bands_of_one_file_are_refused() -> None:
+    """As when a script that writes metadata names one file for all bands."""
+    one, other = BandFile("/x/B04.tif", 1, 0), BandFile("/x/all.tif", 1, 0)
+    files = {"red": one, "nir": one, "blue": other, "green": other._replace(band=2)}
+    scene = SceneFiles(files, {}, "item a", {})
+    assert list(scene.wanted(["red", "blue", "green"])) == ["red", "blue", "green"]
+    with pytest.raises(
+        SceneError, match=r"item a: red and nir are both band 1 of /x/B04\.tif; correct"
+    ):
+        scene.wanted(["blue", "red", "nir"])
+
+
 def test_parts_of_bands_cover_the_target_or_there_are_none() -> None:
     grids = [GRID, GRID, GRID.zoom_out(2), GRID]
     bands = [
