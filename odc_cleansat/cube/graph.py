@@ -131,7 +131,11 @@ def check_chunks(chunks: Any) -> None:
     CubeError
         If it is neither ``auto`` nor a mapping of dims to sizes.
     """
-    if not (isinstance(chunks, Mapping) or (isinstance(chunks, str) and chunks == "auto")):
+    sized = isinstance(chunks, Mapping) and not any(
+        isinstance(each, bool | float) or (isinstance(each, int) and each < 1 and each != -1)
+        for each in chunks.values()
+    )
+    if not (sized or (isinstance(chunks, str) and chunks == "auto")):
         raise CubeError(
             f"dask_chunks is {chunks!r:.100}; pass 'auto', or a size for each dim, such as {{'x': 2048, 'y': 2048}}."
         )

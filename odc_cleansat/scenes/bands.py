@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 
 from ..errors import SceneError
 
@@ -116,3 +116,18 @@ def find_bands(available: Iterable[Hashable], wanted: Iterable[str]) -> dict[str
             f"{advice}"
         )
     return found
+
+
+def named_twice(places: Mapping[str, str]) -> str | None:
+    """Say which two bands are at one place; None if there are none.
+
+    Parameters
+    ----------
+    places
+        Band name to where the band is.
+    """
+    first: dict[str, str] = {}
+    for band, place in places.items():
+        if (other := first.setdefault(place, band)) != band:
+            return f"{other} and {band} are both {place}"
+    return None

@@ -20,7 +20,7 @@ from ..storage.rasters import refuse_pipes
 from ..storage.reader import DocumentError, strange_values
 from ..storage.settings import credentials, gdal_settings, prepare_gdal
 from ..storage.strangers import careful_settings
-from .bands import band_of, find_bands, is_reflective, names_of
+from .bands import band_of, find_bands, is_reflective, named_twice, names_of
 from .offset import Offset, processing_level, resolve_offset, stated_offset
 from .packing import Packing, asset_values, read_packing
 from .sensor import check_sensor, warn_of_level
@@ -311,22 +311,16 @@ class SceneFiles:
             found = {band: self.files[name] for band, name in find_bands(self.files, bands).items()}
         except SceneError as error:
             raise SceneError(f"{self.label}: {error}") from None
-        first: dict[tuple[str, int], str] = {}
-        for band, file in found.items():
-            other = first.setdefault((file.uri, file.band), band)
-            if other != band:
-                raise SceneError(
-                    f"{self.label}: {other} and {band} are both band {file.band} of {file.uri}; correct the metadata."
-                )
+        if fault := named_twice({b: f"band {f.band} of {f.uri}" for b, f in found.items()}):
+            raise SceneError(f"{self.label}: {fault}; correct the metadata.")
         return found
 
     @property
     def scl(self) -> BandFile | None:
         """The file of Sen2Cor's scene classification (SCL), or None."""
-        try:
+        with contextlib.suppress(SceneError):
             return self.wanted(["scl"])["scl"]
-        except SceneError:
-            return None
+        return None
 
     def patched(self, patch: Callable[[str], str]) -> SceneFiles:
         """Return the same files at other addresses.

@@ -91,6 +91,15 @@ def test_graphs_hold_no_pixels_and_travel(archive: MaskArchive) -> None:
         xr.testing.assert_identical(lazy.compute(), eager)
 
 
+@pytest.mark.parametrize("odd", [5, "big", {"x": -5}, {"x": 0}, {"y": 2.5}, {"x": True}])
+def test_sizes_that_are_none(odd: Any) -> None:
+    check_chunks = importlib.import_module("odc_cleansat.cube.graph").check_chunks
+    with pytest.raises(CubeError, match=r"dask_chunks is .*; pass 'auto', or a size for each dim"):
+        check_chunks(odd)
+    for right in ("auto", {}, {"x": -1, "y": 5}, {"x": (5, 5), "time": "auto"}, {"x": np.int64(9)}):
+        check_chunks(right)
+
+
 def test_sizes_of_chunks() -> None:
     groups = xr.DataArray(np.zeros(7), dims="time")
     grid = GRIDS["east"]

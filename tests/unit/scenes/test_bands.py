@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from odc_cleansat.errors import SceneError
-from odc_cleansat.scenes.bands import find_bands, names_of
+from odc_cleansat.scenes.bands import find_bands, named_twice, names_of
 from odc_cleansat.scenes.files import SceneFiles
 
 
@@ -64,3 +64,8 @@ def test_an_alias_of_another_band_is_left_out() -> None:
     # Without band 12 there is none, rather than band 11 twice.
     with pytest.raises(SceneError, match="lacks swir22"):
         find_bands(names_of("nbart_swir_2", ["swir_2"]), ["swir16", "swir22"])
+
+
+def test_two_bands_at_one_place() -> None:
+    assert named_twice({"red": "a", "nir": "b"}) is None
+    assert named_twice({"red": "a", "blue": "b", "nir": "a"}) == "red and nir are both a"
