@@ -358,11 +358,11 @@ def _actions(
         open_page("Look", show=",".join(opens(row) for row in rows))
     if judge.button("Judge", disabled=not masks, width="stretch", help="Accept or reject."):
         open_page("Judge", masks=",".join(str(mask.id) for mask in masks[:MOST_JUDGED]))
-    where = {name: st.session_state.get(name) for name in ("area", "time")}
+    # Area and time go along by themselves: the widgets of both pages have the same keys.
     if recall.button("Recall", width="stretch", help="The masks on any grid, to download."):
-        open_page("Recall", **where)
+        open_page("Recall")
     if composite.button("Composite", width="stretch", help="One picture without clouds."):
-        open_page("Composite", **where)
+        open_page("Composite")
 
 
 def _show_lines(service: Service, area: Geometry | None, light: bool) -> None:

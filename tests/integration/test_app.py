@@ -191,6 +191,18 @@ def test_an_address_shows_the_same_to_a_colleague(app: Running, page: Page) -> N
     assert other.url.split("#map=")[1].split("/")[0] == address.split("#map=")[1].split("/")[0]
 
 
+@pytest.mark.parametrize("title", ["Recall", "Composite"])
+def test_area_and_time_go_along_to_another_page(app: Running, page: Page, title: str) -> None:
+    page.goto(f"{app.base}/?area={AREA}&time=2024-06-05")
+    page.get_by_text("1 scene,").wait_for()
+    page.get_by_role("button", name=title, exact=True).click()
+    page.wait_for_url(re.compile(f"/{title.lower()}"))
+    page.get_by_text(re.compile(r"That is \d+ x \d+ pixels")).wait_for()
+    assert page.get_by_label("Area").input_value() == AREA
+    assert page.get_by_label("Time").input_value() == "2024-06-05"
+    assert "area=" in page.url, "so that it can be sent to a colleague"
+
+
 def test_recall_and_download(app: Running, page: Page, tmp_path: Path) -> None:
     import rasterio
 
