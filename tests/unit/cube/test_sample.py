@@ -239,8 +239,9 @@ def test_no_cloud_is_lost_on_a_coarse_grid(archive: MaskArchive) -> None:
 
 def test_values_that_are_no_classes(archive: MaskArchive, replaced: Callable[..., None]) -> None:
     replaced("later", np.full(GRIDS["east"].shape, 9, "uint8"))
-    with pytest.raises(CubeError, match=r"value 9, which is no class"):
-        recall(archive.dc, time="2024-07")
+    for names in (["ucl"], ["ucl", "ucl_confidence"]):
+        with pytest.raises(CubeError, match=r"later_ucl\.tif holds the value 9, which is no class"):
+            recall(archive.dc, time="2024-07", measurements=names)
 
 
 def test_files_on_another_grid_than_their_document(

@@ -163,6 +163,17 @@ def test_ground_resolution_counts_metres_on_the_ground() -> None:
     assert ground_resolution(mercator) == pytest.approx((20, 20), rel=0.02)
 
 
+@pytest.mark.parametrize(("pixel", "meant"), [(0.11, True), (0.09, False)])
+def test_a_pixel_is_ten_centimetres_wide_or_more(pixel: float, meant: bool) -> None:
+    for along_x, along_y in ((pixel, 20), (20, pixel)):
+        grid = GeoBox((4, 4), Affine(along_x, 0, 5e5, 0, -along_y, 5e6), "EPSG:32633")
+        if meant:
+            assert ground_resolution(grid) == pytest.approx((along_y, along_x), rel=0.001)
+        else:
+            with pytest.raises(SceneError, match="cannot be metres"):
+                ground_resolution(grid)
+
+
 @pytest.mark.parametrize(
     ("bounds", "crs", "says"),
     [

@@ -229,6 +229,7 @@ def test_the_graph_grows_with_the_blocks_and_the_cells_alone() -> None:
         (lambda s: s.isel(y=slice(0)), "'y': 0"),
         (lambda s: s.ucl, "refined in an xarray.Dataset"),
         (lambda s: s.assign(ucl=s.ucl.astype("int16")), "`ucl` is int16"),
+        (lambda s: s.assign(ucl=s.ucl.astype("int8")), "`ucl` is int8"),
         (lambda s: s.assign_coords(time=[1, 2, 3, 4]), "refining needs dates"),
         (lambda s: s.assign(red=s.red > 0), "red is bool with the dims"),
         (lambda s: s.assign(ucl=s.ucl.astype("float32")), "`ucl` is float32"),

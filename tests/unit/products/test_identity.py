@@ -63,7 +63,8 @@ def test_the_id_of_a_mask_by_a_model() -> None:
 
 @pytest.mark.parametrize(
     ("region", "there"),
-    [("33TWN", "33TWN"), ("../51 P\u00fc#S", "-51-P-S"), ("a_b-c", "a_b-c"), ("", "no-region"), (None, "no-region")],
+    [("33TWN", "33TWN"), ("../51 P\u00fc#S", "-51-P-S"), ("a_b-c", "a_b-c"), ("", "no-region"), (None, "no-region"),
+     ("x" * 60 + "y", "x" * 60)],
 )  # fmt: skip
 def test_folder_and_label(region: str | None, there: str) -> None:
     """They tell region, date and the first digits of the id."""

@@ -70,7 +70,7 @@ def test_an_offset_above_0_is_a_slip() -> None:
         resolve_offset({}, 1000)
 
 
-@pytest.mark.parametrize("offset", [-999.5, float("nan"), float("-inf")])
+@pytest.mark.parametrize("offset", [-999.5, 0.5, -1.5, float("nan"), float("-inf")])
 def test_an_offset_is_a_whole_number(offset: float) -> None:
     with pytest.raises(SceneError, match="is not a whole number of digital numbers"):
         resolve_offset({}, offset)
@@ -321,6 +321,30 @@ def test_the_check_takes_a_thousandth_for_the_dark_end() -> None:
     check = OffsetCheck()
     check.add(scene)
     assert check.complaint(0) is None
+
+
+@pytest.mark.parametrize(("dark", "below"), [(99, False), (100, True), (10_000, True)])
+def test_a_hundredth_of_the_pixels_is_below_a_reflectance(dark: int, below: bool) -> None:
+    scene = np.full((3, 200, 200), 0.2)
+    scene[1, ::2, ::2].flat[:dark] = 0.03
+    check = OffsetCheck()
+    check.add(scene)
+    assert check.is_below(0.05) is below
+    assert not check.is_below(0.02)
+    few = OffsetCheck()
+    few.add(np.full((3, 99, 98), 0.03))
+    assert not few.is_below(0.05)
+
+
+@pytest.mark.parametrize(
+    ("lowest", "right"), [(0.044, True), (0.052, False), (-0.008, True), (-0.016, False)]
+)
+def test_ground_too_dark_for_another_offset_confirms_none(lowest: float, right: bool) -> None:
+    check = OffsetCheck()
+    assert not check.confirms(0)
+    check.add(np.full((3, 200, 200), lowest))
+    assert check.confirms(0) is right
+    assert not check.confirms(-1000)
 
 
 def test_classify_warns_of_a_forgotten_offset(simulated: xr.Dataset, fast_network: None) -> None:
