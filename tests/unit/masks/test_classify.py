@@ -254,6 +254,20 @@ def test_a_warning_names_the_line_that_called(simulated: xr.Dataset) -> None:
     assert [each.filename for each in said] == [__file__]
 
 
+def test_what_bands_say_and_cannot_be_true_is_told_once(simulated: xr.Dataset) -> None:
+    """As stackstac rescales scenes whose `raster:bands` lack the offset of their baseline."""
+    bare = simulated[SIX].drop_attrs(deep=False)
+    scene = (bare.astype("float32") / 10_000).where(bare != 0)
+    fields = np.array(None, dtype=object)
+    fields[()] = {"scale": 0.0001}
+    stated = {"s2:processing_baseline": "05.10", "raster:bands": ((), fields)}
+    with pytest.warns(ReflectanceWarning, match=r"stackstac has added the offset 0 .*\.$") as said:
+        found = classify(scene.assign_coords(stated), refine=False).ucl
+    assert [each.filename for each in said] == [__file__]
+    plain = classify(bare, offset=-1000, refine=False).ucl
+    assert np.mean(found.values == plain.values) > 0.999
+
+
 def test_digital_numbers_passed_as_reflectance(simulated: xr.Dataset) -> None:
     refused(simulated[SIX].astype("float32"), "scale=1/10000")
 

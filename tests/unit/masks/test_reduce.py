@@ -54,6 +54,21 @@ def test_the_score_of_an_observation(lazy: bool) -> None:
     np.testing.assert_allclose((near - sure).values[:, 0, 0], [1, 2 / 3], atol=1e-6)
 
 
+def test_distances_need_no_more_of_the_mask_than_500_metres_around() -> None:
+    scene = little([[1] * 400] * 2, [[7] * 400] * 2)
+    seen: list[int] = []
+
+    def note(block: np.ndarray) -> np.ndarray:
+        seen.append(block.shape[2])
+        return block
+
+    hidden = (scene.ucl == 2).chunk(time=1, x=50)
+    hidden.data = hidden.data.map_blocks(note, meta=np.empty((0, 0, 0), bool))
+    score = score_observations(scene, hidden, None, scene.odc.geobox)
+    score[:, :, 200:250].compute(scheduler="synchronous")
+    assert seen == [50] * 6, "of two dates the chunk, and one on each side"
+
+
 @pytest.mark.parametrize("target", ["midsummer", 5, np.datetime64("NaT", "ns")])
 def test_a_target_that_is_no_date(target: object) -> None:
     with pytest.raises(CleansatError, match="is not a date"):

@@ -141,6 +141,8 @@ def test_a_withdrawal_takes_back_the_own_latest_verdict(masks: Masks) -> None:
     second = reject(folder, "smoke", "two")
     third = flag(folder, "who knows?", "one")
     kept = [file.read_bytes() for file in masks.files(0)]
+    with pytest.raises(CleansatError, match="no verdict by 'three'"):
+        withdraw(folder, by="three")  # though others have given theirs
     said = withdraw(folder, "a slip", " two ")
     assert (said.verdict, said.note, said.by) == ("withdraw", "a slip", "two")
     assert verdicts(folder) == [first, second, third, said]

@@ -83,6 +83,8 @@ L1C, L2A = "S2A_MSIL1C_20240101_N0510_R1", "S2A_MSIL2A_20240101T000000_N0301_R1"
     ("properties", "others", "value", "source"),
     [
         ({}, {"explicit": -1000.0}, -1000, "argument"),
+        ({}, {"explicit": -0.1}, -0.1, "argument"),
+        ({}, {"explicit": 0.0}, 0, "argument"),
         ({}, {"dtype": "float64", "add_offset": -1000}, 0, "the values are reflectance (float64)"),
         ({"sentinel:boa_offset_applied": True}, {"dtype": "int16", "add_offset": -1000}, 0,
          "sentinel:boa_offset_applied is true"),
@@ -104,7 +106,7 @@ L1C, L2A = "S2A_MSIL1C_20240101_N0510_R1", "S2A_MSIL2A_20240101T000000_N0301_R1"
     ],
 )  # fmt: skip
 def test_each_source_in_its_turn(
-    properties: dict[str, object], others: dict[str, Any], value: int, source: str
+    properties: dict[str, object], others: dict[str, Any], value: float, source: str
 ) -> None:
     """In digital numbers, rounded; the sources that come later would give another offset."""
     assert resolve_offset(properties, **others) == Offset(value, source)
