@@ -227,6 +227,7 @@ def test_the_graph_grows_with_the_blocks_and_the_cells_alone() -> None:
         (lambda s: s.isel(time=0), "refining needs uint8 codes of dates"),
         (lambda s: s.rename(time="date"), "uint8 with the dims {'date': 4"),
         (lambda s: s.isel(y=slice(0)), "'y': 0"),
+        (lambda s: s.isel(x=0), "uint8 with the dims {'time': 4, 'y': 160}"),
         (lambda s: s.ucl, "refined in an xarray.Dataset"),
         (lambda s: s.assign(ucl=s.ucl.astype("int16")), "`ucl` is int16"),
         (lambda s: s.assign(ucl=s.ucl.astype("int8")), "`ucl` is int8"),

@@ -296,6 +296,7 @@ def test_the_check_counts_every_second_pixel_and_wants_2500() -> None:
         (0.1599, 0, True),
         (0.1601, 0, False),
         (0.12, -1000, False),
+        (0.12, 1000, False),
         (-0.0499, -1000, False),
         (-0.0501, -1000, True),
         (-0.0501, -1, True),
