@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .agreement import BELOW_THIN, SPOILT
 from .history import History
 from .run_folder import replacing
 
@@ -114,11 +115,7 @@ def _draw_loss(axes: Axes, rows: Sequence[dict[str, float]]) -> None:
 
 
 def _draw_agreement(axes: Axes, rows: Sequence[dict[str, float]]) -> None:
-    groups = {
-        name: points
-        for name in rows[-1]
-        if name not in _NOT_GROUPS and (points := _agreement_points(rows, name))
-    }
+    groups = _drawn_groups(rows)
     best_first = sorted(groups.items(), key=lambda item: -item[1][-1][1])
     for i, (name, points) in enumerate(best_first):
         style: dict[str, Any] = {
@@ -135,11 +132,25 @@ def _draw_agreement(axes: Axes, rows: Sequence[dict[str, float]]) -> None:
     axes.set(title="Agreement on what was held out", xlabel="step", ylabel="% of the pixels")
 
 
-def _agreement_points(rows: Sequence[dict[str, float]], name: str) -> _Points:
-    """Return steps and agreement on a group, percent."""
-    return [
-        (row["step"], 100 * row[name]) for row in rows if math.isfinite(row.get(name, math.nan))
-    ]
+def _drawn_groups(rows: Sequence[dict[str, float]]) -> dict[str, _Points]:
+    """Return steps and agreement, percent, of each group; of spoilt ones and of those below thin cloud the means."""
+    members: dict[str, list[str]] = {}
+    for name in rows[-1]:
+        if name not in _NOT_GROUPS:
+            end = next((each for each in (SPOILT, BELOW_THIN) if name.endswith(each)), None)
+            members.setdefault(f"mean,{end}" if end else name, []).append(name)
+    drawn = {each: _agreement_points(rows, names) for each, names in members.items()}
+    return {name: points for name, points in drawn.items() if points}
+
+
+def _agreement_points(rows: Sequence[dict[str, float]], names: Sequence[str]) -> _Points:
+    """Return steps and the mean agreement on groups, percent."""
+    points = []
+    for row in rows:
+        values = [row[name] for name in names if math.isfinite(row.get(name, math.nan))]
+        if values:
+            points.append((row["step"], 100 * sum(values) / len(values)))
+    return points
 
 
 def _marker(points: _Points) -> str | None:

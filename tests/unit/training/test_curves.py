@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from odc_cleansat.training.curves import add_row, draw_curves, read_rows
+from odc_cleansat.training.curves import _drawn_groups, add_row, draw_curves, read_rows
 from odc_cleansat.training.history import History
 
 
@@ -26,3 +26,14 @@ def test_rows_after_the_last_checkpoint_of_a_killed_session_are_replaced(tmp_pat
     first, second = read_rows(tmp_path)
     assert first == {"step": 3, "seconds": 30, "loss": 3.0, "group 3": 0.5}
     assert second == {"step": 6, "seconds": 60, "loss": 3.0, "group 6": 0.5}
+
+
+def test_of_spoilt_groups_the_mean_is_drawn() -> None:
+    first = {"step": 3, "seconds": 1, "loss": 1.0, "a-6": 0.75, "a-6 spoilt": 0.5}
+    second = {**first, "step": 6, "b-4": 1.0, "b-4 spoilt": 0.25, "a-6 below thin cloud": 0.125}
+    assert _drawn_groups([first, second]) == {
+        "a-6": [(3, 75.0), (6, 75.0)],
+        "b-4": [(6, 100.0)],
+        "mean, spoilt": [(3, 50.0), (6, 37.5)],
+        "mean, below thin cloud": [(6, 12.5)],
+    }
