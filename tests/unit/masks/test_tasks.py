@@ -24,6 +24,7 @@ from odc_cleansat.masks.tasks import (
     window_probabilities,
     windows_of_block,
 )
+from odc_cleansat.models.inference import current_check
 from odc_cleansat.scenes.files import Band, parts_of
 
 from .helpers import SIX, FakeEngine
@@ -203,7 +204,8 @@ def test_progress_counts_windows() -> None:
 
 
 @pytest.mark.usefixtures("fake_engine")
-def test_progress_may_end_the_work_before_the_network_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_may_end_the_work_while_the_network_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines that can be broken off ask what the window gave them."""
     calls: list[tuple[int, int]] = []
 
     def stop(done: int, total: int) -> None:
@@ -211,11 +213,18 @@ def test_progress_may_end_the_work_before_the_network_runs(monkeypatch: pytest.M
         if len(calls) == 2:
             raise TimeoutError("enough")
 
-    monkeypatch.setattr(tasks, "get_engine", lambda *_: pytest.fail("the network runs"))
+    def engine(batch: np.ndarray) -> np.ndarray:
+        check = current_check()
+        assert check is not None
+        check()
+        pytest.fail("the network runs on")
+
+    monkeypatch.setattr(tasks, "get_engine", lambda *_: engine)
     monitor = Monitor(stop, total=1)
     with pytest.raises(TimeoutError, match="enough"):
         window_probabilities(Options(get_model()), bands(0.6), GRID, monitor)
     assert calls == [(0, 1), (0, 1)]
+    assert current_check() is None
 
 
 @pytest.mark.usefixtures("fake_engine")
