@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DATES = {
     "time": "the other dates of the place, 45 days before and after",
-    "earlier": "its earlier dates alone, as on the day itself",
+    "earlier": "the earlier dates alone, as on the day itself",
 }
 """By which dates masks are refined, in words; the names are those of `load`."""
 
