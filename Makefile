@@ -6,7 +6,7 @@ OUT ?= cleansat-demo
 EXAMPLE ?= cleansat-example
 PORT ?= 8501
 # The newest Python that all dependencies have wheels for, in an environment of its own.
-NEWEST_PYTHON ?= python3.13
+NEWEST_PYTHON ?= $(or $(lastword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13)),python3.13)
 NEWEST := .venv-newest
 # The oldest Python, for an environment of the oldest releases that setup.cfg allows.
 OLDEST_PYTHON ?= $(or $(lastword $(wildcard $(HOME)/.pyenv/versions/3.11.*/bin/python3.11)),python3.11)
