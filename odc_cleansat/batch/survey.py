@@ -264,16 +264,12 @@ def expected_mask_id(scene: Dataset, request: Request) -> UUID:
     document = scene.metadata_doc
     names = measurement_names(scene.product, document["measurements"])
     properties = document.get("properties", {})
-    files = SceneFiles(
-        dict.fromkeys(names, _UNKNOWN), properties, f"dataset {document['id']}", names
-    )
+    unread = {name: BandFile(name, 1, None) for name in names}
+    files = SceneFiles(unread, properties, f"dataset {document['id']}", names)
     model = get_model(request.model, bands=files.files)
     files.wanted(model.bands)
     offset = files.offset(request.offset).value
     return mask_id(dataset_id(scene), model, _pixel(scene), offset, refine=request.refine)
-
-
-_UNKNOWN = BandFile("", 1, None)
 
 
 def measurement_names(product: Product, present: Iterable[str]) -> dict[str, dict[str, Any]]:

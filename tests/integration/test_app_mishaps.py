@@ -107,12 +107,12 @@ def test_a_worker_is_killed(app: Running, page: Page) -> None:
 
 def test_the_store_is_gone_and_comes_back(app: Running, page: Page) -> None:
     store = app.folder / "store"
-    aside = shutil.move(store, app.folder / "aside")
-    store.write_text("no folder")
+    with held(worker_of(app)):
+        ask_for(page, app, "2024-07-05")
+        page.get_by_text(re.compile("(next|begins), for")).wait_for()
+        aside = shutil.move(store, app.folder / "aside")
+        store.write_text("no folder")
     try:
-        page.goto(f"{app.base}/?time=2024-07-05")
-        choose_row_when_there(page)
-        page.get_by_role("button", name="Mask 1 scene").click()
         page.get_by_text("Cannot write the mask").first.wait_for()
         assert str(app.folder) not in page.content()
     finally:

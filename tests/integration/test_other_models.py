@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -452,7 +453,7 @@ def test_recipes_and_drivers(archive: Archive) -> None:
 
 def test_files_that_are_coarser_than_the_sensor(archive: Archive, tmp_path: Path) -> None:
     item = stac_item(archive, "june")
-    item.assets["blue"].href = item.assets["coastal"].href
+    item.assets["blue"].href = str(shutil.copy(item.assets["coastal"].href, tmp_path))
     how = {"bands": ["ucl"], "crs": "EPSG:32633", "resolution": 20, "driver": "cleansat"}
     with pytest.raises(SceneError, match="blue are 60 m wide, too coarse for four"):
         odc.stac.load(with_ucl(item, model="four"), **how)

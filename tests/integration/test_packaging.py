@@ -227,7 +227,7 @@ def workflow() -> dict[Any, Any]:
 def test_what_is_published_was_tested(workflow: dict[Any, Any]) -> None:
     jobs = workflow["jobs"]
     assert ".ci/run" in [step.get("run") for step in jobs["test"]["steps"]]
-    assert set(jobs["publish"]["needs"]) == {"test", "build", "images"}
+    assert set(jobs["publish"]["needs"]) == {"test", "newest", "build", "images"}
     assert jobs["publish"]["if"] == "startsWith(github.ref, 'refs/tags/v')"
     assert set(workflow[True]) == {"push", "pull_request"}
 
@@ -259,6 +259,7 @@ def test_only_the_last_step_can_publish_and_it_has_no_password(workflow: dict[An
     allowed = {name: job.get("permissions") for name, job in workflow["jobs"].items()}
     assert allowed == {
         "test": None,
+        "newest": None,
         "build": None,
         "images": None,
         "publish": {"id-token": "write"},
