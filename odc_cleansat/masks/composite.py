@@ -254,7 +254,7 @@ def _check_band(band: xr.DataArray, ucl: xr.DataArray, name: str) -> None:
 
 
 def _check_offsets(scene: xr.Dataset) -> None:
-    offsets = np.unique(scene["offset"]) if "offset" in scene.coords else np.empty(0)
+    offsets = _offsets(scene)
     # NaN: the scenes of one date differ.
     if len(offsets) > 1 or np.isnan(offsets).any():
         raise SceneError(
@@ -262,6 +262,18 @@ def _check_offsets(scene: xr.Dataset) -> None:
             "cannot be mixed. Turn them into reflectance first: (band + scene.offset) / 10000 where "
             "the band has data, NaN elsewhere."
         )
+
+
+def _offsets(scene: xr.Dataset) -> np.ndarray:
+    """Return the radiometric offsets of the dates, each once and in order; none if the scene does not tell them."""
+    if "offset" not in scene.coords:
+        return np.empty(0)
+    if scene["offset"].dtype.kind not in "iuf":
+        raise SceneError(
+            f"the coordinate offset is not of numbers but {scene['offset'].dtype}; give each date its offset, "
+            "such as 0 or -1000, or drop the coordinate."
+        )
+    return np.unique(scene["offset"])
 
 
 # --- observations ---------------------------------------------------------------------
@@ -368,7 +380,7 @@ def _dataset(
     coords = {n: c for n, c in scene.coords.items() if n != "time" and "time" not in c.dims}
     attrs = {"crs": crs_name(grid.crs), "composite_method": method}
     # Where the dates differ, the bands are reflectance, and none of the offsets is theirs.
-    if "offset" in scene.coords and len(np.unique(scene["offset"])) == 1:
+    if len(_offsets(scene)) == 1:
         coords["offset"] = scene["offset"].isel(time=0, drop=True, missing_dims="ignore")
     if "time" in scene.coords:
         first, last = scene.time.values[[0, -1]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import dask
@@ -41,11 +42,35 @@ def archive(tmp_path_factory: pytest.TempPathFactory, initialised: Copy) -> Iter
         yield Archive(dc, folder)
 
 
+class Clusters(ExitStack):
+    """The cluster of all tests, or a new one where tests have killed a worker just as it started: dask gives it up."""
+
+    client: Client | None = None
+
+    def whole(self) -> Client:
+        """Return a client of a cluster that has its two workers."""
+        if self.client is not None:
+            try:
+                self.client.wait_for_workers(2, timeout=20)
+            except TimeoutError:
+                self.close()
+                self.client = None
+        if self.client is None:
+            self.client = self.enter_context(dask_client(workers=2))
+        return self.client
+
+
 @pytest.fixture(scope="session")
-def client() -> Iterator[Client]:
+def clusters() -> Iterator[Clusters]:
+    """What the fixture `client` asks for its cluster."""
+    with Clusters() as clusters:
+        yield clusters
+
+
+@pytest.fixture
+def client(clusters: Clusters) -> Client:
     """A cluster of two workers, on which nothing is computed but what a test gives it."""
-    with dask_client(workers=2) as client:
-        yield client
+    return clusters.whole()
 
 
 @pytest.fixture

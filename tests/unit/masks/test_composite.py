@@ -348,6 +348,11 @@ def without_crs(scene: xr.Dataset) -> xr.Dataset:
             {},
             "different offsets .nan.",
         ),
+        (
+            lambda s: s.assign_coords(offset=("time", np.array([None] * 5 + [-1000]))),
+            {},
+            "offset is not of numbers but object",
+        ),
     ],
 )
 def test_scenes_it_refuses(
