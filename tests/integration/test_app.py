@@ -126,7 +126,7 @@ def choose_row(page: Page, row: int) -> None:
         if box is not None:
             page.mouse.click(box["x"] + 16, box["y"] + 36 + 56 * row + 28)
             with contextlib.suppress(TimeoutError):
-                page.get_by_text(re.compile(r"\b1 chosen")).wait_for(timeout=10_000)
+                page.get_by_text(re.compile(r"\b1 chosen")).first.wait_for(timeout=10_000)
                 return
         page.wait_for_timeout(500)
     raise AssertionError("no row of the table could be chosen")
@@ -142,23 +142,23 @@ def test_the_whole_story(app: Running, page: Page) -> None:
     assert box is not None
     page.mouse.click(box["x"] + 200, box["y"] + 120)
     page.mouse.click(box["x"] + 330, box["y"] + 240)
-    page.get_by_text(re.compile(r"The area has [\d.,]+ km²")).wait_for()
+    page.get_by_text(re.compile(r"The area has [\d.,]+ km²")).first.wait_for()
     assert "area=" in page.url
-    page.get_by_text("7 scenes, 5 of them not masked").wait_for()
+    page.get_by_text("7 scenes, 5 of them not masked").first.wait_for()
     # Mask the latest scene.
     choose_row(page, 0)
     page.get_by_role("button", name="Mask 1 scene").click()
     page.wait_for_url("**/queue*")
-    page.get_by_text("masked in").wait_for()
+    page.get_by_text("masked in").first.wait_for()
     page.get_by_test_id("stMain").get_by_role("link", name="Look").first.click()
     # Look at it.
     with page.expect_response(lambda answer: "/tiles/ucl/" in answer.url and answer.status == 200):
         page.wait_for_url("**/look*")
     map_of(page)
-    page.get_by_text("UCL and SCL agree on").wait_for()
+    page.get_by_text("UCL and SCL agree on").first.wait_for()
     assert "show=" in page.url
     page.locator(".canvas").click()
-    page.get_by_text(re.compile(r"UCL: (clear|cloud|cloud shadow) · Confidence: \d+ %")).wait_for()
+    page.get_by_text(re.compile(r"UCL: (clear|cloud|cloud shadow) · Confidence: \d+ %")).first.wait_for()
     with page.expect_response(lambda answer: "/tiles/scl/" in answer.url and answer.status == 200):
         page.get_by_label("SCL", exact=True).check()
     page.wait_for_function("window.location.hash.includes('scl:60')")
@@ -169,24 +169,24 @@ def test_the_whole_story(app: Running, page: Page) -> None:
     # Say what one thinks of it.
     page.get_by_placeholder("The reason, for others to read").fill("clear enough")
     page.get_by_role("button", name="Accept").click()
-    page.get_by_text("is accepted").wait_for()
-    page.get_by_text("accept by").wait_for()
+    page.get_by_text("is accepted").first.wait_for()
+    page.get_by_text("accept by").first.wait_for()
     assert len(list(app.folder.rglob("*.verdict.json"))) == 1
 
 
 def test_an_address_shows_the_same_to_a_colleague(app: Running, page: Page) -> None:
     page.goto(f"{app.base}/?area={AREA}&time=2024-06")
-    page.get_by_text("3 scenes").wait_for()
+    page.get_by_text("3 scenes, ").first.wait_for()
     page.goto(f"{app.base}/?time=2024-06-05")
-    page.get_by_text("1 scene, 0 of them not masked").wait_for()
+    page.get_by_text("1 scene, 0 of them not masked").first.wait_for()
     choose_row(page, 0)
     page.get_by_role("button", name="Look").click()
-    page.get_by_text("UCL and SCL agree on").wait_for()
+    page.get_by_text("UCL and SCL agree on").first.wait_for()
     page.wait_for_function("window.location.hash.includes('map=')")
     address = page.url
     other = page.context.new_page()
     other.goto(address)
-    other.get_by_text("UCL and SCL agree on").wait_for(timeout=SLOW)
+    other.get_by_text("UCL and SCL agree on").first.wait_for(timeout=SLOW)
     assert other.url.split("#")[0] == address.split("#")[0]
     assert other.url.split("#map=")[1].split("/")[0] == address.split("#map=")[1].split("/")[0]
 
@@ -194,10 +194,10 @@ def test_an_address_shows_the_same_to_a_colleague(app: Running, page: Page) -> N
 @pytest.mark.parametrize("title", ["Recall", "Composite"])
 def test_area_and_time_go_along_to_another_page(app: Running, page: Page, title: str) -> None:
     page.goto(f"{app.base}/?area={AREA}&time=2024-06-05")
-    page.get_by_text("1 scene,").wait_for()
+    page.get_by_text("1 scene,").first.wait_for()
     page.get_by_role("button", name=title, exact=True).click()
     page.wait_for_url(re.compile(f"/{title.lower()}"))
-    page.get_by_text(re.compile(r"That is \d+ x \d+ pixels")).wait_for()
+    page.get_by_text(re.compile(r"That is \d+ x \d+ pixels")).first.wait_for()
     assert page.get_by_label("Area").input_value() == AREA
     assert page.get_by_label("Time").input_value() == "2024-06-05"
     assert "area=" in page.url, "so that it can be sent to a colleague"
@@ -207,7 +207,7 @@ def test_recall_and_download(app: Running, page: Page, tmp_path: Path) -> None:
     import rasterio
 
     page.goto(f"{app.base}/recall?area={AREA}&time=2024-06-05&crs=EPSG:32633&resolution=40")
-    page.get_by_text(re.compile(r"That is \d+ x \d+ pixels, 1 time, 1 layer")).wait_for()
+    page.get_by_text(re.compile(r"That is \d+ x \d+ pixels, 1 time, 1 layer")).first.wait_for()
     page.get_by_role("button", name="Make it").click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name=re.compile(r"Download ucl_.*\.tif")).click()
@@ -215,7 +215,7 @@ def test_recall_and_download(app: Running, page: Page, tmp_path: Path) -> None:
     with rasterio.open(tmp_path / "mask.tif") as file:
         assert (file.crs.to_epsg(), file.res, file.nodata) == (32633, (40, 40), 0)
         assert file.overviews(1) is not None
-    page.get_by_text("from odc_cleansat import recall").wait_for()
+    page.get_by_text("from odc_cleansat import recall").first.wait_for()
 
 
 def test_masks_are_refined_as_people_choose(app: Running, page: Page) -> None:
@@ -225,9 +225,9 @@ def test_masks_are_refined_as_people_choose(app: Running, page: Page) -> None:
     page.wait_for_url(re.compile("light=false"))
     page.get_by_role("button", name="Mask 1 scene").click()
     page.wait_for_url("**/queue*")
-    page.get_by_text(re.compile("masked in.*without light")).wait_for()
+    page.get_by_text(re.compile("masked in.*without light")).first.wait_for()
     page.get_by_test_id("stMain").get_by_role("link", name="Look").first.click()
-    page.get_by_text("UCL and SCL agree on").wait_for()
+    page.get_by_text("UCL and SCL agree on").first.wait_for()
     first = page.url.split("show=")[1].split("&")[0]
     page.get_by_text("Refine by other dates").click()
     page.get_by_role("button", name="Refine", exact=True).click()
@@ -235,7 +235,7 @@ def test_masks_are_refined_as_people_choose(app: Running, page: Page) -> None:
     page.wait_for_timeout(1000)
     assert first not in page.url, "the choice of before must not win"
     page.goto(f"{app.base}/recall?area={AREA}&time=2024-07-15&refine=earlier")
-    page.get_by_text("refine='earlier'").wait_for()
+    page.get_by_text("refine='earlier'").first.wait_for()
 
 
 def test_composite_by_both(app: Running, page: Page) -> None:
@@ -243,7 +243,7 @@ def test_composite_by_both(app: Running, page: Page) -> None:
     page.get_by_role("button", name="Make it").click()
     page.get_by_text("By the UCL", exact=True).wait_for()
     page.get_by_text("By the SCL", exact=True).wait_for()
-    page.get_by_text("The two differ by more than").wait_for()
+    page.get_by_text("The two differ by more than").first.wait_for()
     assert page.get_by_text("Clear observations:").count() >= 2
 
 
@@ -295,7 +295,7 @@ def test_ten_people_at_once(app: Running, page: Page) -> None:
     page.goto(f"{app.base}/?time=2024-06-05")
     choose_row_when_there(page)
     page.get_by_role("button", name="Look").click()
-    page.get_by_text("UCL and SCL agree on").wait_for()
+    page.get_by_text("UCL and SCL agree on").first.wait_for()
     failures: list[object] = []
 
     def load() -> None:
@@ -337,11 +337,11 @@ def test_a_private_bucket(
             page.goto(f"{running.base}/?time=2024-08-04")
             choose_row_when_there(page)
             page.get_by_role("button", name="Mask 1 scene").click()
-            page.get_by_text("masked in").wait_for()
+            page.get_by_text("masked in").first.wait_for()
             page.get_by_test_id("stMain").get_by_role("link", name="Look").first.click()
-            page.get_by_text("UCL and SCL agree on").wait_for()
+            page.get_by_text("UCL and SCL agree on").first.wait_for()
             page.get_by_role("button", name="Reject").click()
-            page.get_by_text("is rejected").wait_for()
+            page.get_by_text("is rejected").first.wait_for()
             assert bucket not in page.content()
             page.context.close()
         names = keys(moto, bucket)
@@ -362,14 +362,14 @@ def test_the_database_goes_and_comes_back(browser: Browser, example: Copy, tmp_p
             page = browser.new_context().new_page()
             page.set_default_timeout(SLOW)
             page.goto(running.base)
-            page.get_by_text("7 scenes").wait_for()
+            page.get_by_text("7 scenes, ").first.wait_for()
             stop_cube(folder)
             page.goto(running.base)
-            page.get_by_text("does not answer").wait_for()
+            page.get_by_text("does not answer").first.wait_for()
             assert page.get_by_text("Traceback").count() == 0
             example_cube(folder).close()
             page.get_by_role("button", name="Try again").click()
-            page.get_by_text("7 scenes").wait_for()
+            page.get_by_text("7 scenes, ").first.wait_for()
             page.context.close()
     finally:
         stop_cube(folder)
@@ -390,15 +390,15 @@ def test_scenes_of_a_stac_api_without_a_datacube(browser: Browser, tmp_path: Pat
             page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
             page.set_default_timeout(SLOW)
             page.goto(running.base)
-            page.get_by_text("give an area and a time").wait_for()
+            page.get_by_text("give an area and a time").first.wait_for()
             page.goto(f"{running.base}/?area=13.5,47.6,14,48&time=2024-06")
             choose_row_when_there(page)
             page.get_by_role("button", name="Mask 1 scene").click()
-            page.get_by_text("masked in").wait_for()
+            page.get_by_text("masked in").first.wait_for()
             page.get_by_test_id("stMain").get_by_role("link", name="Look").first.click()
-            page.get_by_text("UCL and SCL agree on").wait_for()
+            page.get_by_text("UCL and SCL agree on").first.wait_for()
             page.get_by_role("button", name="Accept").click()
-            page.get_by_text("is accepted").wait_for()
+            page.get_by_text("is accepted").first.wait_for()
             page.context.close()
     assert list(tmp_path.rglob("*.verdict.json"))
 
@@ -412,14 +412,14 @@ def test_a_proxy_says_who_is_there(browser: Browser, example: Copy, tmp_path: Pa
             page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
             page.set_default_timeout(SLOW)
             page.goto(running.base)
-            page.get_by_text("names nobody").wait_for()
+            page.get_by_text("names nobody").first.wait_for()
             port = int(running.base.rsplit(":", 1)[1])
             with header_proxy(port, "X-User: Ann Example") as address:
                 page.goto(f"{address}/?time=2024-06-05")
                 choose_row_when_there(page)
                 page.get_by_role("button", name="Look").click()
                 page.get_by_role("button", name="Accept").click()
-                page.get_by_text("accept by Ann Example").wait_for()
+                page.get_by_text("accept by Ann Example").first.wait_for()
             page.context.close()
         finally:
             stop_cube(folder)
@@ -446,15 +446,15 @@ def test_people_sign_in(browser: Browser, example: Copy, tmp_path: Path) -> None
                 page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
                 page.set_default_timeout(SLOW)
                 page.goto(running.base)
-                page.get_by_text("Sign in to see scenes and masks").wait_for()
+                page.get_by_text("Sign in to see scenes and masks").first.wait_for()
                 assert page.locator("[data-testid=stDataFrame]").count() == 0
                 page.get_by_role("button", name="Sign in").click()
-                page.get_by_text("7 scenes").wait_for()
+                page.get_by_text("7 scenes, ").first.wait_for()
                 page.goto(f"{running.base}/?time=2024-06-05")
                 choose_row_when_there(page)
                 page.get_by_role("button", name="Look").click()
                 page.get_by_role("button", name="Accept").click()
-                page.get_by_text("accept by ann@example.org").wait_for()
+                page.get_by_text("accept by ann@example.org").first.wait_for()
                 page.context.close()
         finally:
             stop_cube(folder)

@@ -100,16 +100,16 @@ def test_a_worker_is_killed(app: Running, page: Page) -> None:
     worker = worker_of(app)
     with held(worker):
         ask_for(page, app, "2024-06-25")
-        page.get_by_text(re.compile("(next|begins), for")).wait_for()
+        page.get_by_text(re.compile("(next|begins), for")).first.wait_for()
         worker.kill()
-    page.get_by_text(re.compile("masked in.*2024-06-25")).wait_for()
+    page.get_by_text(re.compile("masked in.*2024-06-25")).first.wait_for()
 
 
 def test_the_store_is_gone_and_comes_back(app: Running, page: Page) -> None:
     store = app.folder / "store"
     with held(worker_of(app)):
         ask_for(page, app, "2024-07-05")
-        page.get_by_text(re.compile("(next|begins), for")).wait_for()
+        page.get_by_text(re.compile("(next|begins), for")).first.wait_for()
         aside = shutil.move(store, app.folder / "aside")
         store.write_text("no folder")
     try:
@@ -119,7 +119,7 @@ def test_the_store_is_gone_and_comes_back(app: Running, page: Page) -> None:
         store.unlink()
         shutil.move(aside, store)
     page.get_by_role("button", name="Ask again").first.click()
-    page.get_by_text(re.compile("masked in.*2024-07-05")).wait_for()
+    page.get_by_text(re.compile("masked in.*2024-07-05")).first.wait_for()
 
 
 def test_the_database_stops_while_a_mask_is_made(app: Running, page: Page) -> None:
@@ -128,11 +128,11 @@ def test_the_database_stops_while_a_mask_is_made(app: Running, page: Page) -> No
     with held(worker_of(app)):
         ask_for(page, app, "2024-07-15")
         stop_cube(app.folder)
-    page.get_by_text("The mask is written, but cannot be indexed").wait_for()
+    page.get_by_text("The mask is written, but cannot be indexed").first.wait_for()
     assert page.get_by_text("Traceback").count() == 0
     example_cube(app.folder).close()
     page.get_by_role("button", name="Ask again").first.click()
-    page.get_by_text(re.compile("was masked already.*2024-07-15")).wait_for()
+    page.get_by_text(re.compile("was masked already.*2024-07-15")).first.wait_for()
 
 
 def test_a_mask_is_withdrawn(app: Running, page: Page) -> None:
@@ -150,7 +150,7 @@ def test_a_large_upload_is_refused(app: Running, page: Page, tmp_path: Path) -> 
     page.goto(app.base)
     page.get_by_role("button", name="Upload").click()
     page.locator("input[type=file]").set_input_files(large)
-    page.get_by_text(re.compile("must be 2.*MB or smaller")).wait_for()
+    page.get_by_text(re.compile("must be 2.*MB or smaller")).first.wait_for()
 
 
 def test_a_point_of_the_chart_chooses_its_scene(app: Running, page: Page) -> None:
@@ -160,12 +160,12 @@ def test_a_point_of_the_chart_chooses_its_scene(app: Running, page: Page) -> Non
     page.wait_for_timeout(1000)
     points = page.locator("[data-testid=stVegaLiteChart] path[aria-roledescription=point]")
     points.first.click()
-    page.get_by_text(re.compile(r"\b1 chosen")).wait_for()
+    page.get_by_text(re.compile(r"\b1 chosen")).first.wait_for()
 
 
 def test_a_sorted_table_opens_the_scene_of_its_row(app: Running, page: Page) -> None:
     page.goto(app.base)
-    page.get_by_text("7 scenes").wait_for()
+    page.get_by_text("7 scenes, ").first.wait_for()
     page.wait_for_timeout(1000)
     box = page.locator("[data-testid=stDataFrame]").bounding_box()
     assert box is not None
@@ -180,11 +180,11 @@ def test_the_way_back_from_a_scene(app: Running, page: Page) -> None:
     page.goto(f"{app.base}/?time=2024-06-05")
     choose_row_when_there(page)
     page.get_by_role("button", name="Look").click()
-    page.get_by_text("UCL and SCL agree on").wait_for()
+    page.get_by_text("UCL and SCL agree on").first.wait_for()
     page.wait_for_function("window.location.hash.includes('map=')")
     page.go_back()
     page.get_by_role("heading", name="Scenes").wait_for()
-    page.get_by_text("1 scene,").wait_for()
+    page.get_by_text("1 scene,").first.wait_for()
     assert "time=2024-06-05" in page.url
 
 
