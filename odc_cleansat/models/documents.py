@@ -31,6 +31,8 @@ from .places import remote_of
 LEVELS = ("L2A", "L1C")
 """Levels of data that a model may be trained on."""
 
+_NORMALISATIONS = ("fixed", "window")
+
 _OUTPUTS = ("logits", "probabilities")
 
 _OPTIONS = re.compile(
@@ -128,6 +130,10 @@ def _resolve_paths(found: dict[str, Any], path: Path) -> None:
 def _check_together(found: dict[str, Any], path: Path) -> None:
     """Raise if values contradict each other, and add mean and standard deviation if they are missing."""
     bands = found["bands"]
+    if found.get("normalisation") == "window" and found.keys() & {"mean", "std"}:
+        raise ModelError(
+            f"{path}: with normalisation: window each window has a mean and std of its own; leave mean and std out."
+        )
     found.setdefault("mean", (0.0,) * len(bands))
     found.setdefault("std", (1.0,) * len(bands))
     for key in ("mean", "std"):
@@ -273,6 +279,7 @@ VALIDATORS: dict[str, Callable[[Any], Any]] = {
     "citation": text,
     "card": text,
     "channels": list_of(_band, unique=True),
+    "normalisation": one_of(_NORMALISATIONS),
     "output": one_of(_OUTPUTS),
     "torchscript": flag,
     "speed": above_zero,

@@ -99,6 +99,10 @@ class Model:
     """Bands of the network's first layer, if it takes more than `bands`. The bands that are missing are set to
     their mean, which is 0 after normalisation."""
 
+    normalisation: str = "fixed"
+    """What is subtracted and divided by: ``fixed``, `mean` and `std`, or ``window``, the mean and standard deviation of
+    each band in the window that the network sees."""
+
     output: str = "logits"
     """Output of the network: ``logits`` or ``probabilities``."""
 
@@ -181,6 +185,8 @@ class Model:
         classes = [each.label for each in self.classes]
         network = str(self.architecture and astuple(self.architecture))
         values = [self.level, self.bands, self.channels, self.mean, self.std, classes, self.output]
+        if self.normalisation != "fixed":
+            values.append(self.normalisation)
         return _checksum([*values, network])
 
     def with_parameters(self, parameters: Mapping[str, Any]) -> Model:

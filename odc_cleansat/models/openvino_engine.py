@@ -20,7 +20,7 @@ from ..errors import ModelError, OutputError
 from ..settings import setting
 from ..storage.atomic import write_file
 from ..threads import available_cpus
-from .inference import check_answers, current_check, run_in_parts
+from .inference import check_answers, current_check, normalised_by_window, run_in_parts
 from .model import Model
 from .openvino_graph import openvino_graph
 from .torchscript import check_allowed
@@ -66,11 +66,14 @@ class OpenVINOEngine:
             raise ModelError("this processor does not compute in bf16; use precision f32.")
         self.precision = precision or ("bf16" if capable else "f32")
         self._compiled = _compiled_network(model, self.precision, core)
+        self._by_window = model.normalisation == "window"
         self._request = self._compiled.create_infer_request()
         self._lock = threading.Lock()
 
     def __call__(self, reflectance: np.ndarray) -> np.ndarray:
         """Return probabilities, ``(N, K, H, W)`` float32. One call runs at a time."""
+        if self._by_window:
+            reflectance = normalised_by_window(reflectance)
         with self._lock:
             return run_in_parts(self._run, reflectance)
 
@@ -149,14 +152,14 @@ def _cache_key(model: Model, options: dict[str, object], core: openvino.Core) ->
 def _compile(
     model: Model, core: openvino.Core, options: dict[str, object]
 ) -> openvino.CompiledModel:
-    graph = openvino_graph(model, core)
+    graph, expected = openvino_graph(model, core)
     try:
         compiled = core.compile_model(graph, "CPU", options)
     except RuntimeError as error:
         raise ModelError(
             f"model {model.name}: OpenVINO cannot compile the network: {error}"
         ) from error
-    check_answers(model, lambda batch: compiled(batch)[0])
+    check_answers(model, lambda batch: compiled(batch)[0], expected)
     return compiled
 
 

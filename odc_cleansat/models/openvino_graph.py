@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ModelError, first_line
-from .inference import PROBE
+from .inference import PROBE, noise_for
 from .model import Model
 from .networks import torch_network
 from .onnx_graph import read_onnx
@@ -18,8 +18,16 @@ if TYPE_CHECKING:
     import torch
 
 
-def openvino_graph(model: Model, core: openvino.Core) -> openvino.Model:
+def openvino_graph(model: Model, core: openvino.Core) -> tuple[openvino.Model, np.ndarray | None]:
     """Return a graph of ``(x - mean) / std``, the network and softmax, for any batch, height and width.
+
+    Returns
+    -------
+    graph : openvino.Model
+        It takes reflectance, ``(N, C, H, W)`` float32, unit 1, and gives probabilities, ``(N, K, H, W)``.
+    expected : numpy.ndarray or None
+        What torch answers to :func:`~odc_cleansat.models.inference.noise_for`, ``(1, K, 128, 192)`` float32; None
+        for networks that torch does not read.
 
     Raises
     ------
@@ -30,7 +38,7 @@ def openvino_graph(model: Model, core: openvino.Core) -> openvino.Model:
     import openvino as ov
     from openvino import opset13 as ops
 
-    network = _network(model, core)
+    network, expected = _network(model, core)
     channels = _channels(model)
     doubling = _doubling_nodes(_network_of_fixed_size(model, network, channels))
     network.reshape([-1, len(channels), -1, -1])
@@ -52,15 +60,16 @@ def openvino_graph(model: Model, core: openvino.Core) -> openvino.Model:
                 f"model {model.name}: the network ends in a softmax; say output: probabilities in its document."
             )
         answer = ops.softmax(answer, axis=1).output(0)
-    return ov.Model([ops.result(answer)], [reflectance], model.name)
+    return ov.Model([ops.result(answer)], [reflectance], model.name), expected
 
 
-def _network(model: Model, core: openvino.Core) -> openvino.Model:
-    """Return the network alone, as its file has it."""
+def _network(model: Model, core: openvino.Core) -> tuple[openvino.Model, np.ndarray | None]:
+    """Return the network alone, as its file has it, and what torch answers to noise."""
     try:
         if model.format == "onnx":
-            return core.read_model(read_onnx(model).SerializeToString(), b"")
-        return _from_torch(torch_network(model), len(_channels(model)))
+            return core.read_model(read_onnx(model).SerializeToString(), b""), None
+        network = torch_network(model)
+        return _from_torch(network, len(_channels(model))), _answer_of_torch(network, model)
     except ModelError:
         raise
     except Exception as error:  # OpenVINO's readers raise their own errors and those of Python
@@ -83,6 +92,18 @@ def _from_torch(network: torch.nn.Module, channels: int) -> openvino.Model:
         decoder = TorchScriptPythonDecoder(network)
         frontend = FrontEndManager().load_by_framework("pytorch")
         return frontend.convert(frontend.load(decoder))
+
+
+def _answer_of_torch(network: torch.nn.Module, model: Model) -> np.ndarray:
+    """Return the probabilities that torch gives for noise, ``(1, K, 128, 192)`` float32."""
+    import torch
+
+    noise = torch.from_numpy(noise_for(model))
+    mean, std = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (model.mean, model.std))
+    with torch.inference_mode():
+        answer = network((noise - mean) / std)
+        found: np.ndarray = (answer.softmax(1) if model.output == "logits" else answer).numpy()
+    return found
 
 
 def _channels(model: Model) -> tuple[str, ...]:
@@ -189,7 +210,8 @@ def _fuse_upsampling(network: openvino.Model, doubling: set[str]) -> None:
             ops.constant(np.ascontiguousarray(transposed)),
             strides=[2, 2], pads_begin=[1, 1], pads_end=[1, 1], dilations=[1, 1],
         )  # fmt: skip
-        if skip is not None:
+        # Encoders of timm may have no features at this size, and give a skip of no channels.
+        if skip is not None and weights.shape[1] > channels:
             own = ops.constant(np.ascontiguousarray(weights[:, channels:]))
             result = ops.add(result, ops.convolution(skip, own, [1, 1], [1, 1], [1, 1], [1, 1]))
         for target in node.output(0).get_target_inputs():

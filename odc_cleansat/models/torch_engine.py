@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ModelError
 from ..threads import available_cpus
-from .inference import check_answers, noise_for, run_in_parts
+from .inference import check_answers, noise_for, normalised_by_window, run_in_parts
 from .model import Model
 from .networks import torch_network
 
@@ -45,6 +45,7 @@ class TorchEngine:
             torch.tensor(values, device=self._device).reshape(1, -1, 1, 1)
             for values in (model.mean, model.std)
         )
+        self._by_window = model.normalisation == "window"
         self._logits = model.output == "logits"
         self._bytes_per_pixel = _BYTES_PER_PIXEL
         self._lock = threading.Lock()
@@ -93,6 +94,8 @@ class TorchEngine:
         import torch
 
         half = self.precision == "bf16"
+        if self._by_window:
+            reflectance = normalised_by_window(reflectance)
         with torch.inference_mode():
             batch = torch.from_numpy(np.ascontiguousarray(reflectance)).to(self._device)
             batch = ((batch - self._mean) / self._std).to(memory_format=torch.channels_last)

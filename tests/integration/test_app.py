@@ -158,7 +158,9 @@ def test_the_whole_story(app: Running, page: Page) -> None:
     page.get_by_text("UCL and SCL agree on").first.wait_for()
     assert "show=" in page.url
     page.locator(".canvas").click()
-    page.get_by_text(re.compile(r"UCL: (clear|cloud|cloud shadow) · Confidence: \d+ %")).first.wait_for()
+    page.get_by_text(
+        re.compile(r"UCL: (clear|cloud|cloud shadow) · Confidence: \d+ %")
+    ).first.wait_for()
     with page.expect_response(lambda answer: "/tiles/scl/" in answer.url and answer.status == 200):
         page.get_by_label("SCL", exact=True).check()
     page.wait_for_function("window.location.hash.includes('scl:60')")

@@ -167,6 +167,46 @@ def test_cloudsen12_from_a_state_dict(files: Path) -> None:
     assert "right" in run("verify", model.name).output
 
 
+@pytest.mark.parametrize(
+    ("name", "encoder"), [("regnety", "tu-regnety_004"), ("edgenext", "tu-edgenext_small")]
+)
+def test_omnicloudmask_from_safetensors(name: str, encoder: str) -> None:
+    """The exact form of its files, and the answer of its network to a window that is normalised by itself."""
+    import segmentation_models_pytorch as smp
+    import torch
+    from safetensors.torch import save_file
+
+    from odc_cleansat.models.engines import get_engine
+
+    torch.manual_seed(0)
+    net = smp.Unet(encoder, encoder_weights=None, in_channels=3, classes=4)
+    net.train()(torch.randn(2, 3, 64, 64))  # random weights with the statistics of their input
+    net.eval()
+    model = get_model(f"omnicloudmask-v4-{name}")
+    target = remote_of(model).target
+    target.parent.mkdir(parents=True)
+    save_file(net.state_dict(), target)
+    scene = np.random.default_rng(1).uniform(0, 1, (2, 3, 64, 96)).astype("float32")
+    scene *= np.array([1, 0.2], dtype="float32").reshape(2, 1, 1, 1)  # another window may be darker
+    mean, std = scene.mean((2, 3), keepdims=True), scene.std((2, 3), keepdims=True)
+    with torch.inference_mode():
+        expected = net(torch.from_numpy((scene - mean) / std)).softmax(1).numpy()
+    np.testing.assert_allclose(get_engine(model, "torch", "f32")(scene), expected, atol=1e-4)
+    np.testing.assert_allclose(get_engine(model, "openvino", "f32")(scene), expected, atol=1e-4)
+    assert "right" in run("verify", model.name).output
+
+
+def test_omnicloudmask_is_two_networks() -> None:
+    both = get_model("omnicloudmask-v4")
+    assert [m.name.rpartition("-")[2] for m in both.members] == ["regnety", "edgenext"]
+    assert both.bands == ("red", "green", "nir08")
+    assert both.licence == "MIT"
+    for member in both.members:
+        assert member.normalisation == "window"
+        assert Path(member.card).read_text().startswith("# omnicloudmask-v4")
+    assert "MIT" in run("show", both.name).output
+
+
 def test_cloudsen12_of_a_published_hash_is_held_to_it(files: Path) -> None:
     place("cloudsen12-unetmobv2-v2", files / "UNetMobV2_V1.pt")
     result = run("verify", "cloudsen12-unetmobv2-v2", code=1)
@@ -328,7 +368,8 @@ def test_fetch_all(files: Path) -> None:
     place("cloudsen12-unetmobv2-v1", files / "UNetMobV2_V1.pt")
     output = run("fetch", "--all", code=1).output
     assert "cloudsen12-unetmobv2-v1: /" in output
-    assert output.count("Error:") == 2
+    # Two of CloudSEN12, two of OmniCloudMask, and the ensemble of those.
+    assert output.count("Error:") == 5
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all", "cloudsen12-l2a"]])

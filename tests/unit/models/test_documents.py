@@ -100,6 +100,8 @@ def test_a_network_of_one_channel_is_refused(models_of_the_user: Path) -> None:
         ({"architecture": {"name": "Unet", "encoder": "tu-local-dir:x"}}, "an encoder that is a name"),
         ({"architecture": {"name": "Unet", "encoder": "tu-a\\b"}}, "an encoder that is a name"),
         ({"channels": ["blue", "green"]}, "lacks nir, red"),
+        ({"normalisation": "patch"}, "fixed or window"),
+        ({"normalisation": "window"}, "leave mean and std out"),
         ({"output": "classes"}, "logits or probabilities"),
         ({"torchscript": "yes please"}, "true or false"),
         ({"tiling": {"stride": [100, 100]}}, "multiple of 32"),

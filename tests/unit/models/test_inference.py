@@ -7,8 +7,15 @@ import threading
 import numpy as np
 import pytest
 
-from odc_cleansat.errors import EngineError
-from odc_cleansat.models.inference import checked_by, current_check, run_in_parts
+from odc_cleansat.errors import EngineError, ModelError
+from odc_cleansat.models.inference import (
+    check_answers,
+    checked_by,
+    current_check,
+    normalised_by_window,
+    run_in_parts,
+)
+from odc_cleansat.models.model import Model
 
 
 def test_a_batch_that_is_too_large_is_run_in_parts() -> None:
@@ -51,3 +58,29 @@ def test_what_breaks_a_run_off_counts_in_its_block_and_thread_alone() -> None:
         other.join()
     assert seen == [None]
     assert current_check() is None
+
+
+def test_each_band_of_each_window_has_a_mean_and_deviation_of_its_own() -> None:
+    batch = np.random.default_rng(0).gamma(2, 0.05, (2, 3, 64, 96)).astype("float32")
+    batch[1, 0] = 0.3  # even
+    batch[1, 1] += np.float32(5)
+    found = normalised_by_window(batch)
+    assert found.dtype == np.float32
+    for window, other in zip(batch, found, strict=True):
+        for band, normalised in zip(window, other, strict=True):
+            scale = 1.0 if np.ptp(band) == 0 else band.std(dtype="float64")
+            expected = (band - band.mean(dtype="float64")) / scale
+            np.testing.assert_allclose(normalised, expected, atol=1e-4)
+    assert (found[1, 0] == 0).all()
+
+
+def test_answers_that_torch_does_not_give_are_refused(mobile: Model) -> None:
+    shape = (1, len(mobile.classes), 128, 192)
+    one = np.zeros(shape, dtype="float32")
+    one[:, 0] = 1
+    near = one.copy()
+    near[:, :2] += np.array([-0.01, 0.01], dtype="float32").reshape(1, 2, 1, 1)
+    check_answers(mobile, lambda batch: one, near)
+    other = np.roll(one, 1, axis=1)
+    with pytest.raises(ModelError, match="OpenVINO gives other probabilities than torch"):
+        check_answers(mobile, lambda batch: one, other)

@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from odc_cleansat import CloudClass
 from odc_cleansat.errors import ModelError
-from odc_cleansat.models.model import Model
+from odc_cleansat.models.model import Architecture, Model
 from odc_cleansat.models.openvino_engine import OpenVINOEngine, cache_folder
 from odc_cleansat.models.openvino_graph import openvino_graph
 from unit.models.helpers import (
@@ -28,10 +28,34 @@ from unit.models.helpers import (
 def test_upsampling_is_fused_in_state_dicts_too(mobile: Model) -> None:
     import openvino
 
-    graph = openvino_graph(mobile, openvino.Core())
+    graph, _ = openvino_graph(mobile, openvino.Core())
     kinds = [node.get_type_name() for node in graph.get_ordered_ops()]
     assert kinds.count("ConvolutionBackpropData") == 3
     assert "Interpolate" not in kinds
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("encoder", ["tu-edgenext_xx_small", "tu-convnext_atto", "resnet18"])
+def test_encoders_without_features_of_half_the_size(
+    encoder: str, tmp_path: Path, small: np.ndarray
+) -> None:
+    """Their skip at that size has no channels, and the graph has none that would be convolved."""
+    import segmentation_models_pytorch as smp
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    network = smp.Unet(encoder, encoder_weights=None, in_channels=4, classes=3)
+    network.train()(torch.rand(2, 4, 64, 64))  # random weights with the statistics of their input
+    network.eval()
+    save_file(network.state_dict(), tmp_path / "x.safetensors")
+    model = a_model(tmp_path / "x.safetensors", architecture=Architecture("Unet", encoder))
+    images = small[:, :4]
+    mean, std = (np.array(v, "float32").reshape(1, -1, 1, 1) for v in (model.mean, model.std))
+    with torch.inference_mode():
+        expected = network(torch.from_numpy((images - mean) / std)).softmax(1).numpy()
+    assert expected.std(axis=(0, 2, 3)).min() > 1e-4
+    np.testing.assert_allclose(OpenVINOEngine(model, "f32")(images), expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.usefixtures("cache")
