@@ -1,4 +1,4 @@
-"""A distilled model beside its teachers: `python benchmarks/students.py unet-mobilenetv2-l2a --docs docs/accuracy/small-model.md`.
+"""A distilled model beside its teachers: `python benchmarks/students.py unet-mobilenetv2-l2a --docs PAGE...`.
 
 Takes names of models, or paths of model documents. Each is measured beside the teacher of its bands. They are judged on what the recipe
 holds out, on simulated scenes that neither has seen, on labels, and by speed. The real scenes are not part of the
@@ -54,7 +54,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--size", type=int, default=2048, help="side of the array for speed")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--docs", type=Path, help="write the tables into this page")
+    parser.add_argument(
+        "--docs", type=Path, nargs="+", default=[], help="write the tables into these pages"
+    )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     recipe = read_recipe(options.recipe)
@@ -71,7 +73,19 @@ def main() -> None:
     for name, lines in tables.items():
         print(f"\n{name}\n", *lines, sep="\n")
     if options.docs:
-        fill(options.docs, tables)
+        fill_pages(options.docs, tables)
+
+
+def fill_pages(pages: list[Path], tables: dict[str, list[str]]) -> None:
+    """Fill each page with the tables that have a place there; a table without any is an error."""
+    places = {
+        name: [page for page in pages if f"<!-- {name} -->" in page.read_text("utf-8")]
+        for name in tables
+    }
+    if homeless := [name for name, found in places.items() if not found]:
+        raise SystemExit(f"no page has a place for {', '.join(homeless)}")
+    for page in pages:
+        fill(page, {name: lines for name, lines in tables.items() if page in places[name]})
 
 
 def model_of(text: str) -> Model:

@@ -18,7 +18,7 @@ import rasterio
 import xarray as xr
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from scipy import ndimage
 
 import odc_cleansat
@@ -38,6 +38,9 @@ from odc_cleansat.storage.cog import write_cogs
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 COLOURS = ListedColormap([each.colour for each in CloudClass])
+WIDTH = 9
+"""Of a figure, inches: the column of a page, so that a letter of 10 points is as large as the text."""
+
 DAYS = ("2024-06-05", "2024-06-15", "2024-06-25", "2024-07-05")
 
 
@@ -55,17 +58,41 @@ def colours(data: xr.Dataset, offset: float = -1000) -> np.ndarray:
     return true_colour(np.where(bands == 0, np.nan, (bands + offset) / 10_000))
 
 
-def panels(titles: Sequence[str], width: float = 12, ratio: float = 0.72) -> tuple[Figure, list]:
-    """Return a figure with panels side by side, without ticks."""
-    figure = Figure(
-        figsize=(width, ratio * width / len(titles) + 0.35), layout="constrained", dpi=100
-    )
-    axes = list(figure.subplots(1, len(titles), squeeze=False)[0])
-    for axis, title in zip(axes, titles, strict=True):
+def panels(titles: Sequence[str], ratio: float = 0.72) -> tuple[Figure, list]:
+    """Return a figure with three panels in a row, two where there are two or four, without ticks."""
+    columns = 2 if len(titles) in (2, 4) else 3
+    rows = -(-len(titles) // columns)
+    height = rows * (ratio * WIDTH / columns + 0.35) + 0.4  # for titles, and for the legend
+    figure = Figure(figsize=(WIDTH, height), layout="constrained", dpi=150)
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis in axes[len(titles) :]:
+        axis.set_axis_off()
+    for axis, title in zip(axes, titles, strict=False):
         axis.set_title(title, fontsize=10)
         axis.set_xticks([])
         axis.set_yticks([])
-    return figure, axes
+    return figure, axes[: len(titles)]
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure, with a legend of the classes that its masks show."""
+    images = [image for axis in figure.axes for image in axis.images if image.cmap is COLOURS]
+    codes = np.unique(np.concatenate([np.unique(image.get_array()) for image in images]))
+    patches = [
+        Patch(facecolor=each.colour, edgecolor="#888888", linewidth=0.5, label=each.label)
+        for each in map(CloudClass, codes)
+    ]
+    figure.legend(
+        handles=patches, loc="outside lower center", ncols=len(patches), fontsize=9, frameon=False
+    )
+    figure.savefig(path)
+
+
+def scale(figure: Figure, axis, image, label: str) -> None:  # type: ignore[no-untyped-def]
+    """Put a bar of colours below a panel."""
+    bar = figure.colorbar(image, ax=axis, orientation="horizontal", shrink=0.8, aspect=30)
+    bar.set_label(label, fontsize=9)
+    bar.ax.tick_params(labelsize=8)
 
 
 def show(axis, ucl: np.ndarray) -> None:
@@ -93,7 +120,7 @@ def draw_presets(out: Path) -> None:
     show(axes[1], mask.ucl.values)
     for axis, name in zip(axes[2:], PRESETS, strict=True):
         show(axis, apply_preset(mask, name).ucl.values)
-    figure.savefig(out / "presets.png")
+    save(figure, out / "presets.png")
 
 
 def draw_light(out: Path) -> None:
@@ -110,15 +137,19 @@ def draw_light(out: Path) -> None:
         [
             "true colour",
             "the network's own answer",
-            "where clouds can cast shadow,\ndark: those of 1500 m",
+            "where clouds can cast shadow",
             "refined by light",
         ]
     )
     axes[0].imshow(colours(data))
     show(axes[1], plain)
     axes[2].imshow(possible, cmap="Greys", vmin=0, vmax=2)
+    axes[2].set_xlabel(
+        f"white: none; grey: clouds of {LOWEST:.0f} to {HIGHEST:.0f} m; black: of 1500 m",
+        fontsize=9,
+    )
     show(axes[3], refined)
-    figure.savefig(out / "light.png")
+    save(figure, out / "light.png")
 
 
 def draw_cores(out: Path) -> None:
@@ -132,7 +163,7 @@ def draw_cores(out: Path) -> None:
     axes[0].imshow(colours(data))
     show(axes[1], classify(data, offset=-1000, refine=False).ucl.values)
     show(axes[2], classify(data, offset=-1000).ucl.values)
-    figure.savefig(out / "cores.png")
+    save(figure, out / "cores.png")
 
 
 def draw_trust(out: Path) -> None:
@@ -145,13 +176,13 @@ def draw_trust(out: Path) -> None:
     )
     axes[0].imshow(colours(data))
     show(axes[1], mask.ucl.values)
-    axes[2].imshow(
-        mask.ucl_confidence.where(mask.ucl_confidence != 255), cmap="magma", vmin=40, vmax=100
-    )
+    sure = mask.ucl_confidence.where(mask.ucl_confidence != 255)
+    shown = axes[2].imshow(sure, cmap="magma", vmin=40, vmax=100)
+    scale(figure, axes[2:], shown, "confidence, percent")
     axes[3].imshow(
         (mask.ucl.values != truth) & (truth != 0), cmap=ListedColormap(["#eeeeee", "#c00000"])
     )
-    figure.savefig(out / "trust.png")
+    save(figure, out / "trust.png")
 
 
 def draw_offsets(out: Path) -> None:
@@ -165,7 +196,7 @@ def draw_offsets(out: Path) -> None:
         warnings.simplefilter("ignore", odc_cleansat.errors.ReflectanceWarning)
         for axis, offset in zip(axes[1:], (-1000, 0, -2000), strict=True):
             show(axis, classify(data, offset=offset).ucl.values)
-    figure.savefig(out / "offsets.png")
+    save(figure, out / "offsets.png")
 
 
 def draw_resolution(out: Path) -> None:
@@ -174,7 +205,7 @@ def draw_resolution(out: Path) -> None:
     for axis, metres in zip(axes, (10, 20, 30), strict=True):
         bands = SimulatedScene(shape=(600, 900)).to_xarray(metres).isel(time=0)
         show(axis, classify(bands, offset=-1000, resolution=30).ucl.values)
-    figure.savefig(out / "resolution.png")
+    save(figure, out / "resolution.png")
 
 
 def draw_nodata(out: Path) -> None:
@@ -183,10 +214,10 @@ def draw_nodata(out: Path) -> None:
     rows, columns = np.indices(data.B04.shape)
     there = rows + columns > 160
     data = data.where(xr.DataArray(there, dims=("y", "x")), 0).astype(data.dtypes)
-    figure, axes = panels(["true colour", "mask: white has no data"], width=8)
+    figure, axes = panels(["true colour", "mask: white has no data"])
     axes[0].imshow(np.where(there[..., None], colours(data), 1))
     show(axes[1], classify(data, offset=-1000).ucl.values)
-    figure.savefig(out / "nodata.png")
+    save(figure, out / "nodata.png")
 
 
 def draw_windows(out: Path) -> None:
@@ -208,6 +239,9 @@ def draw_windows(out: Path) -> None:
             color="#e69f00", alpha=0.4, linewidth=0,
         )
     )  # fmt: skip
+    axis.plot([], color="#0072b2", label="edges of cells")
+    axis.fill_between([], [], color="#e69f00", alpha=0.4, label="one window")
+    axis.legend(loc="upper right", framealpha=1)
     axis.set(title="cells of a tile, and one window", xlabel="easting, km", ylabel="northing, km")
     figure.savefig(out / "windows.png")
 
@@ -275,7 +309,7 @@ def draw_engines(out: Path) -> None:
     axes[2].imshow(sure, cmap="gray", vmin=40, vmax=100)
     axes[2].scatter(columns, rows, s=14, facecolors="none", edgecolors="#d00000", linewidths=0.8)
     axes[2].set_xlabel("red: they differ; dark: the network is in doubt", fontsize=9)
-    figure.savefig(out / "engines.png")
+    save(figure, out / "engines.png")
 
 
 def draw_identity(out: Path, work: Path) -> None:
@@ -294,7 +328,7 @@ def draw_identity(out: Path, work: Path) -> None:
         with rasterio.open(next(Path(job.run()).parent.glob("*_ucl.tif"))) as file:
             show(axis, file.read(1))
         axis.set_xlabel(f"id {str(job.id)[:8]}…", fontsize=11, family="monospace")
-    figure.savefig(out / "identity.png")
+    save(figure, out / "identity.png")
 
 
 def series() -> xr.Dataset:
@@ -317,15 +351,14 @@ def draw_time(out: Path) -> None:
     day = data.isel(time=1)
     ratio = (day.B08 - 1000) / (ground.B08 - 1000)
     figure, axes = panels(
-        ["true colour", "the network's mask", "ground of other dates", "near infrared over it", "refined"],
-        width=15,
+        ["true colour", "the network's mask", "ground of other dates", "near infrared over it", "refined"]
     )  # fmt: skip
     axes[0].imshow(colours(day))
     show(axes[1], day.ucl.values)
     axes[2].imshow(colours(ground.fillna(0)))
-    axes[3].imshow(ratio, cmap="RdBu", vmin=0.4, vmax=1.6)
+    scale(figure, axes[3], axes[3].imshow(ratio, cmap="RdBu", vmin=0.4, vmax=1.6), "ratio")
     show(axes[4], odc_cleansat.refine(data).ucl.values[1])
-    figure.savefig(out / "time.png")
+    save(figure, out / "time.png")
     rasters = share_rasters(persist(data.rename(SCL="scl")), len(DAYS), "drawn")
     with tempfile.TemporaryDirectory() as work:
         write_cogs({Path(work) / "shares.tif": rasters["shares"]})
@@ -344,13 +377,14 @@ def draw_how(out: Path, work: Path) -> None:
     finally:
         dc.close()
         stop_cube(work / "cube")
-    figure, axes = panels([*list(found)[:3], "fraction: share of cloud"], ratio=1)
+    figure, axes = panels([*list(found)[:3], "fraction: share of cloud"])
     for axis, how in zip(axes, found, strict=True):
         if how == "fraction":
-            axis.imshow(found[how].cloud_fraction, cmap="Oranges", vmin=0, vmax=1)
+            share = axis.imshow(100 * found[how].cloud_fraction, cmap="Oranges", vmin=0, vmax=100)
+            scale(figure, axes[2:], share, "cloud, percent")
         else:
             show(axis, found[how].ucl.values)
-    figure.savefig(out / "how.png")
+    save(figure, out / "how.png")
 
 
 def write_pages(out: Path, work: Path) -> None:

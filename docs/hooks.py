@@ -161,7 +161,17 @@ def as_page(notebook: nbformat.NotebookNode) -> tuple[str, dict[str, bytes]]:
     text, resources = exporter.from_notebook_node(
         notebook, {"unique_key": title, "output_files_dir": title}
     )
-    return text, resources["outputs"]
+    return described(text), resources["outputs"]
+
+
+def described(text: str) -> str:
+    """Give each picture of a notebook the heading above it as its text, for those who do not see it."""
+    heading, lines = "", []
+    for line in text.splitlines():
+        if found := re.fullmatch(r"#+ (.+)", line):
+            heading = found[1]
+        lines.append(re.sub(r"^!\[png\]\(", lambda _, words=heading: f"![{words}](", line))
+    return "\n".join(lines)
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
@@ -222,7 +232,11 @@ def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
         r":(?:func|class|data|meth|mod|attr):<code>~?\.*([^<]*)</code>", r"<code>\1</code>", html
     )
     READ[page.file.src_uri] = words(html)
-    return html
+    return re.sub(r'<img\b[^>]*?\bsrc="([^"]+)"[^>]*>', ENLARGED, html)
+
+
+ENLARGED = r'<a href="\1" title="Show it in full size">\g<0></a>'
+"""A picture of a page: pressed, it is shown as large as it is."""
 
 
 LOG = logging.getLogger("mkdocs.hooks")
