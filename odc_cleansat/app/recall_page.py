@@ -53,7 +53,7 @@ class Recalled:
     """Masks that were made on this page."""
 
     request: str
-    """What was asked for."""
+    """The call in Python that gives the same."""
 
     masks: xr.Dataset
     """Dims ``(time, y, x)``; see :func:`~odc_cleansat.recall`."""
@@ -97,8 +97,8 @@ def show() -> None:
             service.dc, product, **options, dask_chunks={"x": CHUNK, "y": CHUNK}, **grid.terms()
         )
         st.write(f"That is {check_size(masks, service.settings.limits)}.")
-        st.code(_lines(call.__name__, product, grid, options), language="python")
-        request = f"{grid.lines()}, how={how!r}, refine={refine!r}"
+        request = _request(call.__name__, product, grid, options)
+        st.code(_lines(call.__name__, request), language="python")
         if st.button("Make it", type="primary"):
             st.session_state.pop("recalled", None)
             with in_turn(service):
@@ -136,12 +136,14 @@ def _make(service: Service, masks: xr.Dataset, grid: Grid, how: str, request: st
     return Recalled(request, here, file, tuple(gaps))
 
 
-def _lines(call: str, product: str, grid: Grid, options: dict[str, Any]) -> str:
+def _request(call: str, product: str, grid: Grid, options: dict[str, Any]) -> str:
+    """Return the call in Python that gives the masks: all that decides their pixels."""
     given = ", ".join(f"{name}={value!r}" for name, value in options.items())
-    return (
-        f"from datacube import Datacube\nfrom odc_cleansat import {call}\n\n"
-        f"masks = {call}(Datacube(), {product!r}, {given},\n    {grid.lines()})"
-    )
+    return f"{call}(Datacube(), {product!r}, {given},\n    {grid.lines()})"
+
+
+def _lines(call: str, request: str) -> str:
+    return f"from datacube import Datacube\nfrom odc_cleansat import {call}\n\nmasks = {request}"
 
 
 def _offer(made: Recalled, how: str) -> None:

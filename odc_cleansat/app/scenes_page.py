@@ -63,7 +63,7 @@ def show() -> None:
             _draw_map(service, area, [])
             st.info(plain(_nothing(service, area)))
             return
-        pictures, above = st.container(), st.container()
+        pictures, above, count = st.container(), st.container(), st.container()
         with above:
             light = ask_light()
         rows = [_preferring(row, light) for row in rows]
@@ -77,6 +77,8 @@ def show() -> None:
         if picked:
             _choose(frame, picked)
         chosen = _table(frame)
+        # Above the table, whose tools would else lie upon the buttons.
+        count.caption(_counted(frame, chosen))
         with above:
             _actions(service, [rows[i] for i in chosen], area, light)
         _show_lines(service, area, light)
@@ -318,12 +320,14 @@ def _table(frame: pd.DataFrame) -> list[int]:
         },
         alt="Scenes with their time, tile, state and cloud cover.",
     )
-    rows = [i for i in event.selection.rows if i < len(frame)]
-    st.caption(
+    return [i for i in event.selection.rows if i < len(frame)]
+
+
+def _counted(frame: pd.DataFrame, chosen: Sequence[int]) -> str:
+    return (
         f"{len(frame):,} scene{'s' * (len(frame) != 1)}, {int((frame.state == 'not masked').sum()):,} of them not masked; "
-        f"{len(rows)} chosen. Choose rows by their boxes, a point of the chart, or a tile of the map."
+        f"{len(chosen)} chosen. Choose rows by their boxes, a point of the chart, or a tile of the map."
     )
-    return rows
 
 
 def _actions(

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -38,8 +38,15 @@ HEADERS = {
 """Sent with every answer. Addresses with keys go to no other site."""
 
 
-def serve(settings: AppSettings) -> None:
+def serve(settings: AppSettings, begins: Callable[[], object] = lambda: None) -> None:
     """Serve the application until it is stopped.
+
+    Parameters
+    ----------
+    settings
+        How it was started.
+    begins
+        Called once the store is found to be usable, and people can be told the address.
 
     Raises
     ------
@@ -63,6 +70,7 @@ def serve(settings: AppSettings) -> None:
         with served_metrics(settings.metrics_port, settings.metrics_host) as registry:
             service.start()
             load_pages()
+            begins()
             make_app(service, registry).run(config=streamlit_config(settings))
     finally:
         service.close()

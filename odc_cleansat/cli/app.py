@@ -8,6 +8,7 @@ import click
 
 from .console import Console
 from .journal import run_id
+from .listening import listen
 from .options import datacube_options, metrics_options
 
 
@@ -153,6 +154,7 @@ def command(
             "--sign-in or --user-header closes it.",
             level="warning",
         )
+    listen(host, port).close()  # before an example is made in vain
     if example is not None:
         from ..cube.embedded import CONFIG_NAME
         from ..demo import example_cube
@@ -169,5 +171,10 @@ def command(
         metrics_port=metrics_port, metrics_host=metrics_host,
         limits=Limits(area=largest_area, pixels=most_values, jobs=most_jobs),
     )  # fmt: skip
-    console.say(f"The application is at http://{host}:{port}; Ctrl-C stops it.")
-    serve(settings)
+    serve(
+        settings, lambda: console.say(f"The application is at {_url(host, port)}; Ctrl-C stops it.")
+    )
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

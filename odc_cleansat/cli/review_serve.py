@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import socket
 from typing import Any
@@ -12,6 +11,7 @@ import click
 
 from ..errors import CleansatError
 from .console import Console
+from .listening import listen
 from .options import fetch_scenes_option
 from .review_options import EXIT_CODES, several_masks, several_options, warn_of_gaps
 from .wording import in_options
@@ -106,7 +106,8 @@ def command(
         found = collect(masks, dc, model)
     warn_of_gaps(found, {})
     desk = Desk(lambda: found, fetch_scenes=fetch_scenes, words=in_options)
-    with _listening(host, port) as listening, desk:
+    hint = "Give another --port, or 0 for one that is free."
+    with listen(host, port, hint) as listening, desk:
         local = host in LOOPBACK
         routes = review_routes(
             desk,
@@ -117,7 +118,7 @@ def command(
         hosts = [*names, *(LOOPBACK if local else [host])]
         url = _url(host, names, listening)
         desk.refresh()
-        console.say(f"{len(found)} masks at {url} (Ctrl-C ends it)")
+        console.say(f"{len(found)} mask{'s' * (len(found) != 1)} at {url} (Ctrl-C ends it)")
         if not local:
             console.say(
                 "Whoever reaches this address can give verdicts, in any name unless --by is given."
@@ -139,30 +140,6 @@ def _check_extra() -> None:
             f"{error.name} is not installed; `pip install 'odc-cleansat[app]'` brings it. "
             "`cleansat review page` writes the page to a file without it."
         ) from error
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    """Listen at an address.
-
-    Raises
-    ------
-    CleansatError
-        If that cannot be.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise CleansatError(
-            f"cannot listen at {host}, port {port}: {_reason(error)}. Give another --port, "
-            "or 0 for one that is free."
-        ) from error
-
-
-def _reason(error: OSError) -> str:
-    """What is wrong, without the address that Python adds to it."""
-    number = error.errno or 0
-    return os.strerror(number) if number > 0 else str(error.strerror or error)
 
 
 def _url(host: str, names: tuple[str, ...], listening: socket.socket) -> str:

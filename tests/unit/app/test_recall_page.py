@@ -84,3 +84,15 @@ def test_masks_refined_by_other_dates(
     exec(lines, names)
     kept = names["masks"].ucl.sel(time=made.time)
     xr.testing.assert_equal(kept, made.ucl)
+
+
+def test_what_was_made_is_offered_for_the_same_request_alone(page: Page) -> None:
+    where = {"area": AREA, "time": "2024-06", "crs": "EPSG:32633", "resolution": "60"}
+    app = page("recall_page", where)
+    next(each for each in app.button if each.label == "Make it").click().run()
+    assert not app.error, app.error[0].value
+    assert len(app.get("download_button")) == 2
+    made = app.session_state["recalled"]
+    assert f"masks = {made.request}" in app.code[0].value
+    app.toggle(key="only_accepted").set_value(True).run()
+    assert not app.get("download_button"), "masks that nobody has accepted are another result"

@@ -104,3 +104,11 @@ def test_a_store_that_cannot_be_written_is_told_before_anything_is_asked(
     with pytest.raises(OutputError, match="Read-only"):
         service.ask([cube.scenes["west"].id], "Ann")
     assert not service.queue.jobs()
+
+
+def test_the_tools_of_the_table_lie_upon_no_button(page: Page) -> None:
+    """They are drawn over what is above the table."""
+    app = page("scenes_page")
+    table = app.dataframe[0].type
+    drawn = [each.type for each in app.main if each.type in (table, "button", "caption")]
+    assert drawn[drawn.index(table) - 1] == "caption"

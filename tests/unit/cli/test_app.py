@@ -2,30 +2,62 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from calling import Run
+from calling import Run, failure
+from ports import free_port
 
 import odc_cleansat.app.server
 from odc_cleansat.app.settings import AppSettings
+from odc_cleansat.errors import OutputError
 
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[AppSettings]:
     """The settings with which the application would have been served."""
     found: list[AppSettings] = []
-    monkeypatch.setattr(odc_cleansat.app.server, "serve", found.append)
+
+    def serve(settings: AppSettings, begins: Callable[[], object]) -> None:
+        found.append(settings)
+        begins()
+
+    monkeypatch.setattr(odc_cleansat.app.server, "serve", serve)
     return found
 
 
 def test_a_store_and_a_product(run: Run, served: list[AppSettings]) -> None:
-    done = run("app", "--store", "masks", "--product", "mine", "--port", "8600", "-C", "a.conf")
+    port = free_port()
+    done = run("app", "--store", "masks", "--product", "mine", "--port", port, "-C", "a.conf")
     assert done.exit_code == 0, done.output
-    assert "http://127.0.0.1:8600" in done.output
+    assert f"http://127.0.0.1:{port};" in done.output
     (settings,) = served
-    assert (settings.store, settings.product, settings.port) == ("masks", "mine", 8600)
+    assert (settings.store, settings.product, settings.port) == ("masks", "mine", port)
     assert settings.config == ("a.conf",)
+
+
+def test_the_address_is_told_once_the_store_is_found_usable(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def serve(settings: AppSettings, begins: Callable[[], object]) -> None:
+        raise OutputError("the store cannot be used.")
+
+    monkeypatch.setattr(odc_cleansat.app.server, "serve", serve)
+    refused = run("app", "--store", "masks", "--port", free_port())
+    assert refused.exit_code == 1
+    assert "the store cannot be used" in refused.output
+    assert "The application is at" not in refused.output
+
+
+def test_a_port_that_is_taken(run: Run, served: list[AppSettings], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        line = failure(run("app", "--example", tmp_path / "example", "--port", port))
+    assert line.endswith("Address already in use. Give another --port.")
+    assert not served
+    assert not (tmp_path / "example").exists()
 
 
 def test_one_of_store_and_example(run: Run, served: list[AppSettings], tmp_path: Path) -> None:
@@ -37,8 +69,9 @@ def test_one_of_store_and_example(run: Run, served: list[AppSettings], tmp_path:
 
 
 def test_an_open_door_is_told(run: Run, served: list[AppSettings], tmp_path: Path) -> None:
-    assert "under any name" in run("app", "--store", "masks", "--host", "0.0.0.0").output
-    closed = run("app", "--store", "masks", "--host", "0.0.0.0", "--user-header", "X-User")
+    everywhere = ("app", "--store", "masks", "--host", "0.0.0.0", "--port", free_port())
+    assert "under any name" in run(*everywhere).output
+    closed = run(*everywhere, "--user-header", "X-User")
     assert "under any name" not in closed.output
     (tmp_path / "auth.toml").write_text("[auth]\n")
     both = run(

@@ -57,7 +57,7 @@ def test_serve_a_folder_until_ctrl_c(cube: Cube, run: Run, served: Served) -> No
 def test_serve_masks_of_a_datacube(cube: Cube, run: Run, served: Served) -> None:
     config = cube.folder / CONFIG_NAME
     options = ("--time", "2024-06", "-C", config, "--by", " A. Name ", "--port", 0)
-    assert "1 masks at" in good(run("review", "serve", *options))
+    assert "1 mask at" in good(run("review", "serve", *options))
     (page,) = served.pages
     assert '"by": "A. Name"' in page
     assert str(cube.masks["june"].id) in page
