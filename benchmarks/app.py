@@ -1,8 +1,8 @@
 """Speed and memory of the web application: `make bench-app`.
 
 Starts it on the example datacube, and measures by a browser and by ten people who pan at once. It prints the numbers
-that are wished for beside those that were measured. With ``--tile FOLDER`` also a whole tile is masked, which is simulated there
-first, for some minutes. benchmarks/catalogue.py lists 10,000 scenes. A busy machine makes all of them worse.
+that are wished for beside those that were measured. With ``--tile`` also a whole tile is masked; benchmarks/tile.py writes it in
+two minutes, and ``--tile FOLDER`` keeps it for the next time. benchmarks/catalogue.py lists 10,000 scenes. A busy machine makes all of them worse.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import rasterio
-import rasterio.shutil
 import requests
 from playwright.sync_api import Page, sync_playwright
+from tile import make_tile
 
 from odc_cleansat.cube.embedded import stop_cube
 from odc_cleansat.cube.index import add_dataset
@@ -171,18 +170,6 @@ def tiles(page: Page, base: str) -> list[float]:
     return seconds
 
 
-def give_overviews(tile: Path) -> None:
-    """Make COGs of the files of a scene, with the blocks and overviews that those of Earth Search have."""
-    for file in tile.glob("*.tif"):
-        draft = file.with_suffix(".draft")
-        of_codes = file.stem in ("SCL", "truth")
-        rasterio.shutil.copy(
-            file, draft, driver="COG", blocksize=1024, compress="deflate", level=1, predictor="yes",
-            overview_resampling="mode" if of_codes else "average",
-        )  # fmt: skip
-        draft.replace(file)
-
-
 def prepare(folder: Path, tile: Path | None = None) -> None:
     """The example datacube, with one more scene of 200 km2, and a whole tile if there is a folder for it."""
     dc = example_cube(folder)
@@ -193,9 +180,8 @@ def prepare(folder: Path, tile: Path | None = None) -> None:
     add_dataset(dc, write_scene_document(open_scene(scene), folder / "scenes"))
     if tile is not None:
         if not tile.exists():
-            print(f"simulating a tile in {tile}")
-            SimulatedScene(shape=(10980, 10980), seed=11, datetime=f"{TILE}T10:10:31Z").write(tile)
-            give_overviews(tile)
+            print(f"writing a whole tile to {tile}")
+            make_tile(tile, f"{TILE}T10:10:31Z")
         add_dataset(dc, write_scene_document(open_scene(tile), folder / "scenes"))
     dc.close()
 
@@ -224,7 +210,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8651)
     parser.add_argument("--out", type=Path, default=Path("bench-out"))
-    parser.add_argument("--tile", type=Path, help="folder of a simulated tile, made if missing")
+    parser.add_argument(
+        "--tile", type=Path, nargs="?", const="", help="folder of a whole tile, made if missing"
+    )
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="cleansat-bench-") as working:

@@ -5,8 +5,8 @@ All but the library need a key of the :class:`~odc_cleansat.app.door.Door`.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
@@ -90,20 +90,52 @@ def make_routes(service: Service) -> list[BaseRoute]:
     from starlette.routing import Route
 
     answers = _Answers(service)
+    drawing, swiping = asyncio.Semaphore(DRAWN), asyncio.Semaphore(SWIPES)
 
-    def guarded(path: str, answer: Callable[[Request], Response]) -> Route:
-        return Route(path, answers.behind_door(answer))
+    def guarded(
+        path: str, answer: Callable[[Request], Response], turns: asyncio.Semaphore | None = None
+    ) -> Route:
+        behind = answers.behind_door(answer)
+        return Route(path, behind if turns is None else in_turn(behind, turns))
 
     return [
-        guarded("/tiles/{kind}/{scene:uuid}/{mask}/{z}/{x}/{y}.png", answers.tile),
-        guarded("/thumbnails/{kind}/{scene:uuid}/{mask}.png", answers.thumbnail),
+        guarded("/tiles/{kind}/{scene:uuid}/{mask}/{z}/{x}/{y}.png", answers.tile, drawing),
+        guarded("/thumbnails/{kind}/{scene:uuid}/{mask}.png", answers.thumbnail, drawing),
         guarded("/values/{scene:uuid}/{mask}", answers.values),
         guarded("/shares/{scene:uuid}/{mask}", answers.shares),
-        guarded("/swipe/{pairs}.html", answers.swipe),
+        guarded("/swipe/{pairs}.html", answers.swipe, swiping),
         service.desks.mount(),
         Route("/map/{name}", _asset),
         Route("/alive", _alive),
     ]
+
+
+def in_turn(
+    answer: Callable[[Request], Response], turns: asyncio.Semaphore
+) -> Callable[[Request], Awaitable[Response]]:
+    """Let requests wait for their turn in the order in which they came, and drop those whose browser has gone.
+
+    A request that waits takes no thread. Threads that waited for each other would come by chance, and some tiles after
+    many seconds.
+
+    Parameters
+    ----------
+    answer
+        Makes an answer, in a thread.
+    turns
+        As many as are made at a time.
+    """
+    from starlette.concurrency import run_in_threadpool
+
+    @wraps(answer)
+    async def waiting(request: Request) -> Response:
+        await request.body()  # after which a browser can only go
+        async with turns:
+            if await request.is_disconnected():  # whoever pans on does not want the tile any more
+                return _nothing()
+            return await run_in_threadpool(answer, request)
+
+    return waiting
 
 
 class _Answers:
@@ -111,8 +143,6 @@ class _Answers:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._swiping = threading.Semaphore(SWIPES)
-        self._drawing = threading.Semaphore(DRAWN)
 
     def behind_door(self, answer: Callable[[Request], Response]) -> Callable[[Request], Response]:
         """Answer only who has a key, and tell what goes wrong in words."""
@@ -146,16 +176,13 @@ class _Answers:
         limits = _limits(request.query_params.get("stretch"))
         tiles = self._tiles(request)
         try:
-            with self._drawing:
-                return _png(tiles.tile(kind, zoom, column, row, limits))
+            return _png(tiles.tile(kind, zoom, column, row, limits))
         except NoTileError:
             return _nothing()
 
     def thumbnail(self, request: Request) -> Response:
         kind = _layer(request.path_params["kind"])
-        tiles = self._tiles(request)
-        with self._drawing:
-            return _png(tiles.thumbnail(kind))
+        return _png(self._tiles(request).thumbnail(kind))
 
     def values(self, request: Request) -> Response:
         from starlette.responses import JSONResponse
@@ -178,8 +205,7 @@ class _Answers:
         pairs = request.path_params["pairs"].split(",")[:MOST_SWIPED]
         text = request.query_params.get("bounds")
         bounds = None if text is None else _bounds(text)
-        with self._swiping:
-            page = swipe_page(compare_view([_pair(self._service, each) for each in pairs], bounds))
+        page = swipe_page(compare_view([_pair(self._service, each) for each in pairs], bounds))
         return HTMLResponse(page, headers={"Cache-Control": "no-store"})
 
 

@@ -133,6 +133,8 @@ def blank_missing(rgb: np.ndarray, missing: np.ndarray, *, cut: bool) -> np.ndar
     numpy.ndarray
         `rgb` itself.
     """
+    if not missing.any():
+        return rgb
     rgb[missing] = 0
     dark = cut & ~missing.all(axis=-1) & (rgb.max(axis=-1) <= DARK)
     rgb[missing.any(axis=-1) & ~dark] = np.nan

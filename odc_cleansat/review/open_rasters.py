@@ -1,4 +1,7 @@
-"""Rasters that stay open for a while, because whoever pans over a map reads neighbouring blocks of the same files."""
+"""Rasters that stay open for a while, because whoever pans over a map reads neighbouring blocks of the same files.
+
+Those that are warped for a map stay warped, too. To begin to warp takes ten times as long as to read a tile.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,36 @@ import threading
 import time
 from collections.abc import Hashable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..scenes.files import BandFile, local_path
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
+    from rasterio.vrt import WarpedVRT
 
-MOST = 24
+MOST = 48
 """Rasters that stay open while nobody reads them."""
 
 SECONDS = 60.0
 """How long they do."""
 
 
+class View(Protocol):
+    """How a raster is seen; two that are equal see it alike."""
+
+    def __hash__(self) -> int: ...
+
+    def of(self, file: BandFile, raster: DatasetReader) -> WarpedVRT:
+        """Return the view of a raster that is open, which stays so."""
+        ...
+
+
 class _Idle(NamedTuple):
     key: Hashable
     since: float
     """When it was read last, seconds of the monotonic clock."""
-    raster: DatasetReader
+    raster: DatasetReader | WarpedVRT
 
 
 class OpenRasters:
@@ -36,13 +50,17 @@ class OpenRasters:
         self._idle: list[_Idle] = []
 
     @contextlib.contextmanager
-    def opened(self, file: BandFile, **options: Any) -> Iterator[DatasetReader]:
+    def opened(
+        self, file: BandFile, view: View | None = None, **options: Any
+    ) -> Iterator[DatasetReader | WarpedVRT]:
         """Open a file, or take one that is open.
 
         Parameters
         ----------
         file
             The file.
+        view
+            How it is seen; by default as it is.
         **options
             For GDAL.
 
@@ -53,12 +71,15 @@ class OpenRasters:
         rasterio.errors.RasterioError
             If it cannot be opened.
         """
-        key = (file.uri, file.of_stranger, _stamp(file), *sorted(options.items()))
-        with file.reopened(self._take(key), **options) as raster:
+        key = (file.uri, file.of_stranger, _stamp(file), view, *sorted(options.items()))
+        known = self._take(key)
+        with file.reopened(known, **options) as raster:
             try:
+                if known is None and view is not None:
+                    raster = view.of(file, raster)
                 yield raster
             except BaseException:
-                raster.close()
+                _close(raster)
                 raise
         self._give(key, raster)
 
@@ -67,23 +88,29 @@ class OpenRasters:
         with self._lock:
             idle, self._idle = self._idle, []
         for each in idle:
-            each.raster.close()
+            _close(each.raster)
 
-    def _take(self, key: Hashable) -> DatasetReader | None:
+    def _take(self, key: Hashable) -> DatasetReader | WarpedVRT | None:
         with self._lock:
             found = next((each for each in reversed(self._idle) if each.key == key), None)
             if found is not None:
                 self._idle.remove(found)
         return None if found is None else found.raster
 
-    def _give(self, key: Hashable, raster: DatasetReader) -> None:
+    def _give(self, key: Hashable, raster: DatasetReader | WarpedVRT) -> None:
         now = time.monotonic()
         with self._lock:
             every = [*self._idle, _Idle(key, now, raster)]
             self._idle = [each for each in every[-MOST:] if now - each.since < SECONDS]
             old = [each for each in every if each not in self._idle]
         for each in old:
-            each.raster.close()
+            _close(each.raster)
+
+
+def _close(raster: DatasetReader | WarpedVRT) -> None:
+    raster.close()
+    if (source := getattr(raster, "src_dataset", None)) is not None:
+        source.close()
 
 
 def _stamp(file: BandFile) -> Hashable:

@@ -28,17 +28,15 @@ from .layers import (
     blank_missing,
     confidence_codes,
 )
+from .map_tiles import MERCATOR, SIDE, MapTile, MapView, nodata_of
 from .open_rasters import OpenRasters
 
 if TYPE_CHECKING:
     from rio_tiler.io import Reader
     from rio_tiler.models import ImageData, PointData
 
-    _Read = Callable[[Reader, int], ImageData | PointData]
+    _Read = Callable[[Reader, int], ImageData | PointData] | MapTile
 
-
-SIDE = 256
-"""Pixels along each side of a tile."""
 
 COMPOSITIONS: Mapping[str, tuple[str, str, str]] = {
     "colour": ("red", "green", "blue"),
@@ -129,11 +127,7 @@ class SceneTiles:
         CleansatError
             If a file cannot be read.
         """
-        return self._draw(
-            kind,
-            lambda reader, band: reader.tile(column, row, zoom, tilesize=SIDE, indexes=band),
-            limits,
-        )
+        return self._draw(kind, MapTile(zoom, column, row), limits)
 
     def thumbnail(self, kind: str, side: int = 160) -> bytes:
         """Return a small picture of the whole scene as PNG, on its own grid; errors as :meth:`tile`.
@@ -206,7 +200,7 @@ class SceneTiles:
         width, height = _view_size(bounds, side)
 
         def part(reader: Reader, band: int) -> ImageData:
-            return reader.part(bounds, dst_crs=_MERCATOR, width=width, height=height, indexes=band)
+            return reader.part(bounds, dst_crs=MERCATOR, width=width, height=height, indexes=band)
 
         ucl = self._codes("ucl", part) if "ucl" in self.kinds else None
         scl = self._codes("scl", part) if "scl" in self.kinds else None
@@ -305,8 +299,6 @@ def legend(kind: str) -> Sequence[Category]:
     return _LEGENDS.get(kind, ())
 
 
-_MERCATOR = "EPSG:3857"
-
 _RASTERS = OpenRasters()
 
 _LEGENDS: Mapping[str, tuple[Category, ...]] = {
@@ -324,22 +316,25 @@ def _values(read: _Read, file: BandFile, resampling: str) -> Any:
 
     path = local_path(file.uri)
     # A file of JPEG 2000 mixes the codes of classes in its overviews.
-    options = (
+    options: dict[str, Any] = (
         {"OVERVIEW_LEVEL": "NONE"} if resampling == "nearest" and path.endswith(".jp2") else {}
     )
-    with reading(path), _RASTERS.opened(file, **options) as opened:
-        nodata = next((n for n in (opened.nodata, file.nodata) if n is not None), 0)
-        settings: Any = {
-            "nodata": nodata,
-            "resampling_method": resampling,
-            "reproject_method": resampling,
-        }
-        try:
-            with Reader(path, dataset=opened, options=settings) as reader:
-                image = read(reader, file.band)
-        except (TileOutsideBounds, PointOutsideBounds) as error:
-            raise NoTileError("the scene is elsewhere.") from error
-    values = image.array
+    try:
+        with reading(path):
+            if isinstance(read, MapTile):
+                view = MapView.around(read, resampling)
+                with _RASTERS.opened(file, view, **options) as warped:
+                    return view.read(warped, file.band, read)
+            with _RASTERS.opened(file, **options) as opened:
+                settings: Any = {
+                    "nodata": nodata_of(file, opened),
+                    "resampling_method": resampling,
+                    "reproject_method": resampling,
+                }
+                with Reader(path, dataset=opened, options=settings) as reader:
+                    values = read(reader, file.band).array
+    except (TileOutsideBounds, PointOutsideBounds) as error:
+        raise NoTileError("the scene is elsewhere.") from error
     return values[0] if values.ndim > 1 else values[:1]
 
 

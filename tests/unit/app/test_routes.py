@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
+import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 from conftest import Cube
 
 from odc_cleansat.app.routes import (
+    in_turn,
     make_routes,
     map_library,
     picture_address,
@@ -18,6 +23,10 @@ from odc_cleansat.app.routes import (
     tile_address,
 )
 from odc_cleansat.app.service import Service
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
 
 starlette = pytest.importorskip("starlette.testclient", reason="the extra app is not installed")
 
@@ -121,3 +130,84 @@ def test_the_map_library_comes_from_its_package(client: starlette.TestClient) ->
     assert client.get("/map/pywidget.js").status_code == 404
     assert client.get("/map/..%2Fpyproject.toml").status_code == 404
     assert client.get("/alive").text == "ok"
+
+
+async def ask(answer: Any, name: str, gone: asyncio.Event) -> None:
+    """Ask for a picture as a server does, for a browser that stays until it has gone."""
+    from starlette.requests import Request
+
+    asked = False
+
+    async def receive() -> dict[str, Any]:
+        nonlocal asked
+        if not asked:
+            asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": f"/{name}",
+        "headers": [],
+        "query_string": b"",
+    }
+    await answer(Request(scope, receive))
+
+
+def test_pictures_are_drawn_in_the_order_of_asking_and_few_at_a_time() -> None:
+    from starlette.responses import PlainTextResponse
+
+    begun: list[str] = []
+    at_once: list[int] = []
+    lock, running = threading.Lock(), 0
+
+    def draw(request: Request) -> Response:
+        nonlocal running
+        with lock:
+            running += 1
+            begun.append(request.url.path)
+            at_once.append(running)
+        time.sleep(0.01)
+        with lock:
+            running -= 1
+        return PlainTextResponse("drawn")
+
+    async def many() -> None:
+        answer, stays = in_turn(draw, asyncio.Semaphore(3)), asyncio.Event()
+        await asyncio.gather(*(ask(answer, f"{i:03}", stays) for i in range(60)))
+
+    asyncio.run(many())
+    assert len(begun) == 60
+    assert max(at_once) <= 3
+    # Threads that begin together may note it in any order.
+    assert all(abs(int(path[1:]) - i) <= 3 for i, path in enumerate(begun))
+
+
+def test_pictures_are_not_drawn_for_browsers_that_have_gone() -> None:
+    from starlette.responses import PlainTextResponse
+
+    begun: list[str] = []
+    go_on = threading.Event()
+
+    def draw(request: Request) -> Response:
+        begun.append(request.url.path)
+        go_on.wait(10)
+        return PlainTextResponse("drawn")
+
+    async def pan() -> None:
+        answer = in_turn(draw, asyncio.Semaphore(1))
+        stays, leaves = asyncio.Event(), asyncio.Event()
+        asked = [
+            asyncio.create_task(ask(answer, name, leaves if name == "old" else stays))
+            for name in ("first", "old", "new")
+        ]
+        while not begun:
+            await asyncio.sleep(0.01)
+        leaves.set()
+        go_on.set()
+        await asyncio.gather(*asked)
+
+    asyncio.run(pan())
+    assert begun == ["/first", "/new"]

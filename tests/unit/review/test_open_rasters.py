@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from rasterio.vrt import WarpedVRT
 
 from odc_cleansat.review import open_rasters
 from odc_cleansat.review.open_rasters import OpenRasters
@@ -86,3 +87,29 @@ def test_a_raster_that_failed_is_closed(tmp_path: Path) -> None:
     with files.opened(file) as again:
         assert again is not raster
     files.close()
+
+
+class Doubled:
+    """A view with pixels of half the size; the class counts how many are made."""
+
+    made = 0
+
+    def of(self, file: BandFile, raster: rasterio.DatasetReader) -> WarpedVRT:
+        Doubled.made += 1
+        transform = raster.transform * rasterio.Affine.scale(0.5)
+        return WarpedVRT(raster, crs=raster.crs, transform=transform, width=8, height=8)
+
+
+def test_a_view_stays_and_is_closed_with_its_raster(tmp_path: Path) -> None:
+    files, file, view = OpenRasters(), write(tmp_path / "a.tif", 7), Doubled()
+    for _ in range(3):
+        with files.opened(file, view) as seen:
+            assert (seen.read() == 7).all()
+            assert seen.shape == (8, 8)
+    assert Doubled.made == 1
+    with files.opened(file) as bare:
+        assert bare.shape == (4, 4)
+    source = seen.src_dataset
+    files.close()
+    assert seen.closed
+    assert source.closed
