@@ -43,6 +43,7 @@ COMMANDS = {
     "review": "Look through many masks, and accept or reject them.",
     "app": "Serve the web application: find, mask, look, judge, recall, composite.",
     "evaluate": "Measure masks against labels.",
+    "benchmark": "Measure a model by a published benchmark, beside published scores.",
     "verify": "Check that mask products are whole and true.",
     "run": "Mask all scenes of a product that have no mask yet, on many processes.",
     "status": "Count the scenes that are masked, missing or failed.",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import SceneError
+from ..evaluate.cloudsen12 import patches_of
 from ..evaluate.mappings import ClassMapping
 from ..evaluate.pairing import LAYOUTS, find_layout
 from ..evaluate.rasters import ClassRaster, open_raster
@@ -22,6 +23,12 @@ from .truths import truth_of
 
 BandFile = tuple[Path, int]
 """A file and the number of a band in it, from 1."""
+
+TACO = "cloudsen12plus"
+"""Layout of CloudSEN12+, whose patches lie in TACO files."""
+
+LABEL_LAYOUTS = (*LAYOUTS, TACO)
+"""Names of the layouts that can be read."""
 
 _L1C_BANDS = tuple(names[0] for band, names in S2_BANDS.items() if band != "scl")
 _L2A_BANDS = tuple(name for name in _L1C_BANDS if name != "B10")
@@ -36,11 +43,15 @@ def read_labels(
     finest: float | None = None,
     offset: int = 0,
     resolution: float | None = None,
+    split: str = "train",
 ) -> list[Patch]:
     """Read patches with labels that people have drawn.
 
     ``cloudsen12``: ``ROI/ID/S2L1C.tif`` and ``S2L2A.tif`` with ``ROI/ID/labels/manual_hq.tif``. A site is a
     region of interest.
+
+    ``cloudsen12plus``: files such as ``cloudsen12-l2a.0000.part.taco``, of which the patches with labels of high
+    quality count. A site is a region of interest.
 
     ``on-cloud-n``: ``train_features/CHIP/B02.tif`` and so on, with ``train_labels/CHIP.tif``; or
     ``CHIP/B02.tif`` and so on, with ``CHIP/label.tif``. A site is a location of ``train_metadata.csv``, or a chip where
@@ -51,7 +62,7 @@ def read_labels(
     folder
         Folder of the dataset, or of a part of it.
     layout
-        ``cloudsen12`` or ``on-cloud-n``.
+        One of :data:`LABEL_LAYOUTS`.
     bands
         Canonical names of the bands to read. Those that the files lack are left out.
     level
@@ -62,6 +73,8 @@ def read_labels(
         Offset of the digital numbers, 0 or -1000.
     resolution
         Ground sampling of the files, metres; by default what their coordinates say.
+    split
+        ``train``, ``validation`` or ``test``, for ``cloudsen12plus``.
 
     Returns
     -------
@@ -73,15 +86,9 @@ def read_labels(
     SceneError
         If there is no label, or a file is missing or cannot be read.
     """
-    labels = _find_labels(folder, layout)
-    mapping = LAYOUTS[layout].mapping
-    locations = _locations(folder)
+    mapping = LAYOUTS["cloudsen12" if layout == TACO else layout].mapping
     patches = []
-    for scene, label in labels.items():
-        if layout == "cloudsen12":
-            files, site = _files_of_cloudsen12(label, level), scene.partition("/")[0]
-        else:
-            files, site = _files_of_chip(folder, scene, label), locations.get(scene, scene)
+    for label, files, site in _labelled_files(folder, layout, level, split):
         patch = read_scene(
             files, bands, level=level, site=site, resolution=resolution, offset=offset
         )
@@ -146,6 +153,24 @@ def read_scene(
         pixels, tuple(names), resolution or resolutions[finest], level, site,
         file=str(first_file.resolve()),
     )  # fmt: skip
+
+
+def _labelled_files(
+    folder: Path, layout: str, level: str, split: str
+) -> Iterator[tuple[str, dict[str, BandFile], str]]:
+    """Yield the path of each label, the files of its bands, and its site."""
+    if layout == TACO:
+        names = _L1C_BANDS if level == "L1C" else _L2A_BANDS
+        for patch in patches_of(folder, level, split):
+            image = Path(patch.image)
+            yield patch.label, {name: (image, i) for i, name in enumerate(names, 1)}, patch.site
+        return
+    locations = _locations(folder)
+    for scene, label in _find_labels(folder, layout).items():
+        if layout == "cloudsen12":
+            yield label, _files_of_cloudsen12(label, level), scene.partition("/")[0]
+        else:
+            yield label, _files_of_chip(folder, scene, label), locations.get(scene, scene)
 
 
 def _find_labels(folder: Path, layout: str) -> dict[str, str]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from ..classes import CloudClass
 from ..errors import CleansatError
-from ..evaluate.pairing import LAYOUTS
 from ..grids.windows import MULTIPLE
 from ..models.documents import VALIDATORS as OF_MODELS
 from ..models.model import Architecture, Model
@@ -27,6 +26,7 @@ from ..storage.validators import (
     validated,
     whole,
 )
+from .labels import LABEL_LAYOUTS
 from .narrowing import WIDTHS
 from .recipe import HeldOut, Recipe, RecipeError
 from .schedule import Schedule
@@ -191,6 +191,8 @@ def _size(value: Any) -> int:
     return value
 
 
+_SPLITS = ("train", "validation", "test")
+
 _KEYS_OF_ALL_SOURCES: dict[str, Validator] = {
     "name": text, "origin": text, "licence": text, "note": text,
 }  # fmt: skip
@@ -199,7 +201,12 @@ _KEYS_OF_FILES: dict[str, Validator] = {
 }  # fmt: skip
 _KEYS_OF_SOURCES: dict[type[Source], dict[str, Validator]] = {
     Archive: {"archive": text},
-    Labels: {"labels": text, "layout": one_of(LAYOUTS), **_KEYS_OF_FILES},
+    Labels: {
+        "labels": text,
+        "layout": one_of(LABEL_LAYOUTS),
+        "split": one_of(_SPLITS),
+        **_KEYS_OF_FILES,
+    },
     Scenes: {"scenes": text, "bands": list_of(text), **_KEYS_OF_FILES, "site": text},
     Simulated: {"simulated": list_of(whole(0)), "size": _size, "truth": flag},
 }

@@ -93,7 +93,10 @@ class Labels(Source):
     """Path of the folder."""
 
     layout: str = ""
-    """``cloudsen12`` or ``on-cloud-n``."""
+    """``cloudsen12``, ``cloudsen12plus`` or ``on-cloud-n``."""
+
+    split: str = "train"
+    """Part of ``cloudsen12plus``: ``train``, ``validation`` or ``test``."""
 
     level: str = ""
     """Level to read, or level of the files; by default that of the recipe."""
@@ -109,7 +112,7 @@ class Labels(Source):
         return read_labels(
             folder / self.labels, self.layout, wanted.bands,
             level=self.level or wanted.level, finest=_FINEST_SHARE * wanted.resolution,
-            offset=self.offset, resolution=self.resolution,
+            offset=self.offset, resolution=self.resolution, split=self.split,
         )  # fmt: skip
 
     def __str__(self) -> str:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_data import a_scene, write_taco
 
+from odc_cleansat import CloudClass
 from odc_cleansat.errors import SceneError
-from odc_cleansat.training.labels import read_labels, read_scene
+from odc_cleansat.training.labels import TACO, read_labels, read_scene
 from odc_cleansat.training.truths import UNKNOWN, class_bits
 from unit.training.helpers import CLEAR, CLOUD, SHADOW, SIX, THIN, halves, raster
 
@@ -38,6 +40,28 @@ def test_labels_in_the_layout_of_cloudsen12(tmp_path: Path) -> None:
             bright = each.pixels[0] > 0.1
             assert (each.truth == np.where(bright, class_bits([cls]), each.truth[0, 0])).all()
             assert each.truth[0, 0] & class_bits([CLEAR])
+
+
+def test_labels_of_cloudsen12plus(tmp_path: Path) -> None:
+    scenes = [a_scene(seed) for seed in (1, 2, 3)]
+    file = tmp_path / "cloudsen12-l2a.0000.part.taco"
+    write_taco(file, scenes, splits=["train", "validation", "train"])
+    found = read_labels(tmp_path, TACO, SIX, finest=20)
+    assert [p.site for p in found] == ["ROI_00000", "ROI_00002"]
+    assert all(p.bands == SIX and p.pixels.shape == (6, 256, 256) for p in found)
+    (other,) = read_labels(tmp_path, TACO, SIX, split="validation")
+    assert other.resolution == pytest.approx(10, rel=0.01)
+    data = scenes[1].to_xarray(10).isel(time=0, y=slice(509), x=slice(509))
+    np.testing.assert_allclose(other.pixels[0, :509, 3:], data.B02.values / 1e4, rtol=1e-3)
+    assert np.isnan(other.pixels[:, :, :3]).all()
+    assert other.truth is not None
+    for cls, code in (
+        (CLEAR, CloudClass.CLEAR),
+        (CLOUD, CloudClass.CLOUD),
+        (SHADOW, CloudClass.SHADOW),
+    ):
+        told = other.truth[:509, 3:][data.truth.values == code]
+        assert (told & class_bits([cls])).all()
 
 
 @pytest.mark.parametrize("published", [True, False])

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
+from benchmark_data import a_scene, write_taco
 
 from odc_cleansat import get_model
 from odc_cleansat.errors import ModelError
+from odc_cleansat.training.checkpoints import read_average
 from odc_cleansat.training.recipe import RecipeError
 from odc_cleansat.training.recipe_file import read_recipe
+from odc_cleansat.training.run import train
 from odc_cleansat.training.spoiling import KINDS
 from unit.training.helpers import CLEAR, CLOUD, OWN, SHADOW, SHIPPED, SIX, THIN, plan, write
 
@@ -38,7 +42,10 @@ def test_the_recipe_of_the_shipped_model_is_in_order() -> None:
         ({"data": [{"labels": "a"}]}, "data, labels: it lacks layout"),
         ({"plan": plan(teacher=0, truth=0)}, "no teachers, and the plan gives labels no weight"),
         ({"data": [{"labels": "a", "layout": ["cloudsen12"]}]}, "layout should be cloudsen12 or"),
-        ({"data": [{"labels": "a", "layout": "b"}]}, "layout should be cloudsen12 or on-cloud-n"),
+        (
+            {"data": [{"labels": "a", "layout": "b"}]},
+            "layout should be cloudsen12 or on-cloud-n or cloudsen12plus",
+        ),
         ({"held_out": {"data": [{"simulated": [1]}]}}, "needs a name for its group"),
         ({"haze": {"pink": 0.1}}, "haze names pink"),
         ({"teachers": ["unet-efficientnetb4-l2a-6b"]}, "no teacher is for L2A with 4 bands"),
@@ -83,6 +90,21 @@ def test_the_recipe_of_our_own_network_is_in_order() -> None:
     assert {str(each) for each in found.data} == {str(each) for each in read_recipe(SHIPPED).data}
     start = get_model("unet-mobilenetv2-l2a")
     assert (found.start, found.mean) == (start, start.mean)
+
+
+def test_the_recipe_for_cloudsen12plus_runs_some_steps(tmp_path: Path) -> None:
+    """But for the photographs that its encoder begins with, which are fetched, and its size."""
+    recipe = yaml.safe_load(SHIPPED.with_name("cloudsen12plus.yaml").read_text())
+    assert recipe.pop("encoder_weights") == "imagenet"
+    recipe["plan"] |= {"steps": 2, "cooldown": 1, "warmup": 1, "batch": 2, "size": 64, "check": 1}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(recipe))
+    scenes = [a_scene(seed) for seed in (1, 2)]
+    file = tmp_path / "cloudsen12plus" / "cloudsen12-l2a.taco"
+    write_taco(file, scenes, splits=["train", "validation"])
+    found = read_recipe(tmp_path / "small.yaml")
+    assert found.classes == (CLEAR, CLOUD, THIN, SHADOW)
+    train(found, tmp_path, tmp_path / "run", device="cpu", precision="f32")
+    assert read_average(tmp_path / "run")
 
 
 def test_recipes_that_cannot_be_read(tmp_path: Path) -> None:
