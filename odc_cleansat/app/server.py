@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from ..batch.metrics import served_metrics
 from ..errors import CleansatError
+from ..storage.settings import CACHE, CACHE_VARIABLE
 from .measured import Measured
 from .routes import make_routes, map_library
 from .service import Service, set_service
@@ -61,8 +62,7 @@ def serve(settings: AppSettings, begins: Callable[[], object] = lambda: None) ->
             f"the application needs {error.name}; run: pip install 'odc-cleansat[app]'"
         ) from error
     map_library()
-    # GDAL would keep 5 % of the machine's memory, in each worker too. With this a tile is masked in 2.0 GB, not in 2.8.
-    os.environ.setdefault("GDAL_CACHEMAX", "128")
+    os.environ.setdefault(CACHE_VARIABLE, CACHE)
     service = Service(settings)
     # Whoever serves hands a SIGTERM on, which would end the process before workers are stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

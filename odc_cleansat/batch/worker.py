@@ -29,6 +29,7 @@ from ..errors import (
 from ..masks.tasks import Progress
 from ..models.engines import get_engine
 from ..models.model import Model
+from ..models.openvino_engine import release_memory
 from ..models.registry import get_model
 from ..products.job import MaskJob
 from ..products.verdict_files import folder_of, read_many, review_state
@@ -210,7 +211,8 @@ def make_followed_mask(task: SceneTask, ticket: str, topic: str) -> WrittenMask 
 
 
 def _give_memory_back() -> None:
-    """Let the system have what is free, for the next mask may be long in coming: after a whole tile 1.4 of 2.6 GB."""
+    """Let the system have what is free, for the next mask may be long in coming: after a whole tile over 1 GB."""
+    release_memory()
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # another C library than GNU's
         ctypes.CDLL(None).malloc_trim(0)

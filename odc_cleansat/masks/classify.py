@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import dask
 import dask.array as da
@@ -56,6 +56,8 @@ from .tasks import (
     window_probabilities,
     windows_of_block,
 )
+
+_T = TypeVar("_T")
 
 
 def classify(
@@ -235,11 +237,19 @@ class _DateGraph:
         self.scene = finest_grid(bands)
         self.monitor = monitor
         self.windows: dict[Window, Delayed] = {}
+        self.gapless: set[GeoBox] = set()
+        """Windows in which each pixel of each band has data."""
 
     def window(self, window: Window, grid: GeoBox) -> Delayed:
         """Return the task of a window."""
         if window not in self.windows:
-            run = partial(window_probabilities, self.options, target=grid, monitor=self.monitor)
+            run = partial(
+                window_probabilities,
+                self.options,
+                target=grid,
+                monitor=self.monitor,
+                gapless=self._here(self.gapless),
+            )
             self.windows[window] = self.task(run, "cleansat-window", parts_of(self.bands, grid))
         return self.windows[window]
 
@@ -247,8 +257,13 @@ class _DateGraph:
         """Return the task of a block of the output, a mapping of layers."""
         area, found = windows_of_block(self.options.model, self.scene, block)
         answers = [(window, self.window(window, grid)) for window, grid in found]
-        run = partial(block_layers, self.options, area, target=block, names=names)
+        known = self._here(partial(self.gapless.issuperset, [grid for _, grid in found]))
+        run = partial(block_layers, self.options, area, target=block, names=names, gapless=known)
         return self.task(run, "cleansat-block", parts_of(self.bands, block), answers=answers)
+
+    def _here(self, shared: _T) -> _T | None:
+        """Return what tasks share in memory; None for lazy scenes, whose tasks may run in several processes."""
+        return None if self.monitor is None else shared
 
     def task(
         self, run: Callable[..., Any], name: str, parts: list[Band] | None, **lazy: Any

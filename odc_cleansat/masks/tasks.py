@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 from ..classes import CLOUDS, CONFIDENCE_NODATA, CloudClass
 from ..errors import ReflectanceWarning, tell
 from ..grids.grid import box_geobox, corner, ground_resolution, model_grid, overlap
-from ..grids.resample import warp
+from ..grids.resample import covers, warp
 from ..grids.windows import MULTIPLE, Box, Window, blend, prepare_window, windows
 from ..models.engines import get_engine
 from ..models.inference import checked_by
@@ -24,6 +24,7 @@ from ..scenes.levels import LevelCheck
 from ..scenes.nodata import has_data
 from ..scenes.offset import OffsetCheck
 from ..scenes.reflectance import to_model_grid
+from ..threads import available_cpus
 from .inputs import finest_grid
 from .light import refine_window
 from .options import Options
@@ -51,6 +52,12 @@ class Monitor:
 
     total: int = 0
     """Windows there are."""
+
+    preparing: threading.Semaphore = field(
+        default_factory=lambda: threading.Semaphore(max(1, available_cpus() // 2))
+    )
+    """Held while pixels of a window are read and resampled, which takes some hundred MB. Half of the processors do that,
+    while the others run the network."""
 
     _levels: LevelCheck | None = None
     _offsets: dict[tuple[float, bool], OffsetCheck] = field(default_factory=dict)
@@ -163,7 +170,11 @@ def block_slices(bands: Sequence[Band], output: GeoBox) -> tuple[list[slice], li
 
 
 def window_probabilities(
-    options: Options, parts: list[Band] | None, target: GeoBox, monitor: Monitor | None = None
+    options: Options,
+    parts: list[Band] | None,
+    target: GeoBox,
+    monitor: Monitor | None = None,
+    gapless: set[GeoBox] | None = None,
 ) -> np.ndarray | None:
     """Run the network on one window.
 
@@ -177,6 +188,8 @@ def window_probabilities(
         Grid of the window.
     monitor
         Told of the pixels and of the end of the task. Without one, what looks wrong is told here.
+    gapless
+        The window is added to these if each pixel of each band has data.
 
     Returns
     -------
@@ -199,8 +212,11 @@ def window_probabilities(
     if parts is not None:
         parts = [band.packed(options.scale, options.offset) for band in parts]
         levels = LevelCheck(options.model.bands)
-        pixels = to_model_grid(parts, target, check=levels)
+        with follow.preparing:
+            pixels = to_model_grid(parts, target, check=levels)
         levels.refuse()
+        if gapless is not None and not levels.gaps:
+            gapless.add(target)
         follow.add_pixels(parts, pixels, levels)
         row, column = corner(target)
         batch = prepare_window(pixels, (row, column))
@@ -229,6 +245,7 @@ def block_layers(
     parts: list[Band] | None,
     target: GeoBox,
     names: list[str],
+    gapless: Callable[[], bool] | None = None,
 ) -> dict[str, np.ndarray]:
     """Make the layers of one block of the output.
 
@@ -246,6 +263,8 @@ def block_layers(
         Grid of the block.
     names
         The layers wanted: ``ucl``, ``ucl_confidence``, ``ucl_probability``.
+    gapless
+        Whether each pixel of each band had data in all of the windows. Then the bands are not read again.
 
     Returns
     -------
@@ -254,13 +273,16 @@ def block_layers(
         ``(K, *target.shape)`` float32 probabilities with NaN for nodata.
     """
     classes = options.model.classes
-    on_target = np.full((len(classes), *target.shape), np.nan, dtype="float32")
-    valid = np.zeros(target.shape, dtype=bool)
-    if area is not None and parts is not None:
+    if area is None or parts is None:
+        on_target = np.full((len(classes), *target.shape), np.nan, dtype="float32")
+        valid = np.zeros(target.shape, dtype=bool)
+    else:
         box, grid = area
         on_target = warp(blend(box, answers, len(classes)), grid, target, "bilinear")
-        parts = [band.packed(options.scale, options.offset) for band in parts]
-        valid = has_data(parts, target) & np.isfinite(on_target).all(axis=0)
+        valid = np.isfinite(on_target).all(axis=0)
+        if not (gapless and gapless() and all(covers(band.grid, target) for band in parts)):
+            parts = [band.packed(options.scale, options.offset) for band in parts]
+            valid &= has_data(parts, target)
     codes, percent = decide_classes(on_target, valid, classes, dict(options.thresholds))
     layers = {"ucl": codes, "ucl_confidence": percent}
     if "ucl_probability" in names:

@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import numpy as np
 
@@ -69,6 +70,7 @@ class OpenVINOEngine:
         self._by_window = model.normalisation == "window"
         self._request = self._compiled.create_infer_request()
         self._lock = threading.Lock()
+        _ENGINES.add(self)
 
     def __call__(self, reflectance: np.ndarray) -> np.ndarray:
         """Return probabilities, ``(N, K, H, W)`` float32. One call runs at a time."""
@@ -76,6 +78,13 @@ class OpenVINOEngine:
             reflectance = normalised_by_window(reflectance)
         with self._lock:
             return run_in_parts(self._run, reflectance)
+
+    def release_memory(self) -> None:
+        """Give back what the network computes in, some hundred MB for a large window; it is taken anew when it runs."""
+        with self._lock:
+            # Else it would hold the pixels and the answer of the last window.
+            self._request = self._compiled.create_infer_request()
+            self._compiled.release_memory()
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         check = current_check()
@@ -94,6 +103,19 @@ class OpenVINOEngine:
                 request.wait()
             raise
         return np.array(request.get_output_tensor(0).data)
+
+
+_ENGINES: WeakSet[OpenVINOEngine] = WeakSet()
+
+if hasattr(os, "register_at_fork"):
+    # The threads of these are left behind in the parent.
+    os.register_at_fork(after_in_child=_ENGINES.clear)
+
+
+def release_memory() -> None:
+    """Let all engines of this process give back what their networks compute in."""
+    for engine in list(_ENGINES):
+        engine.release_memory()
 
 
 def cache_folder() -> Path:

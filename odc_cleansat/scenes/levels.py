@@ -130,6 +130,9 @@ class LevelCheck:
     names: Sequence[str]
     """Names of the bands."""
 
+    gaps: bool = False
+    """Whether some pixel of some band has no data."""
+
     _levels: dict[str, _Level] = field(default_factory=dict)
     _undeclared: dict[float, int] = field(default_factory=dict)
     _alike: dict[float, int] = field(default_factory=dict)
@@ -162,6 +165,7 @@ class LevelCheck:
 
     def merge(self, other: LevelCheck) -> None:
         """Add what was counted elsewhere in the scene."""
+        self.gaps |= other.gaps
         self.add_undeclared(other._undeclared, other._alike)
         for band, level in other._levels.items():
             own = self._levels.setdefault(band, _Level(level.packing, level.dtype))

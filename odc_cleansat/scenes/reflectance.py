@@ -52,6 +52,7 @@ def to_model_grid(
     missing = find_missing(bands, pixels)
     if check is not None:
         check.add_undeclared(missing.undeclared, missing.alike)
+        check.gaps |= any(gone.any() for gone in missing.gone)
     for i, (band, raw, gone) in enumerate(zip(bands, pixels, missing.gone, strict=True)):
         assert band.packing is not None
         values = raw.astype("float32")

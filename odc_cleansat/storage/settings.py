@@ -24,6 +24,11 @@ ATTEMPTS = 5
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
 """Seconds of silence after which a request to a store has failed."""
 
+CACHE_VARIABLE, CACHE = "GDAL_CACHEMAX", "64"
+"""Name of GDAL's variable for the MB of files that it keeps in memory, and what the application and workers have.
+
+By default it is 5 % of the memory in each process: over 1 GB on a machine with 24. A mask reads what it needs once."""
+
 URL_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=://)", re.IGNORECASE)
 """Matches the scheme at the beginning of a URL."""
 

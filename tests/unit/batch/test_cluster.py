@@ -161,3 +161,16 @@ def test_workers_that_never_come_back(client: Client, monkeypatch: pytest.Monkey
     monkeypatch.setattr(client, "cluster", None)
     workers._asked = workers._seen = float("-inf")
     assert workers.threads() == 0
+
+
+def of_worker(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+@pytest.mark.parametrize("given", [None, "200"])
+def test_workers_bound_what_gdal_keeps(monkeypatch: pytest.MonkeyPatch, given: str | None) -> None:
+    monkeypatch.delenv("GDAL_CACHEMAX", raising=False)
+    if given:
+        monkeypatch.setenv("GDAL_CACHEMAX", given)
+    with dask_client(1) as client:
+        assert client.submit(of_worker, "GDAL_CACHEMAX").result() == (given or "64")

@@ -209,13 +209,36 @@ def test_every_window_is_answered_once(scene: xr.Dataset, monkeypatch: pytest.Mo
     answered = []
     original = classification.window_probabilities
 
-    def counted(options, parts, target, monitor):
+    def counted(options, parts, target, monitor, gapless):
         answered.append(target)
-        return original(options, parts, target, monitor)
+        return original(options, parts, target, monitor, gapless)
 
     monkeypatch.setattr(classification, "window_probabilities", counted)
     classify(scene.chunk({"y": 140, "x": 180}), **HOW).compute(scheduler="synchronous")
     assert len(answered) == len(set(answered)) > 4
+
+
+@pytest.mark.usefixtures("fake_engine")
+@pytest.mark.parametrize("gap", [None, (0, 0), (130, 207), (419, 539)])
+def test_what_windows_saw_is_not_read_again_and_gaps_are_found(
+    scene: xr.Dataset, monkeypatch: pytest.MonkeyPatch, gap: tuple[int, int] | None
+) -> None:
+    """Blocks of a lazy scene always look for gaps by themselves."""
+    full = scene.isel(x=slice(0, 350)).copy(deep=True)  # without the edge of the swath
+    if gap is not None:
+        place = {"y": gap[0], "x": min(gap[1], 349)}
+        for band in full.data_vars.values():
+            band[place] = 0
+    expected = classify(full.chunk({"y": 140, "x": 100}), confidence=True, **HOW).compute()
+    original, looked = tasks.has_data, []
+    monkeypatch.setattr(tasks, "has_data", lambda *a: looked.append(a[1]) or original(*a))
+    monkeypatch.setattr(tasks, "BLOCK", 70)
+    found = classify(full, confidence=True, **HOW)
+    for name in ("ucl", "ucl_confidence"):
+        np.testing.assert_array_equal(found[name], expected[name])
+    blocks = -(-420 // 70) * (350 // 70)
+    assert not looked if gap is None else 0 < len(looked) < blocks
+    assert (found.ucl == CloudClass.NODATA).sum() == (gap is not None)
 
 
 @pytest.mark.usefixtures("fake_engine")

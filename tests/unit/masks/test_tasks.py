@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -235,6 +239,34 @@ def test_the_offset_is_judged_by_the_visible_bands() -> None:
     scene = [*bands(0.12, grid)[:3], *bands(0.0, grid)[:3]]
     window_probabilities(Options(get_model()), scene, grid, monitor)
     assert "no pixel is darker than a reflectance of 0.12" in " ".join(monitor.complaints())
+
+
+@pytest.mark.usefixtures("fake_engine")
+@pytest.mark.parametrize(("processors", "most"), [(1, 1), (2, 1), (6, 3)])
+def test_pixels_of_few_windows_are_in_memory_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, processors: int, most: int
+) -> None:
+    lock, at_once, seen = threading.Lock(), 0, []
+    original = tasks.to_model_grid
+
+    def read(*args: Any, **options: Any) -> np.ndarray:
+        nonlocal at_once
+        with lock:
+            at_once += 1
+            seen.append(at_once)
+        time.sleep(0.02)
+        found = original(*args, **options)
+        with lock:
+            at_once -= 1
+        return found
+
+    monkeypatch.setattr(tasks, "to_model_grid", read)
+    monkeypatch.setattr(tasks, "available_cpus", lambda: processors)
+    options, monitor, scene = Options(get_model()), Monitor(None), bands(0.6)
+    with ThreadPoolExecutor(8) as pool:
+        made = [pool.submit(window_probabilities, options, scene, GRID, monitor) for _ in range(12)]
+    assert all(each.result() is not None for each in made)
+    assert max(seen) == most
 
 
 # --- blocks ---------------------------------------------------------------------------

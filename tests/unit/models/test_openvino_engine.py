@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from odc_cleansat.models.documents import write_model
 from odc_cleansat.models.inference import checked_by
 from odc_cleansat.models.model import Model
-from odc_cleansat.models.openvino_engine import OpenVINOEngine
+from odc_cleansat.models.openvino_engine import OpenVINOEngine, release_memory
 from unit.models.helpers import KERNEL, a_model, node, onnx_file
 
 
@@ -168,3 +169,15 @@ def test_a_run_is_broken_off_and_the_next_is_as_before(cache: Path, tmp_path: Pa
     with checked_by(check):
         np.testing.assert_array_equal(engine(batch), expected)
     assert asked > 2
+
+
+def test_what_a_network_computes_in_is_given_back(cache: Path, stacked: Model) -> None:
+    """64 channels of a million pixels, in f32, are 256 MB."""
+    engine = OpenVINOEngine(stacked, "f32")
+    window = np.random.default_rng(3).random((1, 4, 1024, 1024), dtype="float32")
+    answer = engine(window)
+    before = psutil.Process().memory_info().rss
+    release_memory()
+    after = psutil.Process().memory_info().rss
+    assert before - after > 100e6
+    np.testing.assert_array_equal(engine(window), answer)
