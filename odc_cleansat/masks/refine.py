@@ -6,7 +6,9 @@ from none. Each cell of the grid is decided in one window, with all dates at onc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 SMOOTHING = 90.0
 """Side of the squares over which differences from the ground are averaged, metres: 3 pixels of 30 m."""
+
+_SAMPLE = 10_000
+"""Pixels of each window and date of which is looked whether they can be reflectance."""
 
 SURROUNDINGS = 1920.0
 """Side of the squares that are the surroundings of a pixel, metres."""
@@ -309,18 +314,24 @@ def _refine_blocks(
 
 
 def _check_values(series: Series) -> None:
-    """Raise if the codes of a window are no classes, or its numbers no reflectance."""
-    if strange := sorted({*np.unique(series.codes).tolist()} - {*CloudClass}):
+    """Raise if the codes of a window are no classes, or its numbers no reflectance. Of these a sample is enough."""
+    if not np.isin(np.arange(256), [*CloudClass])[series.codes].all():
+        strange = sorted({*np.unique(series.codes).tolist()} - {*CloudClass})
         raise SceneError(
             f"`ucl` holds {', '.join(map(str, strange[:5]))}, which are no codes of the UCL; make it with classify, or bring "
             "classes of others to its codes."
         )
+    step = max(1, round(math.sqrt(series.codes[0].size / _SAMPLE)))
+    sample = replace(
+        series,
+        codes=series.codes[:, ::step, ::step],
+        bands={band: values[:, ::step, ::step] for band, values in series.bands.items()},
+    )
     levels = LevelCheck(BANDS)
     for date in filter(series.usable, range(len(series.codes))):
         for i, band in enumerate(BANDS):
-            packing = series.packings[band][date]
-            assert packing is not None
-            levels.add(i, series.reflectance(band, date), series.bands[band].dtype, packing)
+            values, packing = sample.reflectance(band, date), series.packing(band, date)
+            levels.add(i, values, series.bands[band].dtype, packing)
     levels.refuse()
 
 

@@ -6,8 +6,9 @@ its near infrared to the reference, so that haze and the height of the sun do no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from scipy import ndimage
@@ -15,6 +16,7 @@ from scipy import ndimage
 from ..classes import CLOUDS, CloudClass
 from ..errors import ReflectanceWarning, tell
 from ..scenes.packing import Packing
+from .ground import MEDIAN, MIDDLE_HALF, Ground
 
 BANDS = ("blue", "red", "nir")
 """Bands that the rules look at, by canonical name."""
@@ -67,6 +69,11 @@ _FEWEST = 4
 _CLEAR_AROUND = 0.25
 """Most masked pixels among the surroundings of a pixel that count as clear, as a share."""
 
+_CLOUDY = np.isin(np.arange(256), CLOUDS)
+"""Whether each code is a kind of cloud."""
+
+_REFLECTANCE = Packing(1, 0, None, "")
+
 
 @dataclass(frozen=True)
 class Series:
@@ -101,14 +108,17 @@ class Series:
 
     def reflectance(self, band: str, date: int) -> np.ndarray:
         """Return a band of a date, dims ``(y, x)``, float32 reflectance; NaN where there are no data."""
-        packing, values = self.packings[band][date], self.bands[band][date]
-        assert packing is not None
-        found: np.ndarray = values.astype("float32")
-        found += np.float32(packing.offset)
-        found *= np.float32(packing.scale)
+        packing, values = self.packing(band, date), self.bands[band][date]
+        found = _as_reflectance(values, packing)
         gone = self.codes[date] == CloudClass.NODATA
         found[gone if packing.nodata is None else gone | (values == packing.nodata)] = np.nan
         return found
+
+    def packing(self, band: str, date: int) -> Packing:
+        """Return how the numbers of a band become reflectance, on a date that can be used."""
+        packing = self.packings[band][date]
+        assert packing is not None
+        return packing
 
     def dates(self) -> Sequence[int]:
         """Return the numbers of the dates to refine."""
@@ -146,11 +156,11 @@ def refine_window(series: Series) -> np.ndarray:
         If a date differs from the others as by a forgotten offset. It is left as it is.
     """
     codes = unmask_usual(series)
-    clear = (series.codes == CloudClass.CLEAR) | (series.codes == CloudClass.WATER)
+    references = _References(series)
     for date in series.dates():
         near = series.near(date)
         if near and series.usable(date) and (codes[date] != CloudClass.NODATA).any():
-            codes[date] = _refined(series, date, codes[date], clear, near)
+            codes[date] = _refined(series, date, codes[date], references, near)
     return codes
 
 
@@ -158,39 +168,47 @@ def refine_window(series: Series) -> np.ndarray:
 
 
 def _refined(
-    series: Series, date: int, codes: np.ndarray, clear: np.ndarray, near: Sequence[int]
+    series: Series, date: int, codes: np.ndarray, references: _References, near: Sequence[int]
 ) -> np.ndarray:
     """Return the classes of a date, from its reference."""
-    own, ground = {}, {}
-    for band in BANDS:
-        own[band] = series.reflectance(band, date)
-        stack = [np.where(clear[i], series.reflectance(band, i), np.float32(np.nan)) for i in near]
-        ground[band], count, spread = _median(np.stack(stack, axis=-1))
-    ground["nir"][spread > _UNSTEADY] = np.nan  # the spread of near infrared, the last band
+    clear = references.clear[date]
+    if np.count_nonzero(clear) < _LEAST_GROUND:
+        return codes
+    own, ground = {"nir": series.reflectance("nir", date)}, {}
+    ground["nir"], count = references.median("nir", near, spread=True)
     darkness = np.log(_positive(own["nir"]) / _positive(ground["nir"]))
-    known = clear[date] & np.isfinite(darkness)
+    known = clear & np.isfinite(darkness)
     if known.sum() < _LEAST_GROUND or abs(shift := np.median(darkness[known])) > _FAR:
         return codes
+    for band in ("blue", "red"):
+        own[band] = series.reflectance(band, date)
+        ground[band], _ = references.median(band, near)
     excess = {band: own[band] - ground[band] for band in BANDS}
-    haze = {band: float(np.nanmedian(excess[band][known])) for band in BANDS}
-    if _is_offset(haze):
+    haze = _middle(excess["blue"][known])
+    if _is_offset(haze) and _is_offset(haze, *(_middle(excess[b][known]) for b in ("red", "nir"))):
         _tell_of_offset(series, date)
         return codes
-    darkness = _mean(darkness - shift, series.smoothing)
+    (darkness,) = _means(series.smoothing, darkness - shift)
     plain = (ground["blue"] < _BRIGHT_GROUND) & (count >= _SEVERAL)
-    brightness = _mean(excess["blue"], series.smoothing) - haze["blue"]
-    found = _against_ground(codes, darkness, brightness, plain)
-    veil = _veil(excess["blue"], excess["red"], 5 * series.smoothing) & (darkness >= DARKER) & plain
-    found[veil & (found == CloudClass.CLEAR)] = CloudClass.THIN_CLOUD
+    found = _against_ground(codes, darkness, plain)
+    as_ground = _CLOUDY[codes] & (np.abs(darkness) < -DARKER) & plain
+    if as_ground.any():
+        (blue,) = _means(series.smoothing, excess["blue"])
+        found[as_ground & (blue - haze < _BRIGHTER)] = CloudClass.CLEAR
+    bare = (found == CloudClass.CLEAR) & (darkness >= DARKER) & plain
+    found[_veil(excess["blue"], excess["red"], 5 * series.smoothing, bare)] = CloudClass.THIN_CLOUD
     return found
 
 
-def _is_offset(haze: Mapping[str, float]) -> bool:
-    """Whether all bands of the clear ground differ from the reference by the offset of baseline 04.00."""
-    differences = np.array([haze[band] for band in BANDS])
-    return bool((np.abs(np.abs(differences) - 0.1) < _OFFSET_LEEWAY).all()) and (
-        abs(differences.sum()) > 0.2
-    )
+def _middle(values: np.ndarray) -> float:
+    """Return the median without what is NaN."""
+    return float(np.nanmedian(values))
+
+
+def _is_offset(*haze: float) -> bool:
+    """Whether bands of the clear ground differ from the reference by the offset of baseline 04.00, all to one side."""
+    same_side = abs(np.sign(haze).sum()) == len(haze)
+    return bool(same_side and (np.abs(np.abs(haze) - 0.1) < _OFFSET_LEEWAY).all())
 
 
 def _tell_of_offset(series: Series, date: int) -> None:
@@ -205,25 +223,22 @@ def _tell_of_offset(series: Series, date: int) -> None:
         tell(str(warning), ReflectanceWarning)
 
 
-def _against_ground(
-    codes: np.ndarray, darkness: np.ndarray, brightness: np.ndarray, plain: np.ndarray
-) -> np.ndarray:
-    """Return the classes of shadow and cloud that differ from the ground as they should not; NaN changes nothing."""
+def _against_ground(codes: np.ndarray, darkness: np.ndarray, plain: np.ndarray) -> np.ndarray:
+    """Return the classes of shadow that is not dark, and of cloud that is; NaN changes nothing."""
     found: np.ndarray = codes.copy()
-    dark, cloud = darkness < DARKER, np.isin(codes, CLOUDS)
     found[(codes == CloudClass.SHADOW) & (darkness >= DARKER)] = CloudClass.CLEAR
-    found[cloud & dark & plain] = CloudClass.SHADOW
-    as_ground = np.abs(darkness) < -DARKER
-    found[cloud & as_ground & (brightness < _BRIGHTER) & plain] = CloudClass.CLEAR
+    found[_CLOUDY[codes] & (darkness < DARKER) & plain] = CloudClass.SHADOW
     return found
 
 
-def _veil(blue: np.ndarray, red: np.ndarray, side: int) -> np.ndarray:
-    """Return where blue is above the ground by as much as under a thin veil, and evenly so."""
-    mean, square = _mean(blue, side), _mean(blue**2, side)
-    even = square - mean**2 < (_VEIL_UNEVEN * mean) ** 2
-    bluish = _mean(red, side) < _VEIL_RED * mean
-    found: np.ndarray = (mean > _VEIL[0]) & (mean < _VEIL[1]) & even & bluish
+def _veil(blue: np.ndarray, red: np.ndarray, side: int, bare: np.ndarray) -> np.ndarray:
+    """Return which bare ground is bluer than it was by as much as under a thin veil, and evenly so."""
+    (mean,) = _means(side, blue)
+    found: np.ndarray = bare & (mean > _VEIL[0]) & (mean < _VEIL[1])
+    if found.any():
+        square, mean_red = _means(side, blue**2, red)
+        even = square - mean**2 < (_VEIL_UNEVEN * mean) ** 2
+        found &= even & (mean_red < _VEIL_RED * mean)
     return found
 
 
@@ -233,27 +248,75 @@ def _positive(values: np.ndarray) -> np.ndarray:
     return found
 
 
-def _median(stack: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return median, count and spread along the last axis, without what is NaN.
-
-    The spread is the logarithm of the range of the middle half.
-    """
-    ordered = np.sort(stack, axis=-1)  # NaN comes last
-    count = np.isfinite(ordered).sum(axis=-1, keepdims=True)
-    quarter = count // 4
-    places = [(count - 1) // 2, count // 2, quarter, count - 1 - quarter]
-    picked = np.take_along_axis(ordered, np.maximum(np.concatenate(places, axis=-1), 0), axis=-1)
-    spread = np.log(_positive(picked[..., 3]) / _positive(picked[..., 2]))
-    return picked[..., :2].mean(axis=-1), count[..., 0], spread
-
-
-def _mean(values: np.ndarray, side: int) -> np.ndarray:
-    """Return the mean over squares of the pixels with a value; NaN where the pixel itself has none."""
-    known = np.isfinite(values)
-    total = ndimage.uniform_filter(np.where(known, values, 0), side, mode="constant")
-    share = ndimage.uniform_filter(known.astype("float32"), side, mode="constant")
-    found: np.ndarray = np.where(known, total / np.maximum(share, np.float32(1e-6)), np.nan)
+def _as_reflectance(values: np.ndarray, packing: Packing) -> np.ndarray:
+    """Return numbers as float32 reflectance."""
+    found: np.ndarray = values.astype("float32")
+    found += np.float32(packing.offset)
+    found *= np.float32(packing.scale)
     return found
+
+
+class _References:
+    """What the bands were on the clear dates around one."""
+
+    def __init__(self, series: Series) -> None:
+        """Look for clear ground in all dates of a window."""
+        self._series = series
+        self.clear = (series.codes == CloudClass.CLEAR) | (series.codes == CloudClass.WATER)
+        self._packings = {band: self._packing(band) for band in BANDS}
+        self._grounds = {band: Ground(partial(self._read, band)) for band in BANDS}
+
+    def median(
+        self, band: str, dates: Sequence[int], *, spread: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the median of some dates, float32 reflectance, NaN where none is clear; and how many are.
+
+        With `spread` it is NaN, too, where dates disagree: where the middle half of them has a great range.
+        """
+        count, found = self._grounds[band].ranked(
+            dates, (*MEDIAN, *(MIDDLE_HALF if spread else ()))
+        )
+        low, high, *ends = (_as_reflectance(each, self._packings[band]) for each in found)
+        low += high
+        low /= 2
+        low[count == 0] = np.nan
+        if ends:
+            first, last = map(_positive, ends)
+            with np.errstate(invalid="ignore"):
+                low[np.log(last / first) > _UNSTEADY] = np.nan
+        return low, count
+
+    def _packing(self, band: str) -> Packing:
+        """Return how the values of a band that are put in order become reflectance."""
+        series = self._series
+        usable = filter(series.usable, range(len(series.codes)))
+        packings = [series.packing(band, date) for date in usable]
+        ways = {(packing.scale, packing.offset) for packing in packings}
+        if len(ways) == 1 and packings[0].scale > 0 and series.bands[band].dtype.kind in "ui":
+            return packings[0]
+        return _REFLECTANCE
+
+    def _read(self, band: str, date: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values of a date, and which are clear ground. Integers of one scale are put in order as they are."""
+        if self._packings[band] is _REFLECTANCE:
+            values = self._series.reflectance(band, date)
+            return values, self.clear[date] & np.isfinite(values)
+        values, nodata = self._series.bands[band][date], self._series.packing(band, date).nodata
+        known = self.clear[date]
+        return values, known if nodata is None else known & (values != nodata)
+
+
+def _means(side: int, *planes: np.ndarray) -> Iterator[np.ndarray]:
+    """Give the means over squares of the pixels with a value; NaN where the pixel itself has none."""
+    of, share = None, None
+    for values in planes:
+        known = np.isfinite(values)
+        if of is None or not np.array_equal(known, of):
+            of = known
+            share = ndimage.uniform_filter(known.astype("float32"), side, mode="constant")
+            np.maximum(share, np.float32(1e-6), out=share)
+        total = ndimage.uniform_filter(np.where(known, values, 0), side, mode="constant")
+        yield np.where(known, total / share, np.nan)
 
 
 # --- ground that is always masked -----------------------------------------------------
@@ -273,19 +336,26 @@ def unmask_usual(series: Series) -> np.ndarray:
         uint8 codes, dims ``(time, y, x)``. Dates on which the surroundings are masked too stay as they were.
     """
     codes: np.ndarray = series.codes.copy()
-    masked = np.isin(codes, (*CLOUDS, CloudClass.SHADOW))
+    masked = _CLOUDY[codes] | (codes == CloudClass.SHADOW)
     open_sky = np.zeros(codes.shape, bool)
     for mask, share in zip(masked, open_sky, strict=True):
         share[:] = (
             ndimage.uniform_filter(mask.astype("float32"), series.surroundings) < _CLEAR_AROUND
         )
     open_sky &= codes != CloudClass.NODATA
+    seen, hidden = (np.zeros(codes.shape[1:], "uint16") for _ in range(2))
+    counted: set[int] = set()
     for date in series.dates():
         here = open_sky[date] & masked[date]
         if here.any():
-            around = [*series.near(date), date]
-            seen = open_sky[around].sum(axis=0, dtype="uint16")
-            hidden = (open_sky[around] & masked[around]).sum(axis=0, dtype="uint16")
+            around = {*series.near(date), date}
+            for i in around - counted:
+                seen += open_sky[i]
+                hidden += open_sky[i] & masked[i]
+            for i in counted - around:
+                seen -= open_sky[i]
+                hidden -= open_sky[i] & masked[i]
+            counted = around
             codes[date][here & _usual(seen, hidden)] = CloudClass.CLEAR
     return codes
 
