@@ -164,7 +164,7 @@ def test_real_dates_get_the_classes_of_the_plain_rules(shared: Path, hindsight: 
     packings = {b: [Packing(1e-4, 0, 0, "")] * len(folders) for b in BANDS}
     series = Series(bands=bands, codes=codes, days=days, packings=packings, smoothing=3, surroundings=65, hindsight=hindsight)  # fmt: skip
     found = refine_window(series)
-    assert (found != codes).mean() > 0.01
+    assert (found != codes).sum() > 500
     np.testing.assert_array_equal(found, plain_rules.refined(series))
 
 
