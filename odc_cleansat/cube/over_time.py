@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ from odc.geo.xr import xr_coords
 
 from ..arguments import meant
 from ..errors import CubeError
-from ..grids.cells import with_context
+from ..grids.cells import parts, with_context
+from ..grids.grid import ground_resolution
 from ..masks.presets import Preset, apply_preset
 from ..masks.refine import refine_dates
 from ..masks.time_rules import BANDS as GROUND
@@ -24,7 +26,7 @@ from ..threads import compute
 from .driver import BANDS
 from .graph import chunk_sizes
 from .lookup import MaskedScene, MaskOptions, look_up, search_masks_of
-from .prepare import prepare
+from .prepare import PreparedScenes, prepare
 from .query import Query, find_scenes, grouping
 from .reader import LayerReader, clear_times
 
@@ -108,19 +110,51 @@ class History:
         SceneError
             If the scenes lack bands that refining needs.
         """
-        wide, inside = with_context(grid)
-        every = self.around(groups, wide) if found is None else found
-        data, place = self._read(every, groups, wide)
-        refined = refine_dates(data, place, hindsight=self.refine == "time", told=self.told)
-        masks = refined[list(BANDS)].isel(time=place)
+        margin = 0
+        if self.preset is not None:  # what lies just outside may reach in
+            margin = math.ceil(self.preset.reach / min(ground_resolution(grid)))
+        outer = grid.pad(margin) if margin else grid
+        masks = self._refined(groups, outer, found)
         if self.preset is not None:
             masks = apply_preset(masks, self.preset)
-        part = masks.isel(dict(zip(grid.dimensions, inside, strict=True)))
-        part = part.assign_coords({**xr_coords(grid), "time": groups.time})
+        inside = dict.fromkeys(grid.dimensions, slice(margin, -margin or None))
+        part = masks.isel(inside).assign_coords({**xr_coords(grid), "time": groups.time})
         if chunks := self.reading.get("dask_chunks"):
             sizes = chunk_sizes(groups, grid, chunks)
             return part.chunk(dict(zip(("time", *grid.dimensions), sizes, strict=True)))
         return part
+
+    def _refined(
+        self, groups: xr.DataArray, grid: GeoBox, found: Sequence[MaskedScene] | None
+    ) -> xr.Dataset:
+        """Return refined masks, part by part.
+
+        Each part reads its own dates and ground around. So none waits for another, and memory does not grow with the grid.
+        """
+        if found is None:
+            found = self.around(groups, with_context(grid)[0])
+        every = self.dc.group_datasets(
+            [each.scene for each in found], grouping(self.query.group_by)
+        )
+        prepared = prepare(found, every, self.options, masked=True, harmonized=True)
+        place = _places(groups, every)
+        table: dict[int, list[xr.Dataset]] = {}
+        whole = slice(0, grid.shape[0]), slice(0, grid.shape[1])
+        for rows, columns in parts(grid, PART) if grid.axis_aligned else [whole]:
+            wide, inside = with_context(grid[rows, columns])
+            data = self._read(prepared, wide)
+            refined = refine_dates(
+                data, place, hindsight=self.refine == "time", told=self.told, quiet=bool(table)
+            )
+            window = dict(zip(grid.dimensions, inside, strict=True))
+            part = refined[list(BANDS)].isel({"time": place, **window})
+            table.setdefault(rows.start, []).append(part)
+        y, x = grid.dimensions
+        lines = [
+            xr.concat(line, x, join="override", coords="minimal", compat="override")
+            for line in table.values()
+        ]
+        return xr.concat(lines, y, join="override", coords="minimal", compat="override")
 
     def read(
         self, reader: LayerReader, groups: xr.DataArray, names: Sequence[str], least: float | None
@@ -193,16 +227,9 @@ class History:
         indexed = [each.mask for each in found]
         return filter_by_verdict(found, indexed, "scenes", only_accepted=self.only_accepted)
 
-    def _read(
-        self, found: Sequence[MaskedScene], groups: xr.DataArray, wide: GeoBox
-    ) -> tuple[xr.Dataset, list[int]]:
-        """Return bands and masks of all dates around, lazy, and which of the dates are asked for."""
-        every = self.dc.group_datasets(
-            [each.scene for each in found], grouping(self.query.group_by)
-        )
-        prepared = prepare(found, every, self.options, masked=True, harmonized=True)
-        chunks = self.reading.get("dask_chunks") or dict.fromkeys(wide.dimensions, PART)
-        reading = {**self.reading, "dask_chunks": chunks}
+    def _read(self, prepared: PreparedScenes, wide: GeoBox) -> xr.Dataset:
+        """Return bands and masks of all dates around in one window, lazy."""
+        reading = {**self.reading, "dask_chunks": dict.fromkeys(wide.dimensions, -1)}
         names = _ground_bands(prepared.product)
         reader = LayerReader(
             self.dc, prepared.product, wide, None, "average", reading, prepared.fused
@@ -211,7 +238,7 @@ class History:
         if self.options.scale is not None:
             for name in names.values():
                 data[name].attrs["scale_factor"] = self.options.scale
-        return data.rename({name: band for band, name in names.items()}), _places(groups, every)
+        return data.rename({name: band for band, name in names.items()})
 
     def _scenes(self, groups: xr.DataArray, wide: GeoBox) -> list[Dataset]:
         """Find the scenes of all dates around."""

@@ -105,6 +105,7 @@ def refine_dates(
     *,
     hindsight: bool = True,
     told: set[float] | None = None,
+    quiet: bool = False,
 ) -> xr.Dataset:
     """Refine the masks of some of the dates; the others are only compared with.
 
@@ -118,6 +119,8 @@ def refine_dates(
         See there.
     told
         Days of which the user has been told that they have another offset; more are added.
+    quiet
+        Whether to say nothing of dates that nothing can be compared with.
 
     Returns
     -------
@@ -153,7 +156,8 @@ def refine_dates(
         "wanted": [int(i) for i in np.sort(place if wanted is None else place[list(wanted)])],
         "told": set() if told is None else told,
     }
-    _warn_of_alone(job, ordered.time)
+    if not quiet:
+        _warn_of_alone(job, ordered.time)
     bands = {band: ordered[name].data for band, name in names.items()}
     codes = _refined(ordered.ucl.data, bands, job, grid)
     found = ordered.ucl.copy(data=codes)

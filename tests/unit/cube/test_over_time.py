@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import combinations
 from random import Random
 from typing import Any
 
@@ -13,7 +14,7 @@ from strategies import randoms, tried
 from odc_cleansat import apply_preset, load
 from odc_cleansat.errors import CubeError, GapWarning, SceneError
 from odc_cleansat.grids.cells import with_context
-from odc_cleansat.masks.refine import refine
+from odc_cleansat.masks.refine import refine, refine_dates
 
 from .helpers import HOME, indexed, of_home, rejected
 
@@ -91,6 +92,51 @@ def test_any_query_gives_a_pixel_the_same_class(
                  refine="time", **how)  # fmt: skip
     expected = whole_at(pixel)[y : y + height, x : x + width]
     np.testing.assert_array_equal(found.ucl.values[-1], expected)
+
+
+FINE = HOME.zoom_to(resolution=10)[60:420, 300:]
+"""It has a part of its own for each of four cells, with pixels of 10 m."""
+
+
+def test_parts_share_no_pixels_so_that_memory_does_not_grow_with_the_extent(
+    cube: Cube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refined = []
+
+    def spy(data: xr.Dataset, *args: Any, **how: Any) -> xr.Dataset:
+        refined.append(refine_dates(data, *args, **how))
+        return refined[-1]
+
+    monkeypatch.setattr("odc_cleansat.cube.over_time.refine_dates", spy)
+    july(cube, FINE, dask_chunks={"x": 100, "y": 100})
+    blocks = [
+        {key for key in part.ucl.__dask_graph__() if isinstance(key, tuple) and len(key) == 4}
+        for part in refined
+    ]
+    assert len(blocks) == 4
+    assert all(len(each) >= 2 * 4 for each in blocks)
+    assert not any(one & other for one, other in combinations(blocks, 2))
+
+
+def test_presets_reach_over_the_edges_of_parts_and_of_queries(cube: Cube) -> None:
+    """What grows by 60 m does so from where the query does not reach."""
+    whole = july(cube, FINE, preset="conservative").ucl[0]
+    plain = july(cube, FINE, measurements=["ucl", "ucl_confidence"])
+    by_hand = apply_preset(plain, "conservative").ucl[0]
+    np.testing.assert_array_equal(whole[20:-20, 20:-20], by_hand[20:-20, 20:-20])
+    edges = ((FINE.affine.c // 7680 + 1) * 7680, (FINE.affine.f // 7680) * 7680)
+    x, y = (round(each) for each in ~FINE.affine * edges)
+    assert 0 < x < FINE.shape[1]
+    assert 0 < y < FINE.shape[0]
+    for area in (np.s_[:y, :x], np.s_[y:, x:], np.s_[y - 9 : y + 9, :x]):
+        part = july(cube, FINE[area], preset="conservative").ucl[0]
+        np.testing.assert_array_equal(part, whole.values[area])
+
+
+def test_dates_that_are_alone_are_told_once_for_all_parts(cube: Cube) -> None:
+    with pytest.warns(GapWarning) as said:
+        load(cube.dc, datasets=of_home(cube)[:1], like=FINE, measurements=["ucl"], refine="time")
+    assert sum("stay as they are" in str(each.message) for each in said) == 1
 
 
 def test_earlier_dates_alone(cube: Cube) -> None:
