@@ -43,6 +43,9 @@ COPIED = {"changes.md": ROOT / "CHANGELOG.md", "contributing.md": ROOT / "CONTRI
 FOUND_LAST = "---\nsearch:\n  boost: 0.1\n---\n\n"
 """Begins a page that has words of all kinds, so that a search shows it below the others."""
 
+WEIGHTS = {"start/": 3, "how-to/": 2, "concepts/": 1.5, "reference/python/": 0.01}
+"""How much a word counts to a search in the pages of a folder. One word of a reader often is the name of an attribute."""
+
 
 def on_config(config: Any) -> Any:
     """Put the version beside the name, in the header of each page."""
@@ -176,6 +179,9 @@ def described(text: str) -> str:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Put in the tables that are made, and follow the links that MkDocs cannot follow."""
+    for folder, boost in WEIGHTS.items():
+        if page.file.src_uri.startswith(folder):
+            page.meta.setdefault("search", {"boost": boost})
     base = config.edit_uri.removesuffix("docs/") if config.edit_uri else ""
     return completed(markdown, page.file.src_uri, base)
 

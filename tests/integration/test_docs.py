@@ -48,6 +48,17 @@ def test_python_blocks_run(
         assert "cloudy" in names
 
 
+@pytest.mark.parametrize(
+    "page",
+    [*PAGES, *sorted(DOCS.glob("tutorials/*.ipynb"))],
+    ids=lambda p: p.relative_to(ROOT).as_posix(),
+)
+def test_rio_is_imported_where_it_is_used(page: Path) -> None:
+    """`.rio` is there only after `import rioxarray`, which another test of the same process may have done."""
+    text = page.read_text("utf-8")
+    assert ".rio." not in text or "import rioxarray" in text
+
+
 def test_get_started_word_for_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The scene that the page makes, and the commands that mask it and draw it."""
     monkeypatch.chdir(tmp_path)
