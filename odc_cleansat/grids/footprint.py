@@ -65,9 +65,14 @@ def lonlat_footprint(footprint: Geometry) -> Geometry:
         In EPSG:4326, all longitudes from -180 to 180 degrees, outer rings counterclockwise.
     """
     from antimeridian import fix_multi_polygon, fix_polygon
-    from shapely import orient_polygons
+    from shapely import orient_polygons, segmentize
+    from shapely.affinity import translate
 
     bounds = footprint.boundingbox
+    if footprint.crs.geographic:
+        # What lies wholly beyond the antimeridian is not across it.
+        turns = 360 * np.floor((bounds.left + 180) / 360)
+        footprint = Geometry(translate(footprint.geom, -turns), footprint.crs)
     longer = max(bounds.span_x, bounds.span_y)
     poles = {}
     for name, latitude in (("north", 90), ("south", -90)):
@@ -76,10 +81,14 @@ def lonlat_footprint(footprint: Geometry) -> Geometry:
             poles[f"force_{name}_pole"] = True
             # On an edge or a corner it would have any longitude.
             footprint = footprint | pole.buffer(longer * _NEAR_POLE)
-    oriented = Geometry(orient_polygons(footprint.geom), footprint.crs)
-    lonlat = oriented.segmented(longer / _PIECES).to_crs("EPSG:4326").geom
+    # Not `segmented` of odc-geo: it leaves edges near the line x = 0 as they are.
+    fine = Geometry(segmentize(orient_polygons(footprint.geom), longer / _PIECES), footprint.crs)
+    lonlat = fine.to_crs("EPSG:4326").geom
     fix = fix_polygon if lonlat.geom_type == "Polygon" else fix_multi_polygon
-    return Geometry(fix(lonlat, fix_winding=False, great_circle=False, **poles), "EPSG:4326")
+    fixed = fix(lonlat, fix_winding=False, great_circle=False, **poles)
+    if not fixed.is_valid:  # an edge along the antimeridian, up to a pole at a corner, is there twice
+        fixed = orient_polygons(fixed.buffer(0))
+    return Geometry(fixed, "EPSG:4326")
 
 
 def _pole(crs: CRS, latitude: float) -> Geometry | None:
