@@ -49,9 +49,9 @@ _LOGIN = re.compile(
     re.IGNORECASE,
 )
 _NAMES = (
-    r"[a-z0-9_-]*(?:token|password|passwd|pwd|secret|signature|credentials?|authorization|api[_-]?key|userpwd"
-    r"|(?:secret|subscription|account|storage|access)[_-]?key(?:[_-]?id)?)"
-    r"|sig|cookie|jsessionid|sharedaccess\w*|gdal_http_headers"
+    r"[a-z0-9_-]*(?:token|password|passwd|passphrase|pwd|secret|signature|credentials?|authorization|api[_-]?key"
+    r"|userpwd|(?:secret|subscription|account|storage|access|private)[_-]?key(?:[_-]?id)?)"
+    r"|sig|jsessionid|sharedaccess\w*|gdal_http_headers"
 )
 _PLACE = re.compile(
     r"(?P<quote>['\"])(?P<quoted>~?/[^'\"]+)(?P=quote)|(?:[a-z][a-z0-9+.-]*://|(?<![\w.<~-])~?/)[^\s'\"<>|]*[^\s'\"<>|.,;:!?)\]}]",
@@ -63,7 +63,16 @@ _PAIR = re.compile(
     r"(?P<value>'[^']*'|\"[^\"]*\"|[^\s&;,'\")}\]]+)",
     re.IGNORECASE,
 )
-_BEARER = re.compile(r"\b(bearer\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_COOKIES = re.compile(r"(?<![a-z0-9_])((?:set-)?cookies?['\"]?\s*[:=]\s*)\S[^\r\n'\"]*", re.IGNORECASE)
+"""A header has several cookies, up to the end of its line."""
+
+_BEARER = re.compile(r"\b(bearer:?\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_TOKEN = re.compile(
+    r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"
+    r"|\b(?:gh[a-z]_|github_pat_|glpat-|hf_|xox[a-z]-)[A-Za-z0-9_-]{16,}"
+)
+"""What is a token by its form: those of JSON Web Tokens, GitHub, GitLab, Hugging Face and Slack."""
+
 _BASIC = re.compile(r"\b(basic\s+)([A-Za-z0-9+/]{8,}={0,2})", re.IGNORECASE)
 _ENCODED_END = re.compile(r"%(?:25)*(?:3f|23|26|3b)", re.IGNORECASE)
 _HARMLESS_VALUE = re.compile(r"(?:[\w.,:+-]|/(?!/)|%2[fF]|%3[aA]|%2[cC])*")
@@ -133,7 +142,8 @@ def without_secrets(text: str, mark: str = MARK) -> str:
                 text = text.replace(secret, mark)
     text = _without_logins(text, mark)
     text = _IN_TEXT.sub(lambda found: _in_text(found[0], mark), text)
-    text = _without_pairs(text, mark)
+    text = _without_pairs(_COOKIES.sub(rf"\g<1>{mark}", text), mark)
+    text = _TOKEN.sub(mark, text)
     text = _BEARER.sub(rf"\g<1>{mark}", text)
     return _BASIC.sub(lambda found: f"{found[1]}{mark}" if _is_login(found[2]) else found[0], text)
 
@@ -164,18 +174,30 @@ def public_values(value: Any) -> Any:
     Parameters
     ----------
     value
-        Text, or mappings and lists that hold texts at any depth. Other values stay as they are.
+        Text, or mappings and lists that hold texts at any depth. Other values stay as they are. So do keys that are
+        no text.
     """
     if isinstance(value, str):
         return without_secrets(value, mark="")
     if isinstance(value, dict):
         return {
-            key: "" if _is_secret(key) and isinstance(each, str) else public_values(each)
+            public_values(key) if isinstance(key, str) else key: (
+                _blank(each) if _is_secret(key) else public_values(each)
+            )
             for key, each in value.items()
         }
     if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
         return type(value)(public_values(each) for each in value)
     return value
+
+
+def _blank(value: Any) -> Any:
+    """Return what stands under a secret name without any text."""
+    if isinstance(value, dict):
+        return {key: _blank(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_blank(each) for each in value]
+    return "" if isinstance(value, str) else value
 
 
 def has_secret(address: str) -> bool:

@@ -36,7 +36,7 @@ INHERITED = re.compile(
     r"|mission|s2:mean_solar_(azimuth|zenith)|view:(azimuth|incidence_angle|off_nadir|sun_azimuth|sun_elevation)"
     r"|odc:region_code|sat:(absolute_orbit|anx_datetime|orbit_state|platform_international_designator"
     r"|relative_orbit)|(s2|sentinel\d?):(datastrip_id|datatake_start_datetime|grid_square|latitude_band"
-    r"|sentinel_tile_id|utm_zone)|.*:processing_baseline|cleansat:(datetime_placeholder|simulated|source)|"
+    r"|sentinel_tile_id|utm_zone)|\w+:processing_baseline|cleansat:(datetime_placeholder|simulated|source)|"
     + "|".join(PRODUCT_NAMES)
 )
 """The properties of a scene that its mask has too. They tell when, where and how the scene was acquired.

@@ -74,6 +74,13 @@ def test_what_is_left_of_an_address(address: str, public: str) -> None:
         f'{{"aws_secret_access_key": "{SECRET}"}}',
         f"AWS_SESSION_TOKEN = {SECRET}",
         f"it sent bearer {SECRET}{SECRET}",
+        f"Bearer: {SECRET}{SECRET}",
+        f"Set-Cookie: theme=dark; session={SECRET}; Path=/",
+        f"Cookie: a=1; b={SECRET}",
+        f"PRIVATE_KEY={SECRET}",
+        f"passphrase: {SECRET}",
+        f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIi{SECRET}.abc",
+        f"ghp_0123456789abcdef{SECRET}",
         "it sent Basic " + "bWU6czNjcjN0LUtxOQ==",
         f"wrong password={SECRET}, try again",
         f"//me:{SECRET}@host/a",
@@ -132,6 +139,11 @@ def test_values_of_secret_keys_go() -> None:
     assert public_values({"Authorization": SECRET, "sig": SECRET, "n": 1, "x": None}) == {
         "Authorization": "", "sig": "", "n": 1, "x": None,
     }  # fmt: skip
+    assert public_values({"token": [SECRET, {"a": SECRET, "n": 1}]}) == {"token": ["", {"a": "", "n": 1}]}
+
+
+def test_keys_are_public_too() -> None:
+    assert public_values({f"https://u:{SECRET}@host/a": 1, 2: 3}) == {"https://host/a": 1, 2: 3}
 
 
 def test_an_address_that_must_not_be_kept_is_known() -> None:
