@@ -63,7 +63,9 @@ _PAIR = re.compile(
     r"(?P<value>'[^']*'|\"[^\"]*\"|[^\s&;,'\")}\]]+)",
     re.IGNORECASE,
 )
-_COOKIES = re.compile(r"(?<![a-z0-9_])((?:set-)?cookies?['\"]?\s*[:=]\s*)\S[^\r\n'\"]*", re.IGNORECASE)
+_COOKIES = re.compile(
+    r"(?<![a-z0-9_])((?:set-)?cookies?['\"]?\s*[:=]\s*)\S[^\r\n'\"]*", re.IGNORECASE
+)
 """A header has several cookies, up to the end of its line."""
 
 _BEARER = re.compile(r"\b(bearer:?\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)

@@ -86,7 +86,9 @@ def lonlat_footprint(footprint: Geometry) -> Geometry:
     lonlat = fine.to_crs("EPSG:4326").geom
     fix = fix_polygon if lonlat.geom_type == "Polygon" else fix_multi_polygon
     fixed = fix(lonlat, fix_winding=False, great_circle=False, **poles)
-    if not fixed.is_valid:  # an edge along the antimeridian, up to a pole at a corner, is there twice
+    if (
+        not fixed.is_valid
+    ):  # an edge along the antimeridian, up to a pole at a corner, is there twice
         fixed = orient_polygons(fixed.buffer(0))
     return Geometry(fixed, "EPSG:4326")
 

@@ -139,7 +139,9 @@ def test_values_of_secret_keys_go() -> None:
     assert public_values({"Authorization": SECRET, "sig": SECRET, "n": 1, "x": None}) == {
         "Authorization": "", "sig": "", "n": 1, "x": None,
     }  # fmt: skip
-    assert public_values({"token": [SECRET, {"a": SECRET, "n": 1}]}) == {"token": ["", {"a": "", "n": 1}]}
+    assert public_values({"token": [SECRET, {"a": SECRET, "n": 1}]}) == {
+        "token": ["", {"a": "", "n": 1}]
+    }
 
 
 def test_keys_are_public_too() -> None:
