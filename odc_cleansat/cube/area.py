@@ -81,6 +81,11 @@ def parse_area(terms: Mapping[str, Any]) -> Geometry | None:
         raise CubeError(f"the area of the query cannot be understood: {error}") from error
     if area is not None and area.crs.geographic:
         area = _in_one_piece(area)
+        south, north = area.boundingbox.range_y
+        if south < -90 or north > 90:
+            raise CubeError(
+                f"the area goes from latitude {south:g} to {north:g}; they are from -90 to 90."
+            )
     # Datacube would cut the outline of a line into pieces without end.
     if area is not None and 0 in (area.boundingbox.span_x, area.boundingbox.span_y):
         raise CubeError(

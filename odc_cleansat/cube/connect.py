@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CubeError
 
@@ -34,7 +35,22 @@ def connect(config: Sequence[str] = (), env: str | None = None, app: str = "clea
         return Datacube(config=list(config) or None, env=env, app=app)
     except Exception as error:  # of datacube and SQLAlchemy
         lines = [line for line in str(error).splitlines() if line.strip()]
+        why = (lines or [type(error).__name__])[0].strip()
+        if isinstance(error, TypeError) and "ODC_CONFIG" in os.environ:
+            why = "ODC_CONFIG holds the text of a configuration, and not that; ODC_CONFIG_PATH is for its path"
         raise CubeError(
-            f"the datacube cannot be reached: {(lines or [type(error).__name__])[0].strip()}. Look at "
+            f"the datacube cannot be reached: {why.rstrip('.')}. Look at "
             "`datacube system check`; config= names its configuration, env= the environment."
         ) from error
+
+
+def check_datacube(dc: Any) -> None:
+    """Raise if something is no datacube.
+
+    Raises
+    ------
+    CubeError
+        Saying what to pass.
+    """
+    if not (hasattr(dc, "index") and hasattr(dc, "find_datasets")):
+        raise CubeError(f"dc is {dc!r:.100}; pass a datacube.Datacube.")

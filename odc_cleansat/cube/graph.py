@@ -141,6 +141,24 @@ def check_chunks(chunks: Any) -> None:
         )
 
 
+def check_dims(chunks: Mapping[str, Any], grid: GeoBox) -> dict[str, Any]:
+    """Return sizes of chunks by the dims of a grid; ``x`` and ``y`` stand for them.
+
+    Raises
+    ------
+    CubeError
+        If there is no such dim.
+    """
+    dims = ("time", *grid.dimensions)
+    aliases = dict(zip(("time", "y", "x"), dims, strict=True))
+    asked = {aliases.get(name, name): size for name, size in chunks.items()}
+    if unknown := set(asked) - set(dims):
+        raise CubeError(
+            f"dask_chunks has {', '.join(sorted(map(str, unknown)))}; the dims are {', '.join(dims)}."
+        )
+    return asked
+
+
 def chunk_sizes(
     groups: xr.DataArray, grid: GeoBox, chunks: Mapping[str, Any] | str
 ) -> tuple[int, int, int]:
@@ -164,12 +182,7 @@ def chunk_sizes(
     check_chunks(chunks)
     if isinstance(chunks, str):
         chunks = dict.fromkeys(grid.dimensions, BLOCK)
-    aliases = dict(zip(("time", "y", "x"), dims, strict=True))
-    asked = {aliases.get(name, name): size for name, size in chunks.items()}
-    if unknown := set(asked) - set(dims):
-        raise CubeError(
-            f"dask_chunks has {', '.join(sorted(map(str, unknown)))}; the dims are {', '.join(dims)}."
-        )
+    asked = check_dims(chunks, grid)
     sizes = []
     for dim, length, default in zip(dims, (groups.size, *grid.shape), (1, -1, -1), strict=True):
         size = asked.get(dim, default)

@@ -17,7 +17,7 @@ from ..masks.storable import storable
 from ..products.verdict_filter import filter_by_verdict
 from .choose import check_flags
 from .driver import BANDS
-from .graph import check_chunks
+from .graph import check_dims
 from .lookup import MaskOptions, look_up, search_masks_of, warn_of_other_masks
 from .output_grid import BLOCK, GridOptions, check_memory, lay_grid, product_hints
 from .over_time import History, check_refine
@@ -25,6 +25,7 @@ from .patching import leaving
 from .prepare import PreparedScenes, prepare
 from .query import Query, find_scenes, grouping
 from .reader import LayerReader
+from .reading import reading_options
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from datacube.model import Dataset
 
 
-_READING = ("dask_chunks", "fuse_func", "patch_url", "progress_cbk", "skip_broken_datasets")
 _ALIASES = {alias: name for name, band in BANDS.items() for alias in band["aliases"]}
 
 
@@ -224,9 +224,7 @@ class _Request:
         terms = {key: value for key, value in arguments.items() if value is not None}
         options = GridOptions.taken_from(terms)
         resampling, group_by = terms.pop("resampling", None), terms.pop("group_by", "time")
-        reading = {key: terms.pop(key) for key in _READING if key in terms}
-        if "dask_chunks" in reading:
-            check_chunks(reading["dask_chunks"])
+        reading = reading_options(terms)
         grid = options.given(terms)
         like = options.like if options.geobox is None else options.geobox
         query = Query.of(product, terms, grid=grid, like=like, group_by=group_by, datasets=datasets)
@@ -256,6 +254,7 @@ class _Request:
         reading = dict(self.reading)
         if reading.get("dask_chunks") == "auto":
             reading["dask_chunks"] = dict.fromkeys(grid.dimensions, BLOCK)
+        check_dims(reading.get("dask_chunks", {}), grid)
         if "patch_url" in reading:
             reading["patch_url"] = leaving(reading["patch_url"])
         return LayerReader(dc, scenes.product, grid, preset, self.resampling, reading, scenes.fused)

@@ -8,10 +8,12 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
+from odc.geo import XY, Resolution, resyx_
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
+from ..arguments import is_number
 from ..errors import CubeError, first_line
 from ..grids.grid import crs_name, unevenness
 from ..storage.rasters import open_file
@@ -129,25 +131,55 @@ def lay_grid(
     from datacube.api.core import output_geobox
 
     crs = parse_crs(hints["output_crs"] if options.output_crs is None else options.output_crs)
+    resolution, align = _resolution(options.resolution, crs), _numbers(options.align)
+    if align is None and options.align is not None:
+        raise CubeError(f"align is {options.align!r:.100}; pass a pair of numbers, (y, x).")
+    if resolution is None and hints.get("resolution") is None:
+        raise CubeError(
+            f"output_crs= needs resolution=, the size of a pixel in units of {crs_name(crs)}."
+        )
     if area is not None:
         check_area(area, crs)
     try:
         grid: GeoBox = output_geobox(
             output_crs=options.output_crs,
-            resolution=options.resolution,
-            align=options.align,
+            resolution=resolution,
+            align=align,
             load_hints=hints,
             geopolygon=bounds_in(crs) if area is None else area,
         )
     except Exception as error:  # of datacube, odc-geo and shapely, each with its own
-        resolution = hints.get("resolution") if options.resolution is None else options.resolution
+        size = hints.get("resolution") if resolution is None else resolution
         raise CubeError(
-            f"no output grid in {crs_name(crs)} with resolution {resolution} can be laid over the area: "
+            f"no output grid in {crs_name(crs)} with resolution {size} can be laid over the area: "
             f"{' '.join(str(error).split()) or type(error).__name__}. Choose a coordinate system for that part of "
             "the Earth, and a resolution in its units."
         ) from error
     _check_grid(grid)
     return grid
+
+
+def _resolution(given: Any, crs: CRS) -> Any:
+    """Return the size of a pixel as datacube takes it; None if none is given."""
+    if given is None or isinstance(given, Resolution):
+        return given
+    found = (float(given),) * 2 if is_number(given) else _numbers(given)
+    if not (isinstance(found, tuple) and all(found)):
+        raise CubeError(
+            f"the resolution is {given!r:.100}; pass a number other than 0, or a pair (y, x), in units of {crs_name(crs)}."
+        )
+    return found[0] if is_number(given) else resyx_(*found)
+
+
+def _numbers(given: Any) -> Any:
+    """Return a pair of numbers as datacube takes it; None if it is something else."""
+    if isinstance(given, XY):
+        return given
+    try:
+        y, x = given
+    except (TypeError, ValueError):
+        return None
+    return (float(y), float(x)) if is_number(y) and is_number(x) else None
 
 
 def product_hints(product: Product, options: GridOptions) -> dict[str, Any]:

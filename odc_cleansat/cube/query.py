@@ -19,6 +19,7 @@ from ..arguments import meant, texts
 from ..errors import CubeError, first_line
 from ..storage.eo3 import MASK_PRODUCT
 from .area import PLACE, inside, parse_area, searches
+from .connect import check_datacube
 from .sound import given_datasets, sound
 from .times import are_dates, range_of, search_time, times_of
 
@@ -186,6 +187,7 @@ def find_scenes(dc: Datacube, query: Query) -> list[Dataset]:
         If there is no such product, the query cannot be understood, or nothing matches: then the message says
         which part of the query matches nothing.
     """
+    check_datacube(dc)
     if query.datasets is not None:
         return sound(query.datasets, needed=True)
     if query.more_products:
@@ -219,6 +221,7 @@ def find_masks(dc: Datacube, query: Query, *, wide: bool = False) -> list[Datase
     CubeError
         As :func:`find_scenes`; also if the product is none of masks.
     """
+    check_datacube(dc)
     if query.datasets is not None:
         return sound(query.datasets, needed=True)
     if query.more_products:

@@ -11,14 +11,14 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
-from rasterio.enums import Resampling
 
 from ..classes import CloudClass
-from ..errors import CubeError, GapWarning, warn_caller
+from ..errors import GapWarning, warn_caller
 from ..grids.grid import ground_resolution
 from ..masks.presets import Preset, apply_preset
 from ..threads import compute, steady_warnings
 from .driver import BANDS, NAME, UNMASKED
+from .reading import resampling_methods
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -41,7 +41,7 @@ class LayerReader:
     preset: Preset | None
     """What is done to masks, if anything."""
 
-    resampling: str | Mapping[str, str] | None
+    resampling: Any
     """Method of each band, as `dc.load` takes it. The mask has none."""
 
     options: Mapping[str, Any]
@@ -144,14 +144,7 @@ class LayerReader:
 
     def _measurements(self, names: Sequence[str]) -> dict[str, Any]:
         """Return the measurements with their resampling, as datacube's loader takes them."""
-        methods = (
-            self.resampling if isinstance(self.resampling, Mapping) else {"*": self.resampling}
-        )
-        if unknown := {each for each in methods.values() if each} - Resampling.__members__.keys():
-            raise CubeError(
-                f"resampling {', '.join(map(repr, sorted(unknown)))} is unknown; choose from "
-                f"{', '.join(Resampling.__members__)}."
-            )
+        methods = resampling_methods(self.resampling)
         found = {}
         for name, measurement in self.product.lookup_measurements(names).items():
             canonical = measurement.canonical_name

@@ -32,17 +32,28 @@ def search_time(value: Any) -> Any:
     -------
     str, datetime or tuple
         The same. If the last time is at midnight, it is text for its day, to whose end datacube then searches.
+
+    Raises
+    ------
+    CubeError
+        If it is no time, or more than two.
     """
     if isinstance(value, str):
         first, slash, last = value.partition("/")
         texts = tuple(None if end.strip() in ("", "..") else end.strip() for end in (first, last))
         return texts if slash else value
-    if isinstance(value, datetime.datetime | np.datetime64):
+    if isinstance(value, datetime.datetime | np.datetime64) and _is_time(value):
         return _moment(value), _last(value)
-    if not isinstance(value, Iterable):
-        return value
-    ends = list(value)
-    return (_moment(ends[0]), _last(ends[-1])) if 0 < len(ends) < 3 else value
+    ends = list(value) if isinstance(value, Iterable) else [value]
+    for each in ends:
+        if each is not None and not _is_time(each):
+            raise CubeError(
+                f"time= holds {each!r:.100}, which is no time; pass text such as '2024-06' or '2024-06-01/2024-06-15', a time "
+                "of datetime, numpy or pandas, or the first and the last of them."
+            )
+    if not 0 < len(ends) < 3:
+        raise CubeError(f"time= holds {len(ends)} times; pass one, or the first and the last.")
+    return (_moment(ends[0]), _last(ends[-1])) if isinstance(value, Iterable) else value
 
 
 def times_of(like: xr.Dataset | xr.DataArray) -> np.ndarray:
@@ -82,6 +93,11 @@ def range_of(times: np.ndarray, spare: datetime.timedelta) -> tuple[datetime.dat
     if are_dates(times):
         last = last + _DAY - np.timedelta64(1, "us")
     return first.item() - spare, last.item() + spare
+
+
+def _is_time(value: Any) -> bool:
+    """Return whether something is text, a date or a time; what numpy and pandas have for no time is none."""
+    return isinstance(value, str | datetime.date | np.datetime64) and bool(value == value)
 
 
 def _moment(value: Any) -> Any:

@@ -75,7 +75,7 @@ def test_all_measurements_by_default(cube: Cube) -> None:
         ({"group_by": "week"}, "choose time or solar_day"),
         ({"resampling": "cubicc"}, "resampling 'cubicc' is unknown; choose from nearest"),
         ({"like": None, "output_crs": "EPSG:99999", "resolution": 20}, "no coordinate system"),
-        ({"like": None, "output_crs": "EPSG:32633", "resolution": 0}, "no output grid"),
+        ({"like": None, "output_crs": "EPSG:32633", "resolution": 0}, "the resolution is 0"),
         ({"like": None, "output_crs": "EPSG:32633", "resolution": 0.0002}, "check the resolution"),
         ({"like": HOME, "x": (13, 14), "y": (47, 48)}, "an area cannot go with like"),
         ({"like": HOME, "resolution": 10}, "resolution cannot go with like"),
@@ -112,6 +112,40 @@ def test_scenes_whose_mask_was_rejected_are_left_out(cube: Cube) -> None:
     assert load(cube.dc, **how).sizes["time"] == 2
     with pytest.raises(CubeError, match="none of the 2 scenes is left: 2 not accepted by any"):
         load(cube.dc, only_accepted=True, **how)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"resolution": "20"}, r"the resolution is '20'; pass a number other than 0"),
+        ({"resolution": 0}, "the resolution is 0"),
+        ({"resolution": float("nan")}, "the resolution is nan"),
+        ({"resolution": (20, 0)}, r"the resolution is \(20, 0\)"),
+        ({"resolution": None}, "output_crs= needs resolution="),
+        ({"align": "x"}, "align is 'x'; pass a pair"),
+        ({"lat": (47, 95), "lon": (13, 14)}, "from latitude 47 to 95"),
+        ({"time": ()}, "time= holds 0 times"),
+        ({"time": ("2024", "2025", "2026")}, "time= holds 3 times"),
+        ({"time": 2024}, "time= holds 2024, which is no time"),
+        ({"time": (np.datetime64("NaT"), "2024")}, "which is no time"),
+    ],
+)  # fmt: skip
+def test_what_dc_load_takes_is_checked_before_anything_is_read(
+    cube: Cube, no_inference: None, how: dict[str, Any], message: str
+) -> None:
+    grid = {"output_crs": "EPSG:32633", "resolution": 20}
+    with pytest.raises(CubeError, match=message):
+        load(cube.dc, "s2_l2a", measurements=["red", "ucl"], **grid | how)
+
+
+@pytest.mark.parametrize("size", [np.float32(300), np.int16(300), [-300, 300], (-300.0, 300.0)])
+def test_sizes_of_pixels_in_all_forms(cube: Cube, size: Any) -> None:
+    how: dict[str, Any] = {
+        "datasets": [cube.scenes["june"]],
+        "measurements": ["red"],
+        "output_crs": "EPSG:32633",
+    }
+    assert load(cube.dc, resolution=size, **how).odc.geobox.resolution.yx == (-300, 300)
 
 
 def test_arguments_that_make_no_sense(cube: Cube) -> None:

@@ -45,7 +45,7 @@ def test_like_brings_its_times_as_in_dc_load(cube: Cube) -> None:
 
 
 def test_misspelt_arguments_are_not_ignored(cube: Cube) -> None:
-    for wrong in ("tresholds", "tim", "driver", "time"):
+    for wrong in ("tresholds", "tim", "time"):
         with pytest.raises(CubeError, match=f"{wrong} cannot go with datasets="):
             load(cube.dc, datasets=of_home(cube), like=HOME, **{wrong: "2024"})
 

@@ -108,7 +108,7 @@ def test_the_ecosystems_masking_works(archive: MaskArchive) -> None:
         ({"output_crs": "EPSG:3857"}, r"EPSG:3857; pass the resolution"),
         ({"output_crs": "EPSG:4326"}, r"in degrees"),
         ({"output_crs": "nowhere", "resolution": 10}, r"'nowhere' is no coordinate system"),
-        ({"output_crs": "EPSG:3857", "resolution": 0}, r"resolution 0"),
+        ({"output_crs": "EPSG:3857", "resolution": 0}, r"the resolution is 0"),
         ({"like": GRIDS["east"], "resolution": 10}, r"resolution cannot go with like"),
         ({"geobox": GRIDS["east"], "x": (13, 14), "y": (47, 48)}, r"an area cannot go with geobox"),
         ({"like": xr.DataArray(np.zeros((3, 4)))}, r"like has no grid"),
