@@ -8,7 +8,7 @@ import resource
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -69,7 +69,7 @@ def steady_warnings() -> Iterator[None]:
         _GUARDED.release()
 
 
-def compute(lazy: Lazy) -> Lazy:
+def compute(lazy: Lazy, progress: Callable[[int, int], None] | None = None) -> Lazy:
     """Compute with dask, in threads that end with the call.
 
     Dask's own pool of threads stays for the life of the process, and a forked process inherits it without the
@@ -79,13 +79,26 @@ def compute(lazy: Lazy) -> Lazy:
     ----------
     lazy
         A collection of dask, or lists, tuples and dictionaries with such collections: any shape and dtype.
+    progress
+        Called with the number of tasks done and of all tasks. An error that it raises ends the work.
     """
     import dask
     import dask.threaded
 
+    def count(key: object, result: object, dsk: object, state: Any, worker: object) -> None:
+        done = len(state["finished"])
+        left = sum(len(state[name]) for name in ("waiting", "ready", "running"))
+        if progress is not None:
+            progress(done, done + left)
+
     with steady_warnings(), ThreadPoolExecutor(available_cpus(), "cleansat") as pool:
         # Not by the name of the scheduler, for which dask would import all of distributed.
-        (computed,) = dask.compute(lazy, scheduler=dask.threaded.get, pool=pool)
+        (computed,) = dask.compute(
+            lazy,
+            scheduler=dask.threaded.get,
+            pool=pool,
+            callbacks=[(None, None, None, count, None)] if progress else None,
+        )
     result: Lazy = computed
     return result
 

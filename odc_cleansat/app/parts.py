@@ -217,6 +217,17 @@ def look_again(seconds: float) -> None:
     component(key="again", data={"seconds": seconds}, height=1, on_again_change=lambda: None)
 
 
+def run_part_again() -> None:
+    """Run the fragment that this is called in anew; or the page, if a click comes just while that is run as a whole."""
+    import streamlit as st
+    from streamlit.errors import StreamlitAPIException
+
+    try:
+        st.rerun(scope="fragment")
+    except StreamlitAPIException:
+        st.rerun()
+
+
 def show_legend(kind: str) -> None:
     """Show the colours of a layer, with their names."""
     import streamlit as st

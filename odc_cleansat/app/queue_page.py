@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..addresses import without_places
-from .parts import failing_in_words, link_page, look_again
+from .parts import failing_in_words, link_page, look_again, run_part_again
+from .refining import BY_DATES
 from .service import Service, get_service
 from .words import plain
 
@@ -20,8 +21,8 @@ EVERY = 0.5
 """Seconds between two looks at the queue."""
 
 OVER = {
-    "done": ":material/check_circle: masked",
-    "found": ":material/check_circle: was masked already",
+    "done": ":material/check_circle: {made}",
+    "found": ":material/check_circle: was {made} already",
     "failed": ":material/error: failed",
     "withdrawn": ":material/cancel: withdrawn, nothing of it is left",
 }
@@ -67,12 +68,23 @@ def _active(service: Service, job: Job) -> None:
     if job.part:
         with name:
             link_page("Look", "Look at your area, which is masked", show=f"{job.scene}.-")
-    if person in job.persons and button.button("Withdraw", key=f"withdraw_{job.mask}"):
+    with button:
+        offer_withdrawal(service, job)
+
+
+def offer_withdrawal(service: Service, job: Job) -> None:
+    """Let a person who waits for a mask think better of it; in a fragment."""
+    import streamlit as st
+
+    person = st.session_state.person
+    if person in job.persons and st.button("Withdraw", key=f"withdraw_{job.mask}"):
         service.queue.withdraw(job.mask, person)
-        st.rerun(scope="fragment")
+        run_part_again()
 
 
 def _named(job: Job) -> str:
+    if job.dates:
+        return f"{job.label}, {BY_DATES[job.dates]}"
     return job.label if job.light else f"{job.label}, without light"
 
 
@@ -86,6 +98,8 @@ def progress_text(job: Job) -> str:
         return "stopping"
     if not job.total:
         return "begins"
+    if job.dates:
+        return f"{100 * job.done // job.total} %"
     return f"{job.done} of {job.total} window{'s' * (job.total != 1)}"
 
 
@@ -96,20 +110,28 @@ def _over(service: Service, job: Job) -> None:
     took = ""
     if job.state == "done" and job.begun and job.ended:
         took = f" in {(job.ended - job.begun).total_seconds():.0f} s"
-    name.markdown(f"{OVER[job.state]}{took}: {plain(_named(job))}")
+    what = OVER[job.state].format(made="refined" if job.dates else "masked")
+    name.markdown(f"{what}{took}: {plain(_named(job))}")
     if job.reason:
-        name.error(_sentence(job.reason))
+        name.error(sentence(job.reason))
     for text in job.warnings:
-        name.warning(_sentence(text))
+        name.warning(sentence(text))
     if job.state in ("done", "found"):
         with button:
             link_page("Look", show=f"{job.scene}.{job.mask}")
     elif button.button("Ask again", key=f"again_{job.mask}"):
-        service.ask([job.scene], st.session_state.person, light=job.light)
-        st.rerun(scope="fragment")
+        _ask_again(service, job, st.session_state.person)
+        run_part_again()
 
 
-def _sentence(text: str) -> str:
+def _ask_again(service: Service, job: Job, person: str) -> None:
+    if job.dates:
+        service.refine(job.scene, person, hindsight=job.dates == "hindsight")
+    else:
+        service.ask([job.scene], person, light=job.light)
+
+
+def sentence(text: str) -> str:
     """Return what a worker said, as a sentence without places."""
     told = without_places(text)
     return plain(told[:1].upper() + told[1:])

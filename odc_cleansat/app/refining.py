@@ -7,15 +7,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..cube.catalogue import MaskRow
-from ..cube.refining import index_refined, refine_jobs
+from ..cube.refining import RefinedMask, refine_jobs
 from ..errors import CubeError
 from ..models.registry import DEFAULTS
-from ..storage.eo3 import native_grid
-from .settings import Limits
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from datacube import Datacube
     from datacube.model import Dataset
 
@@ -32,6 +28,9 @@ REFINE = {
     **{name: f"light and {words}" for name, words in DATES.items()},
 }
 """Ways to refine the masks of scenes that are loaded, in words."""
+
+BY_DATES = {"hindsight": "by other dates", "earlier": "by earlier dates"}
+"""How a mask is refined, in words; the names are those of its property ``cleansat:refined``."""
 
 STORED = {"stored": "nothing more: as they are stored", **DATES}
 """Ways to refine masks that are stored, in words."""
@@ -68,7 +67,7 @@ def argument(by: str) -> bool | str:
 def name_of(mask: MaskRow) -> str:
     """Return how a mask was made, for people."""
     light = "refined by light" if mask.light else "the network's own answer"
-    dates = {"": "", "earlier": ", then by earlier dates"}.get(mask.dates, ", then by other dates")
+    dates = f", then {BY_DATES.get(mask.dates, 'by other dates')}" if mask.dates else ""
     return f"{mask.model or str(mask.id)[:8]}, {light}{dates}"
 
 
@@ -82,10 +81,8 @@ def best_mask(masks: Iterable[MaskRow]) -> MaskRow | None:
     )
 
 
-def refine_by_dates(
-    dc: Datacube, scene: Dataset, store: str, limits: Limits, *, hindsight: bool
-) -> UUID:
-    """Refine the stored mask of a scene by other dates, write and index it, or find that one; return its id.
+def refined_by_dates(dc: Datacube, scene: Dataset, store: str, *, hindsight: bool) -> RefinedMask:
+    """Return what it takes to refine the stored mask of a scene by other dates.
 
     Parameters
     ----------
@@ -95,19 +92,13 @@ def refine_by_dates(
         The scene, which has a mask.
     store
         Where masks are kept.
-    limits
-        What one person may ask for.
     hindsight
         Whether later dates count too.
 
     Raises
     ------
     CubeError
-        If it has no mask in the datacube, or that is too much for a page.
-    SceneError
-        If there is no date to compare with.
-    OutputError
-        If the mask cannot be written.
+        If it has no mask in the datacube.
     """
     second = datetime.timedelta(seconds=1)
     span = (scene.center_time - second, scene.center_time + second)
@@ -116,15 +107,4 @@ def refine_by_dates(
     job = next((each for each in jobs if each.asked.scene.id == scene.id), None)
     if job is None or job.asked.mask is None:
         raise CubeError("the scene has no mask in the datacube to refine; mask it first.")
-    rows, columns = native_grid(job.how.mask, "ucl").shape
-    values = rows * columns * (1 + len(job.around))
-    if values > limits.pixels:
-        raise CubeError(
-            f"the scene and its {len(job.around)} other dates have {values / 1e6:,.0f} million pixels, and at most "
-            f"{limits.pixels / 1e6:,.0f} million are refined here. Take a smaller area on the page Recall, or have whoever "
-            "runs this application run `cleansat refine`."
-        )
-    document = job.document or job.run()
-    added, _ = index_refined(dc, document)
-    found: UUID = added.id
-    return found
+    return job

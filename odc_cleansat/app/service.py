@@ -18,17 +18,17 @@ from ..batch.queue import MaskQueue
 from ..cube.catalogue import MaskRow, SceneRow, list_scenes, mask_states, percent_of
 from ..cube.connect import connect
 from ..cube.embedded import make_folder
-from ..cube.index import add_dataset, add_product
+from ..cube.refining import index_mask
 from ..errors import CleansatError, CubeError, OutputError
 from ..products.product import MaskProduct
 from ..products.verdict_files import Verdict, accept, flag, reject, verdicts
 from ..review.collection import Collection, collect
 from ..review.tiles import SceneTiles
 from ..scenes.files import SceneFiles
-from ..storage.eo3 import MASK_PRODUCT, REFINED_PRODUCT, product_definition
+from ..storage.eo3 import MASK_PRODUCT, REFINED_PRODUCT
 from ..storage.folder import Folder
 from .door import Door
-from .refining import best_mask, refine_by_dates
+from .refining import best_mask, refined_by_dates
 from .review_desks import ReviewDesks
 from .settings import AppSettings
 from .stac_scenes import StacScenes
@@ -309,23 +309,30 @@ class Service:
             masks.ask(each, person=person, refine=light, first=area, parts=parts) for each in found
         ]
 
-    def refine_by_dates(self, scene: UUID, hindsight: bool) -> UUID:
-        """Refine the stored mask of a scene by other dates; return the id of the mask that this gives.
+    def refine(self, scene: UUID, person: str, *, hindsight: bool) -> Job:
+        """Have the stored mask of a scene refined by other dates in the background; what is refined already is found.
+
+        Parameters
+        ----------
+        scene
+            Its id.
+        person
+            Who asks.
+        hindsight
+            Whether later dates count too.
 
         Raises
         ------
         CleansatError
-            See :func:`~odc_cleansat.app.refining.refine_by_dates`.
+            If it has no mask, or no other date has one, or the queue is full.
         """
-        settings = self.settings
-        return refine_by_dates(
-            self.dc, self.dataset(scene), settings.store, settings.limits, hindsight=hindsight
+        wanted = refined_by_dates(
+            self.dc, self.dataset(scene), self.settings.store, hindsight=hindsight
         )
+        return self.queue.ask_refined(wanted, person=person)
 
     def _index(self, document: Path | str) -> None:
-        if self.dc.index.products.get_by_name(MASK_PRODUCT) is None:
-            add_product(self.dc, product_definition(MASK_PRODUCT))
-        add_dataset(self.dc, document)
+        index_mask(self.dc, document)
         self.changes += 1
 
     def _with_new_mask(self, row: SceneRow) -> SceneRow:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ..errors import CleansatError
+from ..errors import CleansatError, OutputError
 from ..grids.footprint import lonlat_footprint
 from ..storage.eo3 import acquisition_time
 from .map import Pane, make_map, show_map
-from .parts import choose, failing_in_words, in_turn, kept_query, look_again, open_page, read_id
-from .queue_page import EVERY, progress_text
-from .refining import ABOUT_DATES, DATES, ask_light, best_mask, name_of
+from .parts import choose, failing_in_words, kept_query, look_again, open_page, read_id
+from .queue_page import EVERY, offer_withdrawal, progress_text, sentence
+from .refining import ABOUT_DATES, BY_DATES, DATES, ask_light, best_mask, name_of
 from .service import Service, get_service
 from .verdicts import ask_verdict
-from .words import plain
+from .words import in_words, plain
 
 if TYPE_CHECKING:
     from datacube.model import Dataset
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 MOST = 4
 """Most scenes side by side."""
+
+REFINING = "refining"
+"""Key in the session: the refined masks that somebody waits for here, by scene."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def show() -> None:
                 open_page("Scenes")
             return
         shown = _read(service, text)
+        _take_refined(service, shown)
         _ask_models(shown)
         stretch = _ask_stretch()
         panes = [
@@ -90,7 +94,7 @@ def show() -> None:
             "view_map",
         )  # fmt: skip
         _offer_masks(service, shown)
-        if jobs := [each.job for each in shown if each.job is not None]:
+        if jobs := [each.job for each in shown if each.job is not None] + _refining(service, shown):
             st.fragment(_follow)(service, jobs)
         _offer_dates(service, shown)
         for each in shown:
@@ -188,21 +192,53 @@ def _offer_masks(service: Service, shown: Sequence[Shown]) -> None:
 
 
 def _offer_dates(service: Service, shown: Sequence[Shown]) -> None:
-    """Offer to refine the masks that are shown by other dates, and show what this gives."""
+    """Offer to have the masks that are shown refined by other dates."""
     import streamlit as st
 
-    stored = {each.scene.id: each for each in shown if each.masks}
+    stored = [each.scene.id for each in shown if each.masks]
     if not stored:
         return
     with st.expander("Refine by other dates"):
         st.caption(f"{ABOUT_DATES} It gives one more mask of each scene, which is stored too.")
         by = choose("Compare with", DATES, "dates")
-        wanted = st.button("Refine")
-    if not wanted:
-        return
-    with in_turn(service), st.spinner("Comparing with other dates"):
-        found = {scene: service.refine_by_dates(scene, by == "time") for scene in stored}
-    _show_masks(shown, [found.get(each.scene.id, each.mask) for each in shown])
+        if fault := service.store_fault():
+            st.warning(plain(f"No mask can be made now. {in_words(OutputError(fault))}"))
+        wanted = st.button("Refine", disabled=bool(fault))
+    if wanted:
+        person = st.session_state.person
+        jobs = [service.refine(scene, person, hindsight=by == "time") for scene in stored]
+        st.session_state[REFINING] = {job.scene: job.mask for job in jobs}
+        st.rerun()
+
+
+def _refining(service: Service, shown: Sequence[Shown]) -> list[Job]:
+    """Return the jobs that refine masks of the scenes that are shown, whoever asked for them."""
+    scenes = {each.scene.id for each in shown}
+    return [
+        job for job in service.queue.jobs() if job.dates and job.scene in scenes and not job.is_over
+    ]
+
+
+def _take_refined(service: Service, shown: Sequence[Shown]) -> None:
+    """Show the refined masks that somebody waits for here, once they are there, or say why they are not."""
+    import streamlit as st
+
+    wanted: dict[UUID, UUID] = st.session_state.get(REFINING, {})
+    jobs = [
+        (each, service.queue.job(wanted[each.scene.id]))
+        for each in shown
+        if each.scene.id in wanted
+    ]
+    made = {}
+    for each, job in jobs:
+        if job is not None and job.state == "failed":
+            st.error(f"{plain(each.title)}: {sentence(job.reason)}")
+        elif job is None or job.is_over:
+            del wanted[each.scene.id]
+            if job is not None and job.document is not None:
+                made[each.scene.id] = job.mask
+    if made:
+        _show_masks(shown, [made.get(each.scene.id, each.mask) for each in shown])
 
 
 def _follow(service: Service, jobs: Sequence[Job]) -> None:
@@ -215,7 +251,11 @@ def _follow(service: Service, jobs: Sequence[Job]) -> None:
         if job is None or job.is_over or job.part != before.part:
             st.rerun()
         what = "The area that was asked for is shown; the whole scene" if job.part else "The mask"
-        st.progress(
+        doing = f"refined {BY_DATES[job.dates]}" if job.dates else "made"
+        bar, button = st.columns([5, 1], vertical_alignment="center")
+        bar.progress(
             job.done / job.total if job.total else 0.0,
-            text=f"{what} is being made: {progress_text(job)}.",
+            text=f"{what} is being {doing}: {progress_text(job)}.",
         )
+        with button:
+            offer_withdrawal(service, job)

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..errors import CubeError
 from .records import Failure
-from .worker import SceneTask, WrittenMask, with_retries
+from .tasks import Task
+from .worker import WrittenMask, with_retries
 
 _REJECTED = "Reviewers have rejected this mask, so it was not indexed."
 
@@ -36,7 +37,7 @@ class Indexer:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, "cleansat-index")
 
-    def index(self, task: SceneTask, mask: WrittenMask) -> Failure | None:
+    def index(self, task: Task, mask: WrittenMask) -> Failure | None:
         """Index a mask unless it is rejected; return what went wrong."""
         index = self._index
         if index is None or mask.rejected:

@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 from ..errors import CleansatError
 from .metrics import Figure, watch
 from .records import dataset_id, dataset_label
-from .worker import SceneTask
+from .tasks import RefineTask, Task
 
 STATES = ("waiting", "running", "indexing", "done", "found", "failed", "withdrawn")
 """The states of a job. The last four are final."""
@@ -32,7 +32,7 @@ class Job:
     """A mask that was asked for, as it is at one moment."""
 
     mask: UUID
-    """Id of the mask, which follows from the scene, the model and the offset."""
+    """Id of the mask, which follows from all that it is made of."""
 
     scene: UUID
     """Id of the scene's dataset."""
@@ -56,10 +56,10 @@ class Job:
     """When it was over, UTC."""
 
     done: int = 0
-    """Windows done."""
+    """Windows done; of a mask that is refined by other dates, steps."""
 
     total: int = 0
-    """Windows there are; 0 as long as that is not known."""
+    """Windows or steps there are; 0 as long as that is not known."""
 
     place: int | None = None
     """Place among those that wait: 1 comes next."""
@@ -75,6 +75,9 @@ class Job:
 
     light: bool = True
     """Whether light refines it."""
+
+    dates: str = ""
+    """By which other dates it is refined: ``hindsight``, ``earlier`` alone, or none."""
 
     part: str | None = None
     """Path of the EO3 document of a part of the mask, to be looked at while the whole is being made."""
@@ -95,7 +98,7 @@ class _Entry:
     """A job that is not over."""
 
     job: Job
-    task: SceneTask
+    task: Task
     taken: bool = False
     """Whether it was handed to the cluster."""
 
@@ -161,7 +164,7 @@ class Jobs:
                 entry.job = replace(entry.job, persons=(*entry.job.persons, person))
             return self.get(mask)
 
-    def add(self, task: SceneTask, person: str) -> Job:
+    def add(self, task: Task, person: str) -> Job:
         """Let a mask wait for its turn, or join the job that there is.
 
         Raises
@@ -200,7 +203,7 @@ class Jobs:
         with self._lock:
             return any(not entry.taken for entry in self._active.values())
 
-    def take(self) -> SceneTask | None:
+    def take(self) -> Task | None:
         """Return the next task that has not been handed to the cluster, if there is one; it is now."""
         with self._lock:
             entry = next((e for e in self._active.values() if not e.taken), None)
@@ -275,11 +278,12 @@ def _masks(count: int) -> str:
     return "1 mask" if count == 1 else f"{count} masks"
 
 
-def new_job(task: SceneTask, person: str, state: str) -> Job:
+def new_job(task: Task, person: str, state: str) -> Job:
     """Return a job that a person asks for now."""
     label = dataset_label(task.dataset)
     scene = dataset_id(task.dataset)
-    return Job(task.mask, scene, label, (person,), state, now(), light=task.refine)
+    dates = task.dates if isinstance(task, RefineTask) else ""
+    return Job(task.mask, scene, label, (person,), state, now(), light=task.refine, dates=dates)
 
 
 def now() -> datetime.datetime:

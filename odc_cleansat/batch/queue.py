@@ -26,17 +26,14 @@ from .cluster import ClusterError, Workers, dask_client, explained, outcome
 from .indexing import Index, Indexer, told
 from .jobs import Job, Jobs, new_job, now
 from .records import Failure
-from .survey import small_dataset
+from .tasks import PartTask, RefineTask, SceneTask, Task, mask_job, small_dataset
 from .worker import (
-    PartTask,
-    SceneTask,
     WithdrawnError,
     WrittenMask,
     is_rejected,
     make_followed_mask,
-    mask_job,
+    stop_ticket,
     warm_up,
-    withdraw_ticket,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +41,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
     from odc.geo.geom import Geometry
 
+    from ..cube.refining import RefinedMask
 
 CLOSING = 5.0
 """Seconds that a queue has to close."""
@@ -202,20 +200,47 @@ class MaskQueue:
             scene, asked.id, self._root, model, offset, self._retries, shared(), self._run,
             refine=refine,
         )  # fmt: skip
-        store = Folder(self._root)
-        store.check_usable()
-        if document := MaskProduct(asked.folder).intact_document():
-            return self._found(task, document, person)
-        store.check_writable()
         if first and parts and (grid := asked.part(first)):
             task = task._replace(part=PartTask(grid, parts))
+        return self._add(task, asked.folder, person)
+
+    def ask_refined(self, wanted: RefinedMask, *, person: str) -> Job:
+        """Ask for a mask that other dates refine. Workers need no datacube for it.
+
+        Parameters
+        ----------
+        wanted
+            The mask and the other dates.
+        person
+            Who asks.
+
+        Raises
+        ------
+        SceneError
+            If there is no other date to compare with.
+        CleansatError
+            As of :meth:`ask`.
+        """
+        wanted.check()
+        if joined := self._jobs.join(wanted.how.id, person):
+            return joined
+        task = RefineTask.of(wanted, self._root, self._retries)
+        return self._add(task, Folder(self._root) / wanted.how.folder, person)
+
+    def _add(self, task: Task, folder: Folder, person: str) -> Job:
+        """Find a mask that is written in its folder, or let it wait for its turn."""
+        store = Folder(self._root)
+        store.check_usable()
+        if document := MaskProduct(folder).intact_document():
+            return self._found(task, document, person)
+        store.check_writable()
         self.start()
         job = self._jobs.add(task, person)
         self.start()  # the cluster may have been lost between the two
         self._wake()
         return job
 
-    def _found(self, task: SceneTask, document: Path | str, person: str) -> Job:
+    def _found(self, task: Task, document: Path | str, person: str) -> Job:
         mask = WrittenMask(document, (), is_rejected(task, document), found=True)
         indexed = self._indexer.index(task._replace(retries=0), mask)
         job = replace(new_job(task, person, "found"), ended=now(), **told(mask, indexed))
@@ -259,7 +284,7 @@ class _Withdrawn(NamedTuple):
 class _Running(NamedTuple):
     """A task that the cluster has."""
 
-    task: SceneTask
+    task: Task
     future: Future
     worker: str = ""
     """Address of the worker, once it has begun."""
@@ -321,7 +346,7 @@ class _Dispatcher:
                 if client.status != "running":
                     raise ClusterError(_LOST)
             for key, each in self._running.items():
-                _stop(client, key, each.worker)
+                stop_ticket(client, key, each.worker)
         except Exception as error:
             self._give_up(error)  # before the client is closed, which may take its time
 
@@ -367,7 +392,7 @@ class _Dispatcher:
             if each.task.mask != mask:
                 continue
             if each.worker:
-                _stop(client, key, each.worker)
+                stop_ticket(client, key, each.worker)
             else:
                 del self._running[key]
                 each.future.cancel()
@@ -383,14 +408,14 @@ class _Dispatcher:
             return
         if found is None:  # it began just as it was cancelled
             if begins:
-                _stop(client, key, event["worker"])
+                stop_ticket(client, key, event["worker"])
             return
         mask = found.task.mask
         if begins:
             self._running[key] = found._replace(worker=event["worker"])
             self._jobs.update(mask, state="running", begun=now())
             if not self._jobs.is_wanted(mask):  # a worker that was told so has died
-                _stop(client, key, event["worker"])
+                stop_ticket(client, key, event["worker"])
         self._jobs.update(mask, done=event["done"], total=event["total"])
 
     def _settle(self, future: Future) -> None:
@@ -416,15 +441,5 @@ class _Dispatcher:
         else:
             self._jobs.end(task.mask, "withdrawn")
 
-    def _index(self, task: SceneTask, mask: WrittenMask) -> None:
+    def _index(self, task: Task, mask: WrittenMask) -> None:
         self._jobs.end(task.mask, **told(mask, self._indexer.index(task, mask)))
-
-
-def _stop(client: Client, ticket: str, worker: str) -> None:
-    """Tell a worker to stop; in a thread, for one that has died answers after half a minute, if at all."""
-
-    def tell() -> None:
-        with contextlib.suppress(Exception):
-            client.run(withdraw_ticket, ticket, workers=[worker], on_error="ignore")
-
-    threading.Thread(target=tell, name="cleansat-withdraw", daemon=True).start()

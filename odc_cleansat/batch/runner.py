@@ -20,7 +20,8 @@ from .metrics import Figure, watch
 from .records import Failure, FailureLog, Plan, Report, Request, dataset_label
 from .stop import Stop
 from .survey import plan, survey
-from .worker import SceneTask, WrittenMask, find_mask, make_mask, with_retries
+from .tasks import SceneTask
+from .worker import WrittenMask, find_mask, make_mask, with_retries
 
 if TYPE_CHECKING:
     from datacube import Datacube

@@ -29,6 +29,7 @@ from ..scenes.files import BandFile, SceneFiles, offset_hints
 from ..storage.eo3 import MASK_PRODUCT, read_document
 from ..storage.folder import Folder
 from .records import Failure, Plan, Request, dataset_id, dataset_label
+from .tasks import small_dataset
 from .worker import collected_warnings
 
 if TYPE_CHECKING:
@@ -240,20 +241,6 @@ def read_scenes(dc: Datacube, ids: Sequence[UUID], area: Geometry | None = None)
     if area is not None:
         scenes = inside_area(scenes, area)
     return [small_dataset(scene) for scene in scenes]
-
-
-def small_dataset(scene: Dataset) -> Dataset:
-    """Return a dataset of an index without the index's search fields, which other machines cannot read."""
-    from datacube.model import Dataset as DatasetClass
-
-    return DatasetClass(_small_product(scene.product), scene.metadata_doc, uri=scene.uri)
-
-
-@cached(LRUCache(64), key=lambda product: (product.name, product.id, len(product.measurements)))
-def _small_product(product: Product) -> Product:
-    from datacube.model import MetadataType, Product
-
-    return Product(MetadataType(product.metadata_type.definition), product.definition)
 
 
 def expected_mask_id(scene: Dataset, request: Request) -> UUID:

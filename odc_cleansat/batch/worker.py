@@ -10,13 +10,13 @@ import contextlib
 import ctypes
 import gc
 import os
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from uuid import UUID
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ..errors import (
     CleansatError,
@@ -28,20 +28,16 @@ from ..errors import (
 )
 from ..masks.tasks import Progress
 from ..models.engines import get_engine
-from ..models.model import Model
 from ..models.openvino_engine import release_memory
 from ..models.registry import get_model
-from ..products.job import MaskJob
 from ..products.verdict_files import folder_of, read_many, review_state
-from ..scenes.scene import Scene
 from ..settings import adopt, setting
 from .cluster import THREADS_VARIABLE
 from .records import Failure
+from .tasks import RefineTask, SceneTask, Task
 
 if TYPE_CHECKING:
-    from datacube.model import Dataset
-    from odc.geo.geobox import GeoBox
-
+    from distributed import Client
 
 _LONGEST_PAUSE = 60.0
 """Seconds."""
@@ -57,76 +53,6 @@ T = TypeVar("T")
 
 class WithdrawnError(CleansatError):
     """A mask that is not made, because nobody wants it any more."""
-
-
-class PartTask(NamedTuple):
-    """A part of a mask that is made before the whole, to be looked at."""
-
-    grid: GeoBox
-    """From :meth:`MaskJob.part`."""
-
-    root: Path
-    """Where it is written, on a disk of the worker and of whoever looks at it."""
-
-
-class SceneTask(NamedTuple):
-    """One scene to mask: all that a worker needs to know, and small."""
-
-    scene: Dataset | Scene
-    """A dataset without what only an index needs, or a scene that no datacube knows."""
-
-    mask: UUID
-    """Id of its mask."""
-
-    root: str | Path
-    """Folder or address under which masks are kept."""
-
-    model: str | Model | None
-    """A model or its name; None for the best for the scene's bands."""
-
-    offset: float | None
-    """Radiometric offset, digital numbers; None if the scene's metadata decide."""
-
-    retries: int
-    """How often it is tried again."""
-
-    settings: Mapping[str, Any]
-    """What :func:`~odc_cleansat.settings.shared` tells in the process that hands it out."""
-
-    run: str
-    """Id of the run, for the provenance."""
-
-    part: PartTask | None = None
-    """A part that is made first."""
-
-    refine: bool = True
-    """Whether light refines the mask."""
-
-    @property
-    def key(self) -> str:
-        """Name of the task for dask, which takes what is between hyphens for words unless it is all one number."""
-        return f"mask-{self.mask.hex}"
-
-    @property
-    def dataset(self) -> Dataset:
-        """The dataset of the scene."""
-        return self.scene.dataset if isinstance(self.scene, Scene) else self.scene
-
-    def job(self) -> MaskJob:
-        """Return the job of making the mask."""
-        return mask_job(self.scene, self.root, self.model, self.offset, self.refine)
-
-
-def mask_job(
-    scene: Dataset | Scene,
-    root: str | Path,
-    model: str | Model | None,
-    offset: float | None,
-    refine: bool = True,
-) -> MaskJob:
-    """Return the job of a scene, known to a datacube or not; parameters and errors as of :class:`MaskJob`."""
-    make = MaskJob.of_scene if isinstance(scene, Scene) else MaskJob
-    return make(scene, root, model, offset, refine)
 
 
 class WrittenMask(NamedTuple):
@@ -151,18 +77,17 @@ def make_mask(task: SceneTask) -> WrittenMask | Failure:
     return with_retries(lambda: _make(task), task, "mask", ModelError)
 
 
-def _make(task: SceneTask, progress: Progress | None = None) -> WrittenMask:
+def _make(task: Task, progress: Progress | None = None) -> WrittenMask:
     with collected_warnings() as foreseen:
-        job = task.job()
+        there, run = task.making()
     with collected_warnings() as texts:
-        there = job.document
-        document = there or job.run(progress, task.run)
+        document = there or run(progress)
     if progress is not None:  # else a plan has told them
         texts = foreseen + texts
     return WrittenMask(document, tuple(texts), is_rejected(task, document), there is not None)
 
 
-def make_followed_mask(task: SceneTask, ticket: str, topic: str) -> WrittenMask | Failure:
+def make_followed_mask(task: Task, ticket: str, topic: str) -> WrittenMask | Failure:
     """Make the mask of one scene as :func:`make_mask` does, while a client looks on; runs on a worker.
 
     When work begins, and from then on some times a second, the worker logs an event under the topic: a dictionary
@@ -218,9 +143,9 @@ def _give_memory_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _make_part(task: SceneTask, progress: Progress) -> Path | str | None:
+def _make_part(task: Task, progress: Progress) -> Path | str | None:
     """Make the part of a mask that is wanted first; what goes wrong is told when the whole is made."""
-    if task.part is None:
+    if isinstance(task, RefineTask) or task.part is None:
         return None
     with collected_warnings(), contextlib.suppress(SceneError, OutputError):
         job = task.job()
@@ -232,6 +157,16 @@ def _make_part(task: SceneTask, progress: Progress) -> Path | str | None:
 def withdraw_ticket(ticket: str) -> None:
     """Let the work under a ticket be broken off; runs on the worker that has it."""
     _WITHDRAWN.add(ticket)
+
+
+def stop_ticket(client: Client, ticket: str, worker: str) -> None:
+    """Tell a worker to break work off; in a thread, for one that has died answers after half a minute, if at all."""
+
+    def tell() -> None:
+        with contextlib.suppress(Exception):
+            client.run(withdraw_ticket, ticket, workers=[worker], on_error="ignore")
+
+    threading.Thread(target=tell, name="cleansat-withdraw", daemon=True).start()
 
 
 def warm_up() -> None:
@@ -264,7 +199,7 @@ def _find(task: SceneTask) -> WrittenMask:
     return WrittenMask(document, rejected=is_rejected(task, document))
 
 
-def is_rejected(task: SceneTask, document: str | Path) -> bool:
+def is_rejected(task: Task, document: str | Path) -> bool:
     """Return whether reviewers have rejected a mask that is written.
 
     Raises
@@ -280,7 +215,7 @@ def is_rejected(task: SceneTask, document: str | Path) -> bool:
 
 def with_retries(
     act: Callable[[], T],
-    task: SceneTask,
+    task: Task,
     stage: str,
     final: type[Exception] | tuple[type[Exception], ...],
 ) -> T | Failure:
@@ -324,7 +259,7 @@ def collected_warnings() -> Iterator[list[str]]:
     texts.extend(dict.fromkeys(str(w.message) for w in caught if w.category in told))
 
 
-def _begin(task: SceneTask) -> None:
+def _begin(task: Task) -> None:
     """Let the settings of the run count on this worker."""
     adopt(task.settings)
     _limit_threads()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,13 @@ from ..products.product import MaskProduct
 from ..products.refined import Refinement, write_refined
 from ..products.verdict_filter import filter_by_verdict
 from ..scenes.files import SceneFiles
-from ..storage.eo3 import REFINED_PRODUCT, native_grid, product_definition, read_document
+from ..storage.eo3 import (
+    MASK_PRODUCT,
+    REFINED_PRODUCT,
+    native_grid,
+    product_definition,
+    read_document,
+)
 from ..storage.folder import Folder
 from ..threads import compute
 from .choose import mask_property
@@ -33,6 +39,13 @@ from .query import Query, find_scenes, grouping, search
 if TYPE_CHECKING:
     from datacube import Datacube
     from datacube.model import Dataset
+
+
+Progress = Callable[[int, int], None]
+"""Called with what is done and all there is. An error that it raises ends the work."""
+
+STEPS = 100
+"""Steps of progress for each part of a mask."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +85,29 @@ class RefinedMask:
             self.hindsight,
         )
 
-    def masks(self) -> xr.Dataset:
+    def check(self) -> None:
+        """Raise if there is nothing to compare with.
+
+        Raises
+        ------
+        SceneError
+            If no other date has a mask.
+        """
+        if not self.around:
+            raise SceneError(
+                f"no other date within {DAYS:g} days has a mask to compare {self.label} with; mask more dates first."
+            )
+
+    def masks(self, progress: Progress | None = None) -> xr.Dataset:
         """Refine the mask.
 
         Parts of the mask are read and refined one after the other. So memory grows with the number of dates, and not
         with the scene.
+
+        Parameters
+        ----------
+        progress
+            Called with the number of steps done and of all steps.
 
         Returns
         -------
@@ -88,10 +119,7 @@ class RefinedMask:
         SceneError
             If there is nothing to compare with, or a file cannot be read.
         """
-        if not self.around:
-            raise SceneError(
-                f"no other date within {DAYS:g} days has a mask to compare {self.label} with; mask more dates first."
-            )
+        self.check()
         grid = native_grid(self.how.mask, "ucl")
         groups = self.dc.group_datasets([self.asked.scene], grouping("time"))
         every = [self.asked, *self.around]
@@ -110,10 +138,11 @@ class RefinedMask:
             include_rejected=True,
         )
         layers = {name: np.empty(grid.shape, "uint8") for name in BANDS}
-        for part in parts(grid, PART):
+        cut = list(parts(grid, PART))
+        for i, part in enumerate(cut):
             lazy = history.masks(groups, grid[part], every)
             try:
-                found = compute(lazy)
+                found = compute(lazy, progress and _within(progress, i, len(cut)))
             except OSError as error:  # rasterio's is one, too
                 raise SceneError(
                     f"a scene or a mask cannot be read: {first_line(error)}."
@@ -125,6 +154,15 @@ class RefinedMask:
         )
 
 
+def _within(progress: Progress, part: int, parts: int) -> Progress:
+    """Return the progress of one of several parts."""
+
+    def told(done: int, total: int) -> None:
+        progress(STEPS * part + STEPS * done // total, STEPS * parts)
+
+    return told
+
+
 @dataclass(frozen=True)
 class RefineJob(RefinedMask):
     """A refined mask that is to be written."""
@@ -133,12 +171,22 @@ class RefineJob(RefinedMask):
     """Folder for products."""
 
     @property
+    def folder(self) -> Folder:
+        """Where the refined mask is written."""
+        return self.root / self.how.folder
+
+    @property
     def document(self) -> Path | str | None:
         """Path or URL of the document, if the refined mask is there and whole."""
-        return MaskProduct(self.root / self.how.folder).intact_document()
+        return MaskProduct(self.folder).intact_document()
 
-    def run(self) -> Path | str:
+    def run(self, progress: Progress | None = None) -> Path | str:
         """Refine the mask and write it, complete or not at all.
+
+        Parameters
+        ----------
+        progress
+            Called with the number of steps done and of all steps.
 
         Returns
         -------
@@ -153,7 +201,7 @@ class RefineJob(RefinedMask):
             If the mask cannot be written.
         """
         self.root.check_name()
-        return write_refined(self.masks(), self.how, self.root)
+        return write_refined(self.masks(progress), self.how, self.root)
 
 
 @dataclass(frozen=True)
@@ -187,15 +235,36 @@ class RecordedDates:
                 f"the datacube does not know {len(missing)} of its {len(wanted)} scenes and masks, such as {missing[0]}; "
                 "index them."
             )
-        options = MaskOptions("indexed", mask_property(known[pairs[0][1]], "model"))
-        every = []
         for scene, mask in pairs:
             if str(mask_property(known[mask], "scene")) != str(scene):
                 raise CubeError(f"the mask {mask} is not one of the scene {scene}.")
-            files = SceneFiles.of_dataset(known[scene])
-            every.append(MaskedScene(known[scene], files, options.on_demand(files), known[mask]))
-        asked, *around = every
+        options = MaskOptions("indexed", mask_property(known[pairs[0][1]], "model"))
+        asked, *around = masked_scenes(((known[a], known[b]) for a, b in pairs), options)
         return RefinedMask(self.dc, asked, around, options, bool(record["algorithm"]["hindsight"]))
+
+
+def masked_scenes(
+    pairs: Iterable[tuple[Dataset, Dataset]], options: MaskOptions
+) -> list[MaskedScene]:
+    """Return scenes with masks that are known, without asking a datacube.
+
+    Parameters
+    ----------
+    pairs
+        Each scene and its mask.
+    options
+        How the masks were made.
+
+    Raises
+    ------
+    SceneError
+        If a scene lacks what its mask is made of.
+    """
+    found = []
+    for scene, mask in pairs:
+        files = SceneFiles.of_dataset(scene)
+        found.append(MaskedScene(scene, files, options.on_demand(files), mask))
+    return found
 
 
 def refine_jobs(
@@ -255,6 +324,29 @@ def _is_around(one: MaskedScene, other: MaskedScene, hindsight: bool) -> bool:
         return False
     here, there = one.scene.extent, other.scene.extent
     return bool(here.intersects(there.to_crs(here.crs)))
+
+
+def index_mask(dc: Datacube, document: Path | str) -> None:
+    """Index a mask that was just made, by one date or refined by others; its product is added if it is missing.
+
+    Parameters
+    ----------
+    dc
+        The datacube.
+    document
+        Path or URL of the EO3 document.
+
+    Raises
+    ------
+    CubeError
+        If the mask cannot be indexed.
+    """
+    if MaskProduct(document).document["product"]["name"] == REFINED_PRODUCT:
+        index_refined(dc, document)
+        return
+    if dc.index.products.get_by_name(MASK_PRODUCT) is None:
+        add_product(dc, product_definition(MASK_PRODUCT))
+    add_dataset(dc, document)
 
 
 def index_refined(dc: Datacube, document: Path | str) -> tuple[Dataset, list[Dataset]]:

@@ -111,6 +111,11 @@ class Dates(Protocol):
         """Return the refined mask: ``ucl`` and ``ucl_confidence``, dims ``(y, x)``, uint8."""
 
 
+def refined_by(hindsight: bool) -> str:
+    """Return how documents name the dates that counted: later ones too, or earlier ones alone."""
+    return "hindsight" if hindsight else "earlier"
+
+
 def refined_id(mask: UUID, references: Iterable[UUID], hindsight: bool) -> UUID:
     """Return the id of a refined mask.
 
@@ -123,9 +128,10 @@ def refined_id(mask: UUID, references: Iterable[UUID], hindsight: bool) -> UUID:
     hindsight
         Whether later dates count too.
     """
-    kind = "hindsight" if hindsight else "earlier"
     others = sorted(map(str, references))
-    return uuid5(_NAMESPACE, "\n".join([ALGORITHM, VERSION, kind, str(mask), *others]))
+    return uuid5(
+        _NAMESPACE, "\n".join([ALGORITHM, VERSION, refined_by(hindsight), str(mask), *others])
+    )
 
 
 def write_refined(mask: xr.Dataset, how: Refinement, root: Folder | Path | str) -> Path | str:
@@ -218,7 +224,7 @@ def _properties(mask: xr.Dataset, how: Refinement, classes: Sequence[CloudClass]
         "odc:dataset_version": __version__,
         "cleansat:scene": str(how.source.id),
         "cleansat:mask": str(how.mask["id"]),
-        "cleansat:refined": "hindsight" if how.hindsight else "earlier",
+        "cleansat:refined": refined_by(how.hindsight),
         "cleansat:reference_dates": len(how.references),
         **pixel_properties(mask.ucl.values, classes),
     }

@@ -64,13 +64,13 @@ with sync_playwright() as started:
         box = page.locator("[data-testid=stDataFrame]").bounding_box()
         page.mouse.click(box["x"] + 16, box["y"] + 36 + 28)
         try:
-            page.get_by_text(re.compile(r"\\b1 chosen")).wait_for(timeout=10_000)
+            page.get_by_text(re.compile(r"\\b1 chosen")).first.wait_for(timeout=30_000)
             break
         except TimeoutError:
             pass
-    page.get_by_role("button", name="Look").click()
-    page.get_by_role("button", name="Accept").click()
-    page.get_by_text(f"accept by {name}").wait_for()
+    page.get_by_role("button", name="Look").first.click()
+    page.get_by_role("button", name="Accept").first.click()
+    page.get_by_text(f"accept by {name}").first.wait_for()
     browser.close()
 """
 """Find the scene on the page, look at its mask, and accept it."""

@@ -123,3 +123,21 @@ def test_memory_that_is_free(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     have = psutil.Process().memory_info().vms
     monkeypatch.setattr("resource.getrlimit", lambda _: (have + 10**9, -1))
     assert 0.5e9 < available_memory() <= 1e9
+
+
+def test_progress_counts_tasks_and_its_error_ends_the_work() -> None:
+    begun: list[int] = []
+    lazy = [dask.delayed(begun.append)(i) for i in range(40)]
+    told: list[tuple[int, int]] = []
+    compute(lazy, lambda *now: told.append(now))
+    assert told[-1] == (told[-1][1], told[-1][1])
+    assert [done for done, _ in told] == list(range(1, len(told) + 1))
+    assert len(begun) == 40
+
+    def stop(done: int, total: int) -> None:
+        raise KeyError("enough")
+
+    begun.clear()
+    with pytest.raises(KeyError):
+        compute(lazy, stop)
+    assert len(begun) < 40

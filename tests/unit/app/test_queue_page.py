@@ -27,6 +27,7 @@ WAITING = Job(uuid4(), uuid4(), "T33UVP", ("Ann",), "waiting", NOW, place=1)
         ({"state": "running", "done": 3, "total": 9}, "3 of 9 windows"),
         ({"state": "running", "done": 0, "total": 1}, "0 of 1 window"),
         ({"state": "running", "persons": ()}, "stopping"),
+        ({"state": "running", "done": 120, "total": 400, "dates": "hindsight"}, "30 %"),
         ({"state": "indexing"}, "being put into the datacube"),
     ],
 )
@@ -66,10 +67,20 @@ def test_what_has_failed_can_be_asked_for_again(
     page: Page, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = dataclasses.replace(WAITING, state="failed", reason="no B02", ended=NOW)
+    refined = dataclasses.replace(failed, mask=uuid4(), dates="earlier")
     asked: list[object] = []
-    monkeypatch.setattr(type(service.queue), "jobs", lambda self: [failed])
+    monkeypatch.setattr(type(service.queue), "jobs", lambda self: [failed, refined])
     monkeypatch.setattr(
         Service, "ask", lambda self, scenes, person, light: asked.append((scenes, person, light))
     )
-    page("queue_page").button[0].click().run()
+    monkeypatch.setattr(
+        Service,
+        "refine",
+        lambda self, scene, person, hindsight: asked.append((scene, person, hindsight)),
+    )
+    app = page("queue_page")
+    assert "failed: T33UVP, by earlier dates" in app.markdown[-1].value
+    app.button[0].click().run()
     assert asked == [([failed.scene], "Ann", True)]
+    app.button[1].click().run()
+    assert asked[1:] == [(failed.scene, "Ann", False)]

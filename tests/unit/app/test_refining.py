@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import dataclasses
+import datetime
+import time
 from uuid import UUID, uuid4
 
 import pytest
 from conftest import Cube
 
-from odc_cleansat.app.refining import REFINE, argument, best_mask, name_of, refine_by_dates
+from odc_cleansat.app.refining import REFINE, argument, best_mask, name_of
 from odc_cleansat.app.service import Service
-from odc_cleansat.app.settings import Limits
+from odc_cleansat.batch.jobs import Job
 from odc_cleansat.cube.catalogue import MaskRow
 from odc_cleansat.cube.over_time import check_refine
-from odc_cleansat.errors import CubeError
+from odc_cleansat.errors import CubeError, SceneError
 from odc_cleansat.models.registry import DEFAULTS
 from odc_cleansat.products.product import MaskProduct
+from unit.archive import PATIENCE
 
 from .conftest import Page
 
@@ -41,56 +44,96 @@ def test_the_mask_that_is_shown_is_by_light_and_of_one_date() -> None:
 
 def test_a_scene_without_a_mask(service: Service, cube: Cube) -> None:
     with pytest.raises(CubeError, match="mask it first"):
-        service.refine_by_dates(cube.scenes["west"].id, hindsight=True)
+        service.refine(cube.scenes["west"].id, "Ann", hindsight=True)
 
 
-def test_a_whole_tile_is_too_much_for_a_page(cube: Cube, tmp_path: Path) -> None:
-    limits = Limits(pixels=100)
-    with pytest.raises(CubeError, match="cleansat refine"):
-        refine_by_dates(cube.dc, cube.scenes["july"], str(tmp_path), limits, hindsight=False)
-    assert not any(tmp_path.iterdir())
+def test_a_scene_without_another_date(service: Service, cube: Cube) -> None:
+    with pytest.raises(SceneError, match="mask more dates first"):
+        service.refine(cube.scenes["june"].id, "Ann", hindsight=False)
+    assert not service.queue.jobs()
 
 
-def test_a_scene_is_refined_once(
+def test_a_scene_is_refined_once_and_in_the_queue(
     service: Service, cube: Cube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def index(dc: object, document: Path) -> tuple[MaskProduct, list[object]]:
-        return MaskProduct(document), []  # the datacube of these tests is only read
+    monkeypatch.setattr("odc_cleansat.app.service.index_mask", lambda dc, document: None)
+    job = service.refine(cube.scenes["june"].id, "Ann", hindsight=True)
+    assert (job.state, job.dates, job.persons) == ("waiting", "hindsight", ("Ann",))
+    until = time.monotonic() + PATIENCE
+    while not (now := service.queue.job(job.mask)) or not now.is_over:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert (now.state, now.reason) == ("done", "")
+    assert now.document is not None
+    assert MaskProduct(now.document).properties["cleansat:refined"] == "hindsight"
+    assert service.changes == 1
+    assert service.refine(cube.scenes["june"].id, "Bob", hindsight=True).state == "found"
+    assert service.mask(job.mask).id == job.mask
 
-    monkeypatch.setattr("odc_cleansat.app.refining.index_refined", index)
-    made = service.refine_by_dates(cube.scenes["june"].id, hindsight=True)
-    (document,) = Path(service.settings.store).rglob("*.odc-metadata.yaml")
-    product = MaskProduct(document)
-    assert product.id == made
-    assert product.properties["cleansat:refined"] == "hindsight"
-    written = document.stat().st_mtime_ns
-    assert service.refine_by_dates(cube.scenes["june"].id, hindsight=True) == made
-    assert document.stat().st_mtime_ns == written
 
-
-def test_the_page_look_shows_what_other_dates_give(
-    page: Page, cube: Cube, service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[tuple[UUID, bool]] = []
+def following(
+    cube: Cube, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[Job], list[tuple[UUID, bool]]]:
+    """The jobs of a queue, and what is asked for: June refined, which gives the mask of July."""
     june, july = cube.scenes["june"].id, cube.masks["july"].id
+    jobs: list[Job] = []
+    asked: list[tuple[UUID, bool]] = []
 
-    def refine(self: Service, scene: UUID, hindsight: bool) -> UUID:
-        made.append((scene, hindsight))
-        return july
+    def refine(self: Service, scene: UUID, person: str, *, hindsight: bool) -> Job:
+        asked.append((scene, hindsight))
+        now = datetime.datetime.now(datetime.UTC)
+        jobs[:] = [Job(july, june, "T33", (person,), "running", now, done=3, total=9, dates="earlier")]  # fmt: skip
+        return jobs[0]
 
     rows = (
         MaskRow(cube.masks["june"].id, "unet", None, None, light=True),
         MaskRow(july, "unet", None, None, light=True, dates="earlier"),
     )
+    queue = type(service.queue)
     monkeypatch.setattr(Service, "masks_of", lambda self, scene: rows)
-    monkeypatch.setattr(Service, "refine_by_dates", refine)
+    monkeypatch.setattr(Service, "refine", refine)
+    monkeypatch.setattr(queue, "jobs", lambda self: list(jobs))
+    monkeypatch.setattr(queue, "job", lambda self, mask: next((j for j in jobs if j.mask == mask), None))  # fmt: skip
+    return jobs, asked
+
+
+def test_the_page_look_shows_how_far_it_is_and_then_what_it_gives(
+    page: Page, cube: Cube, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, asked = following(cube, service, monkeypatch)
+    june, july = cube.scenes["june"].id, cube.masks["july"].id
     app = page("view_page", {"show": f"{june}.-", "dates": "earlier"})
     assert not app.error
     next(each for each in app.button if each.label == "Refine").click().run()
-    assert made == [(june, False)]
+    assert asked == [(june, False)]
+    assert app.get("progress")[0].proto.text == "The mask is being refined by earlier dates: 33 %."
+    assert "Withdraw" in {each.label for each in app.button}
+    document = service.mask(cube.masks["june"].id).document_file
+    jobs[0] = dataclasses.replace(jobs[0], state="done", document=document)
+    app.run()
     assert str(july) in str(app.query_params["show"])
     (which,) = [each for each in app.selectbox if each.label.startswith("Mask of")]
     assert which.value == july, "the choice of before must not win"
+    assert not app.get("progress")
+
+
+def test_the_page_look_says_why_no_refined_mask_came(
+    page: Page, cube: Cube, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, _ = following(cube, service, monkeypatch)
+    app = page("view_page", {"show": f"{cube.scenes['june'].id}.-"})
+    next(each for each in app.button if each.label == "Refine").click().run()
+    withdrawn: list[tuple[UUID, str]] = []
+    monkeypatch.setattr(type(service.queue), "withdraw", lambda self, *wish: withdrawn.append(wish))  # fmt: skip
+    next(each for each in app.button if each.label == "Withdraw").click().run()
+    assert withdrawn == [(jobs[0].mask, "Ann")]
+    jobs[0] = dataclasses.replace(jobs[0], state="failed", reason="a file cannot be read.")
+    app.run()
+    assert app.error[0].value.endswith("A file cannot be read.")
+    jobs[0] = dataclasses.replace(jobs[0], state="withdrawn", reason="")
+    app.run()
+    assert not app.error
+    assert str(jobs[0].mask) not in str(app.query_params["show"])
 
 
 def test_the_switch_of_light_decides_what_is_asked_for(

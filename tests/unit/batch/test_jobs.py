@@ -11,7 +11,7 @@ import pytest
 
 from odc_cleansat.batch import jobs
 from odc_cleansat.batch.jobs import Jobs, QueueFullError
-from odc_cleansat.batch.worker import SceneTask
+from odc_cleansat.batch.tasks import SceneTask
 
 
 def task(number: int) -> SceneTask:

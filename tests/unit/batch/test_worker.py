@@ -9,8 +9,8 @@ import pytest
 
 from odc_cleansat.batch import Failure, worker
 from odc_cleansat.batch.survey import survey
+from odc_cleansat.batch.tasks import SceneTask
 from odc_cleansat.batch.worker import (
-    SceneTask,
     WrittenMask,
     collected_warnings,
     find_mask,

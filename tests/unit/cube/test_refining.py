@@ -12,7 +12,13 @@ from odc.geo.xr import wrap_xr
 from rasterio.errors import RasterioIOError
 
 from odc_cleansat import recall, verify
-from odc_cleansat.cube.refining import RecordedDates, RefineJob, index_refined, refine_jobs
+from odc_cleansat.cube.refining import (
+    RecordedDates,
+    RefineJob,
+    index_mask,
+    index_refined,
+    refine_jobs,
+)
 from odc_cleansat.errors import CubeError, GapWarning, SceneError
 from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.products.write import write_layer
@@ -81,6 +87,10 @@ def test_a_stored_mask_is_that_of_load_with_lineage_to_all_dates(
     changed = stored.ucl.values[0] != indexed(cube, "july")
     assert changed.any()
     assert index_refined(cube.dc, made)[1] == []
+    index_mask(cube.dc, made)  # whichever product it is of
+    index_mask(cube.dc, MaskProduct.of_dataset(cube.masks["july"]).document_file)
+    assert cube.dc.index.datasets.get(dataset.id).product.name == REFINED_PRODUCT
+    assert cube.dc.index.datasets.get(cube.masks["july"].id).product.name == "s2_l2a_ucl"
     cube.dc.index.datasets.archive([dataset.id])  # other tests count masks
 
 
