@@ -14,6 +14,7 @@ from ..classes import CONFIDENCE_NODATA, CloudClass, class_percent, scl_to_ucl
 from ..errors import CleansatError, SceneError
 from ..evaluate.confusion import Question
 from ..evaluate.scores import agreement
+from ..grids.footprint import lonlat_footprint
 from ..products.product import MaskProduct
 from ..scenes.files import BandFile, SceneFiles, local_path, reading
 from ..scenes.packing import Packing, read_packing
@@ -197,15 +198,28 @@ class SceneTiles:
         CleansatError
             If a file cannot be read.
         """
-        width, height = _view_size(bounds, side)
+        _view_size(bounds, side)  # which says what are no bounds
+        seen = self._seen(bounds)
+        width, height = _view_size(seen, side)
 
         def part(reader: Reader, band: int) -> ImageData:
-            return reader.part(bounds, dst_crs=MERCATOR, width=width, height=height, indexes=band)
+            return reader.part(seen, dst_crs=MERCATOR, width=width, height=height, indexes=band)
 
         ucl = self._codes("ucl", part) if "ucl" in self.kinds else None
         scl = self._codes("scl", part) if "scl" in self.kinds else None
         both = {} if ucl is None or scl is None else agreement(ucl, scl)
         return ViewShares(_percent(ucl), _percent(None if scl is None else scl_to_ucl(scl)), both)
+
+    def _seen(self, bounds: Bounds) -> Bounds:
+        """Return what the mask has of a view: from afar, few pixels of the whole view would lie on it."""
+        if self._mask is None:
+            return bounds
+        there = lonlat_footprint(self._mask.grid.extent).geom.bounds
+        west, south = (max(pair) for pair in zip(bounds[:2], there[:2], strict=True))
+        east, north = (min(pair) for pair in zip(bounds[2:], there[2:], strict=True))
+        if not (west < east and south < north):
+            raise NoTileError("the scene is elsewhere.")
+        return west, south, east, north
 
     # Drawing
 

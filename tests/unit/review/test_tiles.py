@@ -114,6 +114,18 @@ def test_shares_of_all_are_those_of_the_document(
     assert 0 <= found.agreement["overall"] <= 100
     with pytest.raises(NoTileError, match="bounds"):
         tiles.shares((13, 48, 12, 47))
+    with pytest.raises(NoTileError, match="elsewhere"):
+        tiles.shares((0, 0, 1, 1))
+
+
+def test_shares_from_afar_are_those_from_near(
+    tiles: SceneTiles, bounds: tuple[float, float, float, float]
+) -> None:
+    """Of a view of the whole world, one pixel would lie on the scene."""
+    near, far = tiles.shares(bounds), tiles.shares((-180, -85, 180, 85))
+    assert far.ucl == pytest.approx(near.ucl, abs=0.5)
+    assert far.scl == pytest.approx(near.scl, abs=0.5)
+    assert far.agreement == pytest.approx(near.agreement, abs=0.5)
 
 
 def test_thumbnails_are_small(tiles: SceneTiles) -> None:
