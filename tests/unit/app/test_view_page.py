@@ -93,7 +93,7 @@ def test_a_part_is_shown_until_the_whole_is_there(
     monkeypatch.setattr(type(service.queue), "jobs", lambda self: jobs)
     monkeypatch.setattr(type(service.queue), "job", lambda self, mask: {j.mask: j for j in jobs}.get(mask))  # fmt: skip
     app = page("view_page", {"show": f"{scene}.-"})
-    assert not app.button
+    assert [each.label for each in app.button] == ["Withdraw"]
     assert "The mask is being made: 3 of 9 windows" in app.get("progress")[0].proto.text
     jobs[0] = dataclasses.replace(job, part=str(june))
     app.run()
