@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .errors import CleansatError
     from .masks.classify import classify
     from .masks.composite import composite
+    from .masks.hide import mask_clouds
     from .masks.presets import apply_preset
     from .masks.refine import refine
     from .models import Model, get_model, list_models
@@ -38,6 +39,7 @@ __all__ = [
     "get_model",
     "list_models",
     "load",
+    "mask_clouds",
     "recall",
     "refine",
     "verify",
@@ -55,6 +57,7 @@ _HOME = {
     "get_model": "models",
     "list_models": "models",
     "load": "cube.load",
+    "mask_clouds": "masks.hide",
     "recall": "cube.recall",
     "refine": "masks.refine",
     "verify": "products",

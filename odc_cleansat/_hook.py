@@ -1,7 +1,7 @@
-"""Make the transform `unet_mask` known as soon as `datacube.virtual` is imported, and not before.
+"""Run modules of ours as soon as the modules they extend are imported, and not before.
 
-Virtual products have no entry point for transforms. Importing `datacube.virtual` here would cost
-every program a second and a deprecation warning.
+The transform `unet_mask` belongs to `datacube.virtual`, which has no entry point for transforms. The accessor
+`cleansat` belongs to xarray, which has none for accessors. Importing them here would cost every program a second.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-_WATCHED = "datacube.virtual"
+_EXTENSIONS = {"datacube.virtual": "odc_cleansat.virtual", "xarray": "odc_cleansat.accessor"}
+"""Modules of others, and the module of ours that extends each."""
 
 
 class _Watcher(MetaPathFinder):
-    """Finds no module itself, but imports ours right after the watched one."""
+    """Finds no module itself, but imports ours right after one that is watched."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name != _WATCHED:
+        if name not in _EXTENSIONS:
             return None
         others = (finder for finder in sys.meta_path if finder is not self)
         spec = next(filter(None, (f.find_spec(name, path, target) for f in others)), None)
@@ -31,15 +32,16 @@ class _Watcher(MetaPathFinder):
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
-                import_module("odc_cleansat.virtual")
+                import_module(_EXTENSIONS[name])
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 
 def install() -> None:
-    """Register the transform now if `datacube.virtual` is imported already, else when it is."""
-    if _WATCHED in sys.modules:
-        import_module("odc_cleansat.virtual")
-    elif not any(isinstance(finder, _Watcher) for finder in sys.meta_path):
+    """Import our extensions of what is imported already, and those of the rest when that is."""
+    waiting = [name for name in _EXTENSIONS if name not in sys.modules]
+    for name in _EXTENSIONS.keys() - waiting:
+        import_module(_EXTENSIONS[name])
+    if waiting and not any(isinstance(finder, _Watcher) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Watcher())

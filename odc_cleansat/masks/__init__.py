@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .classify import classify
 from .composite import composite
+from .hide import mask_clouds
 from .persist import persist
 from .presets import PRESETS, Preset, apply_preset, get_preset
 from .refine import refine
@@ -15,6 +16,7 @@ __all__ = [
     "classify",
     "composite",
     "get_preset",
+    "mask_clouds",
     "persist",
     "refine",
 ]

@@ -172,6 +172,8 @@ def classify(
     """
     check_result(confidence, probabilities, progress, refine)
     arrays = arrays_of_scene(scene)
+    for each in (scene, *arrays.values()):
+        check_sensor(getattr(each, "attrs", {}), (), "the scene")
     chosen = get_model(model, bands=arrays)
     check_engine(engine, precision)
     options = Options.of(

@@ -13,7 +13,7 @@ from .install import import_model, try_model
 from .model import Architecture, Model
 from .networks import read_state_dict
 from .registry import find_models, get_model, list_models, read_model
-from .weights import fetch_weights, sha256_of, verify_weights, weights_path
+from .weights import fetch_weights, verify_weights, weights_path
 
 __all__ = [
     "Architecture",
@@ -27,7 +27,6 @@ __all__ = [
     "list_models",
     "read_model",
     "read_state_dict",
-    "sha256_of",
     "try_model",
     "verify_weights",
     "weights_path",
