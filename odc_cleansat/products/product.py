@@ -174,6 +174,9 @@ class MaskProduct:
         except FileNotFoundError:
             file = self.folder.file(self.name + suffix)
             raise MaskProductError(f"{file} is missing; give a whole mask product.") from None
+        except OSError as error:
+            file = self.folder.file(self.name + suffix)
+            raise MaskProductError(f"{file} cannot be read: {error.strerror or error}.") from error
 
     def is_intact(self, read: bool | None = None) -> bool:
         """Return whether the product is there with all its files.
@@ -209,8 +212,12 @@ class MaskProduct:
             return not thorough or all(
                 self.folder.sha1(name) == found for name, found in listed.items()
             )
-        except (FileNotFoundError, DocumentError):  # deleted or replaced since it was listed
-            return False
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, DocumentError):
+            return False  # deleted or replaced since it was listed, or no file
+        except OSError as error:
+            raise OutputError(
+                f"{self.folder} cannot be read: {error.strerror or error}."
+            ) from error
 
     def intact_document(self) -> Path | str | None:
         """Return path or URL of the EO3 document if the product is whole; see :meth:`is_intact`."""

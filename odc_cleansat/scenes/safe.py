@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import SceneError, first_line
+from ..errors import SceneError, fault_of, first_line
 from .offset import QUANTIFICATION
 from .scene import USE_OF_L1C, Scene
 from .stac import item_scene
@@ -86,8 +86,7 @@ def _item(folder: Path) -> pystac.Item:
         raise
     except Exception as error:  # of stactools and of its XML parser
         raise SceneError(
-            f"{folder.name} cannot be read as a SAFE product: {type(error).__name__} "
-            f"{first_line(error)}. Is it whole, with manifest.safe and the metadata of its granule?"
+            f"{folder.name} cannot be read as a SAFE product: {fault_of(error)}. Is it whole, with manifest.safe and the metadata of its granule?"
         ) from error
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlparse
 from uuid import UUID
 
 from ..addresses import public_address, without_secrets
-from ..errors import SceneError, first_line
+from ..errors import SceneError, fault_of
 from ..storage.reader import strange_values
 from .bands import S2_BANDS, band_of
 from .files import SceneFiles, reading
@@ -47,9 +47,7 @@ def parse_item(document: dict[str, Any], address: str) -> pystac.Item:
     try:
         return pystac.Item.from_dict(document, href=address)
     except Exception as error:  # pystac's own, and KeyError
-        raise SceneError(
-            f"{address} is no STAC item: {type(error).__name__} {first_line(error)}."
-        ) from error
+        raise SceneError(f"{address} is no STAC item: {fault_of(error)}.") from error
 
 
 @strange_values("the STAC item", SceneError)
@@ -107,7 +105,7 @@ def _dataset(item: pystac.Item) -> Dataset:
         (dataset,) = stac2ds([item], {"*": {"warnings": "ignore", "ignore_proj": True}})
     except Exception as error:
         raise SceneError(
-            f"item {item.id} cannot be read as a dataset: {first_line(error)}. Is it valid STAC, with a "
+            f"item {item.id} cannot be read as a dataset: {fault_of(error)}. Is it valid STAC, with a "
             "footprint?"
         ) from error
     return dataset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from datacube.model import Dataset
 from odc.geo.geobox import GeoBox
 
-from odc_cleansat.errors import CubeError
+from odc_cleansat.errors import CubeError, OutputError
 from odc_cleansat.products.product import DOCUMENT, MaskProduct, MaskProductError
 from odc_cleansat.products.verification import verify
 from unit.products.helpers import one, uuid_of
@@ -69,3 +70,14 @@ def test_what_is_no_product_is_told(product: Path, tmp_path: Path) -> None:
     shutil.copy(one(product, f"*{DOCUMENT}"), product / f"other{DOCUMENT}")
     with pytest.raises(MaskProductError, match="several mask products"):
         _ = MaskProduct(product).id
+
+
+@pytest.mark.parametrize("kind", ["folder", "circle"])
+def test_a_document_that_is_no_file_is_told(product: Path, kind: str) -> None:
+    document = one(product, f"*{DOCUMENT}")
+    document.unlink()
+    document.mkdir() if kind == "folder" else document.symlink_to(document)
+    with pytest.raises(MaskProductError, match="cannot be read"):
+        _ = MaskProduct(product).document
+    with contextlib.suppress(OutputError):
+        assert not MaskProduct(product).is_intact()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from stac_server import StacServer
 from odc_cleansat.errors import SceneError
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.scenes.read import read_scene
-from odc_cleansat.scenes.stac import choose_assets, item_scene
+from odc_cleansat.scenes.stac import choose_assets, item_scene, parse_item
 
 from .helpers import ITEMS, masked
 
@@ -191,3 +192,21 @@ def test_items_that_are_no_scene(
     item = {**server.add(metadata / ITEMS["Element 84, v1"][0], "plain"), **changes}
     with pytest.raises(SceneError, match=message):
         item_scene(pystac.Item.from_dict(item))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": 5},
+        {"stac_extensions": [[]]},
+        {"geometry": {"type": "Polygon", "coordinates": [[1, 2, 3, 1]]}},
+        {"assets": {"red": {"href": None}}},
+    ],
+)
+def test_odd_values_of_an_item_are_told_without_python(
+    changes: dict[str, Any], metadata: Path, server: StacServer
+) -> None:
+    item = {**server.add(metadata / ITEMS["Element 84, v1"][0], "plain"), **changes}
+    with pytest.raises(SceneError) as error:
+        item_scene(parse_item(item, "item.json"))
+    assert not re.search(r"Error|object|NoneType|unhashable", str(error.value))
