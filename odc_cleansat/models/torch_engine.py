@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -25,6 +27,19 @@ _LARGE = 256 * 256
 """Pixels of a window from which on its memory is measured: on small ones, fixed costs would count."""
 
 
+_forked = False
+"""Whether this process was forked after torch had been imported."""
+
+
+def _note_fork() -> None:
+    global _forked
+    _forked = "torch" in sys.modules
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
 class TorchEngine:
     """Runs a network in PyTorch."""
 
@@ -38,7 +53,8 @@ class TorchEngine:
         half = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
         self.precision = precision or ("bf16" if half else "f32")
         if not cuda:
-            torch.set_num_threads(available_cpus())
+            # A forked child would wait for ever for the threads of OpenMP, which its parent alone has.
+            torch.set_num_threads(1 if _forked else available_cpus())
         network = torch_network(model)
         self._network = network.to(self._device, memory_format=torch.channels_last)
         self._mean, self._std = (

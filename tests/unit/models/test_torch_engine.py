@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,40 @@ from unit.models.helpers import (
     a_model,
     logits_of,
 )
+
+FORK = """
+import os
+import signal
+
+import numpy as np
+
+from odc_cleansat import get_model
+from odc_cleansat.models.engines import get_engine
+
+
+def ask():
+    engine = get_engine(get_model("unet-efficientnetb4-l2a-4b"), "torch", "f32")
+    return engine(np.full((1, 4, 128, 128), 0.2, "float32"))
+
+
+here = ask()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    os._exit(0 if np.allclose(ask(), here, atol=1e-4) else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_computes_after_its_parent_did() -> None:
+    """OpenMP's threads are not in the child, and whatever waits for them waits for ever."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORK],
+        env={**os.environ, "CLEANSAT_THREADS": "2", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True, text=True, check=False, timeout=180,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_softmax_that_nobody_mentioned_is_refused_by_torch_too(
