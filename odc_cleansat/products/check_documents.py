@@ -15,7 +15,7 @@ from odc.geo.geom import Geometry
 from ..errors import ModelError
 from ..models.engines import check_engine
 from ..scenes.offset import PRODUCT_NAMES
-from ..storage.eo3 import MASK_PRODUCT, product_definition
+from ..storage.eo3 import MASK_PRODUCT, acquisition_time, product_definition
 from .evidence import (
     LAYERS,
     MISSING,
@@ -73,6 +73,10 @@ _EXTENSION = re.compile(
 
 _LEEWAY = datetime.timedelta(days=1)
 """By how much times may differ that are not of the same thing."""
+
+
+_ROUNDED = datetime.timedelta(seconds=1)
+"""By how much one time may differ in two documents."""
 
 
 def look_at_files(evidence: Evidence) -> str:
@@ -217,6 +221,10 @@ def wrong_times(evidence: Evidence) -> Iterator[Fault]:
     moment, made = (_aware(properties[key]) for key in ("datetime", "odc:processing_datetime"))
     if not moment - _LEEWAY < made < datetime.datetime.now(datetime.UTC) + _LEEWAY:
         yield WrongError(f"odc:processing_datetime is {made}, before the scene or in the future")
+    scene = evidence.product.scene
+    of_scene = None if scene is None else acquisition_time(scene.properties)
+    if of_scene is not None and abs(_aware(of_scene) - moment) > _ROUNDED:
+        yield WrongError(f"datetime is {moment}, and that of the scene in the datacube {of_scene}")
     if properties.get("cleansat:datetime_placeholder"):
         return
     for name in (

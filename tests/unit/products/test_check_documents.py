@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from datacube.model import Dataset
 from odc.geo.geom import Geometry, box
 
 from odc_cleansat.models.registry import get_model
 from odc_cleansat.products import accept, evidence, verify
 from odc_cleansat.products.product import MaskProduct
+from odc_cleansat.scenes.files import SceneFiles
 from unit.products.tampering import Forger
 
 
@@ -127,3 +130,17 @@ def test_what_no_version_has_written_is_wrong(
     forger.item |= form
     forger.finish()
     assert found(product)["documents"][0] is right
+
+
+def test_a_scene_that_the_datacube_knows_tells_the_time(product: Path, scene: Dataset) -> None:
+    """Some hours leave the day in the label, and no file of the product tells."""
+    files = SceneFiles.of_dataset(scene)
+    assert verify(MaskProduct(product, scene=files), pixels=False).right is True
+    forger = Forger(product)
+    told = forger.properties["datetime"]
+    moment = datetime.fromisoformat(told) if isinstance(told, str) else told
+    forger.say(datetime=(moment + timedelta(hours=3)).isoformat())
+    forger.finish()
+    said = {c.name: c for c in verify(MaskProduct(product, scene=files), pixels=False).checks}
+    assert said["documents"].right is False
+    assert "that of the scene in the datacube" in said["documents"].detail
