@@ -85,7 +85,8 @@ def resolve_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
         raise CubeError(
             f"cannot index {metadata}: the index has no product {product}; add its definition first."
         )
-    known = all(dc.index.datasets.bulk_has(sources))
+    # The driver postgis fails at the empty lineage of a document that datacube has prepared once.
+    known = bool(sources) and all(dc.index.datasets.bulk_has(sources))
     resolve = Doc2Dataset(
         dc.index, products=[product], verify_lineage=False, skip_lineage=not known
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from odc_cleansat import load, recall, with_ucl
 from odc_cleansat.cube.catalogue import list_scenes
 from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 GRID = GeoBox.from_bbox((395700, 5292600, 407160, 5300040), "EPSG:32633", resolution=60)
 
@@ -112,3 +114,17 @@ def test_indexing_again_changes_nothing(cube: Cube, postgis: Datacube) -> None:
         add_dataset(postgis, dataset.local_path)
     assert sorted(d.id for d in postgis.find_datasets(product=MASK_PRODUCT)) == before
     assert len(before) == 2
+
+
+def test_a_scene_from_files_as_the_docs_index_it(postgis: Datacube, tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs/how-to/scenes.md"
+    names: dict[str, object] = {}
+    block = re.search(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    assert block
+    exec(block[1], names)
+    scene = SimulatedScene(shape=(120, 120), datetime="2025-06-15T10:10:31Z").write(
+        tmp_path / "scene"
+    )
+    dataset = names["index_scene"](postgis, scene, tmp_path / "documents")  # type: ignore[operator]
+    assert postgis.index.datasets.has(dataset.id)
+    assert dataset.product.name == "s2_l2a"
