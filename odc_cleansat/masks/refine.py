@@ -333,9 +333,11 @@ def _check_values(series: Series) -> None:
     )
     levels = LevelCheck(BANDS)
     for date in filter(series.usable, range(len(series.codes))):
+        pixels = np.stack([sample.reflectance(band, date) for band in BANDS])
+        levels.add_together(pixels)
         for i, band in enumerate(BANDS):
-            values, packing = sample.reflectance(band, date), series.packing(band, date)
-            levels.add(i, values, series.bands[band].dtype, packing)
+            packing = series.packing(band, date)
+            levels.add(i, pixels[i], series.bands[band].dtype, packing)
     levels.refuse()
 
 

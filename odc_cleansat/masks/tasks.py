@@ -214,6 +214,7 @@ def window_probabilities(
         levels = LevelCheck(options.model.bands)
         with follow.preparing:
             pixels = to_model_grid(parts, target, check=levels)
+        levels.add_together(pixels)
         levels.refuse()
         if gapless is not None and not levels.gaps:
             gapless.add(target)

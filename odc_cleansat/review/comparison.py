@@ -341,6 +341,7 @@ def _reflectance(scene: xr.Dataset, i: int, drawing: _Drawing) -> np.ndarray:
         plane = (values.astype("float32") + np.float32(packing.offset)) * np.float32(packing.scale)
         levels.add(k, np.where(gone[..., k], np.float32(np.nan), plane), values.dtype, packing)
         planes.append(plane)
+    levels.add_together(np.where(np.moveaxis(gone, -1, 0), np.float32(np.nan), planes))
     levels.refuse()
     rgb = np.stack(planes, axis=-1)
     integer = pixels[0].dtype.kind in "ui"

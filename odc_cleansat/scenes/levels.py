@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import SceneError
 from .packing import Packing
+from .spectrum import SpectrumCheck
 
 BRIGHT, BRIGHTEST = 2.0, 10.0
 """Reflectance that most pixels of a band cannot have: it is told, and of integers refused; the second is refused.
@@ -120,9 +121,9 @@ class _Level:
 
 @dataclass
 class LevelCheck:
-    """Judge whether the values of a scene's bands can be reflectance, each band by itself.
+    """Judge whether the values of a scene's bands can be reflectance, each band by itself and all together.
 
-    Feed it the scene piece by piece with :meth:`add`. Then :meth:`refuse` raises where they cannot be, and
+    Feed it the scene piece by piece with :meth:`add` and :meth:`add_together`. Then :meth:`refuse` raises where they cannot be, and
     :meth:`complaints` tells where they hardly can be, or where the scene has no data without saying so. Scenes that
     are all cloud, snow, desert, water or nearly empty pass, for it looks only for what no ground has.
     """
@@ -136,6 +137,10 @@ class LevelCheck:
     _levels: dict[str, _Level] = field(default_factory=dict)
     _undeclared: dict[float, int] = field(default_factory=dict)
     _alike: dict[float, int] = field(default_factory=dict)
+    _spectrum: SpectrumCheck = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._spectrum = SpectrumCheck(self.names)
 
     def add(self, i: int, reflectance: np.ndarray, dtype: np.dtype, packing: Packing) -> None:
         """Count a piece of a band.
@@ -155,6 +160,16 @@ class LevelCheck:
         level = self._levels.setdefault(self.names[i], _Level(packing, dtype))
         level.add(reflectance[::step, ::step])
 
+    def add_together(self, pixels: np.ndarray) -> None:
+        """Count a piece of all bands.
+
+        Parameters
+        ----------
+        pixels
+            ``(C, h, w)`` floating-point reflectance on one grid, NaN for no data.
+        """
+        self._spectrum.add(pixels)
+
     def add_undeclared(
         self, counts: Mapping[float, int], alike: Mapping[float, int] | None = None
     ) -> None:
@@ -167,6 +182,7 @@ class LevelCheck:
         """Add what was counted elsewhere in the scene."""
         self.gaps |= other.gaps
         self.add_undeclared(other._undeclared, other._alike)
+        self._spectrum.merge(other._spectrum)
         for band, level in other._levels.items():
             own = self._levels.setdefault(band, _Level(level.packing, level.dtype))
             own.merge(level)
@@ -177,8 +193,8 @@ class LevelCheck:
         Raises
         ------
         SceneError
-            If most of them are too bright, some integers impossible, they have eight bits, or integers and
-            floating-point numbers are not of one scale.
+            If most of them are too bright, some integers impossible, they have eight bits, integers and floating-point
+            numbers are not of one scale, or two bands are the same.
         """
         for band, level in self._known():
             integer = level.dtype.kind in "ui"
@@ -198,11 +214,18 @@ class LevelCheck:
                     "original bands, or pass scale= and offset= that make reflectance of it."
                 )
         self._refuse_kinds()
+        if twins := self._spectrum.twins():
+            raise SceneError(
+                f"{twins[0]} and {twins[1]} are the same in all pixels, so one of them is not the band that it is taken for. "
+                "Load both bands, or take a model that needs fewer (cleansat models list)."
+            )
         if self._is_lifted() and all(level.dtype.kind in "ui" for _, level in self._known()):
             raise SceneError(_lifted(self._known()[0][1]))
 
     def _is_lifted(self) -> bool:
         """Return whether all pixels are as bright as only cloud is, and the darkest of most bands equally bright."""
+        if self._spectrum.is_landsat():
+            return True
         known = self._known()
         infrared = any(band.startswith("swir") for band, _ in known)
         bright = all(
@@ -280,6 +303,9 @@ class LevelCheck:
                     "the brightest pixels of every band are exactly 1, as in a picture whose contrast was stretched. Load the "
                     "original bands."
                 )
+        # What is wrong with a band by itself makes it odd beside the others, too.
+        if not found and (odd := self._spectrum.complaint()):
+            found.append(odd)
         return found
 
     def _of_one_number(self) -> list[str]:
