@@ -1,7 +1,7 @@
 """Do the bands of a scene fit each other? What no ground, water or cloud reflects is looked for, pixel by pixel.
 
-A band at a tenth of its reflectance, or with an offset of its own, can be reflectance by itself, and so can two bands
-that were swapped. Beside the other bands it cannot. All pixels at half or twice the reflectance look like any other scene.
+A band at a tenth of its reflectance can be reflectance by itself, and so can one with an offset of its own. Beside the
+other bands it cannot, and neither can two that were swapped. A scene at half or twice its reflectance looks like any other.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 
 FEWEST, MANY = 1000, 3000
-"""Least number of sampled pixels that can tell, and of all where a scene is judged as a whole: 1 and 3 km² at 30 m.
+"""Least number of pixels that can tell, and of all pixels where a scene is judged as a whole.
 
 Smaller pieces of real scenes may be all deep shadow."""
 
@@ -21,8 +21,9 @@ _SAMPLE = 500
 """Rows and columns of a piece that are looked at."""
 
 FAINTER, BRIGHTER = 0.3, 3.0
-"""Ratios of a visible band to the darker, and to the brighter, of both others. Nearly all pixels of no real scene
-are beyond: it is 0.6 at least, and 2.1 at most, in the tenth of the pixels that is nearest to what is usual."""
+"""Ratios of a visible band to the darker, and to the brighter, of both others, beyond which a pixel is odd.
+
+Of the pixels of real scenes and of their parts at most 71 % and 22 % are, where blue was corrected too far."""
 
 STEADIER = 0.65
 """Ratio of the deviation of red to that of blue below which they are swapped. Over land it is 0.77 at least."""
