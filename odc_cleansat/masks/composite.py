@@ -19,6 +19,7 @@ from ..classes import CLOUDS, CloudClass
 from ..errors import CleansatError, SceneError
 from ..grids.grid import crs_name, unevenness
 from ..scenes.bands import is_reflective
+from .codes import with_checked_codes
 from .dilate import radius_in_pixels, widen
 from .reduce import (
     best_pixel,
@@ -110,7 +111,7 @@ def composite(
     ------
     SceneError
         If the scene lacks ``ucl``, bands, time or a grid, its variables stand on different
-        grids or have unsuitable types, or the dates' offsets differ.
+        grids or have unsuitable types, ``ucl`` holds codes that are no classes, or the dates' offsets differ.
     CleansatError
         If an option is unknown or out of range, or the geomedian's library is not installed.
     """
@@ -121,6 +122,7 @@ def composite(
     names = _band_names(scene, bands)
     extra = ["ucl_confidence"] if method == "best" and "ucl_confidence" in scene else []
     scene = _in_order(scene[[*names, "ucl", *extra]])
+    scene = scene.assign(ucl=with_checked_codes(scene.ucl))
     hidden = _hidden(scene.ucl, clear_classes, dilation or {}, grid)
     observed = _observed(scene, names)
     clear_observations = observed & ~hidden & _is_class(scene.ucl, clear_classes)

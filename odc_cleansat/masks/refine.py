@@ -25,6 +25,7 @@ from ..grids.grid import unevenness
 from ..scenes.bands import find_bands
 from ..scenes.levels import LevelCheck
 from ..scenes.packing import Packing, read_packing
+from .codes import checked_codes
 from .storable import storable
 from .time_rules import BANDS, DAYS, Series, refine_window
 
@@ -319,12 +320,7 @@ def _refine_blocks(
 
 def _check_values(series: Series) -> None:
     """Raise if the codes of a window are no classes, or its numbers no reflectance. Of these a sample is enough."""
-    if not np.isin(np.arange(256), [*CloudClass])[series.codes].all():
-        strange = sorted({*np.unique(series.codes).tolist()} - {*CloudClass})
-        raise SceneError(
-            f"`ucl` holds {', '.join(map(str, strange[:5]))}, which are no codes of the UCL; make it with classify, or bring "
-            "classes of others to its codes."
-        )
+    checked_codes(series.codes)
     step = max(1, round(math.sqrt(series.codes[0].size / _SAMPLE)))
     sample = replace(
         series,

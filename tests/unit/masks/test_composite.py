@@ -92,7 +92,7 @@ def test_any_value_of_the_type_may_be_nodata(nodata: int) -> None:
 
 
 def test_what_counts_as_clear() -> None:
-    scene = little([[4, 5, 6, 9], [1, 1, 1, 1]], [[10, 10, 10, 10], [20, 20, 20, 20]])
+    scene = little([[4, 5, 6, 0], [1, 1, 1, 1]], [[10, 10, 10, 10], [20, 20, 20, 20]])
 
     def counts(clear: object = CLEAR, dilation: object = None) -> list[int]:
         found = composite(scene, clear=clear, dilation=dilation)  # type: ignore[arg-type]
@@ -382,6 +382,20 @@ def test_scenes_it_refuses(
 def test_options_it_refuses(series: xr.Dataset, options: dict[str, object], message: str) -> None:
     with pytest.raises(CleansatError, match=message):
         composite(series, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("code", [4, 8, 255])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_codes_of_others_are_refused(series: xr.Dataset, code: int, lazy: bool) -> None:
+    """Such as those of the SCL, of which 8 to 10 are cloud. Snow, 4, is a class of the UCL."""
+    scene = series[["B02", "ucl"]].copy(deep=True)
+    scene["ucl"].values[-1, 50, 60] = code
+    scene = scene.chunk(time=1, y=60) if lazy else scene
+    if code == 4:
+        composite(scene, method="best").compute()
+        return
+    with pytest.raises(SceneError, match=f"`ucl` holds {code}, which are no codes of the UCL"):
+        composite(scene, method="best").compute()
 
 
 def test_offsets_do_not_matter_to_reflectance(series: xr.Dataset) -> None:
