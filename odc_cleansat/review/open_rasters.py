@@ -9,8 +9,9 @@ import contextlib
 import threading
 import time
 from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..scenes.files import BandFile, local_path
 
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
     from rasterio.vrt import WarpedVRT
 
-MOST = 48
-"""Rasters that stay open while nobody reads them."""
+MOST = 24
+"""Rasters that stay open while nobody reads them. Each has some MB, for blocks that are being read."""
+
+VIEWS = 8
+"""Views of each that stay."""
 
 SECONDS = 60.0
 """How long they do."""
@@ -35,11 +39,32 @@ class View(Protocol):
         ...
 
 
-class _Idle(NamedTuple):
+@dataclass(eq=False)
+class _Open:
+    """A raster that is open, and how it is seen."""
+
     key: Hashable
-    since: float
+    raster: DatasetReader
+    views: dict[View, WarpedVRT] = field(default_factory=dict)
+    """Those used last stand at the end."""
+    since: float = 0.0
     """When it was read last, seconds of the monotonic clock."""
-    raster: DatasetReader | WarpedVRT
+
+    def seen(self, file: BandFile, view: View | None) -> DatasetReader | WarpedVRT:
+        """Return a view of the raster, which is made if need be."""
+        if view is None:
+            return self.raster
+        if view not in self.views:
+            while len(self.views) >= VIEWS:
+                self.views.pop(next(iter(self.views))).close()
+            self.views[view] = view.of(file, self.raster)
+        self.views[view] = self.views.pop(view)
+        return self.views[view]
+
+    def close(self) -> None:
+        for each in self.views.values():
+            each.close()
+        self.raster.close()
 
 
 class OpenRasters:
@@ -47,7 +72,7 @@ class OpenRasters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: list[_Idle] = []
+        self._idle: list[_Open] = []
 
     @contextlib.contextmanager
     def opened(
@@ -71,46 +96,41 @@ class OpenRasters:
         rasterio.errors.RasterioError
             If it cannot be opened.
         """
-        key = (file.uri, file.of_stranger, _stamp(file), view, *sorted(options.items()))
-        known = self._take(key)
-        with file.reopened(known, **options) as raster:
+        key = (file.uri, file.of_stranger, _stamp(file), *sorted(options.items()))
+        known = self._take(key, view)
+        with file.reopened(None if known is None else known.raster, **options) as raster:
+            mine = known or _Open(key, raster)
             try:
-                if known is None and view is not None:
-                    raster = view.of(file, raster)
-                yield raster
+                yield mine.seen(file, view)
             except BaseException:
-                _close(raster)
+                mine.close()
                 raise
-        self._give(key, raster)
+        self._give(mine)
 
     def close(self) -> None:
         """Close what nobody reads."""
         with self._lock:
             idle, self._idle = self._idle, []
         for each in idle:
-            _close(each.raster)
+            each.close()
 
-    def _take(self, key: Hashable) -> DatasetReader | WarpedVRT | None:
+    def _take(self, key: Hashable, view: View | None) -> _Open | None:
+        """Return a raster that is open and idle, the one read last; rather one that has the view."""
         with self._lock:
-            found = next((each for each in reversed(self._idle) if each.key == key), None)
-            if found is not None:
-                self._idle.remove(found)
-        return None if found is None else found.raster
+            found = [each for each in reversed(self._idle) if each.key == key]
+            found.sort(key=lambda each: view not in each.views)
+            if found:
+                self._idle.remove(found[0])
+        return found[0] if found else None
 
-    def _give(self, key: Hashable, raster: DatasetReader | WarpedVRT) -> None:
-        now = time.monotonic()
+    def _give(self, mine: _Open) -> None:
+        mine.since = now = time.monotonic()
         with self._lock:
-            every = [*self._idle, _Idle(key, now, raster)]
+            every = [*self._idle, mine]
             self._idle = [each for each in every[-MOST:] if now - each.since < SECONDS]
             old = [each for each in every if each not in self._idle]
         for each in old:
-            _close(each.raster)
-
-
-def _close(raster: DatasetReader | WarpedVRT) -> None:
-    raster.close()
-    if (source := getattr(raster, "src_dataset", None)) is not None:
-        source.close()
+            each.close()
 
 
 def _stamp(file: BandFile) -> Hashable:

@@ -100,16 +100,40 @@ class Doubled:
         return WarpedVRT(raster, crs=raster.crs, transform=transform, width=8, height=8)
 
 
-def test_a_view_stays_and_is_closed_with_its_raster(tmp_path: Path) -> None:
-    files, file, view = OpenRasters(), write(tmp_path / "a.tif", 7), Doubled()
-    for _ in range(3):
-        with files.opened(file, view) as seen:
-            assert (seen.read() == 7).all()
-            assert seen.shape == (8, 8)
-    assert Doubled.made == 1
+def test_views_stay_with_their_raster_and_are_closed_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_rasters, "VIEWS", 2)
+    files, file = OpenRasters(), write(tmp_path / "a.tif", 7)
+    first, second, third, sources = Doubled(), Doubled(), Doubled(), set()
+    seen = {}
+    for view in (first, second, first, third, first):
+        with files.opened(file, view) as opened:
+            assert (opened.read() == 7).all()
+            assert opened.shape == (8, 8)
+            seen[view] = opened
+            sources.add(opened.src_dataset)
+    assert Doubled.made == 3
+    assert [seen[view].closed for view in (first, second, third)] == [False, True, False]
     with files.opened(file) as bare:
         assert bare.shape == (4, 4)
-    source = seen.src_dataset
+    assert sources == {bare}
     files.close()
-    assert seen.closed
-    assert source.closed
+    assert all(each.closed for each in (bare, *seen.values()))
+
+
+def test_of_two_that_are_open_the_one_with_the_view_is_taken(tmp_path: Path) -> None:
+    files, file, view = OpenRasters(), write(tmp_path / "a.tif", 7), Doubled()
+    with files.opened(file) as one, files.opened(file) as two:
+        pass
+    with files.opened(file, view) as seen:
+        source = seen.src_dataset
+    assert source in (one, two)
+    with files.opened(file) as last, files.opened(file) as other:  # this one is given back first
+        assert {last, other} == {one, two}
+    made = Doubled.made
+    for _ in range(2):
+        with files.opened(file, view) as again:
+            assert again is seen
+    assert Doubled.made == made
+    files.close()
