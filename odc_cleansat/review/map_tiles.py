@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 SIDE = 256
 """Pixels along each side of a tile."""
 
-SHARED = 3
-"""Levels of zoom between a tile and the large one that it shares a view with: 8 x 8 tiles have one view."""
+SHARED = 8
+"""Tiles of a column that have one view. GDAL warps blocks that are as wide as a view, so that tiles beside each other
+would be warped together, and more blocks of the file read than are wanted."""
 
 MERCATOR = "EPSG:3857"
 
@@ -40,21 +41,16 @@ class MapTile:
         )
         return west, south, east, north
 
-    def shared(self) -> MapTile:
-        """Return the large tile around it whose view it is read from."""
-        up = min(SHARED, self.zoom)
-        return MapTile(self.zoom - up, self.column >> up, self.row >> up)
-
 
 @dataclass(frozen=True)
 class MapView:
-    """A raster in web Mercator, over a large tile; see :class:`~odc_cleansat.review.open_rasters.View`."""
+    """A raster in web Mercator, over a column of tiles; see :class:`~odc_cleansat.review.open_rasters.View`."""
 
-    tile: MapTile
-    """The large tile."""
+    first: MapTile
+    """The northernmost tile."""
 
-    side: int
-    """Pixels along its sides at the zoom of the small tiles."""
+    rows: int
+    """How many tiles there are."""
 
     resampling: str
     """A method of GDAL, such as ``nearest``."""
@@ -62,8 +58,8 @@ class MapView:
     @classmethod
     def around(cls, tile: MapTile, resampling: str) -> MapView:
         """Return the view that a tile is read from."""
-        large = tile.shared()
-        return cls(large, SIDE << (tile.zoom - large.zoom), resampling)
+        rows = min(SHARED, 2**tile.zoom)
+        return cls(MapTile(tile.zoom, tile.column, tile.row // rows * rows), rows, resampling)
 
     def of(self, file: BandFile, raster: DatasetReader) -> WarpedVRT:
         """Return the view of a raster. Where the map is coarse, its overviews are read."""
@@ -71,8 +67,10 @@ class MapView:
         from rasterio.vrt import WarpedVRT
         from rio_tiler.utils import get_vrt_transform
 
+        west, _, east, north = self.first.bounds
+        south = north - self.rows * (east - west)
         transform, width, height = get_vrt_transform(
-            raster, self.tile.bounds, self.side, self.side, dst_crs=MERCATOR
+            raster, (west, south, east, north), self.rows * SIDE, SIDE, dst_crs=MERCATOR
         )
         nodata = nodata_of(file, raster)
         return WarpedVRT(
@@ -90,7 +88,7 @@ class MapView:
         band
             Number of the band, from 1.
         tile
-            A tile in the large one.
+            A tile of the column.
 
         Returns
         -------

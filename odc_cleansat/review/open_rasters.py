@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST = 24
 """Rasters that stay open while nobody reads them. Each has some MB, for blocks that are being read."""
 
-VIEWS = 8
+VIEWS = 16
 """Views of each that stay."""
 
 SECONDS = 60.0

@@ -24,10 +24,11 @@ ATTEMPTS = 5
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
 """Seconds of silence after which a request to a store has failed."""
 
-CACHE_VARIABLE, CACHE = "GDAL_CACHEMAX", "64"
+CACHE_VARIABLE, CACHE = "GDAL_CACHEMAX", "128"
 """Name of GDAL's variable for the MB of files that it keeps in memory, and what the application and workers have.
 
-By default it is 5 % of the memory in each process: over 1 GB on a machine with 24. A mask reads what it needs once."""
+By default it is 5 % of the memory in each process: over 1 GB on a machine with 24. A mask reads what it needs once, and
+people who pan read the same blocks again."""
 
 URL_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=://)", re.IGNORECASE)
 """Matches the scheme at the beginning of a URL."""

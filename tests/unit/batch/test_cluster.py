@@ -173,4 +173,4 @@ def test_workers_bound_what_gdal_keeps(monkeypatch: pytest.MonkeyPatch, given: s
     if given:
         monkeypatch.setenv("GDAL_CACHEMAX", given)
     with dask_client(1) as client:
-        assert client.submit(of_worker, "GDAL_CACHEMAX").result() == (given or "64")
+        assert client.submit(of_worker, "GDAL_CACHEMAX").result() == (given or "128")

@@ -9,7 +9,7 @@ import pytest
 import rasterio
 from rasterio.enums import Resampling
 
-from odc_cleansat.review.map_tiles import SIDE, MapTile, MapView
+from odc_cleansat.review.map_tiles import SHARED, SIDE, MapTile, MapView
 from odc_cleansat.review.open_rasters import OpenRasters
 from odc_cleansat.scenes.files import BandFile
 
@@ -66,22 +66,33 @@ def test_tiles_are_those_of_rio_tiler(smooth: BandFile, zoom: int) -> None:
         assert np.median(difference) < 30  # of 3000
 
 
-def test_neighbours_share_a_view(smooth: BandFile) -> None:
-    tile, files, seen = middle(smooth, 13), OpenRasters(), set()
-    large = tile.shared()
-    for column in range(8):
-        for row in range(8):
-            each = MapTile(13, 8 * large.column + column, 8 * large.row + row)
-            assert each.shared() == large
-            seen.add(MapView.around(each, "bilinear"))
-    assert len(seen) == 1
-    assert MapTile(13, 8 * large.column + 8, 8 * large.row).shared() != large
-    assert MapView.around(tile, "nearest") not in seen
-    assert MapTile(1, 1, 0).shared() == MapTile(0, 0, 0)
-    files.close()
+def test_tiles_of_a_column_share_a_view(smooth: BandFile) -> None:
+    tile = middle(smooth, 13)
+    first = tile.row // SHARED * SHARED
+    column = {
+        MapView.around(MapTile(13, tile.column, first + i), "bilinear") for i in range(SHARED)
+    }
+    assert len(column) == 1
+    others = (
+        MapView.around(MapTile(13, tile.column, first + SHARED), "bilinear"),
+        MapView.around(MapTile(13, tile.column + 1, tile.row), "bilinear"),
+        MapView.around(tile, "nearest"),
+    )
+    assert not column & {*others}
+    assert MapView.around(MapTile(1, 1, 1), "nearest").first == MapTile(1, 1, 0)
 
 
-def test_parts_of_a_large_tile_fit_together(smooth: BandFile) -> None:
+def test_no_tile_is_warped_for_another(smooth: BandFile) -> None:
+    """The blocks of a view are as wide as a tile."""
+    view = MapView.around(middle(smooth, 16), "bilinear")
+    with OpenRasters().opened(smooth, view) as opened:
+        assert opened.shape == (SHARED * SIDE, SIDE)
+        ((height, width),) = opened.block_shapes
+    assert width == SIDE
+    assert SIDE % height == 0
+
+
+def test_tiles_fit_together(smooth: BandFile) -> None:
     tile, files = middle(smooth, 13), OpenRasters()
     west, east = (
         read(files, smooth, tile),
