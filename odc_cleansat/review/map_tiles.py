@@ -16,8 +16,8 @@ SIDE = 256
 """Pixels along each side of a tile."""
 
 SHARED = 8
-"""Tiles of a column that have one view. GDAL warps blocks that are as wide as a view, so that tiles beside each other
-would be warped together, and more blocks of the file read than are wanted."""
+"""Tiles of a column that have one view. GDAL warps blocks that are as wide as a view. Tiles beside each other would be
+warped together, and more of the file be read than is wanted."""
 
 MERCATOR = "EPSG:3857"
 
