@@ -150,6 +150,11 @@ def tell(text: str, *, err: bool = False, level: str = "info", **values: object)
     click.echo(click.style(shown, fg="yellow") if coloured else shown, err=err)
 
 
+def tell_error(text: str) -> None:
+    """Print what went wrong with one of several things; the command goes on."""
+    tell(text if for_programs() else f"Error: {text}", err=True, level="error")
+
+
 def keep(text: str, *, level: str = "info", **values: object) -> None:
     """Write lines to the file of the journal, if there is one, and nowhere else; parameters as of :func:`tell`."""
     if _open:

@@ -15,7 +15,7 @@ import click
 
 from ..addresses import public_address, public_values
 from .console import Console, describe_error
-from .journal import run_id
+from .journal import run_id, tell_error
 from .main import SOME_FAILED
 from .options import (
     check_box,
@@ -263,7 +263,7 @@ class _Masker:
             click.echo(json.dumps(public_values(result)))
         if "reason" in result:
             name = "" if result["scene"] in result["reason"] else f"{result['scene']}: "
-            click.echo(f"Error: {name}{result['reason']}", err=True)
+            tell_error(f"{name}{result['reason']}")
         elif not self.as_json:
             shares = ", ".join(f"{name} {value:g} %" for name, value in result["percent"].items())
             click.echo(f"  {shares}; data in {result['data_percent']:g} % of the pixels")

@@ -12,6 +12,7 @@ import click
 from ..classes import CloudClass
 from ..errors import CleansatError, ModelError
 from .console import describe_error
+from .journal import tell_error
 from .names import Group
 from .options import json_option
 
@@ -164,7 +165,7 @@ def fetch(ctx: click.Context, names: tuple[str, ...], all_: bool, allow_torchscr
                 try_model(model, allow=True)
         except CleansatError as error:
             failed = True
-            click.secho(f"Error: {error}", err=True, fg="red")
+            tell_error(str(error))
             continue
         for path in paths:
             click.echo(f"{model.name}: {path}")

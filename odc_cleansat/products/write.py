@@ -19,6 +19,7 @@ from ..storage.atomic import working_folder
 from ..storage.cog import Raster, write_cog
 from ..storage.eo3 import MASK_PRODUCT, allow_own_properties
 from ..storage.folder import Folder
+from ..storage.reader import strange_values
 from .identity import mask_folder, mask_label
 from .product import DOCUMENT, SUMS, MaskProduct
 from .provenance import (
@@ -140,7 +141,7 @@ def _assemble(mask: xr.Dataset, provenance: Provenance, dataset_id: UUID, folder
     from eodatasets3.properties import Eo3Dict
 
     source, geobox = provenance.source, mask.odc.geobox
-    with allow_own_properties():
+    with allow_own_properties(), strange_values("the metadata of the scene", SceneError):
         properties = Eo3Dict(mask_properties(mask, provenance))
         document = DatasetDoc(id=dataset_id, properties=properties)
         # Named before the assembler asks, or it would look up the producer in a list of its own.

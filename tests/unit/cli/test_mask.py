@@ -288,3 +288,11 @@ def test_angles_that_cannot_be_right_are_said(run: Run, bands: Path, tmp_path: P
     assert done.exit_code == 0, done.output
     assert "Warning: shadow is left as the network gave it" in done.stderr
     assert "below the horizon" in done.stderr
+
+
+def test_errors_are_objects_for_programs(run: Run, tmp_path: Path) -> None:
+    result = run("--log-format", "json", "mask", "nowhere", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    told = json.loads(result.stderr)
+    assert (told["level"], told["command"]) == ("error", "mask")
+    assert told["message"].startswith("there is no nowhere")

@@ -20,6 +20,7 @@ from rasterio.features import geometry_mask
 from rio_cogeo import cog_validate
 from shapely.geometry import shape
 
+from odc_cleansat.errors import SceneError
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.write import write_layer
 from odc_cleansat.storage.folder import Folder
@@ -181,3 +182,12 @@ def test_a_scene_never_speaks_for_its_mask(scene: Dataset, tmp_path: Path) -> No
     plain = properties(tmp_path / "plain", {})
     assert of_the_scene.items() <= plain.items()
     assert properties(tmp_path / "more", of_the_mask) == plain
+
+
+def test_a_scene_whose_angles_are_text_is_refused_in_words(scene: Dataset, tmp_path: Path) -> None:
+    document = {**scene.metadata_doc}
+    document["properties"] = {**document["properties"], "eo:sun_azimuth": "Bearer x"}
+    job = MaskJob(Dataset(scene.product, document, uri=scene.uri), tmp_path, offset=-1000)
+    with brightness_engine(), pytest.raises(SceneError, match="the metadata of the scene is not"):
+        job.run()
+    assert not list(tmp_path.rglob("*.tif"))
