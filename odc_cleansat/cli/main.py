@@ -100,12 +100,16 @@ class _Group(Group):
 
 
 def _quieten() -> None:
-    """Show our own warnings as one line, and leave those of libraries to ``--debug``."""
+    """Show our own warnings as one line each, once, and leave those of libraries to ``--debug``."""
+    said: set[str] = set()
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", CleansatWarning)
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
         text = in_options(str(message))
+        if text in said:
+            return
+        said.add(text)
         tell(text if for_programs() else f"Warning: {text}", err=True, level="warning")
 
     class Show(logging.Handler):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from odc.geo.xr import xr_coords
 from ..arguments import meant
 from ..errors import CubeError
 from ..grids.cells import parts, with_context
+from ..grids.centres import Roi
 from ..grids.grid import ground_resolution
 from ..masks.presets import Preset, apply_preset
 from ..masks.refine import refine_dates
@@ -86,9 +87,7 @@ class History:
     told: set[float] = field(default_factory=set)
     """Days of which the user has been told that they have another offset."""
 
-    def masks(
-        self, groups: xr.DataArray, grid: GeoBox, found: Sequence[MaskedScene] | None = None
-    ) -> xr.Dataset:
+    def masks(self, groups: xr.DataArray, grid: GeoBox) -> xr.Dataset:
         """Return refined masks.
 
         Parameters
@@ -97,8 +96,6 @@ class History:
             Dims ``(time)``, dtype object: for each time that is asked for a tuple of scenes.
         grid
             The output grid.
-        found
-            The scenes of all dates around with their masks; by default they are searched for.
 
         Returns
         -------
@@ -114,7 +111,7 @@ class History:
         if self.preset is not None:  # what lies just outside may reach in
             margin = math.ceil(self.preset.reach / min(ground_resolution(grid)))
         outer = grid.pad(margin) if margin else grid
-        masks = self._refined(groups, outer, found)
+        masks = _joined(self.parts(groups, outer))
         if self.preset is not None:
             masks = apply_preset(masks, self.preset)
         inside = dict.fromkeys(grid.dimensions, slice(margin, -margin or None))
@@ -124,12 +121,33 @@ class History:
             return part.chunk(dict(zip(("time", *grid.dimensions), sizes, strict=True)))
         return part
 
-    def _refined(
-        self, groups: xr.DataArray, grid: GeoBox, found: Sequence[MaskedScene] | None
-    ) -> xr.Dataset:
-        """Return refined masks, part by part.
+    def parts(
+        self, groups: xr.DataArray, grid: GeoBox, found: Sequence[MaskedScene] | None = None
+    ) -> Iterator[tuple[Roi, xr.Dataset]]:
+        """Refine masks part by part.
 
         Each part reads its own dates and ground around. So none waits for another, and memory does not grow with the grid.
+
+        Parameters
+        ----------
+        groups
+            Dims ``(time)``, dtype object: for each time that is asked for a tuple of scenes.
+        grid
+            The grid.
+        found
+            The scenes of all dates around with their masks; by default they are searched for.
+
+        Yields
+        ------
+        roi : tuple of slice
+            Rows and columns of the part. Together they cover the grid, row by row.
+        masks : xarray.Dataset
+            ``ucl`` and ``ucl_confidence``, uint8, dims ``(time, y, x)``; lazy.
+
+        Raises
+        ------
+        SceneError
+            If the scenes lack bands that refining needs.
         """
         if found is None:
             found = self.around(groups, with_context(grid)[0])
@@ -138,23 +156,18 @@ class History:
         )
         prepared = prepare(found, every, self.options, masked=True, harmonized=True)
         place = _places(groups, every)
-        table: dict[int, list[xr.Dataset]] = {}
         whole = slice(0, grid.shape[0]), slice(0, grid.shape[1])
-        for rows, columns in parts(grid, PART) if grid.axis_aligned else [whole]:
-            wide, inside = with_context(grid[rows, columns])
-            data = self._read(prepared, wide)
+        for i, roi in enumerate(parts(grid, PART) if grid.axis_aligned else [whole]):
+            wide, inside = with_context(grid[roi])
             refined = refine_dates(
-                data, place, hindsight=self.refine == "time", told=self.told, quiet=bool(table)
+                self._read(prepared, wide),
+                place,
+                hindsight=self.refine == "time",
+                told=self.told,
+                quiet=i > 0,
             )
             window = dict(zip(grid.dimensions, inside, strict=True))
-            part = refined[list(BANDS)].isel({"time": place, **window})
-            table.setdefault(rows.start, []).append(part)
-        y, x = grid.dimensions
-        lines = [
-            xr.concat(line, x, join="override", coords="minimal", compat="override")
-            for line in table.values()
-        ]
-        return xr.concat(lines, y, join="override", coords="minimal", compat="override")
+            yield roi, refined[list(BANDS)].isel({"time": place, **window})
 
     def read(
         self, reader: LayerReader, groups: xr.DataArray, names: Sequence[str], least: float | None
@@ -250,6 +263,17 @@ class History:
         query = replace(self.query, terms=terms, like=None, area=wide.extent)
         found = {each.id: each for each in (*find_scenes(self.dc, query), *asked)}
         return list(found.values())
+
+
+def _joined(each: Iterable[tuple[Roi, xr.Dataset]]) -> xr.Dataset:
+    """Return parts of a grid, which come row by row, as one."""
+    table: dict[int, list[xr.Dataset]] = {}
+    for (rows, _), part in each:
+        table.setdefault(rows.start, []).append(part)
+    y, x = part.odc.spatial_dims
+    how: Any = {"join": "override", "coords": "minimal", "compat": "override"}
+    joined: xr.Dataset = xr.concat([xr.concat(row, x, **how) for row in table.values()], y, **how)
+    return joined
 
 
 def span_around(

@@ -128,21 +128,17 @@ class RefinedMask:
             self.dc,
             query,
             self.options,
-            {
-                "dask_chunks": dict.fromkeys(grid.dimensions, PART),
-                "skip_broken_datasets": False,  # the lineage would name what was not read
-            },
+            {"skip_broken_datasets": False},  # the lineage would name what was not read
             "time" if self.hindsight else "earlier",
             preset=None,
             only_accepted=False,
             include_rejected=True,
         )
         layers = {name: np.empty(grid.shape, "uint8") for name in BANDS}
-        cut = list(parts(grid, PART))
-        for i, part in enumerate(cut):
-            lazy = history.masks(groups, grid[part], every)
+        count = sum(1 for _ in parts(grid, PART))
+        for i, (part, lazy) in enumerate(history.parts(groups, grid, every)):
             try:
-                found = compute(lazy, progress and _within(progress, i, len(cut)))
+                found = compute(lazy, progress and _within(progress, i, count))
             except OSError as error:  # rasterio's is one, too
                 raise SceneError(
                     f"a scene or a mask cannot be read: {first_line(error)}."

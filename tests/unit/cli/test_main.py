@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from calling import Run, failure
 from click.testing import CliRunner
 
 from odc_cleansat import __version__
-from odc_cleansat.cli.main import COMMANDS, main
+from odc_cleansat.cli.main import COMMANDS, _quieten, main
+from odc_cleansat.errors import GapWarning
 
 CLEANSAT = Path(sys.executable).parent / "cleansat"
 
@@ -105,3 +107,12 @@ def test_a_reader_that_has_enough() -> None:
         said = process.stderr.read()
     assert said == b""
     assert process.returncode == 1
+
+
+@pytest.mark.usefixtures("run")
+def test_the_same_warning_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a year of scenes without an offset, each would say so."""
+    _quieten()
+    for text in ("one", "two", "one"):
+        warnings.warn(text, GapWarning, stacklevel=1)
+    assert capsys.readouterr().err.splitlines() == ["Warning: one", "Warning: two"]
