@@ -171,7 +171,7 @@ def refine_window(
     motions = motions_of(light.angles, window)
     known = light.angles.view_zenith is not None
     found = find_height(cloud, shadow, valid, motions, resolution)
-    cloud = ndimage.binary_dilation(cloud, np.ones((3, 3), bool)) | ~valid
+    cloud = _grown(cloud) | ~valid
     possible = cast(cloud, motions, (LOWEST, HIGHEST), resolution)
     if found is not None:
         height, best = found
@@ -251,6 +251,17 @@ def cast(
     return result
 
 
+def _grown(plane: np.ndarray) -> np.ndarray:
+    """Return a bool plane grown by a pixel to all eight sides."""
+    rows = plane.copy()
+    rows[1:] |= plane[:-1]
+    rows[:-1] |= plane[1:]
+    result: np.ndarray = rows.copy()
+    result[:, 1:] |= rows[:, :-1]
+    result[:, :-1] |= rows[:, 1:]
+    return result
+
+
 def _moved(plane: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Return a bool plane moved by whole pixels down and right, true where nothing is known."""
     result = np.ones_like(plane)
@@ -296,7 +307,7 @@ def find_height(
     size = max(1, round(_COARSE / resolution))
     free = valid & ~cloud
     planes = [cloud, np.where(free, shadow, 0), free]
-    coarse = [_block_mean(each.astype("float32"), size) for each in planes]
+    coarse = [_block_mean(each, size) for each in planes]
     heights = np.arange(LOWEST, HIGHEST + 1, _STEP)
     paths = [np.outer(each, heights) / (resolution * size) for each in motions]
     margin = math.ceil(max(np.abs(path).max() for path in paths)) + 1
@@ -321,10 +332,14 @@ def find_height(
 def _block_mean(plane: np.ndarray, size: int) -> np.ndarray:
     """Return the means of blocks of pixels; what is left at the edges is dropped, unless there is nothing else."""
     if size == 1 or min(plane.shape) < size:
-        return plane
+        return plane.astype("float32")
     rows, columns = (side // size for side in plane.shape)
     cut = plane[: rows * size, : columns * size]
-    mean: np.ndarray = cut.reshape(rows, size, columns, size).mean(axis=(1, 3))
+    if plane.dtype == bool:  # whole numbers have the same sum in any order
+        parts = (cut[i::size, j::size] for i in range(size) for j in range(size))
+        total: np.ndarray = sum(parts, np.zeros((rows, columns), "float32"))
+        return total / np.float32(size**2)
+    mean: np.ndarray = cut.reshape(rows, size, columns, size).mean(axis=(1, 3), dtype="float32")
     return mean
 
 

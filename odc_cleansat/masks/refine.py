@@ -314,7 +314,11 @@ def _refine_blocks(
         slice(each.start - start, each.stop - start)
         for each, start in zip(cell.window, first, strict=True)
     ]
-    codes, *values = (np.block(each)[:, part[0], part[1]] for each in blocks)
+    codes, *values = (
+        # Most windows of what `load` reads lie in one block, which need not be copied.
+        (each[0][0] if len(each) == len(each[0]) == 1 else np.block(each))[:, part[0], part[1]]
+        for each in blocks
+    )
     return _refine_cell(job, codes, dict(zip(bands, values, strict=True)), cell)
 
 

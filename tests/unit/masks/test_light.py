@@ -19,6 +19,8 @@ from odc_cleansat.masks.light import (
     LOWEST,
     Light,
     Motion,
+    _block_mean,
+    _grown,
     cast,
     clip_level,
     find_height,
@@ -461,3 +463,17 @@ def test_the_shadow_of_a_core_stays() -> None:
         plain[c][95:132, 95:100] = value
     found = refine_window(plain, pixels, MODEL, GRID, Light(SOUTH)).argmax(axis=0)
     assert (found[57:87, 105:130] == SHADOW).all()
+
+
+@tried(20)
+@given(random=randoms)
+def test_what_is_quick_gives_what_is_plain_bit_for_bit(random: Random) -> None:
+    chance = np.random.default_rng(random.randrange(2**32))
+    shape = random.randint(1, 60), random.randint(1, 60)
+    plane, size = chance.random(shape) < random.random(), random.randint(1, 6)
+    np.testing.assert_array_equal(
+        _grown(plane), ndimage.binary_dilation(plane, np.ones((3, 3), bool))
+    )
+    found, expected = _block_mean(plane, size), _block_mean(plane.astype("float32"), size)
+    assert found.dtype == expected.dtype == "float32"
+    np.testing.assert_array_equal(found, expected)
