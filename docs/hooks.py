@@ -210,7 +210,7 @@ def completed(markdown: str, uri: str, base: str = "") -> str:
 
 def write_pages(folder: Path) -> None:
     """Write all pages as Markdown with a configuration, for a builder that calls no hooks."""
-    sources = (path for path in DOCS.rglob("*") if path.suffix in (".md", ".css", ".png"))
+    sources = (path for path in DOCS.rglob("*") if path.suffix in (".md", ".css", ".js", ".png"))
     pages: dict[str, str | bytes | Path] = {
         path.relative_to(DOCS).as_posix(): path for path in sources
     }
