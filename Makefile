@@ -17,13 +17,14 @@ SBOM ?= sbom.cdx.json
 # The tests of the whole come first: a slow file at the end would keep one process busy alone.
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo app test test-programs test-newest newest test-oldest oldest coverage mutants lint docs docs-serve pictures bench bench-app image-test aws-test lock sbom clean help
+.PHONY: demo app test test-programs test-newest newest test-oldest oldest test-blocks coverage mutants lint docs docs-serve pictures bench bench-app image-test aws-test lock sbom clean help
 
 help:
 	@echo "make demo           mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
 	@echo "make app            the web application on a datacube of its own with example scenes (PORT=8501)"
 	@echo "make test           run all tests in two processes (ARGS='-n 0 -k seams' runs some in one)"
-	@echo "make test-programs  install PostGIS, Chromium, Caddy and odc-stats, as root on Debian; some tests skip without"
+	@echo "make test-programs  install PostGIS, Chromium, Caddy, odc-stats and the AWS CLI, as root on Debian; some tests skip without"
+	@echo "make test-blocks    type what pages say and what takes minutes: make, training, Jupyter (fetches 60 MB)"
 	@echo "make test-newest    run the tests on Python 3.13 with the newest datacube (NEWEST_PYTHON=...)"
 	@echo "make test-oldest    run the unit tests on Python 3.11 with the oldest releases that setup.cfg allows (OLDEST_PYTHON=...)"
 	@echo "make coverage       run the tests and show which lines and branches they miss; below 90 % fails"
@@ -80,6 +81,9 @@ app: $(VENV)/app.stamp
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest $(PARALLEL) --durations=25 $(ARGS)
 
+test-blocks: $(VENV)/test.stamp
+	$(BIN)/python -m pytest --numprocesses 2 --dist load -m costly tests/integration/test_costly_blocks.py --durations=25 $(ARGS)
+
 coverage: $(VENV)/test.stamp
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered $(ARGS)
 
@@ -127,8 +131,9 @@ oldest: $(OLDEST)/stamp
 test-programs: $(BIN)/python
 	apt-get update --quiet --quiet
 	DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --quiet --no-install-recommends \
-	  caddy chromium curl fonts-dejavu-core iproute2 postgresql postgresql-15-postgis-3 >/dev/null
+	  caddy chromium curl fonts-dejavu-core iproute2 jq postgresql postgresql-15-postgis-3 sudo >/dev/null
 	PYTHON=$(BIN)/python tests/make_stats_env.sh
+	PYTHON=$(BIN)/python tests/make_aws_env.sh
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -189,4 +194,4 @@ aws-test: $(VENV)/test.stamp
 clean:
 	[ ! -x $(BIN)/cleansat ] || $(BIN)/cleansat demo --stop --out $(OUT)
 	[ ! -x $(BIN)/cleansat ] || $(BIN)/cleansat demo --stop --out $(EXAMPLE)
-	rm -rf $(VENV) .venv-stats $(NEWEST) $(OLDEST) $(RELEASE) $(SBOM) $(OUT) $(EXAMPLE) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) .venv-aws .venv-stats $(NEWEST) $(OLDEST) $(RELEASE) $(SBOM) $(OUT) $(EXAMPLE) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from scratch_root import Root
 
 PROJECT = Path(__file__).parents[1]
 USER = 10001
@@ -74,50 +75,6 @@ def read_image(target: str) -> Image:
         elif word == "HEALTHCHECK":
             image.healthcheck = json.loads(rest.partition("CMD ")[2])
     return image
-
-
-class Root:
-    """A root file system over that of this machine, in which everything that is written is lost."""
-
-    def __init__(self, folder: Path) -> None:
-        scratch = folder / "scratch"
-        scratch.mkdir()
-        self.mount("--types", "tmpfs", "none", scratch)
-        for name in ("upper", "work", "root"):
-            (scratch / name).mkdir()
-        self.path = scratch / "root"
-        layers = f"lowerdir=/,upperdir={scratch / 'upper'},workdir={scratch / 'work'}"
-        self.mount("--types", "overlay", "none", "-o", layers, self.path)
-        self.mount("--types", "proc", "none", self.inside("/proc"))
-        self.mount("--rbind", "/dev", self.inside("/dev"))
-        self.bind(folder, "/stack")
-        # The source, and Python, may be on other disks, and under folders that are closed to others.
-        for needed in {PROJECT, Path(sys.prefix), Path(sys.base_prefix)}:
-            self.bind(needed, str(needed))
-            for above in self.inside(str(needed)).parents:
-                if above.is_relative_to(self.path):
-                    above.chmod(above.stat().st_mode | 0o111)
-        for name in ("/tmp", "/masks", "/run/secrets"):
-            self.inside(name).mkdir(parents=True, exist_ok=True)
-        self.inside("/tmp").chmod(0o1777)
-
-    @staticmethod
-    def mount(*arguments: object) -> None:
-        subprocess.run(["mount", *map(str, arguments)], check=True)
-
-    def inside(self, path: str) -> Path:
-        """Return where a path of the services is, seen from here."""
-        return self.path / path.lstrip("/")
-
-    def bind(self, source: Path, target: str) -> None:
-        """Show a file or folder at a path of the services."""
-        there = self.inside(target)
-        if source.is_dir():
-            there.mkdir(parents=True, exist_ok=True)
-        else:
-            there.parent.mkdir(parents=True, exist_ok=True)
-            there.touch()
-        self.mount("--rbind", source, there)
 
 
 class Stack:
@@ -253,6 +210,9 @@ def main(folder: Path) -> None:
         line.split("=", 1) for line in (folder / ".env").read_text("utf-8").splitlines()
     )
     root = Root(folder)
+    root.bind(folder, "/stack")
+    for name in ("/masks", "/run/secrets"):
+        root.inside(name).mkdir(parents=True, exist_ok=True)
     stack = Stack(folder, root, variables)
     os.chroot(root.path)
     os.chdir("/")

@@ -18,12 +18,14 @@ import pytest
 import rasterio
 import xarray as xr
 from calling import Run
+from checkouts import checkout, wheels  # noqa: F401
 from click.testing import CliRunner
 from environments import logging_kept
 from fakes import brightness_engine
 from filelock import FileLock
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
+from pages import Block, blocks_of
 from s3_server import bucket, forgotten, moto, proxy  # noqa: F401
 
 from odc_cleansat.cli.main import main
@@ -246,6 +248,14 @@ def run() -> Iterator[Run]:
         yield lambda *arguments: CliRunner().invoke(main, [str(each) for each in arguments])
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture
+def marked(request: pytest.FixtureRequest) -> list[Block]:
+    """The shell blocks and files of pages that a comment gives to the test."""
+    found = blocks_of(request.function.__name__)
+    assert found, "no page names the test"
+    return found
 
 
 Fresh = Callable[[str], str]

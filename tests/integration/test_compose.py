@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 from environments import postgis_programs
+from pages import Block
+from scratch_root import NAMESPACES
 
 from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
 from odc_cleansat.synthetic.scene import SimulatedScene
@@ -28,7 +30,6 @@ pytest.importorskip("streamlit", reason="the extra app is not installed")
 
 ROOT = Path(__file__).parents[2]
 HOST = "masks.localhost"
-NAMESPACES = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child")
 PERSON = "anna:a long password"
 
 SOCKET = """
@@ -220,6 +221,17 @@ def test_a_scene_is_masked_by_the_worker(masked: Stack) -> None:
     shown = masked.inside("status", "--json", service="cleansat")
     found = json.loads(shown.stdout)
     assert (found["scenes"], found["masked"], found["missing"]) == (1, 1, 0)
+
+
+def test_commands_of_people(masked: Stack, marked: list[Block]) -> None:
+    """What the page says to type, with the rights and variables of the service, and without Docker."""
+    lines = [line for block in marked for line in block.lines]
+    assert len(lines) == 2
+    for line in lines:
+        start, arguments = line.split("cleansat ")
+        assert start == "docker compose run --rm "
+        done = masked.inside(*arguments.split(), service="cleansat")
+        assert done.returncode == 0, done.stderr + done.stdout
 
 
 def test_a_person_accepts_the_mask_in_a_browser(masked: Stack) -> None:

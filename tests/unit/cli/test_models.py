@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from published import SMALL, network, write_published
 
 from odc_cleansat import get_model, list_models
 from odc_cleansat.cli.main import main
@@ -56,20 +56,6 @@ def run(*arguments: object, code: int = 0) -> Result:
     return result
 
 
-SMALL = {"encoder_name": "resnet18", "encoder_depth": 3, "decoder_channels": [16, 8, 8]}
-
-
-def network(channels: int, classes: int) -> Any:
-    """The network of CloudSEN12."""
-    import segmentation_models_pytorch as smp
-    import torch
-
-    torch.manual_seed(0)
-    return smp.Unet(
-        "mobilenet_v2", encoder_weights=None, in_channels=channels, classes=classes
-    ).eval()
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights as people save them, with a document for each."""
@@ -82,12 +68,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file(small.state_dict(), folder / "mine.safetensors")
     checkpoint = {f"model.{name}": each for name, each in small.state_dict().items()}
     torch.save({"state_dict": checkpoint, "epoch": 3}, folder / "wrapped.ckpt")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch would have people use something else
-        twelve = smp.Unet(**SMALL, encoder_weights=None, in_channels=12, classes=4).eval()
-        traced = torch.jit.trace(twelve, torch.zeros(1, 12, 64, 64), check_trace=False)
-    traced.save(folder / "cloudsen12l2a.pt")
-    torch.save(network(13, 4).state_dict(), folder / "UNetMobV2_V1.pt")
+    write_published(folder)
     return folder
 
 
