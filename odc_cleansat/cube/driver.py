@@ -105,8 +105,8 @@ def with_ucl(
     Examples
     --------
     >>> scenes = with_ucl(dc.find_datasets(product="s2_l2a", time="2024-06"))  # doctest: +SKIP
-    >>> dc.load(datasets=scenes, measurements=["red", "scl", "ucl"], driver="cleansat",
-    ...         output_crs="EPSG:32633", resolution=20)  # doctest: +SKIP
+    >>> data = dc.load(datasets=scenes, measurements=["red", "scl", "ucl"], driver="cleansat",
+    ...                output_crs="EPSG:32633", resolution=20)  # doctest: +SKIP
     """
     import pystac
     from datacube.model import Dataset

@@ -215,7 +215,7 @@ def compare(
     Examples
     --------
     >>> data = odc_cleansat.load(dc, "s2_l2a", time="2024-06", **grid)  # doctest: +SKIP
-    >>> compare(data, agreement="contaminated").save("june.html")  # doctest: +SKIP
+    >>> page = compare(data, agreement="contaminated").save("june.html")  # doctest: +SKIP
     """
     look = Appearance(**appearance)
     if look.style not in STYLES:
