@@ -28,7 +28,12 @@ INDEX = {name: value for name, value in os.environ.items() if name.startswith("P
 
 def test_make(marked: list[Block], checkout: Path, tmp_path: Path) -> None:
     """The demo, the application until Ctrl-C, and parts of the tests, in a checkout with one environment."""
-    shell = Shell(tmp_path, PYTHONPATH=str(checkout), PORT=str(free_port()))
+    (tmp_path / "inner").mkdir()
+    shell = Shell(
+        tmp_path, PYTHONPATH=str(checkout), PORT=str(free_port()),
+        # Where pytest starts it closes its folder to others, and the database is another user.
+        PYTEST_DEBUG_TEMPROOT=str(tmp_path / "inner"),
+    )  # fmt: skip
     try:
         said = shell.type(marked, where="checkout", limit_s=900)
     finally:
