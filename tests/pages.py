@@ -64,10 +64,13 @@ def read_blocks(page: Path) -> list[Block]:
     found = []
     for each in _BLOCK.finditer(page.read_text("utf-8")):
         parts = (each["mark"] or "").split("; ")
-        told = dict(
-            part.split(": " if ": " in part else " by ", 1) for part in parts if " " in part
-        )
-        assert set(told) <= {"run", "not run", "file"}, each["mark"]
+        told = {
+            word: part.removeprefix(begin)
+            for part in parts
+            for word, begin in (("run", "run by "), ("not run", "not run: "), ("file", "file: "))
+            if part.startswith(begin)
+        }
+        assert len(told) + ("internet" in parts) == len(list(filter(None, parts))), each["mark"]
         assert not {"run", "not run"} <= set(told), each["mark"]
         if each["kind"] == "console" or "file" in told:
             text = textwrap.dedent(each["text"])

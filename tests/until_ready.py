@@ -19,7 +19,7 @@ import urllib.request
 
 READY_S = 180
 END_S = 30
-ADDRESS = re.compile(r"http://(?:127\.0\.0\.1|localhost):\d+[^\s'\"]*")
+ADDRESS = re.compile(r"http://(?:127\.0\.0\.1|localhost):\d+[^\s'\";,]*")
 
 
 def answers(address: str) -> bool:

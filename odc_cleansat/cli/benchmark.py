@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Examples:
   cleansat benchmark cloudsen12 CLOUDSEN12 --model unet-efficientnetb4-l2a-6b
   cleansat benchmark pixbox PIXBOX --model unet-efficientnetb4-l1c-6b --json
-  cleansat benchmark cmix PIXBOX --model omnicloudmask-v4
+  cleansat benchmark cmix PIXBOX --model unet-efficientnetb4-l1c-4b
 
 \b
 The data are not part of cleansat. Fetch them first:

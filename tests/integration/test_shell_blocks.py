@@ -28,6 +28,7 @@ import pytest
 import rasterio
 import uvicorn
 import yaml
+from benchmark_data import SCENES, a_scene, write_pixbox, write_taco
 from click.testing import CliRunner
 from conftest import Copy
 from dask.distributed import LocalCluster
@@ -261,6 +262,17 @@ def test_a_safe_folder(
     (block,) = marked
     assert [call(line, {}) for line in block.lines] == [1]
     assert [*tmp_path.glob("masks/**/*_ucl.tif")]
+
+
+@pytest.mark.usefixtures("fast_network")
+def test_benchmarks(marked: list[Block], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On small sets of the form of the published ones, and with networks that answer by brightness."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "CLOUDSEN12").mkdir()
+    write_taco(tmp_path / "CLOUDSEN12/cloudsen12-l2a.0000.part.taco", [a_scene(7)])
+    write_pixbox(tmp_path / "PIXBOX", min(SCENES), a_scene(7), [(100, 100, 1, 0), (200, 200, 0, 1)])
+    (block,) = marked
+    assert [call(line, {}) for line in block.lines] == [1, 1, 1]
 
 
 def test_each_block_is_run_or_has_a_reason() -> None:

@@ -132,7 +132,7 @@ def scratch(folder: Path, preparation: str, *shown: Path) -> list[str]:
         pytest.skip("namespaces need root, and a machine that allows them")
     for each in (folder, *shown):
         each.chmod(each.stat().st_mode | 0o055)  # pytest's are closed to others
-    preparation = f"rm -rf /var/lib/apt/lists/*\n{preparation}"
+    preparation = f"rm -rf /var/lib/apt/lists/* /etc/apt/sources.list*\n{preparation}"
     program = str(ROOT / "tests/scratch_root.py")
     return [
         *NAMESPACES,
@@ -146,7 +146,7 @@ def scratch(folder: Path, preparation: str, *shown: Path) -> list[str]:
 
 
 def test_postgis_from_nothing(marked: list[Block], tmp_path: Path) -> None:
-    """As Debian sets up Postgres; that its service is started stands for what systemd does."""
+    """As Debian sets up Postgres; that its service is started stands for what systemd does. apt-get asks nobody."""
     if postgis_programs() is None:
         pytest.skip("PostGIS is not here; `make test-programs` installs it")
     version = postgis_programs().parent.name
@@ -163,7 +163,7 @@ def test_postgis_from_nothing(marked: list[Block], tmp_path: Path) -> None:
         postgres,
         Block(ask.page, "datacube product list || true\n", False, None, None),
     ]
-    said = Shell(tmp_path).type(typed, within=scratch(tmp_path, prepare))
+    said = Shell(tmp_path, **OFFLINE).type(typed, within=scratch(tmp_path, prepare))
     assert "already the newest version" in said
     assert re.search(r"s2_l2a_ucl\b", said)
 
