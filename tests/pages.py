@@ -1,8 +1,12 @@
-"""The shell blocks of the pages, and what the comment above each says of how tests run it."""
+"""The shell blocks of the pages, and what the comment above each says of how tests run it.
+
+Called with the name of a test, such as ``make aws-test``, it prints the lines that are given to it.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +18,6 @@ NOT_RUN = {
     "needs a Docker engine": "images are built and tried by make image-test, services by test_compose.py",
     "needs a Kubernetes cluster": "manifests and values are checked by test_aws.py",
     "needs an AWS account": "no server on this machine stands for this service",
-    "needs another Debian": "make aws-test installs the packages of Debian 13",
     "needs conda-forge": "packages of another installer, from another index",
     "runs all tests": "this is one of them",
 }
@@ -87,3 +90,9 @@ def every_block() -> list[Block]:
 def blocks_of(test: str) -> list[Block]:
     """Read the blocks and files of all pages that a comment gives to a test."""
     return [block for page in PAGES for block in read_blocks(page) if block.by == test]
+
+
+if __name__ == "__main__":
+    given = blocks_of(sys.argv[1])
+    assert given, "no page names the test"
+    print(*(block.text for block in given), sep="")

@@ -32,6 +32,17 @@ cp /etc/resolv.conf "$work/root/etc/resolv.conf"
 printf '#!/bin/sh\nexit 101\n' >"$work/root/usr/sbin/policy-rc.d"  # no service is started
 chmod +x "$work/root/usr/sbin/policy-rc.d"
 
+# What the page says to type on a machine by hand, typed by a person with sudo.
+"$python" tests/pages.py "make aws-test" >"$work/root/tmp/typed"
+unshare --mount --pid --fork chroot "$work/root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin USER=anna bash -euc '
+  mount -t proc proc /proc
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get install --yes --quiet sudo >/dev/null 2>&1
+  useradd --create-home anna
+  echo "anna ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/anna
+  runuser --user anna -- bash -euo pipefail /tmp/typed >/tmp/said 2>&1 || { tail -30 /tmp/said; exit 1; }
+  id --name --groups anna | grep --word-regexp docker'
+
 inside() {
   unshare --mount --pid --fork chroot "$work/root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
     AWS_ENDPOINT_URL="$AWS_ENDPOINT_URL" AWS_ACCESS_KEY_ID=key AWS_SECRET_ACCESS_KEY=secret STEPS="${STEPS:-}" \
