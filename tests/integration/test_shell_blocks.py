@@ -179,7 +179,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     create = socket.create_server
     monkeypatch.setattr(uvicorn.Server, "run", stop)
-    monkeypatch.setattr("odc_cleansat.app.server.serve", lambda settings: None)
+    monkeypatch.setattr("odc_cleansat.app.server.serve", lambda *_: None)
     monkeypatch.setattr(click, "launch", lambda address: None)
     monkeypatch.setattr(socket, "create_server", lambda at, **more: create((at[0], 0), **more))
 
