@@ -227,7 +227,7 @@ def workflow() -> dict[Any, Any]:
 def test_what_is_published_was_tested(workflow: dict[Any, Any]) -> None:
     jobs = workflow["jobs"]
     assert ".ci/run" in [step.get("run") for step in jobs["test"]["steps"]]
-    assert set(jobs["publish"]["needs"]) == {"test", "newest", "build", "images"}
+    assert set(jobs["publish"]["needs"]) == {"test", "newest", "blocks", "build", "images"}
     assert jobs["publish"]["if"] == "startsWith(github.ref, 'refs/tags/v')"
     assert set(workflow[True]) == {"push", "pull_request"}
 
