@@ -260,6 +260,7 @@ def test_only_the_last_step_can_publish_and_it_has_no_password(workflow: dict[An
     assert allowed == {
         "test": None,
         "newest": None,
+        "blocks": None,
         "build": None,
         "images": None,
         "publish": {"id-token": "write"},
