@@ -34,7 +34,7 @@ def reading_options(terms: dict[str, Any]) -> dict[str, Any]:
         If one cannot be used, or ``driver`` is among them.
     """
     if "driver" in terms:
-        raise CubeError("driver= cannot be chosen: the mask has a driver of its own; leave it out.")
+        raise CubeError("the driver cannot be chosen: the mask has one of its own; leave it out.")
     options = {key: terms.pop(key) for key in READING if key in terms}
     if "dask_chunks" in options:
         check_chunks(options["dask_chunks"])

@@ -187,7 +187,9 @@ def test_a_damaged_product_is_seen_and_replaced(
 
 
 # Silenced where they arise, but before Python 3.14 the filters of warnings belong to all threads.
-@pytest.mark.filterwarnings("ignore:unknown_property", "ignore:Unknown Stac property")
+@pytest.mark.filterwarnings(
+    "ignore:unknown_property", "ignore:Unknown Stac property", "ignore:No collection provided"
+)
 def test_two_runners_on_one_scene_end_with_one_product(
     bucket: str, proxy: Proxy, scene: Dataset
 ) -> None:

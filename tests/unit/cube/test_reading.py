@@ -28,7 +28,7 @@ from .helpers import HOME
         ({"fuse_func": "math.pi"}, "which is no function"),
         ({"patch_url": 5}, "patch_url is 5; pass a function"),
         ({"progress_cbk": 5}, "progress_cbk is 5; pass a function"),
-        ({"driver": "rio"}, "driver= cannot be chosen"),
+        ({"driver": "rio"}, "the driver cannot be chosen"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used(
