@@ -64,14 +64,25 @@ def serve(settings: AppSettings, begins: Callable[[], object] = lambda: None) ->
     map_library()
     os.environ.setdefault(CACHE_VARIABLE, CACHE)
     service = Service(settings)
+    asked: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        asked.append(number)
+        sys.exit(0)
+
+    def starts() -> None:
+        # What is imported before may have caught the exit, and would serve for ever.
+        if asked:
+            signal.raise_signal(signal.SIGTERM)
+
     # Whoever serves hands a SIGTERM on, which would end the process before workers are stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, end)
     try:
         with served_metrics(settings.metrics_port, settings.metrics_host) as registry:
             service.start()
             load_pages()
             begins()
-            make_app(service, registry).run(config=streamlit_config(settings))
+            make_app(service, registry, starts).run(config=streamlit_config(settings))
     finally:
         service.close()
 
@@ -90,7 +101,9 @@ def load_pages() -> None:
     gc.freeze()
 
 
-def make_app(service: Service, registry: Any = None) -> App:
+def make_app(
+    service: Service, registry: Any = None, starts: Callable[[], object] = lambda: None
+) -> App:
     """Return the ASGI application of a service, for Streamlit's own server or another one.
 
     Parameters
@@ -99,6 +112,8 @@ def make_app(service: Service, registry: Any = None) -> App:
         What it serves.
     registry
         A `prometheus_client.CollectorRegistry` that counts requests; None to count none.
+    starts
+        Called when whoever serves it begins, and handles signals.
     """
     import streamlit as st
     from starlette.middleware import Middleware
@@ -111,6 +126,7 @@ def make_app(service: Service, registry: Any = None) -> App:
 
     @asynccontextmanager
     async def lifespan(_: App) -> AsyncIterator[None]:
+        starts()
         yield
 
     return st.App(

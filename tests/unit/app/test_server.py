@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 from streamlit.runtime import Runtime
 
 from odc_cleansat.app.server import (
@@ -106,3 +109,20 @@ def test_the_collector_of_garbage_passes_over_what_pages_import() -> None:
         assert gc.get_freeze_count() > 10_000
     finally:
         gc.unfreeze()
+
+
+def test_an_end_that_is_caught_while_it_starts_is_not_forgotten(tmp_path: Path) -> None:
+    """As by a library that catches every exception of what it imports: it would serve for ever."""
+    code = """
+import contextlib, signal, sys
+from odc_cleansat.app.server import serve
+from odc_cleansat.app.settings import AppSettings
+
+def begins():
+    with contextlib.suppress(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+
+serve(AppSettings(sys.argv[1], port=int(sys.argv[2])), begins)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path), str(free_port())]
+    assert subprocess.run(command, timeout=120).returncode == 0
