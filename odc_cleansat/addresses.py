@@ -51,7 +51,7 @@ _LOGIN = re.compile(
 _NAMES = (
     r"[a-z0-9_-]*(?:token|password|passwd|passphrase|pwd|secret|signature|credentials?|authorization|api[_-]?key"
     r"|userpwd|(?:secret|subscription|account|storage|access|private)[_-]?key(?:[_-]?id)?)"
-    r"|sig|jsessionid|sharedaccess\w*|gdal_http_headers"
+    r"|pass(?=\s*=)|sig|jsessionid|sharedaccess\w*|gdal_http_headers"
 )
 _PLACE = re.compile(
     r"(?P<quote>['\"])(?P<quoted>~?/[^'\"]+)(?P=quote)|(?:[a-z][a-z0-9+.-]*://|(?<![\w.<~-])~?/)[^\s'\"<>|]*[^\s'\"<>|.,;:!?)\]}]",

@@ -79,6 +79,7 @@ def test_what_is_left_of_an_address(address: str, public: str) -> None:
         f"Cookie: a=1; b={SECRET}",
         f"PRIVATE_KEY={SECRET}",
         f"passphrase: {SECRET}",
+        f"user=ann pass={SECRET}",
         f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIi{SECRET}.abc",
         f"ghp_0123456789abcdef{SECRET}",
         "it sent Basic " + "bWU6czNjcjN0LUtxOQ==",
