@@ -28,6 +28,7 @@ from odc.geo.xr import wrap_xr
 from pages import Block, blocks_of
 from s3_server import bucket, forgotten, moto, proxy  # noqa: F401
 
+from odc_cleansat import settings
 from odc_cleansat.cli.main import main
 from odc_cleansat.errors import LOG
 from odc_cleansat.progress import Count
@@ -230,6 +231,13 @@ def fast_network() -> Iterator[None]:
     """Let all models answer by brightness, for tests of what is around the network."""
     with brightness_engine():
         yield
+
+
+@pytest.fixture(autouse=True)
+def settings_as_before() -> Iterator[None]:
+    """A file of settings is read once in a process; one that lay in the folder of a test ends with the test."""
+    yield
+    settings._read.cache_clear()
 
 
 @pytest.fixture(autouse=True)
