@@ -235,9 +235,10 @@ def fast_network() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def settings_as_before() -> Iterator[None]:
-    """A file of settings is read once in a process; one that lay in the folder of a test ends with the test."""
+    """A process reads its file of settings once, and a worker in it keeps what a run has told; both end with the test."""
     yield
     settings._read.cache_clear()
+    settings._RECEIVED.clear()
 
 
 @pytest.fixture(autouse=True)
