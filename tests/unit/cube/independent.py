@@ -18,6 +18,12 @@ WORST = [2, 6, 3, 4, 5, 1]
 
 
 EDGE = 1e-5
+"""Distance from an edge below which rounding may decide, pixels."""
+
+EDGE_ACROSS = 1e-4
+"""The same between two coordinate systems, pixels.
+
+rasterio and pyproj each bring a PROJ of their own. From EPSG:6933 to UTM the two differ by .4 mm."""
 
 
 def centres(grid: GeoBox) -> tuple[np.ndarray, np.ndarray]:
@@ -31,9 +37,10 @@ def locate(of: GeoBox, on: GeoBox) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x, y = centres(of)
     if of.crs != on.crs:
         x, y = map(np.asarray, rasterio.warp.transform(str(of.crs), str(on.crs), x, y))
+    edge = EDGE if of.crs == on.crs else EDGE_ACROSS
     with np.errstate(invalid="ignore"):
         column, row = ~on.affine * (x, y)
-        delicate = (np.abs(column - np.rint(column)) < EDGE) | (np.abs(row - np.rint(row)) < EDGE)
+        delicate = (np.abs(column - np.rint(column)) < edge) | (np.abs(row - np.rint(row)) < edge)
         row, column = np.floor(row), np.floor(column)
         outside = ~((row >= 0) & (row < on.shape[0]) & (column >= 0) & (column < on.shape[1]))
     row[outside] = column[outside] = -1
