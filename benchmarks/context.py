@@ -1,4 +1,4 @@
-"""What the teachers say of the same pixels among others: `python benchmarks/context.py --docs docs/how-to/train.md`.
+"""What the teachers say of the same pixels among others: `python benchmarks/context.py --docs docs/how-to/training-data.md`.
 
 Each patch of the recipe stands alone, and in the middle of eight others: of other sites, or of its own. Scenes that
 are held out are seen whole, and in windows. The data are not part of the project (../shared/data).

@@ -1,4 +1,4 @@
-"""Every figure of docs/accuracy/index.md: `python benchmarks/evaluation.py --docs docs/accuracy/index.md`.
+"""Every figure of two pages: `python benchmarks/evaluation.py --docs docs/accuracy/index.md docs/accuracy/presets.md`.
 
 Masks are made as they are stored, put on disk, and judged by the functions behind
 `cleansat evaluate`. The real scenes are not part of the project (../shared/data); their tables are left as
@@ -523,10 +523,24 @@ def fill(page: Path, tables: dict[str, list[str]]) -> None:
     page.write_text(text, encoding="utf-8")
 
 
+def fill_pages(pages: list[Path], tables: dict[str, list[str]]) -> None:
+    """Fill each page with the tables that have a place there; a table without any is an error."""
+    places = {
+        name: [page for page in pages if f"<!-- {name} -->" in page.read_text("utf-8")]
+        for name in tables
+    }
+    if homeless := [name for name, found in places.items() if not found]:
+        raise SystemExit(f"no page has a place for {', '.join(homeless)}")
+    for page in pages:
+        fill(page, {name: lines for name, lines in tables.items() if page in places[name]})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("bench-out/evaluation"))
-    parser.add_argument("--docs", type=Path, help="write the tables into this page")
+    parser.add_argument(
+        "--docs", type=Path, nargs="+", default=[], help="write the tables into these pages"
+    )
     parser.add_argument("--search", action="store_true", help="print what presets are chosen from")
     parser.add_argument("--time", type=Path, help="only measure refining by time, into this page")
     options = parser.parse_args()
@@ -570,7 +584,7 @@ def main() -> None:
     for name, lines in tables.items():
         print(f"\n{name}\n", *lines, sep="\n")
     if options.docs:
-        fill(options.docs, tables)
+        fill_pages(options.docs, tables)
 
 
 def look(shadow: list[Masked], cloud: list[Masked], made: list[Masked]) -> None:

@@ -1,4 +1,4 @@
-"""What resampling and blur do to the answers: `python benchmarks/resampling.py --docs docs/accuracy/measurements.md`.
+"""What resampling and blur do to the answers: `python benchmarks/resampling.py --docs docs/accuracy/windows.md`.
 
 Scenes of 10 m are averaged to coarser grids that do not fit the model grid. Several kernels then bring them to the model
 grid. The answers are compared with the answer for the scene as it was. The real scenes are not part of the project

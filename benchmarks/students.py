@@ -23,7 +23,7 @@ import numpy as np
 import rasterio
 import rioxarray
 import xarray as xr
-from evaluation import fill
+from evaluation import fill_pages
 from scipy import ndimage
 
 from odc_cleansat import CloudClass, classify, get_model
@@ -74,18 +74,6 @@ def main() -> None:
         print(f"\n{name}\n", *lines, sep="\n")
     if options.docs:
         fill_pages(options.docs, tables)
-
-
-def fill_pages(pages: list[Path], tables: dict[str, list[str]]) -> None:
-    """Fill each page with the tables that have a place there; a table without any is an error."""
-    places = {
-        name: [page for page in pages if f"<!-- {name} -->" in page.read_text("utf-8")]
-        for name in tables
-    }
-    if homeless := [name for name, found in places.items() if not found]:
-        raise SystemExit(f"no page has a place for {', '.join(homeless)}")
-    for page in pages:
-        fill(page, {name: lines for name, lines in tables.items() if page in places[name]})
 
 
 def model_of(text: str) -> Model:

@@ -1,6 +1,6 @@
 """Which windows: what they cost, and how much of a mask changes with the windows that fall on a scene.
 
-`python benchmarks/windows.py` prints the tables of docs/accuracy/measurements.md, one after the other.
+`python benchmarks/windows.py` prints the tables of docs/accuracy/windows.md, one after the other.
 
 - strides: a shift moves the cuts between windows by half a stride; cost is pixels given to the network over pixels
   of the scene.

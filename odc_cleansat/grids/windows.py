@@ -179,7 +179,7 @@ class Tiling:
 
 
 DEFAULT_TILING = Tiling()
-"""The tiling of most models, chosen by measurement; see docs/accuracy/measurements.md."""
+"""The tiling of most models, chosen by measurement; see docs/accuracy/windows.md."""
 
 
 def windows(scene: Box, area: Box, tiling: Tiling) -> list[Window]:

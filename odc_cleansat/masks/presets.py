@@ -2,7 +2,7 @@
 
 Stored masks keep the likeliest class and its confidence. A preset changes the class of pixels whose
 confidence is low, and widens cloud and shadow. The few labelled scenes on which its numbers were
-chosen are named in docs/accuracy/index.md. The table there says what each preset does to recall and
+chosen are named in docs/accuracy/presets.md. The table there says what each preset does to recall and
 precision.
 """
 

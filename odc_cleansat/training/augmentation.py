@@ -1,4 +1,4 @@
-"""Random changes of tiles, which teacher and pupil both see: turned, cropped, of another brightness.
+"""Random changes of tiles, which teacher and student both see: turned, cropped, of another brightness.
 
 Arrays are ``(C, h, w)`` float32 reflectance.
 """

@@ -1,4 +1,4 @@
-"""Spoilt pictures: the pupil sees them, and its teacher answers for the tile as it was.
+"""Spoilt pictures: the student sees them, and its teacher answers for the tile as it was.
 
 So a network learns to answer the same, whatever has happened to a picture on its way. Each kind has a share, the
 probability that it happens to a tile. Several can happen to one.

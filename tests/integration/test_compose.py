@@ -234,6 +234,16 @@ def test_commands_of_people(masked: Stack, marked: list[Block]) -> None:
         assert done.returncode == 0, done.stderr + done.stdout
 
 
+def test_programs_of_the_machine(stack: Stack, marked: list[Block]) -> None:
+    """Typed where the database has its port; that compose opens it to the machine is left to Docker."""
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    typed = "".join(block.text for block in marked)
+    script = f"cd {stack.folder}\n{typed}"
+    done = stack.inside("env", f"PATH={programs}", "bash", "-euo", "pipefail", "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert "s2_l2a_ucl" in done.stdout
+
+
 def test_a_person_accepts_the_mask_in_a_browser(masked: Stack) -> None:
     if not (chromium := shutil.which("chromium")):
         pytest.skip("Chromium is not here; `make test-programs` installs it")
