@@ -69,7 +69,9 @@ def test_a_page_has_short_sentences(page: Path, request: pytest.FixtureRequest) 
     assert not offences, "\n".join(["", *offences])
 
 
-@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/decisions/index.md", "docs/decisions/masks.md"])
+@pytest.mark.parametrize(
+    "name", ["CONTRIBUTING.md", "docs/decisions/index.md", "docs/decisions/masks.md"]
+)
 def test_a_page_about_the_house_names_files_that_exist(name: str) -> None:
     """A stranger looks for what the map names. Words in capitals stand for what he chooses."""
     words = re.findall(r"`([a-z0-9_./-]+)`", (house.ROOT / name).read_text("utf-8"))
