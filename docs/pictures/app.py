@@ -105,6 +105,8 @@ def settle(page: Page, words: str) -> None:
 
 def shoot(page: Page, name: str, height: int | None = None) -> None:
     """Write what the window shows, as wide as it is, and as high as is wanted."""
+    page.mouse.move(1, 1)  # a table shows its buttons where the pointer is
+    page.wait_for_timeout(500)
     picture = Image.open(io.BytesIO(page.screenshot()))
     picture = picture.crop((0, 0, picture.width, height or picture.height)).convert("RGB")
     picture.save(HERE / f"{name}.webp", quality=80, method=6)

@@ -240,6 +240,26 @@ def test_keys_walk_through_a_page_that_is_a_file(opened: Page) -> None:
     assert "accept" not in opened.get_by_role("dialog").inner_text()
 
 
+def test_the_number_of_a_hot_spot_stays_in_the_picture(browser: Browser, tmp_path: Path) -> None:
+    """Also where the cell is a sliver at the lower right edge."""
+    corner = {"cell": 288, "percent": 100, "what": "cloud by UCL, clear by SCL", "place": "there"}
+    hot = {"score": 100, "side": 25, "columns": 17, "grid": [408, 408], "percent": [0] * 289, "size": "500 x 500 m", "spots": [corner]}  # fmt: skip
+    empty = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
+    row = {"state": "unreviewed", "gaps": [], "target": "x", "id": "0", "label": "mask", "size": [408, 408], "made": [], "verdicts": [], "pictures": {"ucl": empty}, "hot": hot}  # fmt: skip
+    data = {"command": "cleansat review VERDICT", "classes": LEGEND, "written": "", "version": "", "rows": [row]}  # fmt: skip
+    (tmp_path / "page.html").write_text(fill_template("page.html", "One", data))
+    tab = browser.new_page()
+    tab.goto((tmp_path / "page.html").as_uri())
+    tab.get_by_role("button", name="Details").click()
+    box = tab.locator(".frame svg text").evaluate(
+        "text => { const { x, y, width, height } = text.getBBox(); return [x, y, x + width, y + height]; }"
+    )
+    assert min(box[:2]) >= 0
+    assert box[2] <= 408
+    assert box[3] - 5 <= 408  # digits do not go below their line
+    tab.close()
+
+
 def test_only_some_of_many_rows_are_drawn(browser: Browser, tmp_path: Path) -> None:
     row = {"state": "unreviewed", "gaps": [], "target": "x"}
     rows = [{**row, "id": str(i), "label": f"mask {i}"} for i in range(230)]
