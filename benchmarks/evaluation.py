@@ -554,7 +554,7 @@ def main() -> None:
         look(shadow, cloud, made)
         return
     chosen = (PLAIN, *PRESETS.values())
-    tables: dict[str, list[str]] = {"settings": settings()}
+    tables: dict[str, list[str]] = {"preset-settings": settings()}
     evaluations: dict[str, Evaluation] = {}
     for title, scenes in (("Calgary", shadow), ("On Cloud N", cloud), ("simulated", made)):
         if scenes:

@@ -58,11 +58,16 @@ def colours(data: xr.Dataset, offset: float = -1000) -> np.ndarray:
     return true_colour(np.where(bands == 0, np.nan, (bands + offset) / 10_000))
 
 
-def panels(titles: Sequence[str], ratio: float = 0.72) -> tuple[Figure, list]:
-    """Return a figure with three panels in a row, two where there are two or four, without ticks."""
-    columns = 2 if len(titles) in (2, 4) else 3
+def panels(
+    titles: Sequence[str], ratio: float = 2 / 3, columns: int = 0, below: float = 0
+) -> tuple[Figure, list]:
+    """Return a figure of panels without ticks, three in a row, or two of two or four.
+
+    `ratio` is the height of a panel over its width, and `below` inches for what stands below all of them.
+    """
+    columns = columns or (2 if len(titles) in (2, 4) else 3)
     rows = -(-len(titles) // columns)
-    height = rows * (ratio * WIDTH / columns + 0.35) + 0.4  # for titles, and for the legend
+    height = rows * (ratio * WIDTH / columns + 0.27) + 0.35 + below  # titles and the legend
     figure = Figure(figsize=(WIDTH, height), layout="constrained", dpi=150)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes[len(titles) :]:
@@ -139,7 +144,8 @@ def draw_light(out: Path) -> None:
             "the network's own answer",
             "where clouds can cast shadow",
             "refined by light",
-        ]
+        ],
+        below=0.2,
     )
     axes[0].imshow(colours(data))
     show(axes[1], plain)
@@ -172,7 +178,7 @@ def draw_trust(out: Path) -> None:
     mask = classify(data, offset=-1000, confidence=True)
     truth = data.truth.values
     figure, axes = panels(
-        ["true colour", "mask", "confidence: dark is doubt", "wrong pixels in red"]
+        ["true colour", "mask", "confidence: dark is doubt", "wrong pixels in red"], below=0.6
     )
     axes[0].imshow(colours(data))
     show(axes[1], mask.ucl.values)
@@ -201,7 +207,7 @@ def draw_offsets(out: Path) -> None:
 
 def draw_resolution(out: Path) -> None:
     """One scene, loaded with pixels of three sizes: the network always sees its own."""
-    figure, axes = panels(["bands of 10 m", "of 20 m", "of 30 m"], ratio=0.7)
+    figure, axes = panels(["bands of 10 m", "of 20 m", "of 30 m"])
     for axis, metres in zip(axes, (10, 20, 30), strict=True):
         bands = SimulatedScene(shape=(600, 900)).to_xarray(metres).isel(time=0)
         show(axis, classify(bands, offset=-1000, resolution=30).ucl.values)
@@ -301,7 +307,8 @@ def draw_engines(out: Path) -> None:
     rows, columns = np.nonzero(fast.ucl.values != slow.ucl.values)
     precision = get_engine(get_model("unet-efficientnetb4-l2a-6b"), "openvino").precision
     figure, axes = panels(
-        [f"OpenVINO, {precision}", "torch, f32", f"{rows.size} of {fast.ucl.size:,} pixels differ"]
+        [f"OpenVINO, {precision}", "torch, f32", f"{rows.size} of {fast.ucl.size:,} pixels differ"],
+        below=0.2,
     )
     show(axes[0], fast.ucl.values)
     show(axes[1], slow.ucl.values)
@@ -322,7 +329,7 @@ def draw_identity(out: Path, work: Path) -> None:
         "another model": {"model": "unet-efficientnetb4-l2a-4b"},
         "another offset": {"offset": -900},
     }
-    figure, axes = panels(list(ways))
+    figure, axes = panels(list(ways), below=0.4)
     for axis, (name, options) in zip(axes, ways.items(), strict=True):
         job = MaskJob(dataset, work / name.replace(" ", "-"), **options)
         with rasterio.open(next(Path(job.run()).parent.glob("*_ucl.tif"))) as file:
@@ -351,7 +358,8 @@ def draw_time(out: Path) -> None:
     day = data.isel(time=1)
     ratio = (day.B08 - 1000) / (ground.B08 - 1000)
     figure, axes = panels(
-        ["true colour", "the network's mask", "ground of other dates", "near infrared over it", "refined"]
+        ["true colour", "the network's mask", "ground of other dates", "near infrared over that ground", "refined"],
+        below=0.6,
     )  # fmt: skip
     axes[0].imshow(colours(day))
     show(axes[1], day.ucl.values)
@@ -377,11 +385,11 @@ def draw_how(out: Path, work: Path) -> None:
     finally:
         dc.close()
         stop_cube(work / "cube")
-    figure, axes = panels([*list(found)[:3], "fraction: share of cloud"])
+    figure, axes = panels([*list(found)[:3], "fraction: share of cloud"], 1, 4, below=0.75)
     for axis, how in zip(axes, found, strict=True):
         if how == "fraction":
             share = axis.imshow(100 * found[how].cloud_fraction, cmap="Oranges", vmin=0, vmax=100)
-            scale(figure, axes[2:], share, "cloud, percent")
+            scale(figure, axes, share, "cloud, percent, of the fraction")
         else:
             show(axis, found[how].ucl.values)
     save(figure, out / "how.png")

@@ -162,9 +162,18 @@ def as_page(notebook: nbformat.NotebookNode) -> tuple[str, dict[str, bytes]]:
     exporter = MarkdownExporter()
     exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
     text, resources = exporter.from_notebook_node(
-        notebook, {"unique_key": title, "output_files_dir": title}
+        unfolded(notebook), {"unique_key": title, "output_files_dir": title}
     )
     return described(text), resources["outputs"]
+
+
+def unfolded(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return a notebook that shows datasets of xarray as text; what unfolds in Jupyter has no style on a page."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if "xr-wrap" in output.get("data", {}).get("text/html", ""):
+                del output["data"]["text/html"]
+    return notebook
 
 
 def described(text: str) -> str:
@@ -238,11 +247,19 @@ def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
         r":(?:func|class|data|meth|mod|attr):<code>~?\.*([^<]*)</code>", r"<code>\1</code>", html
     )
     READ[page.file.src_uri] = words(html)
-    return re.sub(r'<img\b[^>]*?\bsrc="([^"]+)"[^>]*>', ENLARGED, html)
+    html = re.sub(r'<img\b[^>]*?\bsrc="([^"]+)"[^>]*>', ENLARGED, html)
+    return html if page.file.src_uri.startswith("tutorials/") else CAPTIONED.sub(CAPTION, html)
 
 
 ENLARGED = r'<a href="\1" title="Show it in full size">\g<0></a>'
 """A picture of a page: pressed, it is shown as large as it is."""
+
+
+CAPTIONED = re.compile(r'<p>(<a [^>]*><img alt="([^"]+)"[^>]*></a>)</p>(?!\s*<p><em>)')
+"""A picture in a paragraph of its own, without a caption below it."""
+
+CAPTION = r"<figure>\1<figcaption>\2</figcaption></figure>"
+"""What is said to those who do not see a picture is said to all, below it."""
 
 
 LOG = logging.getLogger("mkdocs.hooks")

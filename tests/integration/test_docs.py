@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import click
 import pytest
@@ -124,6 +126,49 @@ def test_every_variable_of_the_environment_is_listed() -> None:
     assert len(names) > 20
     inner = {"CLEANSAT_REQUEST"}  # a tag in files
     assert {name for name in names - inner if name not in page} == set()
+
+
+def test_comments_that_the_build_fills_stand_on_one_page() -> None:
+    """On another page, a comment of this name would become a table of the environment."""
+    filled = re.compile("<!-- (settings|buckets|options) -->")
+    found = {page.name for page in PAGES if filled.search(page.read_text("utf-8"))}
+    assert found == {"settings.md"}
+
+
+@pytest.fixture(scope="module")
+def hooks() -> ModuleType:
+    for name in ("bs4", "mkdocs", "nbconvert"):
+        pytest.importorskip(name, reason="the extra docs is not installed")
+    spec = importlib.util.spec_from_file_location("hooks", DOCS / "hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_picture_has_a_caption(hooks: ModuleType) -> None:
+    """Its words for those who do not see it, unless one is there, or a notebook drew it."""
+    picture = '<p><img alt="A mask" src="mask.png" /></p>'
+    own = f"{picture}\n<p><em>Another one.</em></p>"
+    for uri, html, captions in (
+        ("a.md", picture, 1),
+        ("a.md", own, 0),
+        ("tutorials/a.md", picture, 0),
+    ):
+        page = SimpleNamespace(file=SimpleNamespace(src_uri=uri))
+        shown = hooks.on_page_content(html, page, None, None)
+        assert shown.count("<figcaption>A mask</figcaption>") == captions
+        assert 'href="mask.png"' in shown
+
+
+def test_a_dataset_is_shown_as_text(hooks: ModuleType) -> None:
+    shown = {"text/html": "<div class='xr-wrap'>", "text/plain": "<xarray.Dataset>"}
+    table = {"text/html": "<table>", "text/plain": "rows"}
+    outputs = [{"data": shown}, {"data": table}, {"name": "stdout"}]
+    hooks.unfolded(SimpleNamespace(cells=[{"outputs": outputs}, {}]))
+    assert [*shown] == ["text/plain"]
+    assert [*table] == ["text/html", "text/plain"]
 
 
 def test_the_file_of_settings_on_its_page(tmp_path: Path) -> None:
