@@ -25,7 +25,8 @@ from ..products.job import mask_grid
 from ..products.product import MaskProduct
 from ..products.verdict_files import STATES, folder_of, read_many, review_state
 from ..scenes.bands import names_of
-from ..scenes.files import BandFile, SceneFiles, offset_hints
+from ..scenes.files import BandFile, SceneFiles
+from ..scenes.packing import offset_hints
 from ..storage.eo3 import MASK_PRODUCT, read_document
 from ..storage.folder import Folder
 from .records import Failure, Plan, Request, dataset_id, dataset_label

@@ -26,6 +26,7 @@ from .options import (
     plain_option,
     source_options,
 )
+from .wording import in_options
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -268,6 +269,8 @@ class _Masker:
             shares = ", ".join(f"{name} {value:g} %" for name, value in result["percent"].items())
             click.echo(f"  {shares}; data in {result['data_percent']:g} % of the pixels")
             click.echo(f"  {public_address(result['document'])}")
+            if result["status"] == "found" and "doubt" in result:  # else a warning has told it
+                click.echo(f"  in doubt: {result['doubt']}")
 
 
 def _described(job: MaskJob, document: Path | str) -> dict[str, Any]:
@@ -277,6 +280,7 @@ def _described(job: MaskJob, document: Path | str) -> dict[str, Any]:
 
     properties = read_document(read_metadata(str(document))).properties
     classes = [c.label for c in sorted(job.model.classes)]
+    doubt = properties.get("cleansat:reflectance_doubt")
     return {
         "document": str(document),
         "percent": {name: properties.get(f"cleansat:{name}_percent") for name in classes},
@@ -284,6 +288,7 @@ def _described(job: MaskJob, document: Path | str) -> dict[str, Any]:
         "offset": job.offset.value,
         "offset_source": job.offset.source,
         "light": properties.get("cleansat:light"),
+        **({"doubt": in_options(doubt)} if doubt else {}),
     }
 
 

@@ -29,8 +29,8 @@ from ..models.engines import check_engine
 from ..models.model import Model
 from ..models.registry import get_model
 from ..scenes.angles import Angles
+from ..scenes.baseline import processing_level
 from ..scenes.files import Band, parts_of
-from ..scenes.offset import processing_level
 from ..scenes.packing import item_metadata
 from ..scenes.sensor import check_sensor, warn_of_level
 from ..threads import compute
@@ -58,6 +58,9 @@ from .tasks import (
 )
 
 _T = TypeVar("_T")
+
+DOUBT = "reflectance_doubt"
+"""Attribute of ``ucl``: what looks wrong with the values that it was made of, for people. Most scenes have none."""
 
 
 def classify(
@@ -140,7 +143,8 @@ def classify(
         On the output grid, with the scene's dims:
 
         - ``ucl``, uint8 :class:`CloudClass` codes, nodata 0 wherever a band has no data. Its attribute ``light``
-          says which angles refined it;
+          says which angles refined it. If the pixels look as if scale or offset were wrong, ``reflectance_doubt``
+          says so, but not of lazy scenes;
         - ``ucl_confidence``, uint8, probability of the class before dilation in percent, nodata 255. For
           thick and thin cloud it is the probability of either. Where light has deleted shadow it is the low
           probability that the network gave the new class. White cores have 100;
@@ -209,9 +213,16 @@ def classify(
     result = compute(result)
     if geobox is None:
         _check_some_data(result, chosen)
-    for complaint in monitor.complaints():
-        warnings.warn(complaint, ReflectanceWarning, stacklevel=2)
+    _tell(monitor.complaints(), result)
     return result
+
+
+def _tell(complaints: list[str], result: xr.Dataset) -> None:
+    """Warn the caller of `classify` of what looks wrong with the values, and note it in the result."""
+    if complaints:
+        result.ucl.attrs[DOUBT] = " ".join(complaints)
+    for complaint in complaints:
+        warnings.warn(complaint, ReflectanceWarning, stacklevel=3)
 
 
 def _check_dates(dates: list[list[Band]], model: Model, offset: float | None) -> None:

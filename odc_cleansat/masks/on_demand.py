@@ -94,6 +94,9 @@ class OnDemandMask:
     properties: tuple[tuple[str, Any], ...] = ()
     """What the scene says of its light; see :data:`~odc_cleansat.scenes.angles.NAMES`."""
 
+    rival: float | None = None
+    """What another place in the metadata tells of the offset; see :class:`~odc_cleansat.scenes.offset.Offset`."""
+
     def address(self, layer: str) -> str:
         """Return the address of a layer, which takes the place of the path of a file."""
         document = json.dumps(vars(self), separators=(",", ":")).encode()
@@ -192,6 +195,7 @@ def on_demand_mask(
         decided.source,
         refine,
         stated_light(scene.properties),
+        decided.rival,
     )
 
 
@@ -271,7 +275,9 @@ def _settled(mask: OnDemandMask, stamps: tuple[int, ...]) -> float:
         return mask.offset
     files = dict(zip(get_model(mask.model).bands, mask.files, strict=True))
     with _OPENING:
-        return settle_offset(files, Offset(mask.offset, mask.source), mask.label).value
+        return settle_offset(
+            files, Offset(mask.offset, mask.source, rival=mask.rival), mask.label
+        ).value
 
 
 @lru_cache(maxsize=128)

@@ -14,7 +14,7 @@ from odc.geo.geom import Geometry
 
 from ..errors import ModelError
 from ..models.engines import check_engine
-from ..scenes.offset import PRODUCT_NAMES
+from ..scenes.baseline import PRODUCT_NAMES
 from ..storage.eo3 import MASK_PRODUCT, acquisition_time, product_definition
 from .evidence import (
     LAYERS,
@@ -35,6 +35,7 @@ from .provenance import (
     SOFTWARE,
     pixel_properties,
     processing_record,
+    recorded_doubt,
     software_url,
     stated_properties,
 )
@@ -169,7 +170,9 @@ def look_at_documents(evidence: Evidence) -> str:
     for kind in (WrongError, UnprovenError):
         if said := [str(each) for each in faults if isinstance(each, kind)]:
             raise kind("; ".join(dict.fromkeys(said)))
-    return "EO3, STAC and the processing record are valid, and follow from each other and the model"
+    text = "EO3, STAC and the processing record are valid, and follow from each other and the model"
+    doubt = recorded_doubt(evidence.record)
+    return f"{text}. They tell of a doubt: {doubt}" if doubt else text
 
 
 def _eo3(evidence: Evidence) -> Iterator[Fault]:
@@ -433,6 +436,7 @@ def _agreement(evidence: Evidence) -> Iterator[Fault]:
         "offset": record["offset"]["value"],
         "offset_source": record["offset"]["source"],
         **({"run": record["run"]} if "run" in record else {}),
+        **({"reflectance_doubt": doubt} if (doubt := recorded_doubt(record)) else {}),
     }
     for name, value in recorded.items():
         if (said := properties.get(f"cleansat:{name}", MISSING)) != value:

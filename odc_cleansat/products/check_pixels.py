@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 from ..classes import CloudClass
 from ..errors import ModelError, SceneError
 from ..grids.centres import reach
-from ..masks.classify import classify
+from ..masks.classify import DOUBT, classify
 from ..models.engines import Engine, get_engine
 from ..scenes.files import open_bands
 from .evidence import Evidence, UnprovenError, WrongError
@@ -59,7 +60,8 @@ def look_at_pixels(evidence: Evidence) -> str:
     WrongError
         If the mask is not of that scene and model.
     UnprovenError
-        If it cannot be made again here, or is only alike, or the SCL that it names cannot be read.
+        If it cannot be made again here, or is only alike, or the SCL that it names cannot be read. Also if the pixels
+        of its scene look wrong and the mask does not say so, or the other way round.
     """
     again, way = make_again(evidence)
     codes, confidence = again.ucl.values, again.ucl_confidence.values
@@ -77,6 +79,7 @@ def look_at_pixels(evidence: Evidence) -> str:
         and _shortfall(again, evidence.codes, ~same) <= CLOSE
     ):
         _check_scl(evidence)
+        _check_complaint(evidence, again)
         return text
     text += (
         f", and {100 * _share(sure):.4f} % of those of which it is at least {SURE} % sure; the confidence "
@@ -107,6 +110,17 @@ def _check_scl(evidence: Evidence) -> None:
         raise UnprovenError(f"the SCL that the product names cannot be read: {error}") from error
     if there is None:
         raise WrongError("the SCL that the product names is of another place")
+
+
+def _check_complaint(evidence: Evidence, again: xr.Dataset) -> None:
+    """Raise unless the product says of the pixels what they are; figures may differ by rounding."""
+    here, told = again.ucl.attrs.get(DOUBT), evidence.provenance.complaint
+    one, other = (re.sub(r"[\d.]+", "", each or "") for each in (here, told))
+    if one != other:
+        raise UnprovenError(
+            f"of the pixels of the scene the product says: {told or 'nothing'}, but here {here or 'nothing'} is found; older "
+            "versions did not look at all of it"
+        )
 
 
 def _shortfall(again: xr.Dataset, told: np.ndarray, where: np.ndarray) -> float:

@@ -193,6 +193,7 @@ class Evidence:
             precision=record["engine"]["precision"],
             run=record.get("run"),
             light=self.light,
+            complaint=record.get("complaint"),
         )
 
     @cached_property

@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 
 from ..errors import SceneError
 from ..grids.grid import overlap
-from ..masks.classify import classify
+from ..masks.classify import DOUBT, classify
 from ..masks.light import Light
 from ..models.engines import get_engine
 from ..models.model import Model
@@ -215,6 +215,7 @@ class MaskJob:
             scl=self.files.scl,
             run=run_id,
             light=self.light,
+            complaint=mask.ucl.attrs.get(DOUBT),
         )
 
 

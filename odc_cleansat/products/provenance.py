@@ -20,7 +20,8 @@ from ..grids.grid import ground_resolution
 from ..masks.light import Light
 from ..models.model import Model
 from ..models.weights import sha256_of
-from ..scenes.offset import PRODUCT_NAMES, Offset
+from ..scenes.baseline import PRODUCT_NAMES
+from ..scenes.offset import Offset
 from .identity import ALGORITHM, ALGORITHM_VERSION, REFINED
 
 if TYPE_CHECKING:
@@ -74,6 +75,14 @@ class Provenance:
 
     light: Light | None = None
     """By which light the mask was refined; None for the network's own answer."""
+
+    complaint: str | None = None
+    """What looked wrong with the pixels of the scene; None where nothing did."""
+
+    @property
+    def doubt(self) -> str:
+        """All that is doubtful about the reflectance, in whole sentences; empty where nothing is."""
+        return recorded_doubt({"offset": vars(self.offset), "complaint": self.complaint})
 
 
 def software() -> dict[str, str]:
@@ -135,6 +144,7 @@ def stated_properties(geobox: GeoBox, provenance: Provenance) -> dict[str, Any]:
         "cleansat:offset_source": provenance.offset.source,
         **({"cleansat:run": provenance.run} if provenance.run else {}),
         **({"cleansat:light": provenance.light.describe()} if provenance.light else {}),
+        **({"cleansat:reflectance_doubt": provenance.doubt} if provenance.doubt else {}),
         "eo:gsd": round(max(ground_resolution(geobox)), 1),
     }
 
@@ -195,12 +205,18 @@ def processing_record(provenance: Provenance, resolution: float) -> dict[str, An
         "engine": {"name": provenance.engine, "precision": provenance.precision},
         "offset": {k: v for k, v in vars(provenance.offset).items() if v is not None},
         **({"light": _light(provenance.light)} if provenance.light else {}),
+        **({"complaint": provenance.complaint} if provenance.complaint else {}),
         "grid": {"resolution": resolution},
         "python": platform.python_version(),
         **({"run": provenance.run} if provenance.run else {}),
     }
     found: dict[str, Any] = public_values(record)
     return found
+
+
+def recorded_doubt(record: Mapping[str, Any]) -> str:
+    """Return what a processing record says that is doubtful about the reflectance; empty where nothing is."""
+    return " ".join(filter(None, (record["offset"].get("doubt"), record.get("complaint"))))
 
 
 def inherited(properties: Mapping[str, Any]) -> dict[str, Any]:

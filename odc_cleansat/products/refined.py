@@ -41,6 +41,7 @@ _NAMESPACE = UUID("6f34c6f4-13d6-43c0-8e4e-42b6c13203af")
 
 _OF_THE_MASK = (
     "model", "model_version", "weights_sha256", "engine", "precision", "offset", "offset_source", "light",
+    "reflectance_doubt",
 )  # fmt: skip
 """Properties ``cleansat:...`` that a refined mask takes over from the mask that it was."""
 

@@ -50,7 +50,7 @@ class Flag:
     """Something odd about a mask."""
 
     name: str
-    """``contradiction``, ``offset``, ``confidence``, ``data`` or ``seams``."""
+    """``contradiction``, ``offset``, ``reflectance``, ``confidence``, ``data`` or ``seams``."""
 
     text: str
     """What is odd, for people."""
@@ -90,6 +90,11 @@ def offset_doubt(offset: Offset, visible: np.ndarray | None) -> Flag | None:
     if offset.source.startswith(ASSUMED):
         return Flag("offset", f"the offset {offset.value:g} was {offset.source}")
     return None
+
+
+def reflectance_doubt(recorded: str) -> Flag | None:
+    """Flag a mask whose document says that the pixels of its scene looked wrong; an empty text is no flag."""
+    return Flag("reflectance", recorded) if recorded else None
 
 
 def low_confidence(percent: np.ndarray) -> Flag | None:

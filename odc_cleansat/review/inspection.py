@@ -22,7 +22,15 @@ from ..scenes.offset import QUANTIFICATION, Offset
 from ..storage.reader import strange_values
 from .bands import COLOURS, read_band, scene_bands
 from .doubt import Doubt, find_doubt
-from .flags import Flag, contradiction, little_data, low_confidence, offset_doubt, seams
+from .flags import (
+    Flag,
+    contradiction,
+    little_data,
+    low_confidence,
+    offset_doubt,
+    reflectance_doubt,
+    seams,
+)
 from .hot_spots import HotSpots, hot_spots
 from .layers import blank_missing, thin, thin_grid
 
@@ -230,7 +238,10 @@ def _flags(result: Inspection, codes: np.ndarray, native: GeoBox) -> Iterable[Fl
     if result.scl is not None:
         by_scl = cloud_percent(percent_by_label(result.scl))
         yield contradiction(cloud_percent(result.percent), by_scl)
-    if is_number(offset := properties.get("cleansat:offset")):
+    recorded = reflectance_doubt(str(properties.get("cleansat:reflectance_doubt") or ""))
+    yield recorded
+    # What was seen in all pixels says more than the thinned picture does.
+    if recorded is None and is_number(offset := properties.get("cleansat:offset")):
         source = str(properties.get("cleansat:offset_source", ""))
         yield offset_doubt(Offset(float(offset), source), result.rgb)
     if result.confidence is not None:

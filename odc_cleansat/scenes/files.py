@@ -21,8 +21,9 @@ from ..storage.reader import DocumentError, strange_values
 from ..storage.settings import credentials, gdal_settings, prepare_gdal
 from ..storage.strangers import careful_settings
 from .bands import band_of, find_bands, is_reflective, named_twice, names_of
-from .offset import Offset, processing_level, resolve_offset, stated_offset
-from .packing import Packing, asset_values, read_packing
+from .baseline import processing_level
+from .offset import Offset, resolve_offset, stated_offset
+from .packing import Packing, asset_values, offset_hints, read_packing
 from .sensor import check_sensor, warn_of_level
 
 if TYPE_CHECKING:
@@ -263,7 +264,9 @@ class SceneFiles:
             for alias in names_of(name, measurement.get("aliases", ())):
                 files[alias] = file
                 hints[alias] = offset_hints(measurement)
-        return cls(files, properties, f"dataset {dataset.id}", hints)
+        label, address = dataset.metadata_doc.get("label"), next(iter(paths.values()), "")
+        named = {**properties, "label": label, "address": address}
+        return cls(files, named, f"dataset {dataset.id}", hints)
 
     @classmethod
     def of_item(cls, item: pystac.Item) -> SceneFiles:
@@ -279,14 +282,15 @@ class SceneFiles:
         hints: dict[str, dict[str, Any]] = {}
         for name, asset in item.assets.items():
             values = asset_values(asset)
-            href, nodata = asset.get_absolute_href() or asset.href, values.get("nodata", 0)
-            file = BandFile(href, 1, nodata, values.get("scale"))
+            href = asset.get_absolute_href() or asset.href
+            file = BandFile(href, 1, values.get("nodata", 0), values.get("scale"))
             # Copernicus calls its assets B02_10m and so on.
             for alias in dict.fromkeys((name, re.sub(r"_\d+m$", "", name))):
                 files.setdefault(alias, file)
                 hints.setdefault(alias, {"raster_bands": values, "dtype": values.get("data_type")})
         moment = item.datetime or item.common_metadata.start_datetime
         properties = {**item.properties, **({"datetime": moment} if moment else {})}
+        properties |= {"id": item.id, "address": next((f.uri for f in files.values()), "")}
         return cls(files, properties, f"item {item.id}", hints)
 
     def wanted(self, bands: Iterable[str]) -> dict[str, BandFile]:
@@ -389,11 +393,6 @@ class SceneFiles:
         # L1C has no SCL.
         level = processing_level(self.properties) or ("L2A" if self.scl else "")
         warn_of_level(level, model, trained_on)
-
-
-def offset_hints(measurement: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a product's measurement that `resolve_offset` takes as arguments."""
-    return {key: measurement.get(key) for key in ("add_offset", "scale_factor", "dtype")}
 
 
 def open_bands(files: Mapping[str, BandFile]) -> dict[str, xr.DataArray]:

@@ -6,7 +6,6 @@ the dataset, not on its date: archives have been reprocessed, and some providers
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +15,10 @@ import numpy as np
 
 from ..arguments import is_number
 from ..errors import ReflectanceWarning, SceneError
+from .baseline import product_name, told_baselines
 
 QUANTIFICATION = 10_000
 """Digital numbers per unit of reflectance in Sentinel-2 L1C and L2A products."""
-
-PRODUCT_NAMES = ("s2:product_uri", "sentinel:product_id", "sentinel:product_name")
-"""Properties that may hold the name of ESA's product."""
 
 BASELINE_WITH_OFFSET = (4, 0)
 """First processing baseline whose products carry `BOA_ADD_OFFSET` of -1000 (ESA, 25 January 2022)."""
@@ -49,6 +46,12 @@ class Offset:
     stated: float | None = None
     """What the metadata say, if the pixels decided otherwise. The id of a mask follows from it."""
 
+    rival: float | None = None
+    """What another place in the metadata tells, as `source` says, digital numbers."""
+
+    doubt: str | None = None
+    """Which other offset may be right, in a whole sentence, if neither metadata nor pixels settle it."""
+
 
 def resolve_offset(
     properties: Mapping[str, Any],
@@ -70,7 +73,8 @@ def resolve_offset(
     5. ``raster:bands`` of STAC;
     6. the tags of the files, for a folder of bands;
     7. the name of an L1C product, for surface reflectance of other producers;
-    8. the processing baseline.
+    8. the processing baseline, in its property, the name of the product or of its parts, or the version of the item;
+       see :mod:`~odc_cleansat.scenes.baseline`.
 
     If none gives one, the offset is 0. The order matters, because sources contradict each other: items with
     ``boa_offset_applied: true`` still have the original offset in ``raster:bands``.
@@ -248,7 +252,7 @@ def _from_files(properties: Mapping[str, Any]) -> Offset | None:
 
 def _from_level_1c(properties: Mapping[str, Any]) -> Offset | None:
     """Return the offset of surface reflectance that another producer made from L1C: none."""
-    key, name = _product_name(properties)
+    key, name = product_name(properties)
     if name.startswith("S2") and "_MSIL1C_" in name:
         # Another producer's surface reflectance: the baseline of the L1C says nothing about it.
         return Offset(0, f"{key} is L1C, so this is not ESA's L2A")
@@ -256,61 +260,20 @@ def _from_level_1c(properties: Mapping[str, Any]) -> Offset | None:
 
 
 def _from_baseline(properties: Mapping[str, Any]) -> Offset | None:
-    """Return the offset of ESA's processing baseline."""
-    for key in ("s2:processing_baseline", "sentinel:processing_baseline"):
-        if (baseline := properties.get(key)) is not None:
-            return Offset(_offset_since(_baseline(baseline)), f"{key} is {baseline}")
-    key, name = _product_name(properties)
-    if match := re.search(r"_MSIL2A_\w+?_N(\d\d)(\d\d)_", name):
-        baseline = ".".join(match.groups())
-        return Offset(_offset_since(_baseline(baseline)), f"baseline {baseline} in {key}")
-    return None
-
-
-def _product_name(properties: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the property that holds the name of ESA's product, and the name; both may be empty."""
-    for key in PRODUCT_NAMES:
-        if name := properties.get(key):
-            return key, str(name)
-    return "", ""
-
-
-def processing_level(properties: Mapping[str, Any]) -> str:
-    """Return the processing level in the metadata of a dataset or STAC item.
-
-    Parameters
-    ----------
-    properties
-        Properties of the EO3 document or STAC item.
-
-    Returns
-    -------
-    str
-        ``L2A``, ``L1C``, or ``""`` if the metadata do not give it.
-    """
-    # The name of an L1C product is no proof: other surface reflectance may name its source.
-    stated = [properties.get(key) for key in ("s2:product_type", "processing:level")]
-    if any(str(each).endswith(("L1C", "MSI1C")) for each in stated):
-        return "L1C"
-    is_l2a = any(str(each).endswith(("L2A", "MSI2A")) for each in stated)
-    return "L2A" if is_l2a or "_MSIL2A_" in _product_name(properties)[1] else ""
+    """Return the offset of ESA's processing baseline, and another one if the metadata contradict themselves."""
+    told = [(_offset_since(baseline), where) for baseline, where in told_baselines(properties)]
+    if not told:
+        return None
+    value, source = told[0]
+    for rival, where in told:
+        if rival != value:
+            return Offset(value, f"{source}, but {where}", rival=rival)
+    return Offset(value, source)
 
 
 def _offset_since(baseline: tuple[int, int]) -> int:
     """Return the offset of a processing baseline, DN."""
     return OFFSET_SINCE_0400 if baseline >= BASELINE_WITH_OFFSET else 0
-
-
-def _baseline(text: object) -> tuple[int, int]:
-    """Return a processing baseline as two numbers."""
-    major, _, minor = str(text).partition(".")
-    try:
-        return int(major), int(minor or 0)
-    except ValueError:
-        raise SceneError(
-            f"the processing baseline {text!r} is not of the form 05.10; "
-            "correct the metadata or pass the offset explicitly."
-        ) from None
 
 
 class OffsetCheck:

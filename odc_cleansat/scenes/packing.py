@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SceneError
+from .baseline import TITLES
 from .offset import QUANTIFICATION, stated_offset
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-_OF_ITEMS = ("id", "platform", "constellation", "instruments")
+_OF_ITEMS = (
+    *TITLES, "platform", "constellation", "instruments", "processorVersion", "productType", "version",
+)  # fmt: skip
 """Properties of STAC items without a prefix that are heeded."""
 
 
@@ -270,3 +273,8 @@ def asset_values(asset: pystac.Asset) -> dict[str, Any]:
                 values[key], key, "{1} of an asset is {0!r}, which is no number; correct the item."
             )
     return values
+
+
+def offset_hints(measurement: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a product's measurement that `resolve_offset` takes as arguments."""
+    return {key: measurement.get(key) for key in ("add_offset", "scale_factor", "dtype")}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..addresses import without_secrets
 from ..errors import SceneError, first_line
 from ..storage.reader import strange_values
+from .baseline import processing_level
 from .files import SceneFiles
-from .offset import processing_level
 
 if TYPE_CHECKING:
     from datacube.model import Dataset

@@ -32,7 +32,8 @@ def settle_offset(files: Mapping[str, BandFile], offset: Offset, label: str) -> 
     2. If a hundredth of the pixels would be far below 0, the offset that the metadata give has been removed already,
        and it is 0. Some archives of 2022 and 2025 have such metadata.
     3. If the tags of the files give an offset and the metadata none, that of the tags is taken. If both give one and
-       they differ, the pixels decide where they can. Else that of the metadata is taken, with a warning.
+       they differ, or the metadata tell of two processing baselines, the pixels decide where they can. Else the first of
+       the metadata is taken, with a warning, and :attr:`Offset.doubt` says so.
     4. If nothing gives one, ground so dark that it can have none settles that.
 
     A sample of the visible bands is read, once for each scene. All pixels are checked later anyway.
@@ -54,27 +55,32 @@ def settle_offset(files: Mapping[str, BandFile], offset: Offset, label: str) -> 
     Warns
     -----
     ReflectanceWarning
-        If the offset is another than the metadata give, or if tags and metadata differ.
+        If the offset is another than the metadata give, or if tags and metadata, or the metadata among themselves, differ.
     """
     bands = [files[name] for name in _VISIBLE if name in files]
     if not bands or offset.source == "argument" or offset.source.startswith("the values are"):
         return offset
     guessed = offset.source.startswith(ASSUMED)
-    tag = read_packing(bands[0].open().data).offset
-    differ = tag not in (0, offset.value)
-    if offset.value == 0 and not guessed and not differ:
+    rival, who = offset.rival, "the metadata"
+    if rival is None and (tag := read_packing(bands[0].open().data).offset) not in (
+        0,
+        offset.value,
+    ):
+        rival, who = tag, "the tags of its files"
+    if offset.value == 0 and not guessed and rival is None:
         return offset
-    check = _look_at(bands)
-    found = _decided_by_pixels(check, offset, tag if differ else None)
-    if found is None and guessed and differ:
-        found = Offset(tag, f"the files' own tags say {tag:g}", offset.value)
-    if found is None and differ:
-        tell(
-            f"{label}: the metadata give the offset {offset.value:g} ({offset.source}), the tags of its files {tag:g}, and the "
-            f"pixels do not tell which is right; {offset.value:g} is taken. Pass offset= to decide it.",
-            ReflectanceWarning,
+    found = _decided_by_pixels(_look_at(bands), offset, rival, who)
+    if found is None and rival is not None:
+        if guessed:
+            return Offset(rival, f"the files' own tags say {rival:g}", offset.value)
+        others = "" if offset.rival is not None else f", {who} {rival:g}"
+        doubt = (
+            f"the metadata give the offset {offset.value:g} ({offset.source}){others}, and the "
+            f"pixels do not tell which is right; {offset.value:g} is taken. Pass offset= to decide it."
         )
-    elif found is not None and found.stated is not None and not guessed:
+        tell(f"{label}: {doubt}", ReflectanceWarning)
+        return replace(offset, doubt=doubt)
+    if found is not None and found.stated is not None and not guessed:
         tell(
             f"{label}: the metadata give the offset {offset.value:g} ({offset.source}), but {found.source}; {found.value:g} is "
             "taken. Pass offset= to decide it yourself.",
@@ -83,25 +89,28 @@ def settle_offset(files: Mapping[str, BandFile], offset: Offset, label: str) -> 
     return found or offset
 
 
-def _decided_by_pixels(check: OffsetCheck, offset: Offset, tag: float | None) -> Offset | None:
+def _decided_by_pixels(
+    check: OffsetCheck, offset: Offset, rival: float | None, who: str
+) -> Offset | None:
     """Return the offset that pixels without any taken off are clear about; None if they are not.
 
-    `tag` is that of the files' own tags, DN, if it is another than that of the metadata.
+    `rival` is that of another source, DN, if it is another than that of the metadata, and `who` that source.
     """
     if check.confirms(0):
         if offset.value == 0:
             return replace(
                 offset, source=f"the pixels: ground is too dark for any other ({offset.source})"
             )
-        if check.is_below(-offset.value / QUANTIFICATION + OffsetCheck.TOO_DARK):
+        if rival == 0 or check.is_below(-offset.value / QUANTIFICATION + OffsetCheck.TOO_DARK):
             return Offset(0, "the pixels show that it has been removed already", offset.value)
-    elif tag is not None and check.complaint(0):
+    elif rival is not None and check.complaint(0):
         # One of the two is 0, or both are about as large.
         if offset.value == 0:
             return Offset(
-                tag, f"the pixels and the tags of its files ({tag:g}) show that it is left", 0
+                rival, f"the pixels and {who} ({rival:g}) show that it is left", offset.value
             )
-        return offset if tag == 0 else None
+        if rival == 0:
+            return replace(offset, source=f"the pixels show that it is left ({offset.source})")
     return None
 
 

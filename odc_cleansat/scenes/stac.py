@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PLANETARY_COMPUTER = "sentinel2l2a01.blob.core.windows.net"
 """The host where Planetary Computer keeps Sentinel-2; it answers only to signed addresses."""
 
-_LEVELS = ("s2:product_type", "s2:product_uri", "processing:level")
+_LEVELS = ("s2:product_type", "product:type", "s2:product_uri", "processing:level")
 """Properties that may name the processing level."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rasterio
 import yaml
 from calling import Run, failure, good
 from conftest import Cube
@@ -296,3 +297,18 @@ def test_errors_are_objects_for_programs(run: Run, tmp_path: Path) -> None:
     told = json.loads(result.stderr)
     assert (told["level"], told["command"]) == ("error", "mask")
     assert told["message"].startswith("there is no nowhere")
+
+
+@pytest.mark.usefixtures("fast_network")
+def test_a_doubt_about_reflectance_is_shown_each_time(run: Run, tmp_path: Path) -> None:
+    folder = SimulatedScene(shape=(600, 600), seed=1).write(tmp_path / "dim")
+    with rasterio.open(folder / "B12.tif", "r+") as file:
+        file.write(1000 + (file.read(1) - 1000) // 10, 1)
+    first = run("mask", folder, "-o", tmp_path / "out")
+    assert "in doubt:" not in good(first)
+    assert "swir22 is less than a fifth" in first.stderr
+    said = good(run("mask", folder, "-o", tmp_path / "out"))
+    assert "in doubt: the values look wrong: swir22 is less than a fifth" in said
+    line = json.loads(run("mask", folder, "-o", tmp_path / "out", "--json").stdout)
+    assert line["status"] == "found"
+    assert line["doubt"].startswith("the values look wrong: swir22")

@@ -16,7 +16,7 @@ from odc_cleansat.models.ensembles import ensemble
 from odc_cleansat.models.model import BUILTIN
 from odc_cleansat.models.weights import sha256_of, weights_path
 from odc_cleansat.products.identity import mask_id
-from odc_cleansat.scenes.offset import processing_level
+from odc_cleansat.scenes.baseline import processing_level
 from unit.models.helpers import (
     CSMASK,
     save_safetensors,

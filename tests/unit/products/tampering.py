@@ -221,6 +221,10 @@ for _document, _path, _value in (
     ("own", "light/sun_azimuth", 10.0),
     ("own", "light/source", "time and place"),
     ("eo3", "properties/cleansat:light", None),
+    ("eo3", "properties/cleansat:reflectance_doubt", "none"),
+    ("own", "complaint", "the values look wrong"),
+    ("own", "complaint", ["the values look wrong"]),
+    ("own", "offset/doubt", "the pixels do not tell"),
     ("own", "scene/id", "00000000-0000-0000-0000-000000000000"),
     ("own", "scene/bands", {}),
     ("own", "scene/bands/blue", None),
@@ -496,6 +500,12 @@ def pixels_of_which_an_older_version_was_unsure(forger: Forger) -> None:
     forger.own["engine"]["precision"] = "bf16"
     forger.record["software_versions"][3]["version"] = "2020.1"
     forger.item["properties"]["processing:software"]["openvino"] = "2020.1"
+
+
+@_case(PIXEL_CASES)
+def a_doubt_that_no_pixel_gives(forger: Forger) -> None:
+    forger.own["complaint"] = "the values look wrong: blue is too bright."
+    forger.say(cleansat__reflectance_doubt=forger.own["complaint"])
 
 
 @_case(PIXEL_CASES)

@@ -10,12 +10,15 @@ import rasterio
 from datacube.model import Dataset
 from odc.geo.geom import point
 
-from odc_cleansat.errors import LightWarning, OutputError
+from odc_cleansat.errors import LightWarning, OutputError, ReflectanceWarning
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.products.verification import verify
+from odc_cleansat.scenes.read import read_scene
 from odc_cleansat.storage.eo3 import MASK_PRODUCT
+from odc_cleansat.synthetic.scene import SimulatedScene
 from unit.products.helpers import content, one, stored
+from unit.products.tampering import Forger
 
 
 def test_a_product_is_made_once(scene: Dataset, written: Path) -> None:
@@ -104,3 +107,34 @@ def test_angles_that_cannot_be_right_are_said_and_not_used(scene: Dataset, tmp_p
     assert made.document["properties"]["cleansat:light"].startswith("none: ")
     assert "below the horizon" in made.own_record["light"]["reason"]
     assert verify(made).right is True
+
+
+@pytest.mark.usefixtures("fast_network")
+def test_pixels_that_look_wrong_are_said_in_the_record(tmp_path: Path) -> None:
+    folder = SimulatedScene(shape=(600, 600), seed=1).write(tmp_path / "scenes" / "dim")
+    with rasterio.open(folder / "B12.tif", "r+") as file:
+        file.write(1000 + (file.read(1) - 1000) // 10, 1)
+    job = MaskJob.of_scene(read_scene(str(folder)), tmp_path / "masks")
+    with pytest.warns(ReflectanceWarning, match="swir22 is less than a fifth"):
+        made = MaskProduct(str(job.run()))
+    doubt = made.properties["cleansat:reflectance_doubt"]
+    assert "swir22 is less than a fifth" in doubt
+    assert made.own_record["complaint"] == doubt
+    assert made.stac_item["properties"]["cleansat:reflectance_doubt"] == doubt
+    report = verify(made)
+    assert report.right is True
+    assert doubt in report.checks[1].detail
+    forger = Forger(Path(str(made.folder)))
+    del forger.own["complaint"]
+    for each in (forger.eo3, forger.item):
+        del each["properties"]["cleansat:reflectance_doubt"]
+    forger.finish()
+    report = verify(Path(str(made.folder)))
+    assert [check.right for check in report.checks] == [True] * 4 + [None]
+    assert "the product says: nothing" in report.checks[-1].detail
+
+
+def test_a_mask_of_a_good_scene_tells_of_no_doubt(written: Path) -> None:
+    made = MaskProduct(written)
+    assert "cleansat:reflectance_doubt" not in made.properties
+    assert "complaint" not in made.own_record

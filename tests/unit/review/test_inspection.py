@@ -74,3 +74,15 @@ def test_what_is_missing_is_a_gap(masks: Path, tmp_path: Path) -> None:
     record.unlink()
     next(copy.glob("*_confidence.tif")).write_bytes(b"no raster")
     assert [gap.split(":")[0] for gap in inspect_mask(MaskProduct(copy)).gaps] == ["processing record", "scene", "confidence"]  # fmt: skip
+
+
+def test_a_doubt_that_the_mask_tells_of_is_a_flag(masks: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(product(masks, "06"), tmp_path / "mask"))
+    document = next(copy.glob("*.odc-metadata.yaml"))
+    said = "the offset 0 looks wrong: no pixel is darker."
+    text = document.read_text()
+    document.write_text(
+        text.replace("\nproperties:\n", f"\nproperties:\n  cleansat:reflectance_doubt: '{said}'\n")
+    )
+    (flag,) = inspect_mask(MaskProduct(copy)).flags
+    assert (flag.name, flag.text) == ("reflectance", said)

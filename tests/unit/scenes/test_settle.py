@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,4 +116,43 @@ def test_what_nothing_decides_is_told(tmp_path: Path) -> None:
         ReflectanceWarning,
         match=r"pixels do not tell which is right; 0 is taken\. Pass offset= to decide",
     ):
-        assert settle_offset(scene(tmp_path, 0.3, tag=-0.1), old, "a scene") == old
+        found = settle_offset(scene(tmp_path, 0.3, tag=-0.1), old, "a scene")
+    assert replace(found, doubt=None) == old
+    assert found.doubt
+    assert "the tags of its files -1000" in found.doubt
+
+
+TWO = Offset(0, "s2:processing_baseline is 02.12, but baseline 05.10 in id", rival=-1000)
+"""What an item says that contradicts itself."""
+
+
+@pytest.mark.parametrize(
+    ("said", "left", "value", "stated"),
+    [
+        (TWO, 0, 0, None),
+        (TWO, -1000, -1000, 0),
+        (replace(TWO, value=-1000, rival=0), 0, 0, -1000),
+        (replace(TWO, value=-1000, rival=0), -1000, -1000, None),
+    ],
+)
+def test_pixels_decide_between_two_baselines(
+    tmp_path: Path, said: Offset, left: int, value: float, stated: float | None
+) -> None:
+    files = scene(tmp_path, 0.01, offset=left)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = settle_offset(files, said, "a scene")
+    assert (found.value, found.stated, found.doubt) == (value, stated, None)
+    assert "the pixels" in found.source
+    assert len(caught) == (stated is not None), "what differs from the metadata is told"
+
+
+def test_two_baselines_of_which_pixels_tell_nothing_are_a_doubt(tmp_path: Path) -> None:
+    files = scene(tmp_path, 0.3)
+    with pytest.warns(
+        ReflectanceWarning, match=r"02\.12, but baseline 05\.10 in id\), and the pixels do not"
+    ):
+        found = settle_offset(files, TWO, "a scene")
+    assert found.value == 0
+    assert found.doubt
+    assert "a scene" not in found.doubt
