@@ -2,7 +2,8 @@
 
 The rule, for every document, message and page of this package: of an address stay scheme, host, path and the keys of
 :data:`HARMLESS`. User info, every other key of the query, and the fragment go. GDAL's ``/vsicurl/``, ``/vsis3/`` and
-the like become the address that they stand for. Headers, tokens and the secrets of the environment go from any text.
+the like become the address that they stand for. Headers, tokens and the secrets of the environment go from any text. So do
+logins of command lines and of Python's calls, private keys, and what stands under a name such as ``password``.
 """
 
 from __future__ import annotations
@@ -50,21 +51,79 @@ _LOGIN = re.compile(
 )
 _NAMES = (
     r"[a-z0-9_-]*(?:token|password|passwd|passphrase|pwd|secret|signature|credentials?|authorization|api[_-]?key"
-    r"|userpwd|(?:secret|subscription|account|storage|access|private)[_-]?key(?:[_-]?id)?)"
-    r"|pass(?=\s*=)|sig|jsessionid|sharedaccess\w*|gdal_http_headers"
+    r"|userpwd|(?:secret|subscription|account|storage|access|private|encryption)[_-]?key(?:[_-]?id)?)"
+    r"|pass(?=\s*=)|bearer(?=\s*=)|auth(?=\\*['\"]\s*:)|(?<=[?&])key(?==)|session(?==\S{8})|sig|jwt|hmac|(?:j|php)?sess(?:ion)?[_-]?id|sharedaccess\w*|gdal_http_headers"
 )
 _PLACE = re.compile(
     r"(?P<quote>['\"])(?P<quoted>~?/[^'\"]+)(?P=quote)|(?:[a-z][a-z0-9+.-]*://|(?<![\w.<~-])~?/)[^\s'\"<>|]*[^\s'\"<>|.,;:!?)\]}]",
     re.IGNORECASE,
 )
+_BLANK = r"(?:\s|%(?:25)*20)"
+"""A blank, encoded or not."""
+
+_QUOTED = r"'[^']*'|\"[^\"]*\"|\\+(?P<escaped>['\"])[^'\"\\]*"
+"""A text in quotes, which are escaped where JSON stands in a text."""
+
 _PAIR = re.compile(
-    rf"(?<![a-z0-9_-])(?P<name>(?:{_NAMES})['\"]?(?:\s*=\s*|%(?:25)*3d|['\"]?:\s*(?=\S)))"
-    r"(?:(?:proxy-)?authorization\s*:\s*)?(?:(?:bearer|basic|digest|token|aws4-hmac-sha256)\s+)?"
-    r"(?P<value>'[^']*'|\"[^\"]*\"|[^\s&;,'\")}\]]+)",
+    rf"(?<![a-z0-9_-])(?P<name>(?:{_NAMES})(?:\\*['\"])?(?:\s*=\s*|%(?:25)*3d|(?:\s*:|%(?:25)*3a){_BLANK}*(?=\S)))"
+    # Prose about secrets holds none.
+    r"(?!(?:none|no|the|it|missing|required|denied)\s+[a-z])"
+    rf"(?:(?:proxy-)?authorization\s*:\s*)?(?:(?:bearer|basic|digest|token|aws4-hmac-sha256){_BLANK}+)?"
+    rf"(?P<value>{_QUOTED}|[^\s&;,'\")}}\]]+)",
     re.IGNORECASE,
 )
+_HEADER = re.compile(
+    r"(authorization\\*['\"]?\s*[:=,]\s*\[?\\*['\"]?)(?:digest|aws4-hmac-sha256|signature|negotiate|oauth)\s[^\r\n]*",
+    re.IGNORECASE,
+)
+"""A header whose value has several parts, up to the end of its line."""
+
+_PLAIN = r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"]+)"
+"""A word of a command, in quotes or not."""
+
+_OPTION = re.compile(
+    rf"(?<!\S)(--(?:config\s+)?(?:{_NAMES}|oauth2-bearer|http-passwd)(?:\s+|=))(?!-|(?:is|was|and|or|needs?|wants?|must|has|takes)\b)"
+    + _PLAIN,
+    re.IGNORECASE,
+)
+"""An option of a command that holds a secret, with its value."""
+
+_USER = re.compile(
+    r"(?<!\S)(--(?:proxy-)?user(?:\s+|=))(?!\d+:\d+(?:\s|$))(?:'[^':]*:[^']*'|\"[^\":]*:[^\"]*\"|[^\s:'\"]+:\S+)",
+    re.IGNORECASE,
+)
+"""A user and a password as `curl` takes them; containers have numbers there."""
+
+_CURL = re.compile(
+    rf"(?<!\S)(-[uU]\s*)(?:'[^':]*:[^']*'|\"[^\":]*:[^\"]*\"|[^\s:'\"]+:\S+)|(?<!\S)((?:-b|--cookie)(?:\s+|=)){_PLAIN}"
+)
+"""Short options, which mean this to `curl` alone."""
+
+_PROSE = re.compile(
+    r"\b(login\s+\S+\s+password\s+|(?:password|passwd|passphrase|secret|token)\s+(?:(?:is|was)\s+)?(?=\S*\d)(?=\S*[a-z])(?=\S{8}))['\"]?[^\s'\"]+",
+    re.IGNORECASE,
+)
+"""A password after its name alone, as in ``.netrc``: letters and digits, at least 8."""
+
+_CALL = re.compile(
+    r"\b(auth\s*=\s*\(|\w{0,40}(?:basic|digest)auth\()[^)]{1,300}"
+    rf"|(\(\s*b?['\"](?:{_NAMES})['\"]\s*,\s*)b?['\"][^'\"]{{1,3000}}",
+    re.IGNORECASE,
+)
+"""A login in Python's own words: arguments of a client, and headers as pairs."""
+
+_AT_HOST = re.compile(
+    r"(?<![\w/.:@%-])(?!mailto:)[a-z][\w.-]{0,60}:(?=[^\s/@:]{4})[^\s/@:'\"]{1,300}@(?!sha\d)(?=[a-z][\w.-]*)",
+    re.IGNORECASE,
+)
+"""A login before a host without a scheme, as `rsync` takes it; images of containers have a digest there."""
+
+_KEY = re.compile(r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----).*?(?=-----END |\Z)", re.DOTALL)
+"""A private key in PEM."""
+
 _COOKIES = re.compile(
-    r"(?<![a-z0-9_])((?:set-)?cookies?['\"]?\s*[:=]\s*)\S[^\r\n'\"]*", re.IGNORECASE
+    r"(?<![a-z0-9_])((?:set-)?cookies?['\"]?\s*[:=]\s*['\"]?)(?!(?:none|no|the)\s+[a-z])[^\s'\"][^\r\n'\"]*",
+    re.IGNORECASE,
 )
 """A header has several cookies, up to the end of its line."""
 
@@ -142,12 +201,23 @@ def without_secrets(text: str, mark: str = MARK) -> str:
         for secret in (value, value.partition(": ")[2]):
             if len(secret) >= 8:
                 text = text.replace(secret, mark)
-    text = _without_logins(text, mark)
+    text = _KEY.sub(rf"\g<1>{mark}", _without_logins(text, mark))
     text = _IN_TEXT.sub(lambda found: _in_text(found[0], mark), text)
+    text = _HEADER.sub(rf"\g<1>{mark}", _without_commands(text, mark))
     text = _without_pairs(_COOKIES.sub(rf"\g<1>{mark}", text), mark)
     text = _TOKEN.sub(mark, text)
     text = _BEARER.sub(rf"\g<1>{mark}", text)
     return _BASIC.sub(lambda found: f"{found[1]}{mark}" if _is_login(found[2]) else found[0], text)
+
+
+def _without_commands(text: str, mark: str) -> str:
+    """Return a text without the logins of command lines, of calls in Python and of prose."""
+    rules = [_OPTION, _USER, _PROSE, _CALL]
+    if "curl" in text.lower():
+        rules.append(_CURL)
+    for rule in rules:
+        text = rule.sub(lambda found: next(filter(None, found.groups()), "") + mark, text)
+    return _AT_HOST.sub(f"{mark}@" if mark else "", text)
 
 
 def without_places(text: str, known: Iterable[str] = ()) -> str:

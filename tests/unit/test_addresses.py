@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from odc_cleansat.addresses import (
     without_places,
     without_secrets,
 )
+from odc_cleansat.errors import LOG, SceneError
 
 SECRET = "s3cr3t-Kq9"
 
@@ -96,6 +98,75 @@ def test_headers_and_logins_go_from_any_text(text: str) -> None:
     assert "***" in shown
 
 
+LOGIN = base64.b64encode(f"me:{SECRET}".encode()).decode()
+
+TOLD = {
+    # commands
+    f"curl -u me:{SECRET} https://host/a": "curl -u *** https://host/a",
+    f"curl -u 'me:{SECRET} x' https://host/a": "curl -u *** https://host/a",
+    f"curl -ume:{SECRET} -o a https://host/a": "curl -u*** -o a https://host/a",
+    f"curl --user me:{SECRET} https://host/a": "curl --user *** https://host/a",
+    f"curl --user=me:{SECRET} https://host/a": "curl --user=*** https://host/a",
+    f"curl --proxy-user me:{SECRET} -U me:{SECRET}": "curl --proxy-user *** -U ***",
+    f"curl -b 'session={SECRET}' https://host/a": "curl -b *** https://host/a",
+    f"curl --oauth2-bearer {SECRET} https://host/a": "curl --oauth2-bearer *** https://host/a",
+    f"wget --user me --password {SECRET} https://host/a": "wget --user me --password *** https://host/a",
+    f"wget --http-passwd='{SECRET}' x": "wget --http-passwd=*** x",
+    f"gdalinfo --config AWS_SECRET_ACCESS_KEY {SECRET} x.tif": "gdalinfo --config AWS_SECRET_ACCESS_KEY *** x.tif",
+    f"gdalinfo --config GDAL_HTTP_USERPWD me:{SECRET} x.tif": "gdalinfo --config GDAL_HTTP_USERPWD *** x.tif",
+    f"PGPASSWORD={SECRET} psql -h host": "PGPASSWORD=*** psql -h host",
+    f"export AWS_SECRET_ACCESS_KEY='{SECRET}' && run": "export AWS_SECRET_ACCESS_KEY=*** && run",
+    f"rsync me:{SECRET}@host a": "rsync ***@host a",
+    f"machine host login me password {SECRET}": "machine host login me password ***",
+    # headers
+    f"Authorization: Basic {LOGIN}": "Authorization: ***",
+    f"curl -H 'Authorization: Basic {LOGIN}' https://host/a": "curl -H 'Authorization: ***' https://host/a",
+    f'Authorization: Digest username="me", response="{SECRET}"': "Authorization: ***",
+    f"Authorization: AWS4-HMAC-SHA256 Credential=a/{SECRET}, Signature={SECRET}": "Authorization: ***",
+    f"Authorization%3A%20Bearer%20{SECRET}": "Authorization%3A%20***",
+    f"Proxy-Authorization: Basic {LOGIN}": "Proxy-Authorization: ***",
+    f"X-Amz-Security-Token: {SECRET}": "X-Amz-Security-Token: ***",
+    f"Ocp-Apim-Subscription-Key: {SECRET}": "Ocp-Apim-Subscription-Key: ***",
+    f"Set-Cookie: a={SECRET}; HttpOnly": "Set-Cookie: ***",
+    f"'Cookie': 'a={SECRET}; b=2'": "'Cookie': '***'",
+    # queries without an address
+    f"sv=1&sig={SECRET}&se=2": "sv=1&sig=***&se=2",
+    f"X-Amz-Signature={SECRET}&X-Amz-Date=1": "X-Amz-Signature=***&X-Amz-Date=1",
+    f"X-Amz-Credential={SECRET}%2F2024": "X-Amz-Credential=***",
+    f"password%3D{SECRET}": "password%3D***",
+    f"DefaultEndpointsProtocol=https;AccountKey={SECRET}==": "DefaultEndpointsProtocol=https;AccountKey=***",
+    # documents and code
+    f'{{"user": "me", "password": "{SECRET} 2"}}': '{"user": "me", "password": ***}',
+    f"{{'password': '{SECRET}'}}": "{'password': ***}",
+    f'{{\\"password\\": \\"{SECRET}\\"}}': '{\\"password\\": ***\\"}',
+    f'{{"auths": {{"host": {{"auth": "{LOGIN}"}}}}}}': '{"auths": {"host": {"auth": ***}}}',
+    f"requests.get(url, auth=('me', '{SECRET}'))": "requests.get(url, auth=(***))",
+    f"HTTPBasicAuth('me', '{SECRET}')": "HTTPBasicAuth(***)",
+    f"('Authorization', 'Basic {LOGIN}')": "('Authorization', ***')",
+    f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----":
+        "-----BEGIN RSA PRIVATE KEY-----***-----END RSA PRIVATE KEY-----",
+    f"its password is {SECRET}.": "its password is ***",
+}  # fmt: skip
+"""A text with a secret to the text as others may see it."""
+
+
+@pytest.mark.parametrize(("text", "shown"), TOLD.items(), ids=range(len(TOLD)))
+def test_what_is_left_of_a_text(text: str, shown: str) -> None:
+    assert without_secrets(text) == shown
+    assert str(SceneError(text)) == shown
+    for published in (public_values(text), without_places(text)):
+        assert SECRET not in published
+        assert LOGIN not in published
+
+
+def test_the_log_holds_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    for text in TOLD:
+        LOG.warning("it said %s", text)
+    assert SECRET not in caplog.text
+    assert LOGIN not in caplog.text
+    assert len(caplog.records) == len(TOLD)
+
+
 @pytest.mark.parametrize(
     "harmless",
     [
@@ -108,6 +179,13 @@ def test_headers_and_logins_go_from_any_text(text: str) -> None:
         "/data/x?y#z/a.tif",
         "/vsizip/a.zip/b.tif",
         "me@host is no address, nor is key=1, and basic information is none.",
+        "docker run -u 1000:1000 --user 1000:1000 image:tag@sha256:0123456789abcdef",
+        "sort -u a:b, chown -u root:root, python -u script.py:main",
+        "the token has expired, the password is wrong, and the signature does not match the request",
+        "password: none is set; authorization: the server wants a login; a cookie: none was sent",
+        "--user is no option, and --password needs a value",
+        "pass --offset 0 at 10:30, key: value, code=3, compass=3, monkey=1, tokens: 3 of 5",
+        "session = Session(device), or mailto:me@host.org",
     ],
 )
 def test_what_is_no_secret_stays(harmless: str) -> None:
@@ -168,6 +246,15 @@ def test_no_text_takes_long() -> None:
         ":",
         ";a=b",
         "sig='",
+        "curl -u ",
+        "--user a:",
+        "--password ",
+        "auth=(a",
+        "('password', '",
+        "a:bcdef@",
+        "-----BEGIN PRIVATE KEY-----",
+        "authorization: digest ",
+        "login a password ",
     )
     begun = time.process_time()
     for each in texts:
