@@ -182,7 +182,7 @@ def proxy(moto: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(odc_cleansat.storage.settings, "READ_TIMEOUT", 20)
     monkeypatch.setattr(odc_cleansat.storage.settings, "ATTEMPTS", 2)
-    monkeypatch.setattr(odc_cleansat.storage.folder, "_READS", 2)
+    monkeypatch.setattr(odc_cleansat.storage.settings, "_READS", 2)
     s3fs.S3FileSystem.clear_instance_cache()
     yield proxy
     s3fs.S3FileSystem.clear_instance_cache()

@@ -95,7 +95,9 @@ class Service:
             raise CubeError("this application runs without a datacube, which that needs.")
         with self._lock:
             if self._dc is None:
-                self._dc = connect(self.settings.config, self.settings.env, "cleansat app")
+                self._dc = connect(
+                    self.settings.config, self.settings.env, "cleansat app", self.settings.catalog
+                )
             return self._dc
 
     @property

@@ -45,6 +45,9 @@ class AppSettings:
     env: str | None = None
     """Environment in the configuration."""
 
+    catalog: str | None = None
+    """Path or URL of a catalogue, in place of a datacube."""
+
     host: str = "127.0.0.1"
     """Address on which it listens."""
 

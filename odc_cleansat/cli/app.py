@@ -9,7 +9,7 @@ import click
 from .console import Console
 from .journal import run_id
 from .listening import listen
-from .options import datacube_options, metrics_options
+from .options import datacube_options, given_catalog, metrics_options
 
 
 @click.command(
@@ -164,7 +164,7 @@ def command(
         store, config = str(example / "products"), (str(example / CONFIG_NAME),)
     assert store is not None
     settings = AppSettings(
-        store=store, product=product, config=config, env=env, host=host, port=port,
+        store=store, product=product, config=config, env=env, catalog=given_catalog(), host=host, port=port,
         allowed_hosts=allowed_hosts, user_header=user_header, sign_in=sign_in,
         with_datacube=not no_datacube, stac=stac, stac_collection=stac_collection, scheduler=scheduler, workers=workers,
         basemap=basemap, basemap_credit=basemap_credit, run_id=run_id(),

@@ -70,6 +70,31 @@ _time = click.option(
     help="A day, month or year, or two of them with a slash between. Default: all.",
 )
 
+_CATALOG = "odc_cleansat.catalog"
+"""Key under which a command's context keeps ``--catalog``, so that not each command has to hand it on."""
+
+
+def _keep_catalog(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    ctx.meta[_CATALOG] = value
+
+
+def given_catalog() -> str | None:
+    """Return the ``--catalog`` of the command under way, or None.
+
+    Raises
+    ------
+    click.UsageError
+        If a datacube is named beside it.
+    """
+    context = click.get_current_context(silent=True)
+    catalog: str | None = context and context.meta.get(_CATALOG)
+    if catalog is not None and (is_typed("config") or is_typed("env")):
+        raise click.UsageError(
+            "--catalog stands in place of a datacube; leave out --config and --env."
+        )
+    return catalog
+
+
 datacube_options = option_group(
     click.option(
         "-C",
@@ -86,8 +111,15 @@ datacube_options = option_group(
         metavar="NAME",
         help="Environment in the configuration. Default: default.",
     ),
+    click.option(
+        "--catalog",
+        metavar="STORE",
+        expose_value=False,
+        callback=_keep_catalog,
+        help="A store of masks with its catalogue, in place of a datacube: a folder or s3://bucket/prefix.",
+    ),
 )
-"""``--config`` and ``--env``, as those of the command `datacube`; see :func:`connected`."""
+"""``--config`` and ``--env``, as those of the command `datacube`, and ``--catalog``; see :func:`connected`."""
 
 model_option = click.option(
     "--model",
@@ -218,7 +250,7 @@ def connected(config: Sequence[str], env: str | None) -> Iterator[Datacube]:
     """
     from ..cube.connect import connect
 
-    dc = connect(config, env)
+    dc = connect(config, env, catalog=given_catalog())
     with contextlib.closing(dc):
         yield dc
 

@@ -246,6 +246,8 @@ def _rows(
     limit: int | None,
 ) -> Iterable[Any]:
     search = dc.index.datasets.search_returning
+    if getattr(dc.index, "latest_first", False):
+        return search(fields, parts, limit=limit, **terms)  # type: ignore[no-any-return]
     time = dc.index.products.get_by_name(terms["product"]).metadata_type.dataset_fields["time"]
     if hasattr(time, "alchemy_expression"):
         latest_first = [time.alchemy_expression.desc()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CubeError
@@ -12,8 +13,13 @@ if TYPE_CHECKING:
     from datacube import Datacube
 
 
-def connect(config: Sequence[str] = (), env: str | None = None, app: str = "cleansat") -> Datacube:
-    """Connect to a datacube.
+def connect(
+    config: Sequence[str] = (),
+    env: str | None = None,
+    app: str = "cleansat",
+    catalog: Path | str | None = None,
+) -> Datacube:
+    """Connect to a datacube, or to a catalogue in place of one.
 
     Parameters
     ----------
@@ -23,12 +29,20 @@ def connect(config: Sequence[str] = (), env: str | None = None, app: str = "clea
         Environment in the configuration.
     app
         Name under which the database lists the connection.
+    catalog
+        Path or URL of a catalogue; then the other parameters do not count.
 
     Raises
     ------
     CubeError
-        If it cannot be reached.
+        If it cannot be reached, or a newer version of this package made the catalogue.
+    OutputError
+        If the catalogue cannot be read.
     """
+    if catalog is not None:
+        from ..catalog.index import open_index
+
+        return open_index(catalog)
     from datacube import Datacube
 
     try:

@@ -18,7 +18,7 @@ from ..errors import OutputError
 from .atomic import locked, sorted_last
 from .failures import store_errors
 from .reader import LARGEST, DocumentError, check_regular, read_file
-from .settings import URL_SCHEME, s3_options
+from .settings import URL_SCHEME, open_filesystem
 
 MULTIPART = 16 * 2**20
 """Size of the parts of an upload, bytes. Files of twice this size or more are uploaded in parts."""
@@ -28,9 +28,6 @@ LARGEST_LAYER = 2**31
 
 _ROUNDS = 3
 """Number of times that a product is uploaded if another program writes the same one at that moment."""
-
-_READS = 3
-"""Number of times that a read is tried if the connection breaks off in an answer, which botocore does not retry."""
 
 
 class Folder:
@@ -58,7 +55,7 @@ class Folder:
         elif scheme[0].lower() == "file":
             self.path = Path(url2pathname(urlsplit(text).path))
         self._text = text.rstrip("/") if self.path is None else str(self.path)
-        self._files: Any = None if self.path is not None else _open_filesystem(self._text)
+        self._files: Any = None if self.path is not None else open_filesystem(self._text)
 
     def __str__(self) -> str:
         """Return the path or the public address; see :mod:`odc_cleansat.addresses`."""
@@ -252,6 +249,24 @@ class Folder:
                 draft.unlink(missing_ok=True)
                 raise
 
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete files of this folder, if they are there.
+
+        Raises
+        ------
+        OSError
+            If a file on this machine cannot be deleted.
+        OutputError
+            If a store does not delete it.
+        """
+        for name in names:
+            _check_inside(name, self)
+            if self.path is not None:
+                (self.path / name).unlink(missing_ok=True)
+                continue
+            with store_errors(self._text), contextlib.suppress(FileNotFoundError):
+                self._files.rm_file(f"{self._text}/{name}")
+
     def sha1(self, name: str) -> str:
         """Return the SHA-1 checksum of a file in this folder, hexadecimal.
 
@@ -353,7 +368,7 @@ class Folder:
             for _ in range(_ROUNDS):
                 there = self.files()
                 if last[0] in there:
-                    self._remove([last[0]])
+                    self.remove([last[0]])
                 if there.keys() & sizes.keys():
                     self._abort_uploads()
                 self._put(source, first)
@@ -363,7 +378,7 @@ class Folder:
                 if not (short := self._short(sizes, names)) and self._holds(source, last):
                     return
             if short:
-                self._remove([*reversed(last), *first])
+                self.remove([*reversed(last), *first])
                 raise OutputError(
                     f"{self} does not hold {', '.join(short)} as written, though it was written {_ROUNDS} times; "
                     "all of it was withdrawn. Look at the store, and run again."
@@ -376,12 +391,6 @@ class Folder:
     def _put(self, source: Path, names: Sequence[str]) -> None:
         for name in names:
             self._files.put_file(str(source / name), f"{self._text}/{name}", chunksize=MULTIPART)
-
-    def _remove(self, names: Iterable[str]) -> None:
-        """Delete files of a store, if they are there."""
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                self._files.rm_file(f"{self._text}/{name}")
 
     def _short(self, sizes: Mapping[str, int], names: Iterable[str]) -> list[str]:
         """Return the files that the store lacks, or has in another size."""
@@ -428,23 +437,3 @@ def as_uri(place: Path | str) -> str:
     if isinstance(place, Path) or not URL_SCHEME.match(place):
         return Path(place).resolve().as_uri()
     return place
-
-
-def _open_filesystem(url: str) -> Any:
-    """Return the fsspec file system of a URL; fsspec caches it per process and settings."""
-    import fsspec
-
-    scheme = url.split("://", 1)[0].lower()
-    is_s3 = scheme in ("s3", "s3a")
-    try:
-        files = fsspec.filesystem(scheme, **(s3_options(url) if is_s3 else {}))
-    except ImportError as error:
-        extra = "pip install 'odc-cleansat[s3]'" if is_s3 else str(error)
-        raise OutputError(
-            f"{url}: nothing installed reads and writes {scheme}://; {extra}."
-        ) from error
-    except ValueError as error:
-        raise OutputError(f"{url}: {error}; use a path or s3://bucket/prefix.") from error
-    if hasattr(files, "retries"):
-        files.retries = _READS
-    return files

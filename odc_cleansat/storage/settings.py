@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..errors import OutputError
 from ..settings import Bucket, bucket_of, buckets
 
 ATTEMPTS = 5
@@ -23,6 +24,9 @@ ATTEMPTS = 5
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
 """Seconds of silence after which a request to a store has failed."""
+
+_READS = 3
+"""Number of times that a read is tried if the connection breaks off in an answer, which botocore does not retry."""
 
 CACHE_VARIABLE, CACHE = "GDAL_CACHEMAX", "128"
 """Name of GDAL's variable for the MB of files that it keeps in memory, and what the application and workers have.
@@ -260,3 +264,29 @@ def _session(arguments: frozenset[tuple[str, Any]]) -> Any:
 def _is_true(text: str) -> bool:
     """Return whether a setting means yes, as GDAL reads it."""
     return text.strip().upper() in ("YES", "Y", "TRUE", "T", "ON", "1")
+
+
+def open_filesystem(url: str) -> Any:
+    """Return the fsspec file system of a URL; fsspec caches it per process and settings.
+
+    Raises
+    ------
+    OutputError
+        If no installed package serves such URLs.
+    """
+    import fsspec
+
+    scheme = url.split("://", 1)[0].lower()
+    is_s3 = scheme in ("s3", "s3a")
+    try:
+        files = fsspec.filesystem(scheme, **(s3_options(url) if is_s3 else {}))
+    except ImportError as error:
+        extra = "pip install 'odc-cleansat[s3]'" if is_s3 else str(error)
+        raise OutputError(
+            f"{url}: nothing installed reads and writes {scheme}://; {extra}."
+        ) from error
+    except ValueError as error:
+        raise OutputError(f"{url}: {error}; use a path or s3://bucket/prefix.") from error
+    if hasattr(files, "retries"):
+        files.retries = _READS
+    return files

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from odc_cleansat.catalog.index import open_index
 from odc_cleansat.cube.embedded import embedded_cube
 from odc_cleansat.cube.index import add_product
 from odc_cleansat.masks import on_demand
@@ -16,12 +18,18 @@ from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 from .mask_archive import MaskArchive
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", params=["postgres", "catalog"])
 def archive(
-    tmp_path_factory: pytest.TempPathFactory, initialised: Callable[[Path], Path]
+    tmp_path_factory: pytest.TempPathFactory,
+    initialised: Callable[[Path], Path],
+    request: pytest.FixtureRequest,
 ) -> Iterator[MaskArchive]:
-    folder = initialised(tmp_path_factory.mktemp("archive"))
-    with embedded_cube(folder) as dc:
+    folder = tmp_path_factory.mktemp("archive")
+    if request.param == "postgres":
+        index = embedded_cube(initialised(folder))
+    else:
+        index = contextlib.closing(open_index(folder))
+    with index as dc:
         add_product(dc, product_definition(MASK_PRODUCT))
         add_product(dc, product_definition("s2_l2a"))
         for other in ("empty_ucl", "two_models_ucl", "gaps_ucl", "again_ucl"):
@@ -29,6 +37,8 @@ def archive(
             document["name"] = document["metadata"]["product"]["name"] = other
             add_product(dc, document)
         found = MaskArchive(dc, folder)
+        if request.param == "catalog":
+            found.options = ("--catalog", str(folder))
         found.add("east", "east", "2024-06-15T10:10:31Z")
         found.add("west", "west", "2024-06-15T10:10:45Z")
         found.add("later", "east", "2024-07-05T10:10:31Z")

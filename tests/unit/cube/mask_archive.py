@@ -14,6 +14,7 @@ from affine import Affine
 from datacube.model import Dataset
 from odc.geo.geobox import GeoBox
 
+from odc_cleansat.cube.embedded import CONFIG_NAME
 from odc_cleansat.cube.index import add_dataset
 from odc_cleansat.storage.eo3 import MASK_PRODUCT
 
@@ -41,6 +42,8 @@ class MaskArchive:
 
     def __init__(self, dc: Datacube, folder: Path) -> None:
         self.dc, self.folder = dc, folder
+        self.options: tuple[str, str] = ("-C", str(folder / CONFIG_NAME))
+        """By which commands find it."""
         self.masks: dict[str, Dataset] = {}
         self.values: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 

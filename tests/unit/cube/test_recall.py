@@ -20,7 +20,6 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_zeros
 
 from odc_cleansat.cli.main import main
-from odc_cleansat.cube.embedded import CONFIG_NAME
 from odc_cleansat.cube.index import add_product
 from odc_cleansat.cube.recall import recall
 from odc_cleansat.errors import CubeError, GapWarning
@@ -43,8 +42,7 @@ def test_masks_of_one_second_get_files_of_their_own(archive: MaskArchive, tmp_pa
         "EPSG:32633",
         "--resolution",
         "20",
-        "-C",
-        str(archive.folder / CONFIG_NAME),
+        *archive.options,
     ]
     done = CliRunner().invoke(
         main, ["recall", "--product", "pair_ucl", *arguments, "-o", str(tmp_path)]

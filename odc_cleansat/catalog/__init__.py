@@ -1,0 +1,1 @@
+"""Catalogues: stores of masks that are searched without a database."""

@@ -1,0 +1,204 @@
+"""The index of one product of a catalogue: rows that many programs may add to and search at a time.
+
+Each row that is added is a new file, so two writers never meet. Small files are merged into larger ones. A merged file
+is whole before those that it replaces are deleted: whoever is killed leaves rows twice, never none. Of rows with the
+same id the last added counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CubeError, GapWarning, tell
+from ..storage.folder import Folder
+from .parts import DOCUMENT, PREFIX, SEARCHED, Part, merge_parts, read_part, rows_of, write_part
+
+MERGED = 16
+"""So many parts of about the same size are merged into one."""
+
+_TRIES = 5
+"""How often the list of parts is read anew, if one has gone meanwhile."""
+
+Rows = NDArray[np.int64]
+"""Numbers of rows."""
+
+
+class View:
+    """The rows of a table as they are at one moment; rows that have been replaced are not among them.
+
+    Parameters
+    ----------
+    parts
+        All parts.
+    """
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+        starts = np.cumsum([0, *(len(part) for part in parts)])
+        joined = {
+            name: np.concatenate([part.columns[name] for part in parts])
+            if parts
+            else np.empty(0, "object" if name in ("id", f"{PREFIX}uri") else "float64")
+            for name in SEARCHED
+        }
+        added = np.argsort(joined[f"{PREFIX}added"], kind="stable")
+        last = dict(zip(joined["id"][added].tolist(), added.tolist(), strict=True))
+        kept = np.sort(np.fromiter(last.values(), "int64", len(last)))
+        self.columns = {name: values[kept] for name, values in joined.items()}
+        """The columns :data:`~odc_cleansat.catalog.parts.SEARCHED` of the rows that count, each 1-d."""
+        self._part = np.searchsorted(starts, kept, side="right") - 1
+        self._row = kept - starts[self._part]
+        self._numbers = {id_: i for i, id_ in enumerate(self.columns["id"].tolist())}
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    @property
+    def archived(self) -> NDArray[np.bool_]:
+        """Return which rows are archived, 1-d."""
+        found: NDArray[np.bool_] = self.columns[f"{PREFIX}archived"] > 0
+        return found
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return one of our columns, by its name without the prefix."""
+        return self.columns[PREFIX + name]
+
+    def number(self, id_: UUID | str) -> int | None:
+        """Return the number of the row with an id; None if there is none."""
+        return self._numbers.get(str(id_))
+
+    def documents(self, rows: Rows) -> list[str]:
+        """Return the EO3 documents of some rows, as JSON."""
+        return self.values(rows, DOCUMENT)
+
+    def values(self, rows: Rows, column: str) -> list[Any]:
+        """Return the values of a column in some rows; it need not be one that is held in memory."""
+        return self._gathered(rows, lambda part, there: part.values(there, column))
+
+    def items(self, rows: Rows) -> list[dict[str, Any]]:
+        """Return the STAC items of some rows."""
+        return self._gathered(rows, lambda part, there: part.items(there))
+
+    def by_part(self) -> list[tuple[Part, Rows]]:
+        """Return the parts, and which rows of each count."""
+        return [(part, self._row[self._part == i]) for i, part in enumerate(self._parts)]
+
+    def _gathered(self, rows: Rows, read: Callable[[Part, Rows], list[Any]]) -> list[Any]:
+        found: list[Any] = [None] * len(rows)
+        for number in np.unique(self._part[rows]):
+            there = np.flatnonzero(self._part[rows] == number)
+            values = read(self._parts[number], self._row[rows[there]])
+            for i, value in zip(there, values, strict=True):
+                found[i] = value
+        return found
+
+
+class ItemTable:
+    """The index of one product.
+
+    Parameters
+    ----------
+    folder
+        Where its parts are.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._parts: dict[str, Part] = {}
+        self._damaged: set[str] = set()
+        self._view: View | None = None
+
+    def view(self) -> View:
+        """Return the rows as they are now. Only parts that are new are read.
+
+        Raises
+        ------
+        OutputError
+            If the folder cannot be read.
+
+        Warns
+        -----
+        GapWarning
+            If a part is damaged; its rows are missing.
+        """
+        for _ in range(_TRIES):
+            names = self._names()
+            if self._view is not None and names == self._parts.keys():
+                return self._view
+            try:
+                parts = {name: self._parts.get(name) or self._read(name) for name in names}
+            except FileNotFoundError:
+                continue
+            self._parts = {name: part for name, part in parts.items() if part is not None}
+            self._view = View(list(self._parts.values()))
+            return self._view
+        raise CubeError(
+            f"the catalogue in {self._folder} changed {_TRIES} times while it was read; try again."
+        )
+
+    def _names(self) -> set[str]:
+        return {name for name in self._folder.files() if rows_of(name)} - self._damaged
+
+    def _read(self, name: str) -> Part | None:
+        try:
+            return read_part(self._folder, name)
+        except CubeError as error:
+            self._damaged.add(name)
+            tell(str(error), GapWarning)
+            return None
+
+    def add(self, items: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows, and merge parts if there are many.
+
+        Parameters
+        ----------
+        items
+            STAC items as JSON, with our columns among their properties.
+
+        Raises
+        ------
+        OSError, OutputError
+            If they cannot be written.
+        """
+        write_part(self._folder, items)
+        by_size: dict[int, list[str]] = defaultdict(list)
+        for name in self._names():
+            by_size[_size_class(rows_of(name) or 0)].append(name)
+        for names in by_size.values():
+            if len(names) >= MERGED:
+                self._merge(names)
+
+    def merge(self) -> None:
+        """Merge all parts into one; errors as of :meth:`add`."""
+        if len(names := self._names()) > 1:
+            self._merge(names)
+
+    def _merge(self, names: Iterable[str]) -> None:
+        """Merge some parts. Whoever has merged one of them before has also deleted it: then nothing is done."""
+        try:
+            parts = [part for name in sorted(names) if (part := self._read(name)) is not None]
+        except FileNotFoundError:
+            return
+        merge_parts(self._folder, View(parts).by_part())
+        self._folder.remove([part.name for part in parts])
+
+
+def now() -> float:
+    """Return the time, seconds since 1970."""
+    return time.time()
+
+
+def _size_class(rows: int) -> int:
+    """Return 0 for less than 16 rows, 1 for less than 256, and so on."""
+    found = 0
+    while rows >= MERGED:
+        rows //= MERGED
+        found += 1
+    return found
