@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..cube.catalog import open_catalog
 from ..cube.index import add_dataset
 from ..errors import CubeError, OutputError, ReflectanceWarning
 from ..progress import SILENT, Count, Reporter, count_nothing
@@ -25,7 +26,6 @@ from .worker import WrittenMask, find_mask, make_mask, with_retries
 
 if TYPE_CHECKING:
     from datacube import Datacube
-    from datacube.model import Dataset
 
 
 UNWRITTEN = 5
@@ -177,6 +177,7 @@ class BatchJob:
         self._reporter = reporter
         self.run_id = run_id
         self._settings = shared()
+        self._catalog = open_catalog(plan.request.root)
         self._moved = time.time()
         """When the last scene was over, or it began; seconds since 1970."""
         self._count: Count = count_nothing
@@ -298,11 +299,14 @@ class BatchJob:
 
     def _keep(self, task: SceneTask, mask: WrittenMask) -> WrittenMask | Failure:
         """Index a mask, where masks are indexed, and pass on the warnings of its worker."""
-        indexed: Dataset | Failure | None = None
-        if self._plan.request.index:
-            indexed = with_retries(
-                lambda: add_dataset(self._dc, mask.document), task, "index", CubeError
-            )
+
+        def index() -> None:
+            if self._plan.request.index:
+                add_dataset(self._dc, mask.document)
+            else:
+                self._catalog.add(mask.document, task.dataset)
+
+        indexed: Failure | None = with_retries(index, task, "index", CubeError)
         for text in mask.warnings:
             warnings.warn(
                 f"{dataset_label(task.dataset)}: {text}", ReflectanceWarning, stacklevel=2

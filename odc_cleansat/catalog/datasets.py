@@ -6,7 +6,7 @@ import datetime
 import json
 from collections import namedtuple
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
@@ -22,9 +22,8 @@ from .products import CatalogProducts
 from .table import Rows, View, now
 
 if TYPE_CHECKING:
+    from datacube.index.abstract import AbstractIndex
     from datacube.model import Product
-
-    from .index import CatalogIndex
 
 _BOUNDS = {"lat": ("south", "north"), "lon": ("west", "east"), "time": ("begin", "end")}
 """Search fields that columns answer, and the names of their columns."""
@@ -33,7 +32,7 @@ _CHEAP = {"id", "uri", "time"}
 """Fields that need no document."""
 
 
-class CatalogDatasets(DatasetResource):
+class CatalogDatasets(DatasetResource):  # type: ignore[misc]
     """The datasets of a catalogue. Searches give the latest first.
 
     Parameters
@@ -46,7 +45,7 @@ class CatalogDatasets(DatasetResource):
         Its products.
     """
 
-    def __init__(self, index: CatalogIndex, root: Folder, products: CatalogProducts) -> None:
+    def __init__(self, index: AbstractIndex, root: Folder, products: CatalogProducts) -> None:
         super().__init__(index)
         self._root = root
         self._products = products
@@ -189,7 +188,7 @@ class CatalogDatasets(DatasetResource):
         archived: bool | None = False,
         order_by: Iterable[Any] | None = None,
         **query: Any,
-    ) -> Generator[NamedTuple]:
+    ) -> Generator[Any]:
         """Yield fields of datasets and parts of their documents, the latest first."""
         if field_names is None and custom_offsets is None:
             field_names = self._products.get_field_names()
@@ -346,7 +345,8 @@ def _answering(product: Product, view: View, rows: Rows, terms: Mapping[str, Any
         kept.append(
             all(matches(fields[name].extract(document), term) for name, term in terms.items())
         )
-    return rows[np.array(kept)]
+    found: Rows = rows[np.array(kept)]
+    return found
 
 
 def matches(found: Any, term: Any) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from datacube.cfg.opt import ODCOptionHandler
 from datacube.index.abstract import AbstractIndexDriver
 from datacube.index.memory.index import Index
+from datacube.model import MetadataType
 
 from ..storage.folder import Folder
 from .datasets import CatalogDatasets
@@ -28,7 +29,7 @@ DRIVER = "cleansat"
 """Name of the index driver in datacube's configuration."""
 
 
-class CatalogIndex(Index):
+class CatalogIndex(Index):  # type: ignore[misc]
     """The index of a catalogue, which needs not exist yet.
 
     Parameters
@@ -85,7 +86,7 @@ class CatalogIndex(Index):
         return f"CatalogIndex({str(self.root)!r})"
 
 
-class CatalogIndexDriver(AbstractIndexDriver):
+class CatalogIndexDriver(AbstractIndexDriver):  # type: ignore[misc]
     """The driver by which datacube finds :class:`CatalogIndex`."""
 
     @classmethod
@@ -96,9 +97,7 @@ class CatalogIndexDriver(AbstractIndexDriver):
     @staticmethod
     def metadata_type_from_doc(definition: dict[str, Any]) -> Any:
         """Return a metadata type, as datacube's driver in memory does."""
-        from datacube.index.memory.index import MemoryIndexDriver
-
-        return MemoryIndexDriver.metadata_type_from_doc(definition)
+        return MetadataType(definition, search_field_extractor=CatalogIndex.get_dataset_fields)
 
     @staticmethod
     def get_config_option_handlers(env: ODCEnvironment) -> list[ODCOptionHandler]:

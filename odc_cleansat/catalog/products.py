@@ -18,7 +18,7 @@ from .items import STAC_VERSION
 from .table import ItemTable, View
 
 if TYPE_CHECKING:
-    from .index import CatalogIndex
+    from datacube.index.abstract import AbstractIndex
 
 VERSION = 1
 """Version of the form of catalogues."""
@@ -32,7 +32,7 @@ DEFINITION = ".odc-product.yaml"
 """How the names of product definitions end."""
 
 
-class CatalogProducts(ProductResource):
+class CatalogProducts(ProductResource):  # type: ignore[misc]
     """The products of a catalogue.
 
     Parameters
@@ -43,7 +43,7 @@ class CatalogProducts(ProductResource):
         The catalogue.
     """
 
-    def __init__(self, index: CatalogIndex, root: Folder) -> None:
+    def __init__(self, index: AbstractIndex, root: Folder) -> None:
         super().__init__(index)
         self._root = root
         self.tables: dict[str, ItemTable] = {}
@@ -135,7 +135,8 @@ def _check_version(root: Folder) -> None:
 def _collection(name: str, definition: dict[str, Any], view: View) -> dict[str, Any]:
     """Return the STAC collection of a product."""
     kept = ~view.archived
-    bbox, times = [-180.0, -90.0, 180.0, 90.0], [None, None]
+    bbox = [-180.0, -90.0, 180.0, 90.0]
+    times: list[str | None] = [None, None]
     if kept.any():
         lows = [float(view.column(each)[kept].min()) for each in ("west", "south")]
         highs = [float(view.column(each)[kept].max()) for each in ("east", "north")]

@@ -68,7 +68,8 @@ class View:
 
     def column(self, name: str) -> NDArray[Any]:
         """Return one of our columns, by its name without the prefix."""
-        return self.columns[PREFIX + name]
+        found: NDArray[Any] = self.columns[PREFIX + name]
+        return found
 
     def number(self, id_: UUID | str) -> int | None:
         """Return the number of the row with an id; None if there is none."""

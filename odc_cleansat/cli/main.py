@@ -47,6 +47,7 @@ COMMANDS = {
     "verify": "Check that mask products are whole and true.",
     "run": "Mask all scenes of a product that have no mask yet, on many processes.",
     "status": "Count the scenes that are masked, missing or failed.",
+    "catalog": "Look after the catalogue of a store, which needs no database.",
     "product": "Put the products into the datacube.",
     "models": "List, fetch, check, add and remove models.",
     "train": "Train a model, from labels or from a larger model.",

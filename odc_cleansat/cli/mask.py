@@ -31,6 +31,7 @@ from .wording import in_options
 if TYPE_CHECKING:
     from datacube import Datacube
 
+    from ..cube.catalog import Catalog
     from ..products.job import MaskJob
     from ..scenes.scene import Scene
 
@@ -125,6 +126,7 @@ def command(
     band. Without SCENE, --bbox and --time search a STAC API. Each mask is a product of its own: COGs,
     EO3 and STAC documents, provenance and checksums. A mask that is there already is not computed again.
     """
+    from ..cube.catalog import open_catalog
     from ..cube.embedded import make_folder
     from ..models.registry import get_model
     from ..scenes.band_folder import parse_moment
@@ -147,7 +149,7 @@ def command(
         else:
             where = {"api": stac_api or EARTH_SEARCH, "collection": collection or COLLECTION}
             scenes = _search(console, bbox, time, limit=limit, max_cloud=max_cloud, **where)
-        masker = _Masker(root, model, offset, not plain, dc, console, as_json)
+        masker = _Masker(root, model, offset, not plain, dc, open_catalog(root), console, as_json)
         results = masker.mask_all(scenes)
     _finish(results, as_json)
 
@@ -203,6 +205,9 @@ class _Masker:
     dc: Datacube | None
     """Where masks are indexed, if they are."""
 
+    catalog: Catalog
+    """That of the store, into which masks and scenes are entered."""
+
     console: Console
     """For people."""
 
@@ -228,17 +233,18 @@ class _Masker:
             result |= {"scene": scene.label, "scene_id": str(scene.dataset.id)}
             job = MaskJob.of_scene(scene, self.root, self.model, self.offset, self.refine)
             result |= {"mask_id": str(job.id), "model": job.model.name}
-            result |= self._mask(job, scene.label, position)
+            result |= self._mask(job, scene, position)
         except Exception as error:
             if click.get_current_context().find_root().params.get("debug"):
                 raise
             result |= {"status": "failed", "reason": _reason(error, result)}
         return result
 
-    def _mask(self, job: MaskJob, label: str, position: str) -> dict[str, Any]:
+    def _mask(self, job: MaskJob, scene: Scene, position: str) -> dict[str, Any]:
         """Make a mask, or find it, and index it if masks are indexed."""
         from ..cube.index import add_dataset
 
+        label = scene.label
         if job.source.properties.get("cleansat:datetime_placeholder"):
             self.console.say(
                 f"{label}: its date is not known and stands as 1970-01-01; --datetime says it"
@@ -254,6 +260,8 @@ class _Masker:
             if elsewhere is not None:
                 known = f"the datacube has the mask already, at {elsewhere}; --no-index writes another copy"
             self.console.say(f"{label}{position}: {known}")
+        if elsewhere is None:
+            self.catalog.add(document, scene.dataset)
         if self.dc is not None and elsewhere is None:
             add_dataset(self.dc, document)
         status = "masked" if there is None else "found"

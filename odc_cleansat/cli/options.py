@@ -87,7 +87,7 @@ def given_catalog() -> str | None:
         If a datacube is named beside it.
     """
     context = click.get_current_context(silent=True)
-    catalog: str | None = context and context.meta.get(_CATALOG)
+    catalog: str | None = context.meta.get(_CATALOG) if context else None
     if catalog is not None and (is_typed("config") or is_typed("env")):
         raise click.UsageError(
             "--catalog stands in place of a datacube; leave out --config and --env."

@@ -1,0 +1,140 @@
+"""Time a catalogue of many masks: to make, to search by place and time, and to add to.
+
+    python benchmarks/catalog_of_masks.py [--masks 100000] [--store FOLDER|s3://bucket/prefix]
+
+No pixel is written. The masks are rows of tiles all over the Earth, each with a document like that of a real one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import datetime
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from datacube.index.eo3 import prep_eo3
+from datacube.model import Dataset
+
+from odc_cleansat.catalog.index import open_index
+from odc_cleansat.cube.index import add_product
+from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
+
+PAGE = 2000
+"""Masks that are entered together."""
+
+
+def datasets(product: object, count: int, seed: int) -> Iterator[list[Dataset]]:
+    """Yield pages of masks, each 110 km wide, from 2017 to 2026."""
+    draw = np.random.default_rng(seed)
+    first = datetime.datetime(2017, 1, 1, 10, tzinfo=datetime.UTC)
+    for start in range(0, count, PAGE):
+        page = []
+        for _ in range(min(PAGE, count - start)):
+            zone, north = int(draw.integers(2, 60)), float(draw.integers(5, 70)) * 1e5
+            page.append(
+                _dataset(
+                    product,
+                    zone,
+                    north,
+                    first + datetime.timedelta(hours=float(draw.uniform(0, 87_600))),
+                )
+            )
+        yield page
+
+
+def _dataset(product: object, zone: int, north: float, when: datetime.datetime) -> Dataset:
+    left, size = 399_960.0, 109_800.0
+    corners = [
+        [left, north],
+        [left + size, north],
+        [left + size, north - size],
+        [left, north - size],
+    ]
+    document = {
+        "$schema": "https://schemas.opendatacube.org/dataset",
+        "id": str(uuid.uuid4()),
+        "label": f"{MASK_PRODUCT}_{zone}_{when:%Y-%m-%d}",
+        "product": {"name": MASK_PRODUCT},
+        "crs": f"EPSG:{32600 + zone}",
+        "geometry": {"type": "Polygon", "coordinates": [[*corners, corners[0]]]},
+        "grids": {
+            "default": {
+                "shape": [5490, 5490],
+                "transform": [20.0, 0.0, left, 0.0, -20.0, north, 0, 0, 1],
+            }
+        },
+        "properties": {
+            "datetime": when.isoformat(),
+            "odc:processing_datetime": when.isoformat(),
+            "odc:region_code": f"{zone}UVP",
+            "cleansat:scene": str(uuid.uuid4()),
+            "cleansat:model": "unet-efficientnetb4-l2a-6b",
+            "cleansat:cloud_percent": 30.5,
+        },
+        "measurements": {name: {"path": f"{name}.tif"} for name in ("ucl", "ucl_confidence")},
+        "lineage": {},
+    }
+    return Dataset(product, prep_eo3(copy.deepcopy(document)), uri=None)
+
+
+def timed(text: str, act: Callable[[], object], times: int = 1) -> None:
+    """Print the shortest time of a few."""
+    seconds = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        found = act()
+        seconds.append(time.perf_counter() - begun)
+    print(f"{text:58} {min(seconds):7.2f} s   {found}", flush=True)
+
+
+def main() -> None:
+    """Make a catalogue, and time it."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--masks", type=int, default=100_000)
+    options.add_argument("--store")
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        place = given.store or work
+        dc = open_index(place)
+        add_product(dc, product_definition(MASK_PRODUCT))
+        product = dc.index.products.get_by_name(MASK_PRODUCT)
+
+        def make() -> int:
+            for page in datasets(product, given.masks, 1):
+                dc.index.datasets.add_all(page)
+            return given.masks
+
+        timed(f"enter {given.masks} masks", make)
+        terms = {"product": MASK_PRODUCT, "time": "2024-06", "lon": (12, 16), "lat": (46, 49)}
+        timed(
+            "search by place and time, in a process that begins",
+            lambda: len(open_index(place).find_datasets(**terms)),
+            3,
+        )
+        again = open_index(place)
+        again.find_datasets(**terms)
+        timed("search by place and time, again", lambda: len(again.find_datasets(**terms)), 3)
+        month = {"product": MASK_PRODUCT, "time": "2024-06"}
+        timed("search a month all over the Earth", lambda: len(again.find_datasets(**month)), 3)
+
+        def add() -> int:
+            for each in next(datasets(product, 100, int(time.time()))):
+                again.index.datasets.add_all([each])
+            return 100
+
+        timed("add 100 masks one by one", add)
+        timed("search by place and time, after that", lambda: len(again.find_datasets(**terms)))
+        timed("merge all parts", lambda: again.index.products.tables[MASK_PRODUCT].merge())
+        timed(
+            "search by place and time, in a process that begins",
+            lambda: len(open_index(place).find_datasets(**terms)),
+            3,
+        )
+
+
+if __name__ == "__main__":
+    main()
