@@ -14,6 +14,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .classes import CloudClass
+    from .cube.catalog import open_catalog
     from .cube.driver import with_ucl
     from .cube.load import load
     from .cube.recall import recall
@@ -40,6 +41,7 @@ __all__ = [
     "list_models",
     "load",
     "mask_clouds",
+    "open_catalog",
     "recall",
     "refine",
     "verify",
@@ -58,6 +60,7 @@ _HOME = {
     "list_models": "models",
     "load": "cube.load",
     "mask_clouds": "masks.hide",
+    "open_catalog": "cube.catalog",
     "recall": "cube.recall",
     "refine": "masks.refine",
     "verify": "products",

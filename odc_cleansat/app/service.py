@@ -95,9 +95,8 @@ class Service:
             raise CubeError("this application runs without a datacube, which that needs.")
         with self._lock:
             if self._dc is None:
-                self._dc = connect(
-                    self.settings.config, self.settings.env, "cleansat app", self.settings.catalog
-                )
+                where = self.settings
+                self._dc = connect(where.config, where.env, "cleansat app", where.catalog)
             return self._dc
 
     @property

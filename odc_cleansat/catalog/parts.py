@@ -31,9 +31,10 @@ DOCUMENT = f"{PREFIX}document"
 
 SEARCHED = ("id", *(PREFIX + each for each in ("begin", "end", "west", "south", "east", "north")))
 SEARCHED = (*SEARCHED, f"{PREFIX}added", f"{PREFIX}archived", f"{PREFIX}uri")
-"""Columns that are held in memory: id of the dataset; its time in seconds since 1970; its extent in degrees, of which
-the east may lie beyond 180; when the row was added, and the dataset archived, both in seconds since 1970, with 0 for
-never; and the address of the document, relative to the catalogue if it is inside."""
+"""Columns that are held in memory: id of the dataset, its times, its extent, and the address of its document.
+
+Times are seconds since 1970; 0 stands for never. The extent is in degrees, and its east may lie beyond 180. Addresses
+inside the catalogue are relative."""
 
 _NAME = re.compile(r"items-(?P<rows>\d+)-[0-9a-f]{32}\.parquet")
 

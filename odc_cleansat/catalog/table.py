@@ -121,6 +121,8 @@ class ItemTable:
 
         Raises
         ------
+        CubeError
+            If the parts change faster than they are read.
         OutputError
             If the folder cannot be read.
 

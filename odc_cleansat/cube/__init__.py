@@ -6,6 +6,7 @@ band of a scene for `dc.load` and `odc.stac.load`.
 
 from __future__ import annotations
 
+from .catalog import Catalog, open_catalog
 from .driver import CleansatDriver, with_ucl
 from .embedded import embedded_cube, stop_cube
 from .index import add_dataset, add_product, find_dataset
@@ -13,12 +14,14 @@ from .load import load
 from .recall import recall
 
 __all__ = [
+    "Catalog",
     "CleansatDriver",
     "add_dataset",
     "add_product",
     "embedded_cube",
     "find_dataset",
     "load",
+    "open_catalog",
     "recall",
     "stop_cube",
     "with_ucl",

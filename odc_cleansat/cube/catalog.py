@@ -118,6 +118,11 @@ class Catalog:
         **query
             As of :func:`odc_cleansat.load`.
 
+        Returns
+        -------
+        xarray.Dataset
+            Dims ``(time, y, x)``: bands in their own dtype, ``ucl`` uint8 with nodata 0.
+
         Raises
         ------
         CubeError
@@ -130,11 +135,11 @@ class Catalog:
     def recall(
         self, product: str | Sequence[str] | None = MASK_PRODUCT, **query: Any
     ) -> xr.Dataset:
-        """Return masks on any grid; see :func:`odc_cleansat.recall`, also for the errors."""
+        """Return masks on any grid, dims ``(time, y, x)`` uint8; see :func:`odc_cleansat.recall`."""
         return recall(self.dc, product, **query)
 
     def refine(self, product: str | Sequence[str] | None = None, **query: Any) -> xr.Dataset:
-        """Load scenes with masks that their other dates have refined; parameters and errors as of :meth:`load`."""
+        """Load scenes with masks that their other dates have refined: dims ``(time, y, x)``, ``ucl`` uint8; see :meth:`load`."""
         return self.load(product, **{"refine": "time", **query})
 
     def composite(
@@ -152,6 +157,11 @@ class Catalog:
             As of :meth:`load`. The numbers are harmonized, unless ``harmonized`` says otherwise.
         options
             Arguments of :func:`odc_cleansat.composite`, such as ``{"method": "mean"}``.
+
+        Returns
+        -------
+        xarray.Dataset
+            Dims ``(y, x)``: bands in their own dtype or float32, and ``clear_count`` uint16.
 
         Raises
         ------

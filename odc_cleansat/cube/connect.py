@@ -35,14 +35,20 @@ def connect(
     Raises
     ------
     CubeError
-        If it cannot be reached, or a newer version of this package made the catalogue.
+        If it cannot be reached; or if there is no catalogue, or one by a newer version of this package.
     OutputError
         If the catalogue cannot be read.
     """
     if catalog is not None:
         from ..catalog.index import open_index
 
-        return open_index(catalog)
+        found = open_index(catalog)
+        if not list(found.index.products.get_all()):
+            raise CubeError(
+                f"there is no catalogue in {found.index.url}. Mask scenes into it, or if masks lie there: "
+                "cleansat catalog update"
+            )
+        return found
     from datacube import Datacube
 
     try:

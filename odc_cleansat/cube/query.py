@@ -21,7 +21,7 @@ from ..storage.eo3 import MASK_PRODUCT
 from .area import PLACE, inside, parse_area, searches
 from .connect import check_datacube
 from .sound import given_datasets, sound
-from .times import are_dates, range_of, search_time, times_of
+from .times import are_dates, begin_of, range_of, search_time, times_of
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -328,16 +328,10 @@ def find_ids(
         for where in wheres:
             parsed = DatacubeQuery(dc.index, product=product, **query.search_terms, **where)
             found = dc.index.datasets.search_returning(["id", "time"], **parsed.search_terms)
-            rows.update((str(row.time and _begin(row.time)), row.id) for row in found)
+            rows.update((str(row.time and begin_of(row.time)), row.id) for row in found)
     ids = [each for _, each in sorted(rows)]
     exact = dc.index.supports_spatial_indexes and wheres == [{"geopolygon": query.area}]
     return ids, None if exact else query.area
-
-
-def _begin(time: Any) -> datetime.datetime | None:
-    """Return where a range of times begins, that of a database or of datacube."""
-    found: datetime.datetime | None = time.lower if hasattr(time, "lower") else time.begin
-    return found
 
 
 def grouping(group_by: Any) -> GroupBy:

@@ -120,3 +120,10 @@ def _last(value: Any) -> Any:
     if isinstance(moment, datetime.datetime) and moment.time() == datetime.time():
         return moment.date().isoformat()
     return moment
+
+
+def begin_of(time: Any) -> datetime.datetime | None:
+    """Return where a range of times of an index begins; None for a range without a beginning."""
+    # Ranges of Postgres are of its own type, all others are of datacube's.
+    found: datetime.datetime | None = time.lower if hasattr(time, "lower") else time.begin
+    return found

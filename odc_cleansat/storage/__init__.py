@@ -3,13 +3,12 @@
 Files are written whole or not at all.
 """
 
-from .cog import Raster, write_cogs
+from .cog import write_cogs
 from .eo3 import product_definition, read_document, scene_product
 from .folder import Folder
 
 __all__ = [
     "Folder",
-    "Raster",
     "product_definition",
     "read_document",
     "scene_product",

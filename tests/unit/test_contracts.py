@@ -28,8 +28,8 @@ DISTRIBUTIONS = {name: name.replace(".", "-") for name in LIBRARIES}
 
 DOCUMENTED = {
     "datacube": {"Datacube"},
-    "datacube.cfg": {"ConfigException", "ODCConfig"},
-    "datacube.model": {"Dataset", "Measurement", "MetadataType", "Product"},
+    "datacube.cfg": {"ConfigException", "ODCConfig", "ODCEnvironment"},
+    "datacube.model": {"Dataset", "Measurement", "MetadataType", "Not", "Product", "Range"},
     "odc.loader": {"RioDriver", "register_driver"},
     "odc.loader.types": {"BandKey", "RasterGroupMetadata", "RasterLoadParams", "RasterSource"},
     "eodatasets3": {"DatasetAssembler", "DatasetDoc", "DatasetPrepare", "namer", "serialise"},
@@ -123,6 +123,21 @@ CONTRACTS = [
         "datacube.index.abstract:AbstractDatasetResource.update", "2, updates_allowed", r"datasets\.update"
     ),
     Contract("datacube.index.abstract:AbstractIndex.supports_spatial_indexes"),
+    # Catalogues are an index of their own
+    Contract("datacube.cfg.opt:ODCOptionHandler", "2"),
+    Contract("datacube.index.abstract:AbstractIndexDriver"),
+    Contract("datacube.index.fields:UnknownFieldError"),
+    Contract("datacube.index.memory.index:Index", "1", r"memory\.index import Index"),
+    Contract("datacube.index.memory._products:ProductResource", "1"),
+    Contract("datacube.index.memory._products:ProductResource.add", "2", r"super\(\)\.add"),
+    Contract("datacube.index.memory._products:ProductResource.search_robust", "1, time"),
+    Contract("datacube.index.memory._products:ProductResource.clone", "2", r"_products\.clone"),
+    Contract("datacube.index.memory._datasets:DatasetResource", "1"),
+    Contract("datacube.index.memory._datasets:DatasetResource.can_update", "3"),
+    Contract("datacube.index.memory._datasets:DatasetResource._search", "2, limit, source_filter, archived, time"),
+    Contract("datacube.index.memory._datasets:DatasetResource.RET_FORMAT_DATASETS"),
+    Contract("datacube.index.memory._fields:build_custom_fields", "1"),
+    Contract("datacube.index.memory._fields:get_dataset_fields", "1"),
     Contract("datacube.index.postgres.index:Index._active_connection", "1"),
     Contract("datacube.index.postgis.index:Index._active_connection", "1"),
     Contract("datacube.drivers.postgres._api:PostgresDbAPI", None, r"api\._connection"),
