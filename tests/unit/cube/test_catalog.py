@@ -77,7 +77,7 @@ def test_search_gives_items_that_others_read(catalog: Catalog, store: Path) -> N
 def test_it_loads_as_a_datacube_does(catalog: Catalog, no_inference: None) -> None:
     loaded = catalog.load(measurements=["red", "ucl"], **GRID)
     recalled = catalog.recall(like=loaded.odc.geobox)
-    assert dict(loaded.sizes) == {"time": 3, "y": 300, "x": 300}
+    assert dict(loaded.sizes) == {"time": 3, "y": 150, "x": 150}
     xr.testing.assert_equal(loaded.ucl.drop_vars("offset", errors="ignore"), recalled.ucl)
     picture = catalog.composite(measurements=["red"], **GRID, options={"method": "median"})
     assert "red" in picture
