@@ -22,9 +22,10 @@ from .downloads import (
     reflectance,
     size_text,
 )
-from .parts import ask_grid, choose, failing_in_words, in_turn, progress_bar
+from .parts import choose, failing_in_words, in_turn, progress_bar
 from .refining import ABOUT_DATES, ABOUT_LIGHT, DATES, REFINE, argument
 from .service import Service, get_service
+from .where import read_grid_fields
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,10 +58,9 @@ def show() -> None:
     import streamlit as st
 
     service = get_service()
-    st.title("Composite")
     st.caption("One picture of the ground from several dates, without cloud and shadow.")
     with failing_in_words():
-        grid = ask_grid(service, resolution=20.0)
+        grid = read_grid_fields(service)
         method = choose("Combine by", METHODS, "method")
         about = f"{ABOUT_LIGHT} {ABOUT_DATES}"
         refine = choose("Refine masks by", REFINE, "refine", about)

@@ -15,7 +15,6 @@ def show() -> None:
     import streamlit as st
 
     service = get_service()
-    st.title("Judge")
     with failing_in_words():
         masks = kept_query("masks")
         if not masks.strip():

@@ -23,6 +23,7 @@ def main() -> None:
         view_page,
     )
     from odc_cleansat.app.person import who
+    from odc_cleansat.app.where import ask_where
 
     with resources.files("odc_cleansat.app").joinpath("icon.png").open("rb") as file:
         picture = Image.open(file).copy()
@@ -50,6 +51,8 @@ def main() -> None:
     person = who()
     page = st.navigation(pages, position="top")
     st.session_state.person = person
+    st.title(page.title)
+    ask_where(page.title)
     page.run()
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ..classes import CloudClass
 from ..errors import CleansatError
 from ..review.tiles import legend
-from .areas import read_area, square_km
-from .downloads import Grid
 from .service import Service, chosen_mask
 from .words import in_words, plain
 
@@ -242,50 +240,6 @@ def show_legend(kind: str) -> None:
         )
         + "</div>"
     )
-
-
-def ask_grid(service: Service, resolution: float | None = None) -> Grid | None:
-    """Ask for area, time, coordinate system and resolution; return None as long as there is no area.
-
-    Parameters
-    ----------
-    service
-        Whose limits hold.
-    resolution
-        Pixel size that is offered; by default that of the masks.
-    """
-    import streamlit as st
-
-    shared: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
-    area = st.text_input(
-        "Area",
-        key="area",
-        placeholder="west,south,east,north in degrees; or corners lon,lat;…",
-        **shared,
-    )
-    when, system, size = st.columns(3)
-    time = when.text_input(
-        "Time", key="time", placeholder="2024-06, or 2024-06-01/2024-07-15", **shared
-    )
-    crs = system.text_input(
-        "Coordinate system",
-        key="crs",
-        placeholder="EPSG:32633; empty for that of the masks",
-        **shared,
-    )
-    pixel = size.number_input(
-        "Pixel size, in its units", min_value=0.0, value=resolution or 0.0, key="resolution",
-        help="Metres, or degrees for EPSG:4326. 0 takes that of the masks.", **shared,
-    )  # fmt: skip
-    if not area.strip():
-        return None
-    found = read_area(area, service.settings.limits.area)
-    st.caption(f"The area has {square_km(found):,.1f} km².")
-    if pixel and not crs.strip():
-        crs = utm_of(found)
-    grid = Grid(found, time.strip(), crs.strip() or None, pixel or None)
-    grid.check(service.settings.limits)
-    return grid
 
 
 def utm_of(area: Geometry) -> str:

@@ -32,7 +32,6 @@ def show() -> None:
     """Show the page."""
     import streamlit as st
 
-    st.title("Queue")
     for text in st.session_state.pop("refused", []):
         st.warning(plain(f"Not taken: {text}"))
     st.caption("Masks are made in the background. You may close this page; nothing is lost.")

@@ -23,7 +23,6 @@ from .downloads import (
     size_text,
 )
 from .parts import (
-    ask_grid,
     choose,
     failing_in_words,
     in_turn,
@@ -33,6 +32,7 @@ from .parts import (
 )
 from .refining import ABOUT_DATES, STORED
 from .service import Service, get_service
+from .where import read_grid_fields
 from .words import plain
 
 if TYPE_CHECKING:
@@ -74,10 +74,9 @@ def show() -> None:
     import streamlit as st
 
     service = get_service()
-    st.title("Recall")
     st.caption("Masks that are indexed, on any grid. Rejected masks are left out.")
     with failing_in_words():
-        grid = ask_grid(service)
+        grid = read_grid_fields(service)
         refine = choose("Refine masks by", STORED, "refine", ABOUT_DATES)
         how = "nearest"
         if refine == "stored":

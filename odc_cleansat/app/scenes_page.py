@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..batch.jobs import QueueFullError
 from ..errors import OutputError
-from .areas import area_text, check_geometry, read_area, square_km
+from .areas import area_text, check_geometry
 from .downloads import Grid
 from .map import make_map, show_map
 from .parts import cloud_chart, failing_in_words, look_again, open_page, opens
@@ -17,6 +17,7 @@ from .refining import ask_light
 from .routes import picture_address
 from .scene_lists import SceneLists
 from .service import Service, chosen_mask, get_service
+from .where import read_area_field
 from .words import in_words, plain
 
 if TYPE_CHECKING:
@@ -38,9 +39,6 @@ ROW, HEAD = 56, 38
 MOST_JUDGED = 200
 """Most masks that are judged together."""
 
-OF_OTHERS = ("show", "masks")
-"""What other pages have in their addresses."""
-
 LOOKED_AT = 4
 """Most scenes side by side."""
 
@@ -52,12 +50,10 @@ def show() -> None:
     service = get_service()
     if st.session_state.pop("asked", False):
         open_page("Queue")
-    st.title("Scenes")
     for text in st.session_state.pop("refused", []):
         st.error(plain(text))
     with failing_in_words():
-        _come_back()
-        area = _ask_area(service)
+        area = read_area_field(service)
         rows = _find(service, area)
         if not rows:
             _draw_map(service, area, [])
@@ -90,58 +86,6 @@ def _preferring(row: SceneRow, light: bool) -> SceneRow:
         return row
     wished = tuple(mask for mask in row.masks if mask.light == light)
     return replace(row, masks=wished or row.masks)
-
-
-def _come_back() -> None:
-    """Show what was shown before, if somebody came back by the browser: its address then has what other pages show."""
-    import streamlit as st
-
-    if any(name in st.query_params for name in OF_OTHERS):
-        open_page("Scenes", **st.session_state.get("kept_where", {}))
-
-
-def _ask_area(service: Service) -> Geometry | None:
-    """Ask where and when; return the area, or None for everywhere."""
-    import streamlit as st
-
-    state = st.session_state
-    for name in ("area", "time"):
-        if (given := state.pop(f"new_{name}", None)) is not None:
-            state[name] = given
-    where, when, more = st.columns([3, 2, 1], vertical_alignment="bottom")
-    with where:
-        text = st.text_input(
-            "Area",
-            key="area",
-            bind="query-params",
-            persist_state="session",
-            placeholder="west,south,east,north in degrees; or draw it on the map; or GeoJSON",
-            help="Empty for everywhere. A polygon is lon,lat;lon,lat;lon,lat.",
-        )
-    with when:
-        st.text_input(
-            "Time",
-            key="time",
-            bind="query-params",
-            persist_state="session",
-            placeholder="2024-06, or 2024-06-01/2024-07-15",
-            help="A day, month or year, or two of them with a slash between. Empty for all.",
-        )
-    with more, st.popover("Upload", width="stretch"):
-        file = st.file_uploader("An area as GeoJSON, in degrees", type=["geojson", "json"])
-        if file is not None and state.get("uploaded") != file.file_id:
-            state.uploaded = file.file_id
-            found = read_area(
-                file.getvalue().decode("utf-8", "replace"), service.settings.limits.area
-            )
-            state.new_area = area_text(found)
-            st.rerun()
-    state.kept_where = {name: state[name] for name in ("area", "time")}
-    if not text.strip():
-        return None
-    area = read_area(text, service.settings.limits.area)
-    st.caption(f"The area has {square_km(area):,.1f} km².")
-    return area
 
 
 def _find(service: Service, area: Geometry | None) -> Sequence[SceneRow]:
@@ -362,7 +306,7 @@ def _actions(
         open_page("Look", show=",".join(opens(row) for row in rows))
     if judge.button("Judge", disabled=not masks, width="stretch", help="Accept or reject."):
         open_page("Judge", masks=",".join(str(mask.id) for mask in masks[:MOST_JUDGED]))
-    # Area and time go along by themselves: the widgets of both pages have the same keys.
+    # Area and time go along by themselves: their fields belong to all pages.
     if recall.button("Recall", width="stretch", help="The masks on any grid, to download."):
         open_page("Recall")
     if composite.button("Composite", width="stretch", help="One picture without clouds."):

@@ -62,7 +62,6 @@ def show() -> None:
     import streamlit as st
 
     service = get_service()
-    st.title("Look")
     with failing_in_words():
         text = kept_query("show")
         if not text.strip():

@@ -201,8 +201,8 @@ def test_area_and_time_go_along_to_another_page(app: Running, page: Page, title:
     page.get_by_role("button", name=title, exact=True).first.click()
     page.wait_for_url(re.compile(f"/{title.lower()}"))
     page.get_by_text(re.compile(r"That is \d+ x \d+ pixels")).first.wait_for()
-    assert page.get_by_label("Area").input_value() == AREA
-    assert page.get_by_label("Time").input_value() == "2024-06-05"
+    assert page.get_by_label("Area", exact=True).input_value() == AREA
+    assert page.get_by_label("Time", exact=True).input_value() == "2024-06-05"
     assert "area=" in page.url, "so that it can be sent to a colleague"
 
 

@@ -236,6 +236,27 @@ def test_the_way_back_from_a_scene(app: Running, page: Page) -> None:
     assert "time=2024-06-05" in page.url
 
 
+def test_the_way_back_from_another_page_with_area_and_time(app: Running, page: Page) -> None:
+    page.goto(f"{app.base}/?time=2024-06-05")
+    page.get_by_text("1 scene,").first.wait_for()
+    page.get_by_role("button", name="Recall", exact=True).first.click()
+    page.get_by_role("heading", name="Recall").first.wait_for()
+    page.get_by_label("Coordinate system").fill("EPSG:32633")
+    page.keyboard.press("Enter")
+    page.wait_for_function("window.location.href.includes('crs=EPSG')")
+    page.get_by_role("link", name="Composite").first.click()
+    page.get_by_role("heading", name="Composite").first.wait_for()
+    page.go_back()
+    page.get_by_role("heading", name="Recall").first.wait_for()
+    page.wait_for_function("window.location.href.includes('crs=EPSG')")
+    assert page.get_by_label("Coordinate system").input_value() == "EPSG:32633"
+    page.go_back()
+    page.get_by_role("heading", name="Scenes").first.wait_for()
+    page.get_by_text("1 scene,").first.wait_for()
+    page.wait_for_function("window.location.href.includes('time=2024-06-05')")
+    assert page.get_by_label("Time", exact=True).input_value() == "2024-06-05"
+
+
 def test_without_a_mouse(app: Running, page: Page) -> None:
     page.goto(f"{app.base}/?time=2024-06-05")
     choose_row_when_there(page)

@@ -45,8 +45,9 @@ def page(service: Service) -> Page:
 
     def run(name: str, query: Mapping[str, str] | None = None) -> st_testing.AppTest:
         app = st_testing.AppTest.from_string(
-            f"import streamlit as st\nfrom odc_cleansat.app import {name}\n"
+            f"import streamlit as st\nfrom odc_cleansat.app import {name}, where\n"
             "st.session_state.pages = {'Look': st.Page(lambda: None, url_path='look')}\n"
+            f"where.ask_where({name.removesuffix('_page').capitalize()!r})\n"
             f"{name}.show()",
             default_timeout=60,
         )

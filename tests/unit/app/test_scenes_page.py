@@ -70,20 +70,6 @@ def test_scenes_that_are_refused_are_named(
     assert "it lacks a band: B02" in app.error[0].value.replace("\\", "")
 
 
-def test_whoever_comes_back_finds_the_same_scenes(
-    page: Page, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened: list[dict[str, str]] = []
-    monkeypatch.setattr(
-        "odc_cleansat.app.scenes_page.open_page", lambda title, **query: opened.append(query)
-    )
-    app = page("scenes_page", {"time": "2024-06"})
-    assert not opened
-    app.query_params["show"] = "x"
-    app.run()
-    assert opened == [{"area": "", "time": "2024-06"}]
-
-
 def test_a_store_that_cannot_be_written_is_told_before_anything_is_asked(
     page: Page, cube: Cube, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
