@@ -63,6 +63,8 @@ class Door:
             PEOPLE, min(KEPT_SECONDS, seconds / 2)
         )
         """Keys by person and use."""
+        self._inside: TTLCache[str, bool] = TTLCache(PEOPLE, seconds)
+        """Sessions of Streamlit in which somebody has been let in."""
         self._lock = threading.Lock()
         self._signers = {use: URLSafeTimedSerializer(secret, salt=use) for use in (SEE, JUDGE)}
 
@@ -80,6 +82,21 @@ class Door:
             self._left[person] = time.time()
             for use in self._signers:
                 self._given.pop((person, use), None)
+
+    def has_left(self, person: str, since: float) -> bool:
+        """Whether a person has signed out since a time, seconds of the clock."""
+        with self._lock:
+            return since <= self._left.get(person, 0.0)
+
+    def enter(self, session: str) -> None:
+        """Let a session of Streamlit send files, for there is somebody who may."""
+        with self._lock:
+            self._inside[session] = True
+
+    def is_inside(self, session: str) -> bool:
+        """Whether somebody has been let in in a session of Streamlit. Anybody can open one."""
+        with self._lock:
+            return session in self._inside
 
     def person(self, key: str | None, headers: Headers, use: str = SEE) -> str:
         """Return whose key it is.

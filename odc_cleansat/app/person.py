@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import time
 
 from .door import LONGEST_NAME, ClosedError, named_by_header
 from .service import get_service
@@ -14,6 +15,15 @@ def who() -> str:
     Without a proxy and without sign-in, people say themselves who they are. That is meant for one person on one
     machine.
     """
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+    found, run = _named(), get_script_run_ctx()
+    if run is not None:
+        get_service().door.enter(run.session_id)
+    return found
+
+
+def _named() -> str:
     import streamlit as st
 
     settings = get_service().settings
@@ -48,6 +58,11 @@ def _signed_in() -> str:
         st.button("Sign out", on_click=_leave, args=(found,))
     if not found or len(found) > LONGEST_NAME:
         st.error("Your sign-in has no name that verdicts could carry; ask whoever runs it.")
+        st.stop()
+    begun = st.session_state.setdefault("begun", time.time())
+    if get_service().door.has_left(found, begun):
+        # Streamlit asks who is there only when a page is opened.
+        st.error("You have signed out in another window. Reload this page to sign in again.")
         st.stop()
     return found
 

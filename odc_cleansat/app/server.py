@@ -138,6 +138,7 @@ def make_app(
                 TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings), www_redirect=False
             ),
             Middleware(OwnPages, names=settings.allowed_hosts),
+            Middleware(LetInUploads, is_inside=service.door.is_inside),
             Middleware(
                 _WithHeaders,
                 headers={**HEADERS, "Content-Security-Policy": content_policy(settings.basemap)},
@@ -194,8 +195,9 @@ def streamlit_config(settings: AppSettings) -> Mapping[str, Any]:
         "client.showErrorDetails": "none",
         "client.toolbarMode": "minimal",
         "global.developmentMode": False,
-        "theme.primaryColor": "#0072b2",
-        "theme.base": "light",
+        # Of both, so that the browser's wish for a light or a dark page is followed.
+        "theme.light.primaryColor": "#0072b2",
+        "theme.dark.primaryColor": "#0072b2",
     }
 
 
@@ -238,6 +240,31 @@ class OwnPages:
                     return
                 others = [pair for pair in scope["headers"] if pair[0] != b"host"]
                 scope = {**scope, "headers": [*others, (b"host", origin.netloc.encode("latin-1"))]}
+        await self.app(scope, receive, send)
+
+
+class LetInUploads:
+    """Takes files only in sessions in which somebody has been let in; to Streamlit an open connection is enough.
+
+    Parameters
+    ----------
+    app
+        What takes them.
+    is_inside
+        Tells by its id whether a session is such a one.
+    """
+
+    def __init__(self, app: ASGIApp, is_inside: Callable[[str], bool]) -> None:
+        self.app = app
+        self._is_inside = is_inside
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _, found, rest = scope.get("path", "").partition("/_stcore/upload_file/")
+        if found and not self._is_inside(rest.partition("/")[0]):
+            from starlette.responses import PlainTextResponse
+
+            await PlainTextResponse("Sign in before you upload a file.", 403)(scope, receive, send)
+            return
         await self.app(scope, receive, send)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 import requests
@@ -22,7 +23,7 @@ from ports import free_port
 from odc_cleansat.cube.embedded import stop_cube
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 pytest.importorskip("streamlit", reason="the extra app is not installed")
 
@@ -192,6 +193,64 @@ def test_an_address_shows_the_same_to_a_colleague(app: Running, page: Page) -> N
     other.get_by_text("UCL and SCL agree on").first.wait_for(timeout=SLOW)
     assert other.url.split("#")[0] == address.split("#")[0]
     assert other.url.split("#map=")[1].split("/")[0] == address.split("#map=")[1].split("/")[0]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_are_as_light_or_dark_as_the_browser_wishes(
+    app: Running, browser: Browser, scheme: Literal["light", "dark"]
+) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 1000}, color_scheme=scheme)
+    page = context.new_page()
+    page.set_default_timeout(SLOW)
+    page.goto(f"{app.base}/?time=2024-06-05")
+    choose_row_when_there(page)
+    page.get_by_role("button", name="Look").first.click()
+    page.get_by_role("button", name="Swipe this view").first.click()
+    viewer = page.frame_locator("iframe[title^=Swipe]").locator("body")
+    viewer.wait_for()
+    texts = ("[data-testid=stApp]", ".scene-map button", ".scene-map .layer label")
+    seen = {text: contrast(page.locator(text).first) for text in texts} | {
+        "swipe": contrast(viewer)
+    }
+    for text, (ratio, bright) in seen.items():
+        assert ratio >= 4.5, (text, ratio)
+        assert bright == (scheme == "light"), text
+    page.get_by_role("link", name="Scenes").first.click()
+    choose_row_when_there(page)
+    page.get_by_role("button", name="Judge").first.click()
+    desk = page.frame_locator("iframe[src*=review]")
+    desk.get_by_role("button", name=re.compile("accept", re.I)).first.wait_for()
+    for text in ("body", "tr.mask .name", "#bar .accept", "#bar .reject"):
+        ratio, bright = contrast(desk.locator(text).first)
+        assert ratio >= 4.5, (text, ratio)
+        assert bright == (scheme == "light"), text
+    context.close()
+
+
+def contrast(place: Locator) -> tuple[float, bool]:
+    """Return the contrast of a text with what is behind it (WCAG), and whether that is bright."""
+    colours = place.evaluate(
+        """(here) => {
+          const paint = (colour) => {
+            const pen = document.createElement("canvas").getContext("2d");
+            pen.fillStyle = colour;
+            pen.fillRect(0, 0, 1, 1);
+            return [...pen.getImageData(0, 0, 1, 1).data];
+          };
+          let behind = here;
+          const up = (each) => each.parentElement || each.getRootNode().host;
+          while (up(behind) && paint(getComputedStyle(behind).backgroundColor)[3] < 255) behind = up(behind);
+          return [getComputedStyle(here).color, getComputedStyle(behind).backgroundColor].map(paint);
+        }"""
+    )
+    ink, field = (_luminance(colour) for colour in colours)
+    return (max(ink, field) + 0.05) / (min(ink, field) + 0.05), field > 0.5
+
+
+def _luminance(colour: list[int]) -> float:
+    parts = [c / 255 for c in colour[:3]]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 @pytest.mark.parametrize("title", ["Recall", "Composite"])
@@ -458,6 +517,15 @@ def test_people_sign_in(browser: Browser, example: Copy, tmp_path: Path) -> None
                 page.get_by_role("button", name="Look").first.click()
                 page.get_by_role("button", name="Accept").first.click()
                 page.get_by_text("accept by ann@example.org").first.wait_for()
+                other = page.context.new_page()
+                other.goto(running.base)
+                other.get_by_test_id("stExpandSidebarButton").click()
+                other.get_by_role("button", name="Sign out").first.click()
+                other.get_by_text("Sign in to see scenes and masks").first.wait_for()
+                page.get_by_role("button", name="Reject").first.click()
+                page.get_by_text("You have signed out in another window").first.wait_for()
                 page.context.close()
+                said = [file.read_text("utf-8") for file in folder.rglob("*.verdict.json")]
+                assert [json.loads(text)["verdict"] for text in said] == ["accept"]
         finally:
             stop_cube(folder)

@@ -75,6 +75,24 @@ def test_whoever_signs_out_closes_what_they_have_seen(monkeypatch: pytest.Monkey
     assert door.person(door.key("Ann"), NOBODY) == "Ann"
 
 
+def test_windows_of_before_a_sign_out_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    door, now = Door(), 1_800_000_000.0
+    monkeypatch.setattr("time.time", lambda: now)
+    assert not door.has_left("Ann", now)
+    door.leave("Ann")
+    assert door.has_left("Ann", now - 5)
+    assert not door.has_left("Ann", now + 5), "she has signed in again"
+    assert not door.has_left("Bob", now - 5)
+
+
+def test_sessions_are_inside_once_somebody_is_let_in() -> None:
+    door = Door()
+    assert not door.is_inside("s")
+    door.enter("s")
+    assert door.is_inside("s")
+    assert not door.is_inside("")
+
+
 def test_a_browser_meets_the_same_addresses_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else each run of a page would load all tiles anew."""
     door, now = Door(), 1_800_000_000.0

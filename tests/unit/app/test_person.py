@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +34,24 @@ def test_a_proxy_that_names_nobody_lets_nobody_in(service: Service) -> None:
     app = run()
     assert "names nobody" in app.error[0].value
     assert not app.main.markdown
+
+
+class SignedIn(dict[str, str]):
+    """What Streamlit says of somebody."""
+
+    is_logged_in = True
+
+
+def test_whoever_signs_out_in_one_window_does_nothing_in_another(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streamlit asks who is there only when a page is opened."""
+    service.settings = dataclasses.replace(service.settings, sign_in=Path("auth.toml"))
+    monkeypatch.setattr("streamlit.user", SignedIn(email="ann@example.org"))
+    one, other = run(), run()
+    assert one.main.markdown[0].value == "it is ann@example.org"
+    next(each for each in one.sidebar.button if each.label == "Sign out").click().run()
+    other.run()
+    assert "signed out in another window" in other.error[0].value
+    assert not other.main.markdown
+    assert run().main.markdown[0].value == "it is ann@example.org"

@@ -14,6 +14,7 @@ from ports import free_port
 from streamlit.runtime import Runtime
 
 from odc_cleansat.app.server import (
+    LetInUploads,
     OwnPages,
     allowed_hosts,
     content_policy,
@@ -68,6 +69,7 @@ def test_streamlit_tells_nobody_anything(tmp_path: Path) -> None:
     config = streamlit_config(AppSettings("s", port=8600))
     assert config["browser.gatherUsageStats"] is False
     assert config["client.showErrorDetails"] == "none"
+    assert "theme.base" not in config, "the browser says whether pages are light or dark"
     assert (config["server.address"], config["server.port"]) == ("127.0.0.1", 8600)
     signed = streamlit_config(AppSettings("s", sign_in=tmp_path / "auth.toml"))
     assert signed["secrets.files"] == [str(tmp_path / "auth.toml")]
@@ -101,6 +103,22 @@ def test_only_our_own_pages_open_a_connection(
     with contextlib.suppress(starlette.WebSocketDisconnect):
         client.websocket_connect("/_stcore/stream", headers=headers).__enter__()
     assert found == ([] if seen is None else [seen])
+
+
+def test_files_are_taken_from_people_who_were_let_in() -> None:
+    """To Streamlit an open connection is enough, which anybody can have."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    client = starlette.TestClient(LetInUploads(app, lambda session: session == "ours"))
+    assert client.put("/_stcore/upload_file/ours/1", content=b"x").status_code == 204
+    for path in ("/_stcore/upload_file/other/1", "/under/_stcore/upload_file/other/ours"):
+        refused = client.put(path, content=b"x")
+        assert refused.status_code == 403
+        assert "Sign in" in refused.text
+    assert client.get("/alive").status_code == 204
 
 
 def test_the_collector_of_garbage_passes_over_what_pages_import() -> None:
