@@ -25,6 +25,7 @@ from ..grids.grid import unevenness
 from ..scenes.bands import find_bands
 from ..scenes.levels import LevelCheck
 from ..scenes.packing import Packing, read_packing
+from .blocks import pieces_of
 from .codes import checked_codes
 from .storable import storable
 from .time_rules import BANDS, DAYS, Series, refine_window
@@ -271,53 +272,34 @@ def _refined(codes: Any, bands: Mapping[str, Any], job: Mapping[str, Any], grid:
 
 
 def _lazy(codes: Any, bands: Mapping[str, Any], job: Mapping[str, Any], grid: GeoBox) -> da.Array:
-    """Return better codes, a task for each cell, which takes the blocks that its window touches.
-
-    The tasks are written down by themselves. For `dask.delayed` dask would go through the graph of the whole scene
-    once for each cell, and read blocks anew for each.
-    """
+    """Return better codes, a task for each cell, which takes pieces of the blocks that its window touches."""
     import dask.array as da
     from dask.highlevelgraph import HighLevelGraph
 
     codes = da.asarray(codes)
-    sides = {0: -1, 1: codes.chunks[1], 2: codes.chunks[2]}
-    arrays = [da.asarray(each).rechunk(sides) for each in (codes, *bands.values())]
-    edges = [np.cumsum([0, *sizes]) for sizes in codes.chunks[1:]]
-    name, layer, table = f"cleansat-refine-{uuid4().hex}", {}, [*cells(grid)]
+    arrays = [da.asarray(each).rechunk(codes.chunks) for each in (codes, *bands.values())]
+    name, table = f"cleansat-refine-{uuid4().hex}", [*cells(grid)]
+    layer, pieces = pieces_of(arrays, [cell.window for row in table for cell in row], name)
     for i, row in enumerate(table):
         for j, cell in enumerate(row):
-            rows, columns = (
-                range(
-                    np.searchsorted(edge, part.start, "right") - 1, np.searchsorted(edge, part.stop)
-                )
-                for edge, part in zip(edges, cell.window, strict=True)
-            )
-            first = int(edges[0][rows[0]]), int(edges[1][columns[0]])
-            task = partial(_refine_blocks, job, [*bands], cell, first)
-            keys = [[[(a.name, 0, r, c) for c in columns] for r in rows] for a in arrays]
-            layer[name, 0, i, j] = task, keys
+            own = pieces[i * len(row) + j]
+            layer[name, 0, i, j] = partial(_refine_pieces, job, [*bands], cell), own
     inner = [row[0].inner[0] for row in table], [cell.inner[1] for cell in table[0]]
     chunks = [(len(codes),), *(tuple(part.stop - part.start for part in axis) for axis in inner)]
     graph = HighLevelGraph.from_collections(name, layer, dependencies=arrays)
     return da.Array(graph, name, chunks, dtype=codes.dtype)
 
 
-def _refine_blocks(
+def _refine_pieces(
     job: Mapping[str, Any],
     bands: Sequence[str],
     cell: Cell,
-    first: tuple[int, int],
-    blocks: Sequence[Sequence[Sequence[np.ndarray]]],
+    pieces: Sequence[Sequence[Sequence[np.ndarray]]],
 ) -> np.ndarray:
-    """Return the codes of a cell from the blocks, dims ``(time, y, x)``, of which the first begins at a row and column."""
-    part = [
-        slice(each.start - start, each.stop - start)
-        for each, start in zip(cell.window, first, strict=True)
-    ]
+    """Return the codes of a cell from the pieces of its window; each holds codes and bands of all dates."""
     codes, *values = (
-        # Most windows of what `load` reads lie in one block, which need not be copied.
-        (each[0][0] if len(each) == len(each[0]) == 1 else np.block(each))[:, part[0], part[1]]
-        for each in blocks
+        np.block([[each[number] for each in row] for row in pieces])
+        for number in range(len(bands) + 1)
     )
     return _refine_cell(job, codes, dict(zip(bands, values, strict=True)), cell)
 

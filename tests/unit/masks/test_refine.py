@@ -1,7 +1,9 @@
+import tracemalloc
 import warnings
 from importlib import import_module
 from random import Random
 
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
@@ -216,7 +218,47 @@ def test_the_graph_grows_with_the_blocks_and_the_cells_alone() -> None:
     made = scene((960, 940)).chunk({"time": 1, "y": 240, "x": 235})
     graph = dict(refine(made).ucl.__dask_graph__())
     blocks = 4 * 4 * 4 * len(DAYS)
-    assert len(graph) < 2 * blocks + 4 * 4 * 4 + 40
+    assert len(graph) < 3 * blocks + 4 * 4 * 5
+
+
+@tried(6)
+@given(random=randoms)
+def test_each_array_in_chunks_of_its_own_has_the_same_classes(
+    wide: tuple[xr.Dataset, np.ndarray], random: Random
+) -> None:
+    made, expected = wide
+    given_dates = made.copy()
+    for name in ("blue", "red", "nir", "ucl"):
+        if random.random() < 0.8:
+            chunks = {d: random.randint(100, 960) for d in ("y", "x")}
+            given_dates[name] = made[name].chunk({"time": random.randint(1, 4), **chunks})
+    np.testing.assert_array_equal(refine(given_dates).ucl.values, expected)
+
+
+def test_memory_does_not_grow_with_the_extent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four times as much ground needs hardly more: neighbours share strips, and blocks do not stay."""
+    module = import_module("odc_cleansat.masks.refine")
+    monkeypatch.setattr(module, "refine_window", lambda series: series.codes)
+    peaks = [most_memory(600, columns) for columns in (1200, 4800)]
+    assert peaks[1] < 1.5 * peaks[0]
+    assert peaks[1] < 0.42 * 10 * 7 * 600 * 4800
+
+
+def most_memory(rows: int, columns: int) -> int:
+    """Most bytes that are in use while a series of 10 dates is refined from blocks that are made."""
+    grid = GeoBox((rows, columns), Affine(30, 0, 499200, 0, -30, 4999680), "EPSG:32633")
+    days = np.datetime64("2024-06-01", "ns") + np.arange(10) * np.timedelta64(5, "D")
+    made = xr.Dataset(coords={**xr_coords(grid), "time": days})
+    for name, dtype in (("blue", "uint16"), ("red", "uint16"), ("nir", "uint16"), ("ucl", "uint8")):
+        values = da.ones((10, rows, columns), dtype=dtype, chunks=(1, 500, 500)).map_blocks(np.copy)
+        made[name] = ("time", "y", "x"), values, {"grid_mapping": "spatial_ref"}
+    lazy = refine(made).ucl.data.sum(dtype="uint8")
+    tracemalloc.start()
+    try:
+        lazy.compute(scheduler="synchronous")
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
