@@ -46,7 +46,7 @@ class ClusterError(CleansatError):
 
 @contextlib.contextmanager
 def dask_client(
-    workers: int | None = None, scheduler: str | None = None, scenes: int | None = None
+    workers: int | None = None, scheduler: Any = None, scenes: int | None = None
 ) -> Iterator[Client]:
     """Connect to the scheduler at an address, or start processes on this machine, which end with the block.
 
@@ -58,7 +58,7 @@ def dask_client(
         Processes; by default one for each processor, if each can have :data:`SCENE_MEMORY`. Each
         works at one scene at a time and has its share of the processors.
     scheduler
-        Address of a running scheduler.
+        Address of a running scheduler, or a cluster of dask, such as one of dask-jobqueue or dask-gateway.
     scenes
         How many scenes there are: no more workers are started.
 

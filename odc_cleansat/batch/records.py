@@ -25,7 +25,7 @@ class Request:
     Raises
     ------
     CubeError
-        If `only_accepted` goes with ``index=False``.
+        If `only_accepted` goes with ``index=False``, or there is no such part.
 
     Examples
     --------
@@ -59,7 +59,16 @@ class Request:
     refine: bool = True
     """Whether light refines the masks; else they are the network's own answer, as all masks were once."""
 
+    part: tuple[int, int] | None = None
+    """K and N: only the K-th of N parts of the scenes, counted from 1. The id of a scene decides its part."""
+
+    def has(self, scene: UUID) -> bool:
+        """Return whether a scene is in the part that is asked for."""
+        return self.part is None or scene.int % self.part[1] == self.part[0] - 1
+
     def __post_init__(self) -> None:
+        if self.part is not None and not 1 <= self.part[0] <= self.part[1]:
+            raise CubeError(f"part={self.part} is no part; pass K and N, with K from 1 to N.")
         if self.only_accepted and not self.index:
             raise CubeError("only_accepted is about what is indexed; leave out index=False.")
 

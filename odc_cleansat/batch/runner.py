@@ -8,7 +8,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..cube.catalog import open_catalog
 from ..cube.index import add_dataset
@@ -40,7 +40,7 @@ def run(
     request: Request,
     *,
     workers: int | None = None,
-    scheduler: str | None = None,
+    scheduler: Any = None,
     retries: int = RETRIES,
     failures: Path | None = None,
     reporter: Reporter = SILENT,
@@ -72,7 +72,7 @@ def execute(
     plan: Plan,
     *,
     workers: int | None = None,
-    scheduler: str | None = None,
+    scheduler: Any = None,
     retries: int = RETRIES,
     failures: Path | None = None,
     reporter: Reporter = SILENT,
@@ -97,8 +97,8 @@ def execute(
     workers
         Processes on this machine; by default as many as it has processors and memory for.
     scheduler
-        Address of a dask scheduler, for instance ``tcp://host:8786``, in place of processes here. Its
-        workers need this package, the scenes' files and, under the same name, the root.
+        Address of a dask scheduler, for instance ``tcp://host:8786``, or a cluster of dask, in place of processes
+        here. Its workers need this package, the scenes' files and, under the same name, the root.
     retries
         How often a scene is tried again, after pauses that double from one second.
     failures
@@ -223,9 +223,7 @@ class BatchJob:
                 if stop():
                     break
 
-    def make_masks(
-        self, stop: Callable[[], bool], workers: int | None, scheduler: str | None
-    ) -> None:
+    def make_masks(self, stop: Callable[[], bool], workers: int | None, scheduler: Any) -> None:
         """Make and index the masks on a cluster; see :func:`execute`."""
         scenes = len(self._plan.missing)
         try:

@@ -79,6 +79,7 @@ def plan(dc: Datacube, request: Request, *, verdicts: bool = False) -> Plan:
     if request.index:
         check_mask_product(dc)
     ids, area = find_ids(dc, request.product, request.query)
+    ids = [each for each in ids if request.has(each)]
     counts = _Counts()
     for found in survey(dc, request, ids, area, verdicts=verdicts):
         counts.add(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,26 @@ _SHOWN = 10
 """Scenes that a dry run names."""
 
 
+def parse_part(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Return K and N of ``K/N``.
+
+    Raises
+    ------
+    click.BadParameter
+        If there is no such part.
+    """
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d+)/(\d+)", value.strip())
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise click.BadParameter(
+            f"{value!r} is no part; write K/N with K from 1 to N, like 3/100.", ctx, param
+        )
+    return int(found[1]), int(found[2])
+
+
 @click.command(
     "run",
     epilog="""\b
@@ -51,6 +72,7 @@ Examples:
   cleansat run --time 2024 -o s3://bucket/masks --scheduler tcp://10.0.0.5:8786
   cleansat run --time 2024 -o masks --no-index
   cleansat run --time 2024 -o masks --only-accepted
+  cleansat run --time 2024 -o masks --no-index --part 3/100
   cleansat run --time 2024 -o masks --log-file run.log >/dev/null 2>&1
 
 \b
@@ -68,6 +90,12 @@ After 1, 3, 4 and 130 the same command goes on where it stopped.
 @plain_option
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Make at most so many masks."
+)
+@click.option(
+    "--part",
+    callback=parse_part,
+    metavar="K/N",
+    help="Only the K-th of N parts of the scenes, such as 3/100, for a job array without a scheduler.",
 )
 @click.option(
     "-o",
@@ -129,6 +157,7 @@ def command(
     offset: float | None,
     plain: bool,
     limit: int | None,
+    part: tuple[int, int] | None,
     out: str,
     index: bool,
     only_accepted: bool,
@@ -158,8 +187,10 @@ def command(
     root = out if "://" in out else Path(out).absolute()
     terms = search_terms(time, bbox)
     request = Request(
-        product, root, model, offset, index, only_accepted, limit, terms, refine=not plain
+        product, root, model, offset, index, only_accepted, limit, terms, not plain, part
     )
+    if part and not is_typed("failures"):
+        failures = failures.with_stem(f"{failures.stem}-{part[0]}-of-{part[1]}")
     how: dict[str, Any] = {
         "workers": workers, "scheduler": scheduler, "retries": retries, "failures": failures, "run_id": run_id(),
     }  # fmt: skip

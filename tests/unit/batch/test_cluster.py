@@ -174,3 +174,39 @@ def test_workers_bound_what_gdal_keeps(monkeypatch: pytest.MonkeyPatch, given: s
         monkeypatch.setenv("GDAL_CACHEMAX", given)
     with dask_client(1) as client:
         assert client.submit(of_worker, "GDAL_CACHEMAX").result() == (given or "128")
+
+
+def test_a_cluster_in_place_of_an_address() -> None:
+    """As those of dask-jobqueue and dask-gateway are: with a scheduler and workers of their own."""
+    from distributed import LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=False,
+            protocol="tcp",
+            host="127.0.0.1",
+            dashboard_address=None,
+        ) as cluster,
+        dask_client(scheduler=cluster) as client,
+    ):
+        assert client.submit(sum, [1, 2]).result(timeout=60) == 3
+
+
+# dask-jobqueue leaves the shell of a local job to itself.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_workers_that_a_queue_of_jobs_starts(tmp_path: Path) -> None:
+    """dask-jobqueue writes a script for each job; here a shell runs it at once, elsewhere SLURM does."""
+    from dask_jobqueue.local import LocalCluster
+
+    with (
+        LocalCluster(
+            cores=1, processes=1, memory="1GB", log_directory=str(tmp_path), worker_extra_args=["--host", "127.0.0.1"],
+            scheduler_options={"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"},
+        ) as queue,
+        dask_client(scheduler=queue) as client,
+    ):  # fmt: skip
+        queue.scale(jobs=1)
+        client.wait_for_workers(1, timeout=PATIENCE)
+        assert client.submit(sum, [1, 2]).result(timeout=60) == 3

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import shutil
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from conftest import Cube
@@ -125,3 +127,30 @@ def test_scenes_that_do_not_tell_their_offset_are_named_once(archive: Archive) -
         found = plan(archive.dc, request(month, ""))
     assert len(caught) == 1
     assert len(found.missing) == 6
+
+
+def test_parts_are_all_scenes_and_none_twice(archive: Archive) -> None:
+    month, _ = archive.scenes(4)
+    whole = plan(archive.dc, request(month))
+    parts = [plan(archive.dc, replace(request(month), part=(k, 3))) for k in (1, 2, 3)]
+    assert sorted(id_ for part in parts for id_ in part.missing) == sorted(whole.missing)
+    assert sum(part.scenes for part in parts) == whole.scenes == 4
+
+
+def test_a_million_scenes_in_a_hundred_parts_of_one_size() -> None:
+    """Ids of scenes follow from names, so their last digits are as good as drawn."""
+    ids = [uuid.uuid5(uuid.NAMESPACE_URL, str(i)).int for i in range(1_000_000)]
+    counts = np.bincount(np.array([each % 100 for each in ids]), minlength=100)
+    assert counts.sum() == 1_000_000
+    assert counts.min() > 9_500
+    assert counts.max() < 10_500
+    third = Request("s2_l2a", "", part=(3, 100))
+    assert [third.has(uuid.UUID(int=each)) for each in ids[:1000]] == [
+        each % 100 == 2 for each in ids[:1000]
+    ]
+
+
+@pytest.mark.parametrize("part", [(0, 3), (4, 3), (1, 0), (-1, 3)])
+def test_no_such_part(part: tuple[int, int]) -> None:
+    with pytest.raises(CubeError, match="is no part"):
+        Request("s2_l2a", "", part=part)

@@ -189,3 +189,27 @@ def test_errors_for_programs(invoke: Run, tmp_path: Path) -> None:
         (line,) = done.stderr.splitlines()
         assert json.loads(line)["level"] == "error"
         assert said in json.loads(line)["message"]
+
+
+def test_a_job_array_masks_all_scenes_in_parts(
+    archive: Archive, tmp_path: Path, invoke: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part by itself, as jobs of a cluster call them; each names its failures in a file of its own."""
+    monkeypatch.chdir(tmp_path)
+    month, (broken, *others) = archive.scenes(4)
+    (archive.folder / "scenes" / f"{month}-01" / "B04.tif").unlink()
+    where = ("run", "--time", month, "-o", "masks", "--no-index", "--workers", 1, "--retries", 0)
+    masked = [
+        json.loads(invoke(*where, "--json", "--part", f"{k}/2").stdout)["masked"] for k in (1, 2, 1)
+    ]
+    assert masked[0] + masked[1] == len(others)
+    assert masked[2] == 0
+    names = [path.name for path in tmp_path.glob("*.jsonl")]
+    assert names == [f"cleansat-failures-{broken.id.int % 2 + 1}-of-2.jsonl"]
+
+
+@pytest.mark.parametrize("part", ["0/3", "4/3", "3", "a/b", "1/3/5"])
+def test_what_is_no_part(part: str, tmp_path: Path, run: Run) -> None:
+    done = run("run", "-o", tmp_path, "--part", part)
+    assert done.exit_code == 2
+    assert "write K/N with K from 1 to N, like 3/100" in done.output
