@@ -11,6 +11,7 @@ from uuid import UUID
 
 import numpy as np
 import xarray as xr
+from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
 from ..errors import CubeError, SceneError, first_line
@@ -45,7 +46,7 @@ Progress = Callable[[int, int], None]
 """Called with what is done and all there is. An error that it raises ends the work."""
 
 STEPS = 100
-"""Steps of progress for each part of a mask."""
+"""Steps of progress for each part of a grid."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,11 @@ class RefinedMask:
             self.hindsight,
         )
 
+    @property
+    def grid(self) -> GeoBox:
+        """The grid of the mask."""
+        return native_grid(self.how.mask, "ucl")
+
     def check(self) -> None:
         """Raise if there is nothing to compare with.
 
@@ -119,35 +125,78 @@ class RefinedMask:
         SceneError
             If there is nothing to compare with, or a file cannot be read.
         """
-        self.check()
-        grid = native_grid(self.how.mask, "ucl")
-        groups = self.dc.group_datasets([self.asked.scene], grouping("time"))
-        every = [self.asked, *self.around]
-        query = Query(datasets=tuple(each.scene for each in every))
-        history = History(
-            self.dc,
-            query,
-            self.options,
-            {"skip_broken_datasets": False},  # the lineage would name what was not read
-            "time" if self.hindsight else "earlier",
-            preset=None,
-            only_accepted=False,
-            include_rejected=True,
+        (found,) = refined_masks([self], progress)
+        return found
+
+
+def refined_masks(
+    dates: Sequence[RefinedMask], progress: Progress | None = None
+) -> list[xr.Dataset]:
+    """Refine masks of one grid.
+
+    Parts of the grid are read and refined one after the other. So memory grows with the number of dates, and not
+    with the scene.
+
+    Parameters
+    ----------
+    dates
+        Of one grid, compared with scenes of times that all differ; or a single one.
+    progress
+        Called with the number of steps done and of all steps.
+
+    Returns
+    -------
+    list of xarray.Dataset
+        For each date ``ucl`` and ``ucl_confidence``, dims ``(y, x)``, uint8, in memory.
+
+    Raises
+    ------
+    SceneError
+        If there is nothing to compare with, or a file cannot be read.
+    """
+    for each in dates:
+        each.check()
+    first, grid = dates[0], dates[0].grid
+    every = scenes_of(dates)
+    groups = first.dc.group_datasets([each.asked.scene for each in dates], grouping("time"))
+    history = History(
+        first.dc,
+        Query(datasets=tuple(each.scene for each in every)),
+        first.options,
+        {"skip_broken_datasets": False},  # the lineage would name what was not read
+        "time" if first.hindsight else "earlier",
+        preset=None,
+        only_accepted=False,
+        include_rejected=True,
+    )
+    layers = {name: np.empty((len(dates), *grid.shape), "uint8") for name in BANDS}
+    count = sum(1 for _ in parts(grid, PART))
+    for i, (part, lazy) in enumerate(history.parts(groups, grid, every)):
+        try:
+            found = compute(lazy, progress and _within(progress, i, count))
+        except OSError as error:  # rasterio's is one, too
+            raise SceneError(f"a scene or a mask cannot be read: {first_line(error)}.") from error
+        for name, values in layers.items():
+            values[(slice(None), *part)] = found[name].values
+    at = {scene.id: i for i, group in enumerate(groups.values) for scene in group}
+    return [
+        xr.Dataset(
+            {
+                name: wrap_xr(values[at[each.asked.scene.id]], grid, **found[name].attrs)
+                for name, values in layers.items()
+            }
         )
-        layers = {name: np.empty(grid.shape, "uint8") for name in BANDS}
-        count = sum(1 for _ in parts(grid, PART))
-        for i, (part, lazy) in enumerate(history.parts(groups, grid, every)):
-            try:
-                found = compute(lazy, progress and _within(progress, i, count))
-            except OSError as error:  # rasterio's is one, too
-                raise SceneError(
-                    f"a scene or a mask cannot be read: {first_line(error)}."
-                ) from error
-            for name, values in layers.items():
-                values[part] = found[name].values[0]
-        return xr.Dataset(
-            {name: wrap_xr(values, grid, **found[name].attrs) for name, values in layers.items()}
-        )
+        for each in dates
+    ]
+
+
+def scenes_of(dates: Sequence[RefinedMask]) -> list[MaskedScene]:
+    """Return the scenes of some dates, and all that they are compared with, once each."""
+    found: dict[object, MaskedScene] = {}
+    for date in dates:
+        for each in (date.asked, *date.around):
+            found.setdefault(each.scene.id, each)
+    return list(found.values())
 
 
 def _within(progress: Progress, part: int, parts: int) -> Progress:

@@ -8,6 +8,9 @@ import xarray as xr
 from ..classes import CloudClass
 from ..errors import SceneError
 
+_KNOWN = np.isin(np.arange(256), [*CloudClass])
+"""Whether each number of a byte is a code."""
+
 
 def checked_codes(codes: np.ndarray) -> np.ndarray:
     """Return the codes of a mask as they are, if all are classes.
@@ -22,7 +25,8 @@ def checked_codes(codes: np.ndarray) -> np.ndarray:
     SceneError
         If some are no codes of the UCL.
     """
-    if not np.isin(codes, [*CloudClass]).all():
+    known = _KNOWN[codes] if codes.dtype == "uint8" else np.isin(codes, [*CloudClass])
+    if not known.all():
         strange = sorted({*np.unique(codes).tolist()} - {*CloudClass})
         raise SceneError(
             f"`ucl` holds {', '.join(map(str, strange[:5]))}, which are no codes of the UCL; make it with classify, or bring "

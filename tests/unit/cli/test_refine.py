@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from calling import Run, failure, good
 from conftest import Cube
 
+from odc_cleansat.batch.stop import Stop
 from odc_cleansat.cube.refining import index_refined
 
 
@@ -25,6 +27,25 @@ def test_masks_are_refined_once(run: Run, cube: Cube, tmp_path: Path) -> None:
         assert good(run(*indexed)).strip() == "3 product(s): 3 right, 0 wrong"
     finally:
         cube.dc.index.datasets.archive([dataset.id])
+
+
+def test_many_are_refined_together_and_a_stopped_run_goes_on(
+    run: Run, cube: Cube, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ("refine", "--no-index", "-o", tmp_path, "-C", cube.folder / "datacube.conf")
+    monkeypatch.setattr("odc_cleansat.cube.dates_together.TOGETHER", 1)
+    with monkeypatch.context() as patched:
+        asked: list[None] = []
+        patched.setattr(Stop, "__call__", lambda stop: bool(asked) or bool(asked.append(None)))
+        stopped = run(*given)
+    assert stopped.exit_code == 130
+    assert "Refining 2 masks, from" in stopped.stdout
+    assert stopped.stdout.splitlines()[-2:] == [
+        "1 refined.",
+        "Stopped with 1 left; the same command goes on from here.",
+    ]
+    assert good(run(*given)).strip().endswith("1 refined, 1 there already.")
+    assert len(list(tmp_path.rglob("*_ucl.tif"))) == 2
 
 
 def test_without_another_date_nothing_is_made(run: Run, cube: Cube, tmp_path: Path) -> None:
