@@ -39,7 +39,7 @@ class ModelError(CleansatError):
 
 
 class EngineError(CleansatError):
-    """A network that needs more memory than there is."""
+    """A network that needs more memory than there is, or a process in which none can run."""
 
 
 class CubeError(CleansatError):

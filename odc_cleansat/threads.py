@@ -7,15 +7,21 @@ import os
 import resource
 import sys
 import threading
+import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .errors import EngineError
 from .settings import setting
 
 Lazy = TypeVar("Lazy")
+Result = TypeVar("Result")
 
 
 def available_cpus() -> int:
@@ -103,6 +109,130 @@ def compute(lazy: Lazy, progress: Callable[[int, int], None] | None = None) -> L
     return result
 
 
+class _ForkGate:
+    """Holds a fork back while threads are where a child would inherit locks that nobody releases.
+
+    OpenVINO, PyTorch and GDAL have such locks, and nobody can renew them from outside.
+    """
+
+    def __init__(self, torn: bool = False) -> None:
+        self.torn = torn
+        """Whether this process was forked in the midst of such work."""
+        self._changed = threading.Condition()
+        self._inside: Counter[int] = Counter()
+        self._forking = 0
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold forks back in this context, which may be nested."""
+        me = threading.get_ident()
+        with self._changed:
+            # Whoever is inside goes on: a fork waits for it.
+            self._changed.wait_for(lambda: me in self._inside or not self._forking)
+            self._inside[me] += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside[me] -= 1
+                self._inside += Counter()  # without those that are outside
+                self._changed.notify_all()
+
+    def before(self) -> None:
+        """Wait for the other threads. What this thread itself does cannot be waited for."""
+        with self._changed:
+            self._forking += 1
+            me = threading.get_ident()
+            self._changed.wait_for(lambda: not self._inside.keys() - {me}, PATIENCE)
+            self.torn = bool(self._inside)
+
+    def after(self) -> None:
+        """Let threads go on in the parent."""
+        with self._changed:
+            self._forking -= 1
+            self.torn = False
+            self._changed.notify_all()
+
+
+PATIENCE = 60.0
+"""Seconds that a fork waits for other threads."""
+
+_GATE = _ForkGate()
+
+
+def no_fork() -> contextlib.AbstractContextManager[None]:
+    """Hold back forks of other threads in this context, in which a network runs, or files are read."""
+    return _GATE.held()
+
+
+def check_fork() -> None:
+    """Raise if this process was forked while a mask was being made, so that it could wait for ever.
+
+    Raises
+    ------
+    EngineError
+        If it was.
+    """
+    if _GATE.torn:
+        raise EngineError(
+            "this process was forked from one that makes masks, and would wait for ever for what that one "
+            "holds. Fork earlier, or start processes with multiprocessing.get_context('spawn')."
+        )
+
+
+ASLEEP = 20.0
+"""Seconds without any work of a processor after which a forked process is taken to wait for ever."""
+
+_IDLE = 0.05
+"""Seconds of a processor that waiting itself takes in that time, at most."""
+
+_forked = False
+"""Whether this process was forked."""
+
+
+def watched(call: Callable[[], Result]) -> Result:
+    """Call what runs in a library's threads. In a forked process it is given up if nothing happens any more.
+
+    A library may take the threads of its parent for its own, and wait for them for ever.
+
+    Parameters
+    ----------
+    call
+        Runs a network, or loads one.
+
+    Raises
+    ------
+    EngineError
+        If it is given up. From then on :func:`check_fork` raises, too.
+    """
+    if not _forked:
+        return call()
+    answer: Future[Result] = Future()
+    run = partial(copy_context().run, call)
+    threading.Thread(target=_answer, args=(run, answer), daemon=True).start()
+    spent, since = time.process_time(), time.monotonic()
+    while not wait([answer], timeout=1).done:
+        now = time.process_time()
+        if now - spent > _IDLE:
+            spent, since = now, time.monotonic()
+        elif time.monotonic() - since > ASLEEP:
+            _GATE.torn = True
+            check_fork()
+    return answer.result()
+
+
+def _answer(call: Callable[[], Result], answer: Future[Result]) -> None:
+    try:
+        answer.set_result(call())
+    except BaseException as error:
+        answer.set_exception(error)
+
+
+def _renew_gate() -> None:
+    global _GATE, _GUARDED, _forked
+    _GATE, _GUARDED, _forked = _ForkGate(_GATE.torn), threading.Lock(), True
+
+
 def _forget_pools() -> None:
     """Have dask make its pools anew, for lazy masks that a forked process computes."""
     threaded: Any = sys.modules.get("dask.threaded")
@@ -114,3 +244,8 @@ def _forget_pools() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pools)
+    os.register_at_fork(
+        before=lambda: _GATE.before(),
+        after_in_parent=lambda: _GATE.after(),
+        after_in_child=_renew_gate,
+    )

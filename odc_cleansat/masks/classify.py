@@ -33,7 +33,7 @@ from ..scenes.baseline import processing_level
 from ..scenes.files import Band, parts_of
 from ..scenes.packing import item_metadata
 from ..scenes.sensor import check_sensor, warn_of_level
-from ..threads import compute
+from ..threads import compute, no_fork
 from .dilate import dilate
 from .inputs import (
     arrays_of_scene,
@@ -198,7 +198,7 @@ def classify(
     _check_dates(dates, chosen, offset)
     # Dask would fuse the reading of a chunk into each task that needs it, and so read it several times.
     lights = lights_of(scene, dates, refine)
-    with dask.config.set({"optimization.fuse.active": False}):
+    with no_fork(), dask.config.set({"optimization.fuse.active": False}):
         layers = [
             _date_layers(replace(options, light=light), date, output, names, monitor)
             for date, light in zip(dates, lights, strict=True)

@@ -32,6 +32,7 @@ from ..scenes.files import Band, BandFile, SceneFiles, local_path, parts_of, rea
 from ..scenes.offset import Offset
 from ..scenes.settle import settle_offset
 from ..storage.reader import LARGEST, parse_json
+from ..threads import no_fork
 from .inputs import finest_grid
 from .light import Light
 from .options import (
@@ -222,7 +223,7 @@ def compute_layer(mask: OnDemandMask, layer: str, target: GeoBox) -> np.ndarray:
         If a file cannot be read, its values do not suit the scale, or an offset is given with reflectance.
     """
     result = np.full(target.shape, NODATA[layer], dtype="uint8")
-    with reading(mask.label):
+    with no_fork(), reading(mask.label):
         stamps = _time_stamps(mask.files)
         bands = [_opened(*each) for each in zip(mask.files, stamps, strict=True)]
         scene = finest_grid(bands)

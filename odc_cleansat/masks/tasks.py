@@ -24,7 +24,7 @@ from ..scenes.levels import LevelCheck
 from ..scenes.nodata import has_data
 from ..scenes.offset import OffsetCheck
 from ..scenes.reflectance import to_model_grid
-from ..threads import available_cpus
+from ..threads import available_cpus, no_fork
 from .inputs import finest_grid
 from .light import refine_window
 from .options import Options
@@ -212,7 +212,7 @@ def window_probabilities(
     if parts is not None:
         parts = [band.packed(options.scale, options.offset) for band in parts]
         levels = LevelCheck(options.model.bands)
-        with follow.preparing:
+        with follow.preparing, no_fork():
             pixels = to_model_grid(parts, target, check=levels)
         levels.add_together(pixels)
         levels.refuse()
@@ -279,11 +279,12 @@ def block_layers(
         valid = np.zeros(target.shape, dtype=bool)
     else:
         box, grid = area
-        on_target = warp(blend(box, answers, len(classes)), grid, target, "bilinear")
-        valid = np.isfinite(on_target).all(axis=0)
-        if not (gapless and gapless() and all(covers(band.grid, target) for band in parts)):
-            parts = [band.packed(options.scale, options.offset) for band in parts]
-            valid &= has_data(parts, target)
+        with no_fork():
+            on_target = warp(blend(box, answers, len(classes)), grid, target, "bilinear")
+            valid = np.isfinite(on_target).all(axis=0)
+            if not (gapless and gapless() and all(covers(band.grid, target) for band in parts)):
+                parts = [band.packed(options.scale, options.offset) for band in parts]
+                valid &= has_data(parts, target)
     codes, percent = decide_classes(on_target, valid, classes, dict(options.thresholds))
     layers = {"ucl": codes, "ucl_confidence": percent}
     if "ucl_probability" in names:

@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,7 @@ import numpy as np
 from ..arguments import meant
 from ..errors import ModelError
 from ..settings import setting
+from ..threads import check_fork, no_fork, watched
 from .model import Model
 from .openvino_engine import OpenVINOEngine
 from .torch_engine import TorchEngine
@@ -67,13 +68,17 @@ def get_engine(model: Model, name: str | None = None, precision: str | None = No
     ------
     ModelError
         If there is no such engine or precision, or the weights cannot be read.
+    EngineError
+        If this process was forked from one that makes masks, and waits for it for ever.
     """
     precision = precision or setting("precision")
     check_engine(name, precision)
-    with _LOCK:
+    check_fork()
+    with no_fork(), _LOCK:
         engine = name or _default_engine(model)
         # The process id is part of the key: a forked child must not use its parent's threads.
-        return _load(model, sha256_of(model), engine, precision, os.getpid())
+        sha256 = sha256_of(model)
+        return watched(partial(_load, model, sha256, engine, precision, os.getpid()))
 
 
 def check_engine(name: str | None, precision: str | None) -> None:

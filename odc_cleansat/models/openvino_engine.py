@@ -11,6 +11,7 @@ import stat
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -20,7 +21,7 @@ import numpy as np
 from ..errors import ModelError, OutputError
 from ..settings import setting
 from ..storage.atomic import write_file
-from ..threads import available_cpus
+from ..threads import available_cpus, no_fork, watched
 from .inference import check_answers, current_check, normalised_by_window, run_in_parts
 from .model import Model
 from .openvino_graph import openvino_graph
@@ -76,8 +77,8 @@ class OpenVINOEngine:
         """Return probabilities, ``(N, K, H, W)`` float32. One call runs at a time."""
         if self._by_window:
             reflectance = normalised_by_window(reflectance)
-        with self._lock:
-            return run_in_parts(self._run, reflectance)
+        with no_fork(), self._lock:
+            return watched(partial(run_in_parts, self._run, reflectance))
 
     def release_memory(self) -> None:
         """Give back what the network computes in, some hundred MB for a large window; it is taken anew when it runs."""

@@ -7,12 +7,13 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import ModelError
-from ..threads import available_cpus
+from ..threads import available_cpus, no_fork, watched
 from .inference import check_answers, noise_for, normalised_by_window, run_in_parts
 from .model import Model
 from .networks import torch_network
@@ -79,10 +80,11 @@ class TorchEngine:
 
     def __call__(self, reflectance: np.ndarray) -> np.ndarray:
         """Return probabilities, ``(N, K, H, W)`` float32. One call runs at a time."""
-        with self._lock:
+        with no_fork(), self._lock:
             step = self._windows_that_fit(reflectance)
             parts = [reflectance[i : i + step] for i in range(0, len(reflectance), step)]
-            return np.concatenate([run_in_parts(self._run, part) for part in parts])
+            answers = [watched(partial(run_in_parts, self._run, part)) for part in parts]
+            return np.concatenate(answers)
 
     def _windows_that_fit(self, reflectance: np.ndarray) -> int:
         """Return how many windows should fit into the free memory of the device."""

@@ -112,6 +112,178 @@ def test_a_forked_process_classifies_as_its_parent_did() -> None:
     assert done.returncode == 0, done.stderr
 
 
+AMID = """
+import os, sys, threading, time, warnings
+
+from odc_cleansat import classify, threads
+from odc_cleansat.errors import EngineError
+from odc_cleansat.models import engines
+from odc_cleansat.synthetic.scene import SimulatedScene
+
+warnings.simplefilter("ignore")
+SCENE = SimulatedScene(shape=(120, 120)).to_xarray(20).isel(time=0)
+native, begun, seconds = threading.Lock(), threading.Event(), float(sys.argv[1])
+threads.PATIENCE = float(sys.argv[2])
+
+
+def ask(batch):
+    with native:  # as a lock within a library, which nobody renews in a child
+        begun.set()
+        time.sleep(seconds)
+    return np.full((len(batch), 3, *batch.shape[2:]), 1 / 3, "float32")
+
+
+class Engine:
+    name, precision = "openvino", "f32"
+
+    def __init__(self, *_):
+        pass
+
+    def __call__(self, batch):
+        with threads.no_fork():
+            return ask(batch)
+
+
+import numpy as np
+
+engines.OpenVINOEngine = Engine
+parent = threading.Thread(target=classify, args=[SCENE], kwargs={"offset": 0}, daemon=True)
+parent.start()
+begun.wait()
+child = os.fork()
+if not child:
+    seconds = 0
+    try:
+        classify(SCENE, offset=0)
+    except EngineError:
+        os._exit(7)
+    os._exit(0)
+deadline = time.monotonic() + 60
+while time.monotonic() < deadline:
+    done, status = os.waitpid(child, os.WNOHANG)
+    if done:
+        parent.join()
+        classify(SCENE, offset=0)  # the parent goes on
+        sys.exit(os.waitstatus_to_exitcode(status))
+    time.sleep(0.05)
+os.kill(child, 9)
+sys.exit(99)
+"""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "patience", "code"), [(1.0, 60.0, 0), (5.0, 0.1, 7)], ids=["waits", "refused"]
+)
+def test_a_fork_while_another_thread_makes_a_mask(
+    seconds: float, patience: float, code: int
+) -> None:
+    """It waits for the network; if that takes too long, the child refuses to make masks, and never hangs."""
+    done = subprocess.run(
+        [sys.executable, "-c", AMID, str(seconds), str(patience)],
+        capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+
+
+GIVEN_UP = """
+import os, sys, threading, time
+
+from odc_cleansat import threads
+from odc_cleansat.errors import EngineError
+
+threads.ASLEEP = 3.0
+native = threading.Lock()
+native.acquire()  # as a library's own, held by a thread that the child has not got
+
+
+def busy():
+    end = time.process_time() + 2
+    while time.process_time() < end:
+        pass
+    return 5
+
+
+def failing():
+    raise KeyError("its own")
+
+
+child = os.fork()
+if child:
+    assert threads.watched(busy) == 5
+    _, status = os.waitpid(child, 0)
+    sys.exit(os.waitstatus_to_exitcode(status))
+assert threads.watched(busy) == 5
+try:
+    threads.watched(failing)
+except KeyError:
+    pass
+begun = time.monotonic()
+for call in (lambda: threads.watched(native.acquire), threads.check_fork):
+    try:
+        call()
+    except EngineError as error:
+        assert "get_context('spawn')" in str(error)
+    else:
+        os._exit(1)
+os._exit(0 if time.monotonic() - begun < 30 else 2)
+"""
+
+
+def test_a_child_that_waits_for_its_parent_s_threads_gives_up() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", GIVEN_UP], capture_output=True, text=True, check=False, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+
+
+REAL = """
+import os, sys, threading, time, warnings
+
+from odc_cleansat import classify
+from odc_cleansat.errors import EngineError
+from odc_cleansat.synthetic.scene import SimulatedScene
+
+warnings.simplefilter("ignore")
+SCENE = SimulatedScene(shape=(198, 198)).to_xarray(20).isel(time=0)
+EXPECTED = int(classify(SCENE, offset=0, engine=sys.argv[1]).ucl.sum())
+over = False
+
+
+def work():
+    while not over:
+        classify(SCENE, offset=0, engine=sys.argv[1])
+
+
+threading.Thread(target=work, daemon=True).start()
+for i in range(2):
+    time.sleep(0.3 * i)
+    child = os.fork()
+    if not child:
+        try:
+            found = int(classify(SCENE, offset=0, engine=sys.argv[1]).ucl.sum())
+        except EngineError as error:  # never for ever
+            os._exit("forked" not in str(error))
+        os._exit(found != EXPECTED)
+    deadline, done = time.monotonic() + 100, 0
+    while not done and time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        time.sleep(0.05)
+    if not done:
+        os.kill(child, 9)
+    assert done and not status, (i, done)
+over = True
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_forks_while_a_real_network_runs(engine: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", REAL, engine], capture_output=True, text=True, check=False, timeout=400
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 def test_memory_that_is_free(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     free = available_memory()
     assert 10_000_000 < free <= psutil.virtual_memory().total
