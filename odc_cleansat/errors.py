@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import sys
@@ -83,6 +84,11 @@ _PYTHONS = re.compile(
     r"unpack|invalid literal|could not convert|sequence element|must be str|__\w+__"
 )
 """Words of Python for values of a wrong kind, in errors that are also raised for impossible values."""
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there is no room on a disk, or no more is allowed there."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def fault_of(error: BaseException) -> str:

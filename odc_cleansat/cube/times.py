@@ -36,12 +36,14 @@ def search_time(value: Any) -> Any:
     Raises
     ------
     CubeError
-        If it is no time, or more than two.
+        If it is no time, or more than two, or the first is after the last.
     """
     if isinstance(value, str):
         first, slash, last = value.partition("/")
         texts = tuple(None if end.strip() in ("", "..") else end.strip() for end in (first, last))
-        return texts if slash else value
+        asked = texts if slash else value
+        _check_texts(asked)
+        return asked
     if isinstance(value, datetime.datetime | np.datetime64) and _is_time(value):
         return _moment(value), _last(value)
     ends = list(value) if isinstance(value, Iterable) else [value]
@@ -54,6 +56,27 @@ def search_time(value: Any) -> Any:
     if not 0 < len(ends) < 3:
         raise CubeError(f"time= holds {len(ends)} times; pass one, or the first and the last.")
     return (_moment(ends[0]), _last(ends[-1])) if isinstance(value, Iterable) else value
+
+
+def _check_texts(asked: str | tuple[str | None, ...]) -> None:
+    """Refuse what datacube cannot read as a time, or what it would find nothing between."""
+    from datacube.api.query import Query
+
+    for text in (asked,) if isinstance(asked, str) else asked:
+        try:
+            Query(time=text)
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise CubeError(
+                f"the time {text!r:.60} cannot be understood; write a day, a month or a year, such as 2024-06-05, 2024-06 or "
+                "2024, or the first and the last with a slash between."
+            ) from error
+    if isinstance(asked, str) or None in asked:
+        return
+    span = Query(time=asked).search["time"]
+    if span.begin > span.end:
+        raise CubeError(
+            f"the first time, {asked[0]}, is after the last, {asked[1]}; write the earlier one first."
+        )
 
 
 def times_of(like: xr.Dataset | xr.DataArray) -> np.ndarray:

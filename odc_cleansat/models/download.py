@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import re
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from .._version import __version__
-from ..errors import ModelError
+from ..errors import ModelError, is_full
 
 if TYPE_CHECKING:
     import requests
@@ -100,10 +99,9 @@ def download(
         except _Interrupted as error:
             reason = str(error)
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise ModelError(
                 f"cannot write {part}: {error.strerror or error}. "
-                f"{'Make room there' if full else 'Make it writable'}, or set CLEANSAT_WEIGHTS to another folder."
+                f"{'Make room there' if is_full(error) else 'Make it writable'}, or set CLEANSAT_WEIGHTS to another folder."
             ) from error
     later = ", and it goes on from where it broke off" if part.exists() else ""
     raise ModelError(f"cannot fetch {url}: {reason} ({ATTEMPTS} tries). Try again later{later}.")

@@ -21,7 +21,7 @@ from uuid import UUID
 
 from .._version import __version__
 from ..addresses import without_secrets
-from ..errors import CleansatError, OutputError, first_line
+from ..errors import CleansatError, OutputError, first_line, is_full
 from ..storage.folder import Folder, split_file
 from ..storage.reader import DocumentError, parse_json
 from ..storage.validators import shortened
@@ -206,9 +206,14 @@ def _give(
         content = (given.to_json() + "\n").encode()
         product.folder.write(_new_file(product.folder, product.id, now), content)
     except OSError as error:
+        advice = (
+            "make room there, and give it again."
+            if is_full(error)
+            else "give a copy of them that you may write to, or ask for permission."
+        )
         raise OutputError(
             f"cannot write the verdict to {product.folder}: {error.strerror or error}. Verdicts are "
-            "kept with the masks; give a copy of them that you may write to, or ask for permission."
+            f"kept with the masks; {advice}"
         ) from error
     return given
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -272,6 +275,9 @@ def _convert(draft: Path | str, raster: Raster, cog: Path) -> None:
                 for _, part in given.block_windows(1)
             )
     except Exception as error:  # rasterio and GDAL raise several kinds
+        if cog.parent.exists() and shutil.disk_usage(cog.parent).free < BLOCK * BLOCK:
+            # GDAL tells no number of the error, and often another one that followed.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise OSError(f"GDAL could not write {cog.name}: {error}") from error
     if not whole:
         raise OSError(f"{cog.name} was not written whole")

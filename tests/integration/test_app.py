@@ -317,7 +317,8 @@ def test_composite_by_both(app: Running, page: Page) -> None:
         ("area=179,-17,-179,-16", "180° meridian"),
         ("area=0,0,50,50", "at most 20,000"),
         ("area=100,10,100.1,10.1", "has no scene"),
-        ("time=soon", "cannot be understood"),
+        ("time=soon", "write a day, a month or a year"),
+        ("time=2024-07/2024-06", "write the earlier one first"),
         ("area=../../etc/passwd", "is no area"),
     ],
 )

@@ -88,3 +88,23 @@ def test_times_that_are_none() -> None:
     like = xr.DataArray([1], dims="time", coords={"time": ["in June"]})
     with pytest.raises(CubeError, match=r"no times but <U7, such as .*in June.*time="):
         times_of(like)
+
+
+@pytest.mark.parametrize(
+    ("time", "words"),
+    [
+        ("soon", "the time 'soon' cannot be understood; write a day"),
+        ("2024-13", "cannot be understood; write a day"),
+        ("2024/2024/2024", "cannot be understood; write a day"),
+        (" ", "cannot be understood; write a day"),
+        ("2024-06-10/2024-06-01", "is after the last, 2024-06-01; write the earlier one first"),
+    ],
+)
+def test_text_that_is_no_time_is_told_what_to_write(time: str, words: str) -> None:
+    with pytest.raises(CubeError, match=words):
+        search_time(time)
+
+
+@pytest.mark.parametrize("time", ["2024", "2024-06-05T10:10:31Z", "2024-06-05 10:10"])
+def test_text_that_is_a_time_stays_as_it_is(time: str) -> None:
+    assert search_time(time) == time

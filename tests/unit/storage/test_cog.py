@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 from rio_cogeo import cog_validate
 
-from odc_cleansat.errors import OutputError
+from odc_cleansat.errors import OutputError, is_full
 from odc_cleansat.storage.cog import Raster, write_cog, write_cogs
 
 GRID = GeoBox((700, 1100), Affine(20, 0, 399960, 0, -20, 5300040), "EPSG:32633")
@@ -102,13 +103,30 @@ def test_a_folder_that_cannot_be_made(classes: xr.DataArray, tmp_path: Path) -> 
         write_cog(raster, tmp_path / "missing" / "x.tif")
 
 
+def test_a_full_disk_is_named_whatever_gdal_says(
+    classes: xr.DataArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise rasterio.errors.RasterioIOError("Read failed. See previous exception for details.")
+
+    monkeypatch.setattr("rasterio.shutil.copy", fail)
+    raster = Raster({"ucl": classes}, 0)
+    with pytest.raises(OSError, match=r"GDAL could not write x\.tif"):
+        write_cog(raster, tmp_path / "x.tif")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=4096))
+    with pytest.raises(OSError, match=r"No space left on device") as raised:
+        write_cog(raster, tmp_path / "x.tif")
+    assert is_full(raised.value)
+
+
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
+from types import SimpleNamespace
 import numpy as np
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
-from odc_cleansat.errors import OutputError
+from odc_cleansat.errors import OutputError, is_full
 from odc_cleansat.storage.cog import Raster, write_cogs
 
 grid = GeoBox.from_bbox((0, 0, 2048, 2048), "EPSG:32633", resolution=10)
