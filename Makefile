@@ -17,7 +17,7 @@ SBOM ?= sbom.cdx.json
 # The tests of the whole come first: a slow file at the end would keep one process busy alone.
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo app test test-programs test-newest newest test-oldest oldest test-blocks coverage mutants lint docs docs-serve pictures bench bench-app image-test aws-test lock sbom clean help
+.PHONY: demo app test test-programs test-newest newest test-oldest oldest test-blocks coverage mutants lint docs docs-serve pictures bench bench-app image-test aws-test lock sbom version clean help
 
 help:
 	@echo "make demo           mask a simulated scene in a datacube of its own (OUT=folder, ARGS=...)"
@@ -38,6 +38,7 @@ help:
 	@echo "make bench-app      measure the web application in a browser, with ten people who pan"
 	@echo "make lock           pin the packages of the images with their hashes (ARGS=--upgrade takes newer ones)"
 	@echo "make sbom           write what is in the images, as CycloneDX (SBOM=file)"
+	@echo "make version        write the version of a release wherever it stands (VERSION=0.2.0)"
 	@echo "make image-test     build the images and try them, as root on Debian (buildah, debootstrap; 10 minutes)"
 	@echo "make aws-test       run the user data of deploy/aws in a Debian of its own, as root on Debian (debootstrap; 5 minutes)"
 	@echo "make clean          stop the database of the demo and remove what was made"
@@ -182,6 +183,9 @@ sbom: $(RELEASE)/stamp
 	cat docker/requirements-app.txt docker/torch.txt | $(RELEASE)/bin/cyclonedx-py requirements \
 	  --pyproject $(RELEASE)/pyproject.toml --output-reproducible --output-file $(SBOM) -
 	@echo "The list of what is in the images is $(SBOM)."
+
+version:
+	$(PYTHON) .ci/stamp.py $(VERSION)
 
 image-test:
 	apt-get install --yes --quiet --quiet --no-install-recommends buildah debootstrap >/dev/null

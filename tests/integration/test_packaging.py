@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -135,7 +136,7 @@ def test_the_installed_wheel_runs(wheel: Path, tmp_path: Path) -> None:
 def test_the_citation() -> None:
     found = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     assert found["cff-version"] == "1.2.0"
-    assert found["version"] == __version__, "raise it together with odc_cleansat/_version.py"
+    assert found["version"] == __version__, "write both by make version"
     assert {"message", "title", "authors", "license"} <= found.keys()
     (paper,) = found["references"]
     model = (ROOT / "odc_cleansat/models/builtin/unet-efficientnetb4-l2a-6b.yaml").read_text()
@@ -270,10 +271,76 @@ def test_only_the_last_step_can_publish_and_it_has_no_password(workflow: dict[An
     assert "with" not in step
 
 
-def test_a_tag_has_to_be_the_version(workflow: dict[Any, Any]) -> None:
-    (check,) = [s["run"] for s in workflow["jobs"]["build"]["steps"] if "_version.py" in str(s)]
-    for tag, code in ((f"v{__version__}", 0), ("v9.9.9", 1)):
+ADDRESS = "https://git.example.org/us/odc-cleansat"
+GITHUB = {"GITHUB_SERVER_URL": "https://git.example.org", "GITHUB_REPOSITORY": "us/odc-cleansat"}
+
+
+def release(workflow: dict[Any, Any], tag: str, checkout: Path) -> list[str]:
+    """What the steps for tags say when they are run on a checkout, with the build between them."""
+    steps = [each for each in workflow["jobs"]["build"]["steps"] if "refs/tags/v" in each.get("if", "")]  # fmt: skip
+    (checkout / "dist").mkdir()
+    said = []
+    for step in steps:
         done = subprocess.run(
-            ["bash", "-c", check], cwd=ROOT, env={"GITHUB_REF_NAME": tag, "PATH": "/usr/bin:/bin"}, check=False
+            ["bash", "-euo", "pipefail", "-c", step["run"]], cwd=checkout, capture_output=True, text=True, check=False,
+            env={**os.environ, **GITHUB, "GITHUB_REF_NAME": tag},
         )  # fmt: skip
-        assert done.returncode == code
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+        if step is steps[0]:
+            for kind in ("sdist", "wheel"):
+                build(kind, checkout, checkout / "dist")
+    return said
+
+
+def test_a_release_has_the_version_of_its_tag(
+    workflow: dict[Any, Any], checkout: Path, tmp_path: Path
+) -> None:
+    written, _ = release(workflow, "v9.8.7rc1", checkout)
+    assert "::warning::v9.8.7rc1 was tagged without make version" in written
+    with zipfile.ZipFile(checkout / "dist" / "odc_cleansat-9.8.7rc1-py3-none-any.whl") as archive:
+        metadata = Parser().parsestr(archive.read("odc_cleansat-9.8.7rc1.dist-info/METADATA").decode())  # fmt: skip
+        archive.extractall(tmp_path / "site")
+    assert metadata["Version"] == "9.8.7rc1"
+    assert metadata.get_all("Project-URL") == [f"Source, {ADDRESS}"]
+    shown = subprocess.run(
+        [sys.executable, "-c", "import odc_cleansat; print(odc_cleansat.__version__)"], cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert shown == "9.8.7rc1\n"
+    # A checkout and an installation that can be edited have it too.
+    assert build("editable", checkout, tmp_path).name.startswith("odc_cleansat-9.8.7rc1-")
+    assert yaml.safe_load((checkout / "CITATION.cff").read_text())["repository-code"] == ADDRESS
+    assert yaml.safe_load((checkout / "conda/recipe.yaml").read_text())["about"]["repository"] == ADDRESS  # fmt: skip
+
+
+def test_a_tag_of_the_version_that_is_written_changes_no_version(
+    workflow: dict[Any, Any], checkout: Path
+) -> None:
+    written, _ = release(workflow, f"v{__version__}", checkout)
+    assert "::warning" not in written
+
+
+def test_the_version_is_written_wherever_it_stands(checkout: Path) -> None:
+    command = ["make", "version", f"PYTHON={sys.executable}"]
+    subprocess.run([*command, "VERSION=9.8.7"], cwd=checkout, check=True, capture_output=True)
+    changed = subprocess.run(
+        ["git", "diff", "--name-only"], cwd=checkout, capture_output=True, text=True, check=True
+    ).stdout.split()
+    for name in changed:
+        text = (checkout / name).read_text("utf-8")
+        assert "9.8.7" in text
+        assert f"cleansat:{__version__}" not in text
+    assert {"odc_cleansat/_version.py", "CITATION.cff", "conda/recipe.yaml"} <= set(changed)
+    assert len(changed) == 7
+    for wrong in ("9.8", "v9.8.7+local", "latest", ""):
+        done = subprocess.run([*command, f"VERSION={wrong}"], cwd=checkout, check=False, capture_output=True)  # fmt: skip
+        assert done.returncode != 0
+
+
+def test_no_address_is_made_up(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read(f"odc_cleansat-{__version__}.dist-info/METADATA").decode()
+    named = Parser().parsestr(metadata).get_all("Project-URL", [])
+    written = re.findall(r"^    Source = (\S+)$", (ROOT / "setup.cfg").read_text("utf-8"), re.MULTILINE)  # fmt: skip
+    assert named == [f"Source, {each}" for each in written]
