@@ -265,6 +265,12 @@ def _received() -> SettingsFile:
 def _read(named: str | None) -> SettingsFile:
     if named == "":
         return _NOTHING
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise SettingsError(
+            "the folder in which this was called is gone: something deleted it. Change to another folder."
+        ) from error
     if named is not None:
         path = Path(named).expanduser().absolute()
         if not path.is_file():

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import time
 
 import pytest
 
@@ -25,7 +26,9 @@ class Proxy:
         self.unsigned = False
         """Whether it answers only what is not signed."""
         self.fault: Callable[[str, str], str | None] = lambda method, path: None
-        """What to do with a request: None, ``500``, ``stall``, ``cut``, ``deny`` or ``skew``."""
+        """What to do with a request: None, ``500``, ``stall``, ``cut``, ``deny``, ``skew``, ``moved`` or ``page``."""
+        self.late = 0.0
+        """Seconds by which its clock is behind."""
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -33,6 +36,9 @@ class Proxy:
 
             def log_message(self, *_: object) -> None:
                 pass
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(time() - proxy.late)
 
             def handle_one_request(self) -> None:
                 with contextlib.suppress(OSError):
@@ -61,6 +67,10 @@ class Proxy:
                         403,
                         b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>",
                     )
+                elif fault == "moved":
+                    self.reply(400, b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region is wrong</Message><Region>eu-west-1</Region></Error>")  # fmt: skip
+                elif fault == "page":
+                    self.reply(200, b"<html>Sign in to this network</html>")
                 elif fault == "stall":
                     proxy.stop.wait(8)
                     self.close_connection = True

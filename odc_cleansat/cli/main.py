@@ -78,6 +78,8 @@ class _Group(Group):
         debug = ctx.params.get("debug", False)
         if not debug:
             _quieten()
+        # Pandas imports numexpr, which fails at some values of OMP_NUM_THREADS that OpenMP allows, such as 4,2.
+        ctx.with_resource(_variable("NUMEXPR_NUM_THREADS", "1"))
         try:
             return super().invoke(ctx)
         except click.ClickException as error:

@@ -38,6 +38,12 @@ def probe(options: Iterable[str] = (), wrong_options: str = "") -> Iterator[Find
         What is wrong with the options that the file gives to commands.
     """
     try:
+        os.getcwd()
+    except FileNotFoundError:
+        said = "the folder in which this was called is gone: something deleted it"
+        yield Finding(TOPIC, WRONG, said, "Change to another folder, such as: cd ~")
+        return
+    try:
         found = settings_file()
     except SettingsError as error:
         yield Finding(TOPIC, WRONG, str(error), _MEND)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +13,10 @@ from pathlib import Path
 from .finding import OK, WARNING, WRONG, Finding
 
 TOPIC = "folders"
+
+_SPACE = "Make space, or choose a folder on another disk."
+_FULL = tuple(os.strerror(each) for each in (errno.ENOSPC, errno.EDQUOT))
+"""What is said of a disk without space, or without any left for this user."""
 
 LITTLE = 2 * 10**9
 """Bytes; with less space a warning is given. A mask of a whole tile takes some tens of megabytes."""
@@ -38,6 +44,10 @@ def probe() -> Iterator[Finding]:
         TOPIC, "temporary files", _temporary(), WRONG,
         "Set TMPDIR to a folder that can be written.",
     )  # fmt: skip
+    named = next(filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))), "")
+    if named and os.path.abspath(named) != str(_temporary()):
+        said = f"nothing can be written to {named}, so temporary files go to {_temporary()}"
+        yield Finding(TOPIC, WARNING, said, "Make that folder, or set TMPDIR to another.")
 
 
 def look_at(topic: str, purpose: str, folder: Path, state: str, mend: str) -> Finding:
@@ -57,11 +67,12 @@ def look_at(topic: str, purpose: str, folder: Path, state: str, mend: str) -> Fi
         What to do then.
     """
     if problem := problem_of_writing(folder):
-        return Finding(topic, state, f"{purpose}: {folder} cannot be written: {problem}", mend)
+        said = f"{purpose}: {folder} cannot be written: {problem}"
+        return Finding(topic, state, said, _SPACE if problem in _FULL else mend)
     free = shutil.disk_usage(nearest(folder)).free
     if free < LITTLE:
         said = f"{purpose}: {folder} has only {free / 1e9:.1f} GB of space"
-        return Finding(topic, WARNING, said, "Make space, or choose a folder on another disk.")
+        return Finding(topic, WARNING, said, _SPACE)
     made = "" if folder.is_dir() else ", made when it is needed"
     return Finding(topic, OK, f"{purpose}: {folder}{made} ({free / 1e9:.0f} GB free)")
 

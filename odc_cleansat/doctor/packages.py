@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterator
 from functools import lru_cache
@@ -31,6 +32,20 @@ try:
 except Exception as error:
     print(json.dumps(f"{{type(error).__name__}}: {{error}}"))
 """
+
+_RASTERS = """
+import json
+import rasterio
+from rasterio.warp import transform
+try:
+    with rasterio.Env() as gdal:
+        lacking = [each for each in ("GTiff", "COG", "JP2OpenJPEG") if each not in gdal.drivers()]
+        (x,), _ = transform("EPSG:32633", "EPSG:4326", [500_000], [0])
+    print(json.dumps(f"it has no {' and no '.join(lacking)}" if lacking else "" if abs(x - 15) < 1e-6 else f"15 degrees are {x}"))
+except Exception as error:
+    print(json.dumps(f"{type(error).__name__}: {error}"))
+"""
+"""Asks GDAL for the formats of scenes and masks, and PROJ for a point of UTM zone 33."""
 
 
 def probe(seconds: float) -> Iterator[Finding]:
@@ -62,7 +77,10 @@ def probe(seconds: float) -> Iterator[Finding]:
     yield from _extras(requirements)
     for name in COMPILED:
         if installed(name):
-            yield from _import(name, seconds)
+            found = list(_import(name, seconds))
+            yield from found
+            if name == "rasterio" and not found:
+                yield from _rasters(seconds)
 
 
 def _python(supported: str) -> Finding:
@@ -169,3 +187,16 @@ def _import(name: str, seconds: float) -> Iterator[Finding]:
             f"{name} is installed and cannot be imported: {problem}",
             f"If a library of the system is named, install it. Else run: pip install --force-reinstall {name}",
         )
+
+
+def _rasters(seconds: float) -> Iterator[Finding]:
+    """Yield what GDAL and PROJ cannot do that scenes and masks need, if there is something."""
+    try:
+        problem = run_apart(_RASTERS, seconds)
+    except ApartError as error:
+        problem = str(error)
+    if problem:
+        named = [each for each in sorted(os.environ) if each.startswith(("GDAL_", "PROJ_", "CPL_"))]
+        remove = f"Remove from the environment what is wrong of {', '.join(named)}. Else run" if named else "Run"  # fmt: skip
+        said = f"GDAL cannot do all that scenes, masks and grids need: {problem}"
+        yield Finding(TOPIC, WRONG, said, f"{remove}: pip install --force-reinstall rasterio")

@@ -138,6 +138,11 @@ class _Bucket:
         if error:
             yield self._wrong("cannot be listed", error)
             return
+        if "Name" not in answer:
+            said = f"{self._name}: what answers is no store of the S3 protocol"
+            mend = "Correct AWS_ENDPOINT_URL; a proxy or a page for signing in may answer in its place."
+            yield Finding(TOPIC, WRONG, said, mend)
+            return
         yield Finding(TOPIC, OK, f"{self._name} can be listed")
         yield from self._region()
         yield from self._write()
@@ -161,6 +166,8 @@ class _Bucket:
         advice = store_advice(error) or f"{type(error).__name__}: {error}"
         reason, _, mend = advice.partition("; ")
         mend = mend[:1].upper() + mend[1:] if mend else "Ask whoever keeps the store."
+        if region := _region_of(error):
+            mend = mend.replace("AWS_DEFAULT_REGION", f"AWS_DEFAULT_REGION={region}")
         return Finding(
             TOPIC, state, f"{self._name} {what}: {reason}", f"{need}{mend}".rstrip(".") + "."
         )
@@ -265,6 +272,13 @@ class _Bucket:
         else:
             under_way = f"; {len(ages)} are under way" if ages else ""
             yield Finding(TOPIC, OK, f"{self._name} has no old unfinished uploads{under_way}")
+
+
+def _region_of(error: Exception) -> str:
+    """Return the region that a store asks for in an error, or ``""``."""
+    answer = getattr(error, "response", None) or {}
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return str(answer.get("Error", {}).get("Region") or headers.get("x-amz-bucket-region", ""))
 
 
 def _clock(date: str) -> Iterator[Finding]:

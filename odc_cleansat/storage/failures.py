@@ -26,6 +26,8 @@ _ADVICE: tuple[tuple[str, str], ...] = (
      "no permission; check the credentials (AWS_PROFILE, or [buckets] in cleansat.toml), and set AWS_REQUEST_PAYER=requester if the requester pays"),
     (r"PermanentRedirect|AuthorizationHeaderMalformed|\b301\b",
      "the bucket is in another region; set AWS_DEFAULT_REGION"),
+    (r"ProxyConnectionError|connect to proxy|Proxy Authentication Required|ProxyError|InvalidProxiesConfig",
+     "the proxy does not let requests through; correct HTTPS_PROXY or HTTP_PROXY, or name the store in NO_PROXY"),
     (r"NoSuchKey|Not Found|\b404\b|does not exist", "it is not there"),
     (r"Could not connect|Connect timeout|ConnectionRefused|Couldn't connect|Failed to connect|resolve host",
      "the store cannot be reached; check the network and AWS_ENDPOINT_URL"),

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from importlib import metadata
 from importlib.util import find_spec
@@ -109,6 +114,43 @@ def aws_settings(place: Place) -> list[str]:
     return place.store()
 
 
+def slow_clock(place: Place) -> list[str]:
+    place.proxy.late = 900
+    return place.store()
+
+
+def full_disk(place: Place) -> list[str]:
+    def no_space(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    place.patch.setattr(tempfile, "TemporaryFile", no_space)
+    return ["store", "--store", str(place.folder)]
+
+
+def no_temporary_folder(place: Place) -> list[str]:
+    place.patch.setattr(tempfile, "tempdir", None)
+    return place.variable("folders", TMPDIR=str(place.folder / "gone"))
+
+
+def no_folder(place: Place) -> list[str]:
+    (place.folder / "gone").mkdir()
+    place.patch.chdir(place.folder / "gone")
+    (place.folder / "gone").rmdir()
+    return ["settings"]
+
+
+def lame_gdal(place: Place, **variables: str) -> list[str]:
+    place.patch.setattr("odc_cleansat.doctor.packages.COMPILED", ("rasterio",))
+    return place.variable("python", **variables)
+
+
+def store_behind_a_proxy(place: Place) -> list[str]:
+    nowhere = "http://127.0.0.1:1"
+    place.variable("", HTTP_PROXY=nowhere, http_proxy=nowhere, NO_PROXY="", no_proxy="")
+    place.variable("", AWS_ENDPOINT_URL="http://store.invalid")
+    return place.store()
+
+
 Broken = Callable[[Place], list[str]]
 """Breaks something, and returns the arguments of the command."""
 
@@ -146,6 +188,15 @@ SETUPS: dict[str, tuple[Broken, str, str, str]] = {
     "a file of AWS that is broken": (aws_settings, "wrong", "cannot be read; correct ~/.aws/config", ""),
     "an address without a bucket": (lambda p: ["store", "--store", "s3:///masks"], "wrong", "no name of a bucket", "s3://bucket/prefix"),
     "a proxy that does not answer": (lambda p: [*p.variable("network", HTTP_PROXY="http://127.0.0.1:1"), "--online", "--stac-api", "http://stac.invalid/"], "wrong", "does not answer", "proxy"),
+    "a clock that is slow": (slow_clock, "wrong", "differ by 90", "chrony"),
+    "a bucket of another region": (lambda p: p.store("moved"), "wrong", "in another region", "AWS_DEFAULT_REGION=eu-west-1"),
+    "a page in place of the store": (lambda p: p.store("page"), "wrong", "no store of the S3 protocol", "AWS_ENDPOINT_URL"),
+    "a proxy before the store that does not answer": (store_behind_a_proxy, "wrong", "proxy does not let", "Correct HTTPS_PROXY or HTTP_PROXY"),
+    "a disk that is full": (full_disk, "wrong", "No space left", "Make space"),
+    "a folder for temporary files that is missing": (no_temporary_folder, "warning", "nothing can be written to", "Make that folder, or set TMPDIR"),
+    "a working folder that is gone": (no_folder, "wrong", "is gone", "cd ~"),
+    "drivers of GDAL that are skipped": (lambda p: lame_gdal(p, GDAL_SKIP="COG JP2OpenJPEG"), "wrong", "it has no COG and no JP2OpenJPEG", "GDAL_SKIP"),
+    "data of PROJ that are not there": (lambda p: lame_gdal(p, PROJ_DATA="/none", PROJ_LIB="/none"), "wrong", "Cannot find proj.db", "PROJ_DATA"),
 }  # fmt: skip
 """What is broken; the state, and words of the finding and of the mend."""
 
@@ -164,6 +215,21 @@ def test_what_is_broken_is_named(
     assert named["state"] == state
     assert mend in named["mend"]
     assert "hidden" not in done.output
+
+
+def test_what_does_no_harm(tmp_path: Path) -> None:
+    """Variables that are wrong or odd, and change no mask: GDAL brings its own data, and numexpr is not used."""
+    odd = {
+        "GDAL_DATA": "/none", "OMP_NUM_THREADS": "4,2", "LC_ALL": "C",
+        "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "HOME": str(tmp_path), "TZ": "Nowhere",
+    }  # fmt: skip
+    done = subprocess.run(
+        [Path(sys.executable).parent / "cleansat", "doctor", "python", "settings", "folders", "--json"],
+        env={**os.environ, **odd}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert all(json.loads(line)["state"] != "wrong" for line in done.stdout.splitlines())
 
 
 def test_a_database_without_tables_or_products(run: Run, initialised: Copy, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ def imported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     def pretend(code: str, seconds: float) -> str:
+        if code == packages._RASTERS:
+            return ""
         found = re.search(r"import_module\('(\w+)'\)", code)
         assert found is not None
         names.append(found[1])
@@ -116,6 +118,10 @@ def test_a_package_is_imported_really() -> None:
     assert list(packages._import("shapely", 60)) == []
     (found,) = packages._import("no_such_package", 60)
     assert "ModuleNotFoundError" in found.what
+
+
+def test_gdal_and_proj_are_really_asked() -> None:
+    assert list(packages._rasters(60)) == []
 
 
 def test_a_source_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
