@@ -66,8 +66,14 @@ def test_scripts_are_linted(tmp_path: Path) -> None:
         pytest.skip("shellcheck is not here; the extra test has it")
     for machine in MACHINES:
         (tmp_path / machine).write_text(script().user_data(machine, VALUES))
-    found = [*AWS.glob("*.sh"), *tmp_path.iterdir(), ROOT / "docker" / "entrypoint"]
-    assert len(found) == 5
+    found = [
+        *AWS.glob("*.sh"),
+        *tmp_path.iterdir(),
+        *(ROOT / "tests").glob("*.sh"),
+        ROOT / ".ci" / "run",
+    ]
+    found += [ROOT / "docker" / "entrypoint", ROOT / "docker" / "test.sh"]
+    assert len(found) == 9
     subprocess.run([shellcheck, "--exclude", "SC2016", *found], check=True)
 
 
@@ -137,14 +143,15 @@ def test_steps_of_machines_are_there() -> None:
 
 
 def test_resources_of_kubernetes_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    validate = pytest.importorskip("kubernetes_validate").validate
+    schemas = pytest.importorskip("kubernetes_validate")
     found = [
         each
         for name in ("cleansat.yaml", "cluster.yaml")
         for each in yaml.safe_load_all((KUBERNETES / name).read_text("utf-8"))
     ]
     for each in found:
-        validate(each, "1.30", strict=True)
+        for release in ("1.30", schemas.latest_version()):
+            schemas.validate(each, release, strict=True)
     kinds = {each["kind"]: each for each in found}
     pods = [each["spec"]["template"]["spec"] for each in found if each["kind"] == "Deployment"]
     pods.append(kinds["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"])

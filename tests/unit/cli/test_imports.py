@@ -67,3 +67,27 @@ def test_a_mask_is_made_without_torch(tmp_path: Path) -> None:
     assert "openvino" in line[2]
     assert not {"torch", "segmentation_models_pytorch"} & set(line[2])
     assert list((tmp_path / "masks").rglob("*.odc-metadata.yaml"))
+
+
+MEASURE = """
+import os, sys
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, state, used = os.wait4(child, 0)
+print(state, used.ru_maxrss // 1024)
+"""
+
+
+def test_start_and_mask_take_little_memory(tmp_path: Path) -> None:
+    """Measured 30 and 470 MB. Torch alone takes 300 more, and numpy with xarray 100."""
+    SimulatedScene(shape=(60, 60)).write(tmp_path / "scene")
+    program = Path(sys.executable).parent / "cleansat"
+    for arguments, most in (
+        (["mask", "--help"], 60),
+        (["mask", tmp_path / "scene", "-o", tmp_path / "masks"], 700),
+    ):
+        said = subprocess.run(
+            [sys.executable, "-c", MEASURE, program, *arguments], capture_output=True, text=True, check=True
+        ).stdout  # fmt: skip
+        state, megabytes = map(int, said.splitlines()[-1].split())
+        assert state == 0, said
+        assert megabytes < most, arguments
