@@ -241,13 +241,14 @@ def write_pages(folder: Path) -> None:
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
-    """Show names in docstrings as code, for they are marked up as Sphinx wants it; and no default where there is none."""
+    """Show names in docstrings as code, no default where there is none, dates in one line, and pictures with captions."""
     html = html.replace("<code>Sentinel.UNSET</code>", "")
     html = re.sub(
         r":(?:func|class|data|meth|mod|attr):<code>~?\.*([^<]*)</code>", r"<code>\1</code>", html
     )
     READ[page.file.src_uri] = words(html)
     html = re.sub(r'<img\b[^>]*?\bsrc="([^"]+)"[^>]*>', ENLARGED, html)
+    html = re.sub(r"<td>(?=\d{4}-\d\d-\d\d</td>)", '<td class="date">', html)
     return html if page.file.src_uri.startswith("tutorials/") else CAPTIONED.sub(CAPTION, html)
 
 

@@ -24,8 +24,9 @@ class Group(click.Group):
         """
         name, known = args[0], self.list_commands(ctx)
         if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
-            ctx.fail(
-                f"there is no command {name!r}; there are {', '.join(known)}.{meant(name, known)}"
+            raise click.UsageError(
+                f"there is no command {name!r}; there are {', '.join(known)}.{meant(name, known)}",
+                ctx,
             )
         return super().resolve_command(ctx, args)
 

@@ -58,7 +58,7 @@ def filter_by_verdict(
     kept = [item for item, state in zip(items, states, strict=True) if state in wanted]
     rejected, waiting = states.count("rejected"), states.count("unreviewed")
     reasons = [f"{rejected} rejected by reviewers"] * bool(rejected)
-    reasons += [f"{waiting} not accepted by any"] * bool(only_accepted and waiting)
+    reasons += [f"{waiting} not accepted by anyone"] * bool(only_accepted and waiting)
     if reasons and not kept:
         raise CubeError(
             f"none of the {len(items)} {what} is left: {', '.join(reasons)}; "

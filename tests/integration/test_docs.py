@@ -162,6 +162,13 @@ def test_a_picture_has_a_caption(hooks: ModuleType) -> None:
         assert 'href="mask.png"' in shown
 
 
+def test_a_date_stays_in_one_line(hooks: ModuleType) -> None:
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="a.md"))
+    html = "<td>2024-06-15</td><td>2024-06-15 and later</td>"
+    shown = hooks.on_page_content(html, page, None, None)
+    assert shown == '<td class="date">2024-06-15</td><td>2024-06-15 and later</td>'
+
+
 def test_a_dataset_is_shown_as_text(hooks: ModuleType) -> None:
     shown = {"text/html": "<div class='xr-wrap'>", "text/plain": "<xarray.Dataset>"}
     table = {"text/html": "<table>", "text/plain": "rows"}

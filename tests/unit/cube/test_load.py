@@ -110,7 +110,7 @@ def test_scenes_whose_mask_was_rejected_are_left_out(cube: Cube) -> None:
         assert [str(time)[:10] for time in found.time.values] == ["2024-07-05"]
         assert load(cube.dc, include_rejected=True, **how).sizes["time"] == 2
     assert load(cube.dc, **how).sizes["time"] == 2
-    with pytest.raises(CubeError, match="none of the 2 scenes is left: 2 not accepted by any"):
+    with pytest.raises(CubeError, match="none of the 2 scenes is left: 2 not accepted by anyone"):
         load(cube.dc, only_accepted=True, **how)
 
 

@@ -234,7 +234,7 @@ def test_rejected_masks_are_left_out(cube: Cube) -> None:
         whole = recall(cube.dc, include_rejected=True)
     assert whole.sizes["time"] == 2
     xr.testing.assert_equal(found, whole.isel(time=[1]))
-    with pytest.raises(CubeError, match="none of the 2 masks is left: 2 not accepted by any"):
+    with pytest.raises(CubeError, match="none of the 2 masks is left: 2 not accepted by anyone"):
         recall(cube.dc, only_accepted=True)
 
 

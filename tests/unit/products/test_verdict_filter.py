@@ -32,19 +32,19 @@ def left(masks: list[Any], *, only_accepted: bool) -> tuple[list[int], list[str]
 
 def test_what_verdicts_leave_out(masks: Masks) -> None:
     items = [*masks.datasets(), None]
-    nobody = "none of the 4 scenes is left: 4 not accepted by any; `cleansat review` shows"
+    nobody = "none of the 4 scenes is left: 4 not accepted by anyone; `cleansat review` shows"
     assert left(items, only_accepted=False) == ([0, 1, 2, 3], [])
     with pytest.raises(CubeError, match=nobody):
         left(items, only_accepted=True)
     reject(masks.folders[0], by="me")
     rejected = "1 of 4 scenes are left out: 1 rejected by reviewers."
     assert left(items, only_accepted=False) == ([1, 2, 3], [rejected])
-    with pytest.raises(CubeError, match="1 rejected by reviewers, 3 not accepted by any; "):
+    with pytest.raises(CubeError, match="1 rejected by reviewers, 3 not accepted by anyone; "):
         left(items, only_accepted=True)
     with pytest.raises(CubeError, match="none of the 1 scenes is left: 1 rejected by reviewers; "):
         left(items[:1], only_accepted=False)
     accept(masks.folders[1], by="me")
-    both = "3 of 4 scenes are left out: 1 rejected by reviewers, 2 not accepted by any."
+    both = "3 of 4 scenes are left out: 1 rejected by reviewers, 2 not accepted by anyone."
     assert left(items, only_accepted=True) == ([1], [both])
     assert left(items[1:2], only_accepted=True) == ([0], [])
     assert left([], only_accepted=True) == ([], [])

@@ -102,13 +102,13 @@ def test_load_leaves_out_what_was_rejected(place: Place) -> None:
 
 def test_load_only_what_was_accepted(place: Place) -> None:
     place.index(0, 1)
-    with pytest.raises(CubeError, match="none of the 3 scenes is left: 3 not accepted by any"):
+    with pytest.raises(CubeError, match="none of the 3 scenes is left: 3 not accepted by anyone"):
         load(place.dc, "s2_l2a", measurements="ucl", only_accepted=True, **GRID)
     accept(place.folders[0], by="me")
     reject(place.folders[1], by="me")
     accept(place.folders[2], by="me")  # but it is not indexed
     with pytest.warns(
-        GapWarning, match="2 of 3 .*: 1 rejected by reviewers, 1 not accepted by any"
+        GapWarning, match="2 of 3 .*: 1 rejected by reviewers, 1 not accepted by anyone"
     ):
         data = load(place.dc, "s2_l2a", measurements=["red"], only_accepted=True, **GRID)
     assert days(data) == [DAYS[0]]
@@ -139,7 +139,7 @@ def test_recall_heeds_verdicts(place: Place) -> None:
     accept(place.folders[2], by="me")
     with pytest.warns(GapWarning, match="1 of 3 masks are left out: 1 rejected by reviewers"):
         assert days(recall(place.dc)) == [DAYS[0], DAYS[2]]
-    with pytest.warns(GapWarning, match="2 of 3 masks .*: 1 rejected .*, 1 not accepted by any"):
+    with pytest.warns(GapWarning, match="2 of 3 masks .*: 1 rejected .*, 1 not accepted by anyone"):
         assert days(recall(place.dc, only_accepted=True)) == [DAYS[2]]
     assert days(recall(place.dc, include_rejected=True)) == list(DAYS)
     with pytest.raises(CubeError, match="none of the 1 masks is left"):
