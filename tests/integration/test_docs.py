@@ -79,7 +79,7 @@ def test_get_started_word_for_word(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_table_of_codes() -> None:
-    text = PAGES[0].read_text(encoding="utf-8")
+    text = (DOCS / "concepts/classes.md").read_text("utf-8")
     rows = re.findall(r"^\| (\d) \| (\w+) \|", text, re.MULTILINE)
     assert rows == [(str(int(c)), c.label) for c in CloudClass]
 
