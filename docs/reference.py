@@ -64,6 +64,8 @@ def homes() -> dict[str, list[tuple[Path, str]]]:
     found: dict[str, list[tuple[Path, str]]] = {}
     seen: set[tuple[Path, str]] = set()
     for room, names in sorted(house.surface().items(), key=lambda item: item[0] == ""):
+        if not names:
+            continue
         found[f"{room or 'odc_cleansat'}.md"] = [w for w in names.values() if w not in seen]
         seen |= {*names.values()}
     return found

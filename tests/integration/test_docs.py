@@ -96,6 +96,12 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert place.exists() or made, target
 
 
+def test_every_page_is_in_the_contents() -> None:
+    """A page that is left out fails a strict build, which the tests do not run."""
+    pages = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
+    assert {page for page in pages if page not in CONTENTS} == set()
+
+
 def test_commands_and_options_exist() -> None:
     """Every `cleansat` command line in the docs is one that the program knows."""
     context = click.Context(main)
