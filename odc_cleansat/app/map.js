@@ -124,6 +124,14 @@ class Pane {
     this.map.on("moveend", () => { this.drawGraticule(); owner.settled(this); });
     this.map.on("load", () => { this.ready = true; this.drawGraticule(); this.show(this.pane); owner.settled(this); });
     this.map.on("click", (event) => owner.clicked(this, event));
+    this.map.getCanvas().setAttribute("aria-label",
+      "Map. Arrow keys move it, plus and minus zoom, the space bar is a click in the middle.");
+    this.map.getCanvas().addEventListener("keydown", (event) => {
+      if (event.key !== " ") return;
+      event.preventDefault();
+      const lngLat = this.map.getCenter();
+      owner.clicked(this, { lngLat, point: this.map.project(lngLat) });
+    });
     this.map.on("dblclick", (event) => owner.drawing && event.preventDefault());
     this.map.on("mousemove", (event) => owner.drawing && owner.hovered(event));
     this.map.on("error", (event) => {
@@ -359,8 +367,8 @@ class SceneMap {
   begin(kind) {
     this.drawing = this.drawing?.kind === kind ? null : { kind, points: [] };
     this.say(!this.drawing ? "" : kind === "rectangle"
-      ? "Click one corner, then the opposite one. Escape ends it."
-      : "Click the corners one after the other; Enter or a click on the first one finishes, Escape ends it.");
+      ? "Click one corner, then the opposite one, or move the map and press the space bar. Escape ends it."
+      : "Click the corners one after the other, or move the map and press the space bar; Enter or a click on the first one finishes, Escape ends it.");
     for (const pane of this.panes) {
       pane.map.getCanvas().style.cursor = this.drawing ? "crosshair" : "";
       if (this.drawing) pane.map.doubleClickZoom.disable();

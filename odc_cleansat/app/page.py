@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from importlib import resources
 
+STYLE = """
+.stMainBlockContainer { padding: 4rem clamp(0.8rem, 2vw, 2rem) 2rem }
+a:focus-visible { outline: 3px solid currentColor !important; outline-offset: -2px }
+[data-testid=stSidebar][data-collapsed=true] * { visibility: hidden !important }
+"""
+"""Streamlit leaves wide margins, which tables and maps need. It shows no focus of its links, and lets that go to what is hidden."""
+
 
 def main() -> None:
     """Show the page that is asked for."""
@@ -33,8 +40,7 @@ def main() -> None:
         layout="wide",
         initial_sidebar_state="collapsed",
     )
-    # Streamlit leaves wide margins, which tables and maps need.
-    st.html("<style>.stMainBlockContainer {padding: 4rem clamp(0.8rem, 2vw, 2rem) 2rem}</style>")
+    st.html(f"<style>{STYLE}</style>")
     listed = [
         ("Scenes", scenes_page.show, ":material/search:", "scenes"),
         ("Look", view_page.show, ":material/layers:", "look"),
