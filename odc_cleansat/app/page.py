@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from importlib import resources
 
+# Streamlit leaves wide margins, which tables and maps need. It shows no focus of its links, and lets that go to what is hidden.
 STYLE = """
 .stMainBlockContainer { padding: 4rem clamp(0.8rem, 2vw, 2rem) 2rem }
 a:focus-visible { outline: 3px solid currentColor !important; outline-offset: -2px }
 [data-testid=stSidebar][data-collapsed=true] * { visibility: hidden !important }
 """
-"""Streamlit leaves wide margins, which tables and maps need. It shows no focus of its links, and lets that go to what is hidden."""
 
 
 def main() -> None:

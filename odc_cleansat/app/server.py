@@ -189,6 +189,7 @@ def streamlit_config(settings: AppSettings) -> Mapping[str, Any]:
         "server.port": settings.port,
         "server.headless": True,
         "server.fileWatcherType": "none",
+        "runner.magicEnabled": False,
         "server.maxUploadSize": settings.limits.upload,
         "server.enableStaticServing": False,
         "browser.gatherUsageStats": False,

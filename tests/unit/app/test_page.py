@@ -20,6 +20,7 @@ def test_the_first_page_is_that_of_scenes(service: Service) -> None:
     app = st_testing.AppTest.from_file(str(SCRIPT), default_timeout=60).run()
     assert not app.exception
     assert app.title[0].value == "Scenes"
+    assert not [each.value for each in app.main.markdown if "Streamlit" in each.value]
     assert app.text_input(key="name").value
     assert list(app.session_state["pages"]) == ["Scenes", "Look", "Judge", "Recall", "Composite", "Queue"]  # fmt: skip
 

@@ -69,6 +69,7 @@ def test_streamlit_tells_nobody_anything(tmp_path: Path) -> None:
     config = streamlit_config(AppSettings("s", port=8600))
     assert config["browser.gatherUsageStats"] is False
     assert config["client.showErrorDetails"] == "none"
+    assert config["runner.magicEnabled"] is False, "what the script does not show is not shown"
     assert "theme.base" not in config, "the browser says whether pages are light or dark"
     assert (config["server.address"], config["server.port"]) == ("127.0.0.1", 8600)
     signed = streamlit_config(AppSettings("s", sign_in=tmp_path / "auth.toml"))
