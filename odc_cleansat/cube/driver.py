@@ -6,7 +6,6 @@ graphs and to other processes. No other driver can open it.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -16,17 +15,24 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from odc.loader import register_driver
 from odc.loader._rio import RioDriver, RioReader
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from ..classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, flags_definition, ucl_attrs
 from ..errors import CleansatError, GapWarning, SceneError, tell
 from ..grids.centres import sample_nearest
-from ..masks.on_demand import ADDRESS, COMPUTED, OnDemandMask, compute_layer, on_demand_mask
+from ..masks.on_demand import (
+    ADDRESS,
+    COMPUTED,
+    OnDemandMask,
+    compute_layer,
+    on_demand_mask,
+)
 from ..models.registry import get_model
 from ..scenes.bands import native_resolution
 from ..scenes.files import BandFile, SceneFiles, local_path
+from ..storage.reader import DocumentError
 from ..storage.settings import credentials, prepare_gdal
+from .band_check import check_file, why_unreadable
 from .patching import teach_datacube, teach_odc_stac
 
 if TYPE_CHECKING:
@@ -317,12 +323,13 @@ class _Reader(RioReader):  # type: ignore[misc]
             if uri.startswith(COMPUTED):
                 layer, mask = OnDemandMask.from_address(uri)
                 return _whole(compute_layer(mask, layer, dst_geobox), cfg, dst)
+            if uri == NO_MASK:
+                return _nothing(cfg)
+            check_file(_file_of_source(self._src), self._src.geobox, self._src.subdataset)
             if uri.startswith(MASK_LAYER):
                 return _whole(_nearest(_file_of(uri), dst_geobox, cfg.fill_value or 0), cfg, dst)
             if uri.startswith(SHIFTED):
                 return self._shifted(cfg, dst_geobox, dst, selection)
-            if uri == NO_MASK:
-                return _nothing(cfg)
             if uri.startswith(NO_MASK):
                 return _whole(_unmasked(_file_of(uri), dst_geobox, cfg.fill_value or 0), cfg, dst)
             roi, pixels = super().read(
@@ -330,13 +337,17 @@ class _Reader(RioReader):  # type: ignore[misc]
             )
             return roi, pixels
         except CleansatError as error:
-            if cfg.fail_on_error or not isinstance(error, SceneError):
+            if cfg.fail_on_error or not isinstance(error, SceneError | DocumentError):
                 raise
             reason = str(error)
-        except _UNREADABLE as error:
+        except MemoryError:
+            raise
+        except (
+            Exception
+        ) as error:  # of rasterio, odc-loader, pyproj and affine, by what the file is
             if uri.startswith(COMPUTED):  # no file's fault: those are told above
                 raise
-            reason = _why_unreadable(self._src, error)
+            reason = why_unreadable(_file_of_source(self._src), error)
             if cfg.fail_on_error:
                 raise SceneError(reason) from error
         tell(f"no data where they would be: {reason}", GapWarning)
@@ -362,19 +373,10 @@ class _Reader(RioReader):  # type: ignore[misc]
         return roi, dst[roi]
 
 
-_UNREADABLE = (RasterioError, OSError, AssertionError, IndexError, ValueError)
-"""What rasterio and odc-loader raise for a file that they cannot read. They assert that it has a coordinate system."""
-
-
-def _why_unreadable(source: RasterSource, error: Exception) -> str:
-    """Return why a file cannot be read, for people."""
-    own = source.uri.startswith((MASK_LAYER, SHIFTED, f"{NO_MASK}?"))
-    file = _file_of(source.uri) if own else BandFile(source.uri, source.band, None)
-    with contextlib.suppress(RasterioError, OSError):
-        if fault := file.fault():
-            return f"cannot read {file.uri}: {fault}."
-    reason = str(error.__cause__ or error).rstrip(".") or type(error).__name__
-    return f"cannot read {file.uri}: {reason}. Is it there, and whole?"
+def _file_of_source(source: RasterSource) -> BandFile:
+    if source.uri.startswith((MASK_LAYER, SHIFTED, NO_MASK)):
+        return _file_of(source.uri)
+    return BandFile(source.uri, source.band, None)
 
 
 def _whole(

@@ -319,8 +319,11 @@ def _open(mask: IndexedMask, stack: ExitStack, losses: Losses | None) -> OpenMas
     try:
         files = [stack.enter_context(open_file(path)) for path, _ in mask.bands]
         for file in files:
-            if file.shape != tuple(mask.grid.shape) or not file.transform.almost_equals(
-                mask.grid.affine, 1e-6
+            found = GeoBox.from_rio(file)
+            if (
+                found.shape != mask.grid.shape
+                or found.crs != mask.grid.crs
+                or not found.affine.almost_equals(mask.grid.affine, 1e-6)
             ):
                 raise RasterioError(f"{file.name} is not on the grid that its document says")
     except (RasterioError, DocumentError) as error:

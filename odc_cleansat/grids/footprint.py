@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +47,25 @@ def data_footprint(data: NDArray[np.bool_], geobox: GeoBox) -> Geometry:
     lines = np.concatenate([rows, rows + 1, rows, rows + 1])
     hull = MultiPoint(np.column_stack([columns, lines])).convex_hull
     return Geometry(affine_transform(hull, geobox.affine.to_shapely()), geobox.crs)
+
+
+SAME_GROUND = 0.5
+"""Part of the ground of two rasters that both cover, from which on they are taken for the same ground.
+
+Edges of bands with pixels of 10 and 60 m differ by one of these."""
+
+
+@lru_cache(maxsize=1024)
+def common_ground(one: GeoBox, other: GeoBox) -> float:
+    """Return how much of the ground of two grids both cover, 0 to 1 of what they cover together.
+
+    It is 0 where one of them has no place in the coordinate system of the other.
+    """
+    here = one.extent
+    there = other.extent if other.crs == one.crs else other.footprint(one.crs)
+    if not np.isfinite(there.boundingbox).all() or not there.is_valid:
+        return 0.0
+    return float((here & there).area / (here | there).area)
 
 
 def lonlat_footprint(footprint: Geometry) -> Geometry:

@@ -12,6 +12,7 @@ from odc.geo.geobox import GeoBox
 
 from ..arguments import is_number
 from ..errors import LightWarning, SceneError, warn_caller
+from ..grids.footprint import SAME_GROUND, common_ground
 from ..grids.grid import crs_name, fault_of_grid, ground_resolution, unevenness
 from ..models.model import Model
 from ..scenes.angles import Angles, contradiction
@@ -112,6 +113,7 @@ def select_bands(
     common = _grid(xr.Dataset(chosen)) if one_grid else None
     bands = {b: Band(data, common or _grid(data)) for b, data in chosen.items()}
     check_resolution(bands.values(), model)
+    check_same_ground(bands.values(), model)
     return bands
 
 
@@ -157,6 +159,31 @@ def _grid(data: xr.Dataset | xr.DataArray) -> GeoBox:
 def finest_grid(bands: Iterable[Band]) -> GeoBox:
     """Return the grid with the smallest pixels, which stands for the scene."""
     return min((band.grid for band in bands), key=lambda grid: max(ground_resolution(grid)))
+
+
+def check_same_ground(bands: Iterable[Band], model: Model) -> None:
+    """Raise if a band covers other ground than the others, as the file of another scene or half a file does.
+
+    Parameters
+    ----------
+    bands
+        In the order of the model's bands.
+    model
+        The model that classifies.
+
+    Raises
+    ------
+    SceneError
+        If a band and the finest one have less than :data:`SAME_GROUND` in common.
+    """
+    bands = list(bands)
+    scene = finest_grid(bands)
+    for name, band in zip(model.bands, bands, strict=True):
+        if band.grid != scene and (common := common_ground(scene, band.grid)) < SAME_GROUND:
+            raise SceneError(
+                f"{name} does not lie where the other bands do: it has {100 * common:.0f} % of its ground in common with "
+                "them. Probably it belongs to another scene, or its coordinates are wrong; bring all bands of one scene."
+            )
 
 
 def output_grid(scene: GeoBox, geobox: GeoBox | None, resolution: float | None) -> GeoBox:

@@ -33,7 +33,7 @@ from ..scenes.offset import Offset
 from ..scenes.settle import settle_offset
 from ..storage.reader import LARGEST, parse_json
 from ..threads import no_fork
-from .inputs import finest_grid
+from .inputs import check_same_ground, finest_grid
 from .light import Light
 from .options import (
     Options,
@@ -224,11 +224,12 @@ def compute_layer(mask: OnDemandMask, layer: str, target: GeoBox) -> np.ndarray:
     """
     result = np.full(target.shape, NODATA[layer], dtype="uint8")
     with no_fork(), reading(mask.label):
-        stamps = _time_stamps(mask.files)
+        stamps = tuple(map(time_stamp, mask.files))
         bands = [_opened(*each) for each in zip(mask.files, stamps, strict=True)]
         scene = finest_grid(bands)
         options = mask.options(scene)
         check_resolution(bands, options.model)
+        check_same_ground(bands, options.model)
         offset = _settled(mask, stamps)
         bands = [band.packed(mask.scale, offset) for band in bands]
         check_reflectance_has_no_offset(bands, offset)
@@ -288,15 +289,12 @@ def _opened(file: BandFile, stamp: int) -> Band:
         return file.open()
 
 
-def _time_stamps(files: Sequence[BandFile]) -> tuple[int, ...]:
-    """Return when each file was last changed, ns, so that a new file is not taken for an old one of its name."""
-    found = []
-    for file in files:
-        try:
-            found.append(os.stat(local_path(file.uri)).st_mtime_ns)
-        except (OSError, ValueError):  # not on disk
-            found.append(0)
-    return tuple(found)
+def time_stamp(file: BandFile) -> int:
+    """Return when a file was last changed, ns; 0 off disk. So a new one is not taken for an old one of its name."""
+    try:
+        return os.stat(local_path(file.uri)).st_mtime_ns
+    except (OSError, ValueError):
+        return 0
 
 
 class _WindowCache:

@@ -14,9 +14,9 @@ from urllib.request import url2pathname
 from odc.geo.geobox import GeoBox
 
 from ..errors import SceneError
-from ..grids.grid import overlap
+from ..grids.grid import fault_of_grid, overlap
 from ..storage.failures import store_advice
-from ..storage.rasters import refuse_pipes
+from ..storage.rasters import fault_of_raster, refuse_pipes
 from ..storage.reader import DocumentError, strange_values
 from ..storage.settings import credentials, gdal_settings, prepare_gdal
 from ..storage.strangers import careful_settings
@@ -104,7 +104,7 @@ class BandFile(NamedTuple):
         Raises
         ------
         SceneError
-            If the file cannot be opened, lacks the band, or has no coordinate system.
+            If the file cannot be opened, lacks the band, or its pixels have no place on the ground.
         """
         import rioxarray
         import xarray as xr
@@ -132,7 +132,10 @@ class BandFile(NamedTuple):
         if self.scale is not None and data.attrs.get("scale_factor") in (None, 1):
             data = data.assign_attrs(scale_factor=self.scale)
         # The file's own transform: the coordinates of the pixels are rounded.
-        return Band(data, GeoBox(data.shape, data.rio.transform(recalc=False), str(data.rio.crs)))
+        grid = GeoBox(data.shape, data.rio.transform(recalc=False), str(data.rio.crs))
+        if fault := fault_of_grid(grid):
+            raise SceneError(f"cannot read {self.uri}: {fault}.")
+        return Band(data, grid)
 
     @contextlib.contextmanager
     def opened(self, **options: Any) -> Iterator[DatasetReader]:
@@ -195,16 +198,7 @@ class BandFile(NamedTuple):
             If it cannot be opened.
         """
         with self.opened() as file:
-            if file.count < self.band:
-                has = (
-                    "several rasters and no band"
-                    if not file.count
-                    else f"{file.count} band" + "s" * (file.count > 1)
-                )
-                return f"it has {has}, and band {self.band} is asked for"
-            if not file.crs:
-                return "it has no coordinate system; set it, e.g. with `rio edit-info --crs EPSG:32633 FILE`"
-        return None
+            return fault_of_raster(file, self.band)
 
 
 def _number(measurement: Mapping[str, Any]) -> int:

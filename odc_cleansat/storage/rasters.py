@@ -1,4 +1,7 @@
-"""Open rasters that a user names. A pipe or a device is refused, for which GDAL would wait for ever."""
+"""Open rasters that a user names, and say why one is of no use.
+
+A pipe or a device is refused, for which GDAL would wait for ever.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import first_line
 from .reader import check_regular
 from .settings import URL_SCHEME, gdal_settings
 
@@ -51,3 +55,34 @@ def refuse_pipes(path: Path | str) -> None:
         return
     with contextlib.suppress(OSError):  # whoever opens it says what is wrong
         check_regular(Path(path), path)
+
+
+def fault_of_raster(opened: DatasetReader, band: int) -> str | None:
+    """Say why a raster that rasterio can open is of no use; None if there is no such reason.
+
+    Parameters
+    ----------
+    opened
+        The raster.
+    band
+        Number of the band that is wanted, from 1.
+    """
+    from odc.geo.geobox import GeoBox
+
+    from ..grids.grid import fault_of_grid
+
+    if opened.count < band:
+        has = (
+            "several rasters and no band"
+            if not opened.count
+            else f"{opened.count} band" + "s" * (opened.count > 1)
+        )
+        return f"it has {has}, and band {band} is asked for"
+    if not opened.crs:
+        return (
+            "it has no coordinate system; set it, e.g. with `rio edit-info --crs EPSG:32633 FILE`"
+        )
+    try:
+        return fault_of_grid(GeoBox.from_rio(opened))
+    except Exception as error:  # of odc-geo and pyproj, each with its own
+        return f"its grid cannot be understood ({first_line(error)})"

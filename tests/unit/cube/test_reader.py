@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
+from affine import Affine
 from conftest import Cube
 from datacube.model import Dataset
 from odc.geo.geobox import GeoBox
@@ -18,6 +22,8 @@ from odc_cleansat import CloudClass
 from odc_cleansat.cube.load import load
 from odc_cleansat.errors import CleansatError, GapWarning, SceneError
 from odc_cleansat.masks.composite import composite
+from odc_cleansat.masks.on_demand import clear_cache
+from odc_cleansat.scenes.files import local_path
 
 from .helpers import HOME, indexed, of_home
 
@@ -159,3 +165,73 @@ def test_files_that_are_gone_leave_a_gap(cube: Cube) -> None:
     assert (found.scl[1] != 0).all()
     with pytest.raises(Exception, match="nowhere"):
         load(cube.dc, skip_broken_datasets=False, **how)
+
+
+AFAR = Affine(10, 0, 700000, 0, -10, 5300040)
+NOWHERE = rasterio.CRS.from_wkt('LOCAL_CS["nowhere",UNIT["metre",1]]')
+USELESS: dict[str, tuple[Any, str]] = {
+    "a pipe": (None, "is a pipe or a device"),
+    "another place": ({"transform": AFAR}, "0 % of its ground in common"),
+    "another zone": ({"crs": "EPSG:32632"}, "0 % of its ground in common"),
+    "metres as degrees": ({"crs": "EPSG:4326"}, "0 % of its ground in common"),
+    "no place on the ground": ({"crs": NOWHERE}, "no x and y on the ground"),
+    "pixels of no size": ({"transform": Affine(0, 0, 399960, 0, 0, 5300040)}, "cannot be used"),
+    "a part": ({"height": 100}, "17 % of its ground in common"),
+}
+
+
+def useless(path: Path, target: Path, how: Any) -> None:
+    """Write a file that is not what a dataset says of it."""
+    if how is None:
+        os.mkfifo(target)
+    else:
+        with rasterio.open(path) as file:
+            profile, values = {**file.profile, **how}, file.read()
+        with rasterio.open(target, "w", **profile) as file:
+            file.write(values[:, : profile["height"]])
+
+
+@pytest.fixture
+def nothing_kept(fast_network: None) -> Iterator[None]:
+    """A fast network, whose answers are not taken for those of the real one."""
+    clear_cache()
+    yield
+    clear_cache()
+
+
+@pytest.mark.usefixtures("nothing_kept")
+@pytest.mark.parametrize("kind", USELESS)
+def test_files_of_no_use_leave_a_gap_that_is_told(cube: Cube, tmp_path: Path, kind: str) -> None:
+    how, says = USELESS[kind]
+    useless(cube.folder / "june" / "B04.tif", tmp_path / "B04.tif", how)
+    scene = cube.scenes["june"]
+    document = copy.deepcopy(scene.metadata_doc)
+    document["measurements"]["red"]["path"] = (tmp_path / "B04.tif").as_uri()
+    broken = Dataset(scene.product, document, uri=scene.uri)
+    query: dict[str, Any] = {
+        "measurements": ["red", "scl", "ucl"], "like": HOME, "ucl": "computed", "harmonized": True,
+    }  # fmt: skip
+    right = load(cube.dc, datasets=of_home(cube), **query)
+    with pytest.warns(GapWarning) as said:
+        found = load(cube.dc, datasets=[broken, cube.scenes["july"]], **query)
+    told = " ".join(str(each.message) for each in said)
+    assert re.search(rf"cannot read .*B04\.tif: .*{says}", told)
+    xr.testing.assert_identical(found.isel(time=1), right.isel(time=1))
+    assert (found.ucl[0] == CloudClass.NODATA).all()
+    assert (found.red[0] == 0).all()
+    xr.testing.assert_identical(found.scl, right.scl)
+
+
+def test_an_indexed_mask_that_lies_elsewhere(cube: Cube, tmp_path: Path) -> None:
+    mask, scene = cube.masks["july"], cube.scenes["july"]
+    path = Path(local_path(mask.uri)).parent / mask.measurements["ucl"]["path"]
+    whole = path.read_bytes()
+    useless(path, tmp_path / "ucl.tif", {"transform": AFAR})
+    path.write_bytes((tmp_path / "ucl.tif").read_bytes())
+    try:
+        with pytest.warns(GapWarning, match=r"ucl\.tif: it has 0 % of its ground in common"):
+            found = load(cube.dc, datasets=scene, measurements=["red", "ucl"], like=HOME)  # fmt: skip
+        assert (found.ucl == CloudClass.NODATA).all()
+        assert (found.red != 0).any()
+    finally:
+        path.write_bytes(whole)

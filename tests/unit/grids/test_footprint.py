@@ -8,7 +8,12 @@ import shapely
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
-from odc_cleansat.grids.footprint import data_footprint, geojson_bbox, lonlat_footprint
+from odc_cleansat.grids.footprint import (
+    common_ground,
+    data_footprint,
+    geojson_bbox,
+    lonlat_footprint,
+)
 
 GRIDS = {
     "T01WCP": (32601, (300000, 7190220, 409800, 7300020)),
@@ -91,3 +96,14 @@ def test_the_footprint_holds_all_data_and_no_more() -> None:
     assert found.boundingbox == (30, 50, 60, 80)
     assert found.area == 100 * (5 + 2)  # the triangle between the two arms is half of four pixels
     assert data_footprint(np.ones(grid.shape, bool), grid).boundingbox == grid.boundingbox
+
+
+def test_common_ground() -> None:
+    home = GeoBox.from_bbox((399960, 5290040, 409960, 5300040), "EPSG:32633", resolution=10)
+    assert common_ground(home, GeoBox.from_bbox(home.boundingbox, home.crs, resolution=60)) > 0.99
+    assert common_ground(home, home.to_crs("EPSG:4326")) > 0.9
+    assert common_ground(home, home[:500]) == pytest.approx(0.5)
+    assert common_ground(home, home.translate_pix(500, 0)) == pytest.approx(1 / 3)
+    assert common_ground(home, home.translate_pix(1000, 0)) == 0
+    for other in ("EPSG:32632", "EPSG:3031", "EPSG:4326"):  # the same numbers elsewhere
+        assert common_ground(home, GeoBox(home.shape, home.affine, other)) == 0

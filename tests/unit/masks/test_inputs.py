@@ -49,6 +49,18 @@ def test_bands_of_different_shape(simulated: xr.Dataset) -> None:
     refused(odd, "differ in shape")
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize(("columns", "says"), [(3000, "has 0 %"), (300, "has 20 %")])
+def test_bands_of_different_ground(
+    simulated: xr.Dataset, columns: int, says: str, lazy: bool
+) -> None:
+    grid = simulated.odc.geobox
+    bands = {b: simulated[b].chunk() if lazy else simulated[b] for b in SIX}
+    classify(bands | {"B04": simulated.B04.isel(x=slice(9, None))}, offset=-1000)
+    moved = wrap_xr(simulated.B04.values, grid.translate_pix(columns + 1, 0))
+    refused(bands | {"B04": moved}, rf"red does not lie where the other bands do: it {says}")
+
+
 def test_empty(simulated: xr.Dataset) -> None:
     refused(simulated.isel(y=slice(0, 0)), "empty")
 
