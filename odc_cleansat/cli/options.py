@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -309,7 +310,7 @@ def grid_query(
         if other := [name for name, value in given.items() if value]:
             raise click.UsageError(f"--like says it all; leave out {', '.join(other)}.")
         query["like"] = _grid_of(like)
-    if resolution is not None and resolution <= 0:
+    if resolution is not None and not 0 < resolution < math.inf:
         raise click.BadParameter("it must be larger than 0.", param_hint="--resolution")
     if crs is not None:
         query["output_crs"] = crs

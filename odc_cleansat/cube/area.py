@@ -46,12 +46,17 @@ def parse_crs(name: Any) -> CRS:
     Raises
     ------
     CubeError
-        If there is none.
+        If there is none, or it has no places on the ground, such as one of heights.
     """
     try:
-        return CRS(name)
+        found = CRS(name)
     except Exception as error:  # pyproj's own, which odc-geo lets through
         raise CubeError(f"{name!r} is no coordinate system: {error}") from error
+    if not (found.geographic or found.projected):
+        raise CubeError(
+            f"{name!r} is no coordinate system with x and y on the ground; choose one such as EPSG:32633."
+        )
+    return found
 
 
 def parse_area(terms: Mapping[str, Any]) -> Geometry | None:

@@ -30,8 +30,9 @@ def test_a_grid_of_options(tmp_path: Path) -> None:
     }
     with pytest.raises(click.UsageError, match="leave out --bbox, --resolution"):
         grid_query(None, (1, 2, 3, 4), None, 10.0, tmp_path / "like.tif")
-    with pytest.raises(click.BadParameter, match="larger than 0"):
-        grid_query(None, None, None, -1.0, None)
+    for size in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(click.BadParameter, match="larger than 0"):
+            grid_query(None, None, None, size, None)
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

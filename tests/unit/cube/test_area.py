@@ -201,6 +201,7 @@ def test_areas_as_datacube_understands_them(
         ({"x": (13, 14), "y": (47, 47)}, "no width or no height"),
         ({"x": (13, 14), "lon": (13, 14)}, "cannot be understood"),
         ({"x": (13, 14), "crs": "nowhere"}, "'nowhere' is no coordinate system"),
+        ({"x": (13, 14), "crs": "EPSG:5773"}, "'EPSG:5773' is no coordinate system with x and y"),
     ],
 )
 def test_areas_that_are_none(terms: dict[str, Any], message: str) -> None:
