@@ -6,7 +6,7 @@ from both sides, however an index has them; see :func:`searches`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,10 @@ from ..errors import CubeError
 from ..grids.footprint import lonlat_footprint
 from ..grids.grid import crs_name
 
-PLACE = ("x", "y", "lon", "lat", "longitude", "latitude", "crs", "geopolygon")
+RANGES = ("x", "y", "lon", "lat", "longitude", "latitude")
+"""Names of the search terms that are a number or a range."""
+
+PLACE = (*RANGES, "crs", "geopolygon")
 """Names of the search terms that say where."""
 
 INSTEAD = (
@@ -78,8 +81,7 @@ def parse_area(terms: Mapping[str, Any]) -> Geometry | None:
     if terms.get("geopolygon") is not None:
         polygon = _polygon(terms["geopolygon"], terms.get("crs"))
         terms = {**{k: v for k, v in terms.items() if k != "crs"}, "geopolygon": polygon}
-    _check_degrees(terms)
-    terms = _continuous(terms)
+    terms = _continuous(_ranges(terms))
     try:
         area: Geometry | None = extract_geom_from_query(**terms)
     except Exception as error:  # also assertions, and pyproj's own for an unknown crs
@@ -103,11 +105,11 @@ def _polygon(value: Any, crs: Any) -> Geometry:
     """Return the geometry of odc-geo, shapely, geopandas or GeoJSON."""
     import shapely
 
-    if isinstance(value, Geometry):
-        return value
     try:
         shapes = getattr(value, "__geo_interface__", value)
-        if shapes["type"] == "FeatureCollection":
+        if isinstance(value, Geometry):
+            shape = value.geom
+        elif shapes["type"] == "FeatureCollection":
             parts = [shapely.geometry.shape(each["geometry"]) for each in shapes["features"]]
             shape = shapely.union_all(parts)
         else:
@@ -119,6 +121,10 @@ def _polygon(value: Any, crs: Any) -> Geometry:
         ) from error
     if shape.is_empty:
         raise CubeError("the area of the query is empty; pass a polygon with corners.")
+    if not np.isfinite(shapely.get_coordinates(shape)).all():
+        raise CubeError(
+            "a corner of the area of the query has no place: a coordinate is not finite."
+        )
     system = parse_crs(getattr(value, "crs", None) or crs or "EPSG:4326")
     found = Geometry(shapely.force_2d(shape), system)
     bounds = found.boundingbox
@@ -130,20 +136,28 @@ def _polygon(value: Any, crs: Any) -> Geometry:
     return found
 
 
-def _check_degrees(terms: Mapping[str, Any]) -> None:
-    """Raise if x or y cannot be degrees and no coordinate system is given."""
-    if "crs" in terms:
-        return
-    for name in ("x", "y"):
-        values = terms.get(name)
-        try:
-            largest = np.abs(np.asarray(values, dtype=float)).max(initial=0)
-        except (TypeError, ValueError):  # none, or what datacube refuses by itself
+def _ranges(terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Return search terms whose ranges are pairs of numbers; raise if one is none, or cannot be in degrees."""
+    found = dict(terms)
+    for name in RANGES:
+        value = terms.get(name)
+        if value is None:
             continue
-        if largest > 360:
+        alone = is_number(value)
+        several = isinstance(value, Iterable) and not isinstance(value, Mapping)
+        ends = [value] if alone else list(value) if several else []
+        if len(ends) != (1 if alone else 2) or not all(map(is_number, ends)):
             raise CubeError(
-                f"the {name} of {values!r} is not in degrees; pass the coordinate system too, e.g. crs='EPSG:32633'."
+                f"{name}= is {value!r:.100}; pass a number, or the first and the last of a range, such as {name}=(13.6, 13.8)."
             )
+        ends = [float(each) for each in ends]
+        if max(map(abs, ends)) > 360 and (name not in ("x", "y") or "crs" not in terms):
+            raise CubeError(
+                f"the {name} of {value!r} is not in degrees; pass x= and y= with their coordinate system, e.g. "
+                "crs='EPSG:32633'."
+            )
+        found[name] = ends[0] if alone else tuple(ends)
+    return found
 
 
 def _continuous(terms: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,9 +167,7 @@ def _continuous(terms: Mapping[str, Any]) -> dict[str, Any]:
         return found
     for name in ("x", "lon", "longitude"):
         value = terms.get(name)
-        if not isinstance(value, Sequence) or len(value) != 2 or not all(map(is_number, value)):
-            continue
-        if value[0] - value[1] > 180:
+        if isinstance(value, tuple) and value[0] - value[1] > 180:
             found[name] = (value[0], value[1] + 360)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import shapely
 from odc.geo.geobox import GeoBox
-from odc.geo.geom import box
+from odc.geo.geom import Geometry, box
 
 from odc_cleansat.cube.area import check_area, inside, parse_area, parse_crs, searches
 from odc_cleansat.cube.index import add_dataset, add_product
@@ -294,6 +295,17 @@ def test_geometries_of_several_libraries(terms: dict[str, Any]) -> None:
     [
         ({"geopolygon": SQUARE.geom}, r"not in degrees.*crs='EPSG:32633'"),
         ({"x": (402000, 405000), "y": (5290000, 5294000)}, r"not in degrees.*crs='EPSG:32633'"),
+        ({"lon": (402000, 405000), "lat": (5290000, 5294000)}, r"not in degrees; pass x= and y="),
+        ({"geopolygon": Geometry(SQUARE.geom, "EPSG:4326")}, r"not in degrees.*crs='EPSG:32633'"),
+        ({"geopolygon": Geometry(SQUARE.geom, "EPSG:5773")}, "no coordinate system with x and y"),
+        ({"geopolygon": Geometry(shapely.Polygon(), None)}, "is empty"),
+        ({"geopolygon": shapely.box(13, 47, math.inf, 48)}, "is not finite"),
+        ({"x": ("a", "b"), "y": (47, 48)}, r"x= is \('a', 'b'\); pass a number"),
+        ({"x": (13, math.nan), "y": (47, 48)}, "x= is .*; pass a number"),
+        ({"lon": (1, 2, 3), "lat": (47, 48)}, "lon= is .*; pass a number"),
+        ({"lat": slice(47, 48)}, "lat= is slice.*; pass a number"),
+        ({"x": {}, "y": ()}, "x= is .*; pass a number"),
+        ({"x": (False, True), "y": (47, 48)}, "x= is .*; pass a number"),
         ({"geopolygon": 5}, "geopolygon= is a int.*GeoJSON"),
         ({"geopolygon": {"type": "Feature", "geometry": None}}, "geopolygon= is a dict"),
     ],
@@ -301,3 +313,18 @@ def test_geometries_of_several_libraries(terms: dict[str, Any]) -> None:
 def test_metres_are_no_degrees_and_numbers_no_geometries(terms: dict[str, Any], says: str) -> None:
     with pytest.raises(CubeError, match=says):
         parse_area(terms)
+
+
+@pytest.mark.parametrize(
+    "values", [np.array([13, 14]), [np.float32(13), np.int64(14)], iter((13, 14))], ids=repr
+)
+def test_ranges_of_numbers_of_all_kinds(values: Any) -> None:
+    area = parse_area({"x": values, "y": (47, 48)})
+    assert area is not None
+    assert tuple(area.boundingbox) == (13, 47, 14, 48)
+
+
+def test_a_geometry_without_a_system_is_in_degrees() -> None:
+    area = parse_area({"geopolygon": Geometry(shapely.box(13, 47, 14, 48), None)})
+    assert area is not None
+    assert area.crs == "EPSG:4326"
