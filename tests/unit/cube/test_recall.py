@@ -174,6 +174,21 @@ def test_of_many_files_that_are_gone_five_are_named(
     assert str(said.value).count("does not exist") == 5
 
 
+def test_a_mask_in_another_zone_than_its_document_says_leaves_a_gap(
+    archive: MaskArchive, tmp_path: Path
+) -> None:
+    with rasterio.open(archive.folder / "east_ucl.tif") as file:
+        profile, codes = {**file.profile, "crs": "EPSG:32634"}, file.read()
+    with rasterio.open(tmp_path / "moved.tif", "w", **profile) as file:
+        file.write(codes)
+    moved = like_east(archive, 1, ucl={"path": str(tmp_path / "moved.tif")})
+    with pytest.warns(GapWarning, match="moved.tif is not on the grid that its document says"):
+        found = recall(archive.dc, datasets=[archive.masks["east"], moved])
+    east = found.sel(time=archive.masks["east"].center_time.replace(tzinfo=None))
+    np.testing.assert_array_equal(east.ucl, codes_of(archive, "east"))
+    assert (found.ucl != 0).any(["y", "x"]).sum() == 1
+
+
 def test_files_that_are_not_asked_for_may_be_gone(archive: MaskArchive) -> None:
     files = {"ucl": {"path": "east_ucl.tif"}, "ucl_confidence": {"path": "gone.tif"}}
     mask = like_east(archive, **files)
