@@ -40,6 +40,8 @@ def search_time(value: Any) -> Any:
     """
     if isinstance(value, str):
         first, slash, last = value.partition("/")
+        if "/" in last:  # of two days pandas makes one period
+            raise _too_many(value.count("/") + 1)
         texts = tuple(None if end.strip() in ("", "..") else end.strip() for end in (first, last))
         asked = texts if slash else value
         _check_texts(asked)
@@ -54,8 +56,12 @@ def search_time(value: Any) -> Any:
                 "of datetime, numpy or pandas, or the first and the last of them."
             )
     if not 0 < len(ends) < 3:
-        raise CubeError(f"time= holds {len(ends)} times; pass one, or the first and the last.")
+        raise _too_many(len(ends))
     return (_moment(ends[0]), _last(ends[-1])) if isinstance(value, Iterable) else value
+
+
+def _too_many(number: int) -> CubeError:
+    return CubeError(f"time= holds {number} times; pass one, or the first and the last.")
 
 
 def _check_texts(asked: str | tuple[str | None, ...]) -> None:

@@ -95,7 +95,8 @@ def test_times_that_are_none() -> None:
     [
         ("soon", "the time 'soon' cannot be understood; write a day"),
         ("2024-13", "cannot be understood; write a day"),
-        ("2024/2024/2024", "cannot be understood; write a day"),
+        ("2024/2024/2024", "holds 3 times; pass one, or the first and the last"),
+        ("2024-06-01/2024-07-01/2024-08-01", "holds 3 times; pass one, or the first and the last"),
         (" ", "cannot be understood; write a day"),
         ("2024-06-10/2024-06-01", "is after the last, 2024-06-01; write the earlier one first"),
     ],
