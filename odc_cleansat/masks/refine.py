@@ -52,7 +52,7 @@ def refine(scene: xr.Dataset, *, hindsight: bool = True) -> xr.Dataset:
     The reference of a date is the median of the clear dates within 45 days. Clear ground of the date, in a
     window of 10 km, scales its near infrared to the reference. Then:
 
-    - shadow that is not 18 % darker in near infrared than the reference is clear;
+    - shadow that is not 22 % darker in near infrared than the reference is clear;
     - cloud that is as dark as that is shadow, and cloud that looks as the ground did is clear;
     - clear ground under an even blue excess of 0.04 to 0.2 is thin cloud;
     - what is masked on more than 60 % of these dates although its surroundings are not is clear.

@@ -24,8 +24,8 @@ BANDS = ("blue", "red", "nir")
 DAYS = 45.0
 """How far the dates of a reference may be from a date, days."""
 
-DARKER = -0.2
-"""Logarithm of near infrared over the reference, below which ground is as dark as in shadow: 18 % darker."""
+DARKER = -0.25
+"""Logarithm of near infrared over the reference, below which ground is as dark as in shadow: 22 % darker."""
 
 SAME_DAY = 0.5
 """Days within which two dates are one: neighbouring tiles, or the same one processed twice."""

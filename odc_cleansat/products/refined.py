@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from eodatasets3 import DatasetDoc
 
 ALGORITHM = "odc-cleansat-time"
-VERSION = "1"
+VERSION = "2"
 """Counts up when the same masks and scenes give other classes than before."""
 
 _NAMESPACE = UUID("6f34c6f4-13d6-43c0-8e4e-42b6c13203af")

@@ -42,13 +42,13 @@ def one_date(series: Series, date: int, codes: np.ndarray, near: list[int]) -> n
     brightness = mean(excess["blue"], series.smoothing) - float(haze[0])
     plain = (ground["blue"] < 0.25) & (count >= 2)
     found, cloud = codes.copy(), np.isin(codes, CLOUDS)
-    found[(codes == CloudClass.SHADOW) & (darkness >= -0.2)] = CloudClass.CLEAR
-    found[cloud & (darkness < -0.2) & plain] = CloudClass.SHADOW
-    found[cloud & (np.abs(darkness) < 0.2) & (brightness < 0.01) & plain] = CloudClass.CLEAR
+    found[(codes == CloudClass.SHADOW) & (darkness >= -0.25)] = CloudClass.CLEAR
+    found[cloud & (darkness < -0.25) & plain] = CloudClass.SHADOW
+    found[cloud & (np.abs(darkness) < 0.25) & (brightness < 0.01) & plain] = CloudClass.CLEAR
     side = 5 * series.smoothing
     blue, square, red = (mean(e, side) for e in (excess["blue"], excess["blue"] ** 2, excess["red"]))  # fmt: skip
     even = square - blue**2 < (0.5 * blue) ** 2
-    veil = (blue > 0.04) & (blue < 0.2) & even & (red < blue) & (darkness >= -0.2) & plain
+    veil = (blue > 0.04) & (blue < 0.2) & even & (red < blue) & (darkness >= -0.25) & plain
     found[veil & (found == CloudClass.CLEAR)] = CloudClass.THIN_CLOUD
     return found
 

@@ -233,10 +233,10 @@ def test_reflectance_has_no_value_where_there_are_no_data(nodata):
 
 @pytest.mark.parametrize(
     ("was", "factor", "expected"),
-    [(SHADOW, 0.84, CLEAR), (SHADOW, 0.8, SHADOW), (CLOUD, 0.84, CLEAR), (CLOUD, 0.8, SHADOW),
-     (CLOUD, 1.2, CLEAR), (CLOUD, 1.25, CLOUD), (THIN, 0.84, CLEAR), (THIN, 0.8, SHADOW), (CLEAR, 0.5, CLEAR)],
+    [(SHADOW, 0.8, CLEAR), (SHADOW, 0.76, SHADOW), (CLOUD, 0.8, CLEAR), (CLOUD, 0.76, SHADOW),
+     (CLOUD, 1.26, CLEAR), (CLOUD, 1.31, CLOUD), (THIN, 0.8, CLEAR), (THIN, 0.76, SHADOW), (CLEAR, 0.5, CLEAR)],
 )  # fmt: skip
-def test_dark_begins_18_percent_below_the_ground(was, factor, expected):
+def test_dark_begins_22_percent_below_the_ground(was, factor, expected):
     made = series()
     made.codes[2][SPOT] = was
     only(made, "nir", SPOT, (1, 1, factor, 1, 1))
@@ -300,8 +300,8 @@ def test_over_bright_ground_cloud_is_not_doubted(blue, expected):
 
 @pytest.mark.parametrize(
     ("factors", "expected"),
-    [((1, 1, 0.89, 1.2, 1.2), SHADOW), ((1, 1, 0.92, 1.2, 1.2), CLEAR),
-     ((0.9, 0.9, 0.84, 1, 1.2, 1.2), CLEAR), ((0.9, 0.9, 0.8, 1, 1.2, 1.2), SHADOW)],
+    [((1, 1, 0.85, 1.2, 1.2), SHADOW), ((1, 1, 0.88, 1.2, 1.2), CLEAR),
+     ((0.9, 0.9, 0.8, 1, 1.2, 1.2), CLEAR), ((0.9, 0.9, 0.76, 1, 1.2, 1.2), SHADOW)],
 )  # fmt: skip
 def test_the_reference_is_the_median(factors, expected):
     """Of four dates the mean of the two in the middle, of five the third."""
