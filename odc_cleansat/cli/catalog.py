@@ -23,7 +23,17 @@ def command() -> None:
     """
 
 
-@command.command("update")
+@command.command(
+    "update",
+    epilog="""\b
+Examples:
+  cleansat catalog update masks
+  cleansat catalog update s3://bucket/masks --json
+
+\b
+Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
+""",
+)
 @click.argument("store")
 @json_option("that sums up the update")
 def update(store: str, as_json: bool) -> None:

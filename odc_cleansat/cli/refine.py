@@ -30,7 +30,8 @@ Examples:
   cleansat recall --product s2_l2a_ucl_time --time 2024-06-15 -o refined.tif
 
 \b
-Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage, 3 some masks failed, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage,
+3 some masks failed, 130 stopped by Ctrl-C.
 After 1, 3 and 130 the same command goes on where it stopped.
 """,
 )

@@ -33,6 +33,7 @@ OPTIONS = {
     "out": "--out",
     "output_crs": "--crs",
     "overwrite": "--overwrite",
+    "part": "--part",
     "product": "--product",
     "resolution": "--resolution",
     "style": "--style",

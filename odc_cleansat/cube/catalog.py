@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arguments import texts
-from ..catalog.index import CatalogIndex, open_index
-from ..catalog.items import absolute
 from ..errors import CleansatError, CubeError, GapWarning, tell
 from ..masks.composite import composite
 from ..products.product import DOCUMENT
@@ -34,6 +32,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from datacube import Datacube
     from datacube.model import Dataset
+
+    from ..catalog.index import CatalogIndex
 
 _PAGE = 256
 """Masks that are read and entered together."""
@@ -59,6 +59,8 @@ class Catalog:
     """
 
     def __init__(self, place: Path | str) -> None:
+        from ..catalog.index import open_index
+
         self.dc: Datacube = open_index(place)
         """The store as a datacube, for every function that takes one."""
 
@@ -97,6 +99,8 @@ class Catalog:
             If there is no such product, the query cannot be understood, or nothing matches.
         """
         import pystac
+
+        from ..catalog.items import absolute
 
         found = find_scenes(self.dc, Query.of(product, query))
         view = self._index.products.tables[product].view()
