@@ -2,7 +2,7 @@
 
 Starts it on the example datacube, and measures by a browser and by ten people who pan at once. It prints the numbers
 that are wished for beside those that were measured. With ``--tile`` also a whole tile is masked; benchmarks/tile.py writes it in
-two minutes and keeps it for the next time. benchmarks/catalogue.py lists 10,000 scenes. A busy machine makes all of them worse.
+two minutes and keeps it for the next time. benchmarks/scene_list.py lists 10,000 scenes. A busy machine makes all of them worse.
 """
 
 from __future__ import annotations

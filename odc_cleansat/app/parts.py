@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from odc.geo.geom import Geometry
 
-    from ..cube.catalogue import SceneRow
+    from ..cube.scene_list import SceneRow
 
 
 @contextlib.contextmanager

@@ -6,8 +6,8 @@ import datetime
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..cube.catalogue import MaskRow
 from ..cube.refining import RefinedMask, refine_jobs
+from ..cube.scene_list import MaskRow
 from ..errors import CubeError
 from ..models.registry import DEFAULTS
 

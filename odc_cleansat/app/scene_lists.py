@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cachetools import LRUCache
 
 if TYPE_CHECKING:
-    from ..cube.catalogue import SceneRow
+    from ..cube.scene_list import SceneRow
 
 FIRST = 500
 """Scenes that are shown at once, the latest ones."""

@@ -15,10 +15,10 @@ from cachetools import LRUCache, TTLCache
 
 from ..batch.jobs import Job
 from ..batch.queue import MaskQueue
-from ..cube.catalogue import MaskRow, SceneRow, list_scenes, mask_states, percent_of
 from ..cube.connect import connect
 from ..cube.embedded import make_folder
 from ..cube.refining import index_mask
+from ..cube.scene_list import MaskRow, SceneRow, list_scenes, mask_states, percent_of
 from ..errors import CleansatError, CubeError, OutputError
 from ..products.product import MaskProduct
 from ..products.verdict_files import Verdict, accept, flag, reject, verdicts

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from cachetools import LRUCache
 
-from ..cube.stac_catalogue import StacRow, search_stac
+from ..cube.stac_list import StacRow, search_stac
 from ..errors import CleansatError, SceneError
 from ..scenes.scene import Scene
 from ..scenes.search import COLLECTION

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from ..cube.catalogue import MaskRow, mask_states
+from ..cube.scene_list import MaskRow, mask_states
 from ..errors import CleansatError
 
 FRESH_SECONDS = 60

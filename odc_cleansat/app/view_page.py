@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datacube.model import Dataset
 
     from ..batch.jobs import Job
-    from ..cube.catalogue import MaskRow
+    from ..cube.scene_list import MaskRow
 
 
 MOST = 4

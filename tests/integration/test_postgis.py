@@ -19,8 +19,8 @@ from odc.geo.geobox import GeoBox
 from ports import free_port
 
 from odc_cleansat import load, recall, with_ucl
-from odc_cleansat.cube.catalogue import list_scenes
 from odc_cleansat.cube.index import add_dataset, add_product
+from odc_cleansat.cube.scene_list import list_scenes
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
 from odc_cleansat.synthetic.scene import SimulatedScene
 

@@ -13,8 +13,8 @@ from conftest import Cube
 from odc_cleansat.app.refining import REFINE, argument, best_mask, name_of
 from odc_cleansat.app.service import Service
 from odc_cleansat.batch.jobs import Job
-from odc_cleansat.cube.catalogue import MaskRow
 from odc_cleansat.cube.over_time import check_refine
+from odc_cleansat.cube.scene_list import MaskRow
 from odc_cleansat.errors import CubeError, SceneError
 from odc_cleansat.models.registry import DEFAULTS
 from odc_cleansat.products.product import MaskProduct

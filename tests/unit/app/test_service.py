@@ -12,7 +12,7 @@ from conftest import Cube
 
 from odc_cleansat.app.service import Service, chosen_mask, get_service, set_service
 from odc_cleansat.app.settings import AppSettings
-from odc_cleansat.cube.catalogue import MaskRow
+from odc_cleansat.cube.scene_list import MaskRow
 from odc_cleansat.errors import CubeError, OutputError
 from odc_cleansat.products.verdict_files import reject
 

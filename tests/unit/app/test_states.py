@@ -12,7 +12,7 @@ import pytest
 
 from odc_cleansat.app import states
 from odc_cleansat.app.states import ReviewStates
-from odc_cleansat.cube.catalogue import MaskRow
+from odc_cleansat.cube.scene_list import MaskRow
 from odc_cleansat.products import MaskProduct, accept
 
 

@@ -10,7 +10,7 @@ from conftest import Cube
 
 from odc_cleansat.app.service import Service
 from odc_cleansat.batch.jobs import Job
-from odc_cleansat.cube.catalogue import MaskRow
+from odc_cleansat.cube.scene_list import MaskRow
 
 from .conftest import Page
 

@@ -23,7 +23,7 @@ from odc_cleansat.batch.cluster import ClusterError
 from odc_cleansat.batch.jobs import Job, QueueFullError
 from odc_cleansat.batch.queue import MaskQueue
 from odc_cleansat.cube.index import add_dataset
-from odc_cleansat.cube.stac_catalogue import search_stac
+from odc_cleansat.cube.stac_list import search_stac
 from odc_cleansat.errors import CubeError, ModelError, ReflectanceWarning
 from odc_cleansat.grids.windows import Tiling
 from odc_cleansat.models import Model

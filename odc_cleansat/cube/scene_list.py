@@ -125,7 +125,7 @@ def list_scenes(
         If there is no such product, or the time or area cannot be understood.
     """
     check_product(dc, product)
-    query = catalogue_query(product, time, area)
+    query = list_query(product, time, area)
     asked = limit
     while True:
         found = _search(dc, query, ["id", "label"], {**_PROPERTIES, **_OUTLINE}, asked)
@@ -136,7 +136,7 @@ def list_scenes(
         asked *= 4  # many are beside the area, though their bounds touch it
 
 
-def catalogue_query(product: str, time: Any, area: Any) -> Query:
+def list_query(product: str, time: Any, area: Any) -> Query:
     """Return the query for a product, a time and an area; for these see :func:`list_scenes`.
 
     Raises

@@ -1,4 +1,4 @@
-"""How long it takes to list scenes with their masks: ``python benchmarks/catalogue.py [NUMBER OF SCENES]``.
+"""How long it takes to list scenes with their masks: ``python benchmarks/scene_list.py [NUMBER OF SCENES]``.
 
 A datacube of its own gets so many documents of scenes and of masks, without files. The time of the list is compared with
 that of the database's own answer, the same parts of the same documents.
@@ -21,9 +21,9 @@ from datacube import Datacube
 from datacube.index.abstract import DatasetTuple
 from datacube.index.eo3 import prep_eo3
 
-from odc_cleansat.cube.catalogue import list_scenes
 from odc_cleansat.cube.embedded import embedded_cube
 from odc_cleansat.cube.index import add_product
+from odc_cleansat.cube.scene_list import list_scenes
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.scenes.band_folder import folder_scene
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition

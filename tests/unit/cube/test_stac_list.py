@@ -14,7 +14,7 @@ from datacube import Datacube
 from stac_server import StacServer, serving, write_item
 
 from odc_cleansat.cube.index import add_dataset, add_product
-from odc_cleansat.cube.stac_catalogue import StacRow, search_stac
+from odc_cleansat.cube.stac_list import StacRow, search_stac
 from odc_cleansat.errors import CleansatError, CubeError, SceneError
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition

@@ -15,7 +15,7 @@ from ..scenes.scene import Scene
 from ..scenes.search import COLLECTION, EARTH_SEARCH, search
 from ..scenes.stac import item_scene, item_scene_id, mgrs_tile
 from ..storage.eo3 import MASK_PRODUCT, acquisition_time
-from .catalogue import SceneRow, catalogue_query, inside_query, percent_of, with_masks
+from .scene_list import SceneRow, inside_query, list_query, percent_of, with_masks
 
 if TYPE_CHECKING:
     import pystac
@@ -80,7 +80,7 @@ def search_stac(
     CleansatError
         If the time is invalid, the API does not answer or refuses, or there is no scene in the area and time.
     """
-    query = catalogue_query(collection, None, area)
+    query = list_query(collection, None, area)
     if query.area is None:
         raise CubeError("a STAC API is searched in an area; give a box or a polygon.")
     west, south, east, north = geojson_bbox(lonlat_footprint(query.area))

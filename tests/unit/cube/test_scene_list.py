@@ -12,9 +12,9 @@ from conftest import Cube
 from datacube import Datacube
 from odc.geo.geom import Geometry
 
-from odc_cleansat.cube import catalogue
-from odc_cleansat.cube.catalogue import MaskRow, SceneRow, list_scenes, mask_states, percent_of
+from odc_cleansat.cube import scene_list
 from odc_cleansat.cube.index import add_dataset, add_product
+from odc_cleansat.cube.scene_list import MaskRow, SceneRow, list_scenes, mask_states, percent_of
 from odc_cleansat.errors import CubeError
 from odc_cleansat.grids.footprint import lonlat_footprint
 from odc_cleansat.products import accept
@@ -113,7 +113,7 @@ def test_outlines_of_any_form() -> None:
     square = [[0.0, 0.0, 7.0], [9000.0, 0.0, 7.0], [9000.0, 9000.0, 7.0], [0.0, 0.0, 7.0]]
     hole = [[6000.0, 1000.0], [7000.0, 1000.0], [7000.0, 2000.0], [6000.0, 1000.0]]
     flat = [corner[:2] for corner in square]
-    outlines = catalogue._Outlines()
+    outlines = scene_list._Outlines()
     for system, form, coordinates in (
         ("EPSG:32633", "Polygon", [flat, hole]),
         ("EPSG:4326", "Polygon", [[[1, 1], [2, 1], [2, 2], [1, 1]]]),
@@ -128,7 +128,7 @@ def test_outlines_of_any_form() -> None:
     assert degrees.equals(shapely.Polygon([(1, 1), (2, 1), (2, 2)]))
     assert len(holed.interiors) == 1
     assert len(several.geoms) == 2
-    assert catalogue._Outlines().footprints() == []
+    assert scene_list._Outlines().footprints() == []
 
 
 def test_what_reviewers_say(cube: Cube, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Time a catalogue of many masks: to make, to search by place and time, and to add to.
 
-    python benchmarks/catalog_of_masks.py [--masks 100000] [--store FOLDER|s3://bucket/prefix]
+    python benchmarks/catalog.py [--masks 100000] [--store FOLDER|s3://bucket/prefix]
 
 No pixel is written. The masks are rows of tiles all over the Earth, each with a document like that of a real one.
 """
