@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 from odc.geo.geobox import GeoBox
 from odc.loader import register_driver
-from odc.loader._rio import RioDriver, RioReader
+from odc.loader._rio import GDAL_CLOUD_DEFAULTS, RioDriver, RioReader
 from rasterio.windows import Window
 
 from ..classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, flags_definition, ucl_attrs
@@ -251,6 +251,17 @@ class CleansatDriver(RioDriver):  # type: ignore[misc]
         super().__init__()
         prepare_gdal()
         self._stac_cfg = stac_cfg or {}
+
+    def capture_env(self) -> dict[str, Any]:
+        """Return GDAL's options for all readers of a load.
+
+        Where the user has set none, odc-loader tries a failing request ten times, each after twice the pause: 8 minutes.
+        Then the attempts of :func:`~odc_cleansat.storage.settings.prepare_gdal` count.
+        """
+        options: dict[str, Any] = super().capture_env()
+        if options == GDAL_CLOUD_DEFAULTS:
+            options = {k: v for k, v in options.items() if not k.startswith("GDAL_HTTP_")}
+        return options
 
     def open(self, src: RasterSource, ctx: Any) -> RioReader:
         """Return a reader for one band of one scene."""

@@ -21,6 +21,7 @@ from datacube.model import Dataset
 from datacube.utils.masking import describe_variable_flags, make_mask
 from odc.algo import enum_to_bool
 from odc.geo.geobox import GeoBox
+from odc.loader import _rio
 from odc.loader.types import RasterLoadParams, RasterSource
 
 from odc_cleansat import CloudClass, classify
@@ -443,3 +444,13 @@ def test_a_coarse_view_of_a_large_mask_reads_little_at_a_time(
     assert (found == CloudClass.CLOUD).all()
     assert len(sizes) > 1
     assert max(sizes) <= LARGEST
+
+
+def test_a_failing_request_is_tried_as_often_as_ours_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten attempts of odc-loader, with pauses that double, took 8 minutes for one file."""
+    monkeypatch.setattr(_rio, "_CFG", _rio._GlobalRioConfig())
+    monkeypatch.setattr(_rio, "get_rio_env", lambda **_: {})
+    found = CleansatDriver().capture_env()
+    assert found == {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+    _rio.configure_rio(cloud_defaults=True)
+    assert CleansatDriver().capture_env()["GDAL_HTTP_MAX_RETRY"] == "10"
