@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 from collections import namedtuple
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from datacube.index.memory._fields import build_custom_fields, get_dataset_field
 from datacube.model import Dataset, Not, Range
 
 from ..storage.folder import Folder
+from ..storage.reader import parse_json
 from .items import absolute, row_of
 from .parts import PREFIX
 from .products import CatalogProducts
@@ -89,7 +89,7 @@ class CatalogDatasets(DatasetResource):  # type: ignore[misc]
         for product, view in self._views():
             rows = np.arange(len(view))
             for row, text in zip(rows, view.values(rows, f"{PREFIX}sources"), strict=True):
-                if str(id_) in json.loads(text).values():
+                if str(id_) in _parsed(text).values():
                     found += self._datasets(product, view, np.array([row]))
         return found
 
@@ -203,7 +203,7 @@ class CatalogDatasets(DatasetResource):  # type: ignore[misc]
             texts = view.documents(rows) if needed else ["{}"] * len(rows)
             fields = get_dataset_fields(product.metadata_type.definition) | custom
             for row, text in zip(rows, texts, strict=True):
-                document = json.loads(text)
+                document = _parsed(text)
                 values = [
                     self._cheap(view, row, name)
                     if name in _CHEAP
@@ -268,9 +268,7 @@ class CatalogDatasets(DatasetResource):  # type: ignore[misc]
     def _sources(self, id_: UUID | str) -> dict[str, str]:
         for _, view in self._views():
             if (row := view.number(id_)) is not None:
-                names: dict[str, str] = json.loads(
-                    view.values(np.array([row]), f"{PREFIX}sources")[0]
-                )
+                names: dict[str, str] = _parsed(view.values(np.array([row]), f"{PREFIX}sources")[0])
                 return names
         return {}
 
@@ -282,7 +280,7 @@ class CatalogDatasets(DatasetResource):  # type: ignore[misc]
         return [
             Dataset(
                 clone,
-                json.loads(text),
+                _parsed(text),
                 uri=absolute(self._root, view.column("uri")[row]) or None,
                 indexed_by="catalog",
                 indexed_time=_utc(added[row]),
@@ -341,7 +339,7 @@ def _answering(product: Product, view: View, rows: Rows, terms: Mapping[str, Any
         raise UnknownFieldError(f"Unknown field {unknown[0]!r}")
     kept = []
     for text in view.documents(rows):
-        document = json.loads(text)
+        document = _parsed(text)
         kept.append(
             all(matches(fields[name].extract(document), term) for name, term in terms.items())
         )
@@ -395,3 +393,9 @@ def _number(value: Any, missing: float) -> float:
 
 def _utc(seconds: float) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(float(seconds), datetime.UTC)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Return a document of a row; a catalogue may be a stranger's."""
+    found: dict[str, Any] = parse_json(text, "a row of the catalogue")
+    return found
