@@ -148,12 +148,12 @@ def _ranges(terms: Mapping[str, Any]) -> dict[str, Any]:
         ends = [value] if alone else list(value) if several else []
         if len(ends) != (1 if alone else 2) or not all(map(is_number, ends)):
             raise CubeError(
-                f"{name}= is {value!r:.100}; pass a number, or the first and the last of a range, such as {name}=(13.6, 13.8)."
+                f"the {name} is {value!r:.100}; pass a number, or the first and the last of a range."
             )
         ends = [float(each) for each in ends]
         if max(map(abs, ends)) > 360 and (name not in ("x", "y") or "crs" not in terms):
             raise CubeError(
-                f"the {name} of {value!r} is not in degrees; pass x= and y= with their coordinate system, e.g. "
+                f"the {name} of {value!r} is not in degrees; pass x and y with their coordinate system, e.g. "
                 "crs='EPSG:32633'."
             )
         found[name] = ends[0] if alone else tuple(ends)

@@ -34,7 +34,7 @@ def test_the_options_of_all_these_commands() -> None:
     def command(**_: object) -> None: ...
 
     names = {each.name for each in command.params}
-    assert names == {"paths", "model", "product", "time", "bbox", "config", "env"}
+    assert names == {"paths", "model", "product", "time", "bbox", "config", "env", "catalog"}
 
 
 def test_what_cannot_be_read_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:

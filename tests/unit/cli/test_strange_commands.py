@@ -122,8 +122,8 @@ class Shared:
     def __init__(self, dc: Datacube) -> None:
         self.dc = dc
 
-    def __call__(self, **_: Any) -> Shared:
-        return self
+    def __call__(self, index: Any = None, **_: Any) -> Any:
+        return self if index is None else Datacube(index=index)  # that of a catalogue is its own
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.dc, name)

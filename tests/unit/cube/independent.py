@@ -32,8 +32,10 @@ def centres(grid: GeoBox) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(x), np.asarray(y)
 
 
-def locate(of: GeoBox, on: GeoBox) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row and column of every centre, -1 outside, and whether rounding may decide."""
+def locate(
+    of: GeoBox, on: GeoBox
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Row and column of every centre, -1 outside, and whether rounding may decide; and the pixel that is nearest."""
     x, y = centres(of)
     if of.crs != on.crs:
         x, y = map(np.asarray, rasterio.warp.transform(str(of.crs), str(on.crs), x, y))
@@ -42,9 +44,13 @@ def locate(of: GeoBox, on: GeoBox) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         column, row = ~on.affine * (x, y)
         delicate = (np.abs(column - np.rint(column)) < edge) | (np.abs(row - np.rint(row)) < edge)
         row, column = np.floor(row), np.floor(column)
+        nearest = tuple(
+            np.clip(np.nan_to_num(each), 0, size - 1).astype(int)
+            for each, size in zip((row, column), on.shape, strict=True)
+        )
         outside = ~((row >= 0) & (row < on.shape[0]) & (column >= 0) & (column < on.shape[1]))
     row[outside] = column[outside] = -1
-    return row.astype(int), column.astype(int), delicate
+    return row.astype(int), column.astype(int), delicate, (nearest[0], nearest[1])
 
 
 def expected_nearest(
@@ -57,7 +63,7 @@ def expected_nearest(
         np.zeros(size, bool),
     )
     for grid, codes, percents in masks:
-        row, column, delicate = locate(target, grid)
+        row, column, delicate, _ = locate(target, grid)
         unsure |= delicate
         take = (row >= 0) & (ucl == 0)
         ucl[take] = codes[row[take], column[take]]
@@ -77,15 +83,13 @@ def expected_counts(
     counts, percents = np.zeros((size, 7), int), np.zeros((size, 7), int)
     unsure = np.zeros(target.shape, bool)
     for i, (grid, codes, confidences) in enumerate(masks):
-        row, column, delicate = locate(grid, target)
+        row, column, delicate, nearest = locate(grid, target)
         before, _, doubtful = expected_nearest(masks[:i], grid)
         own = (row >= 0) & (before.ravel() == 0)
         where = row[own] * target.shape[1] + column[own], codes.ravel()[own]
         np.add.at(counts, where, 1)
         np.add.at(percents, where, confidences.ravel()[own])
-        for r, c in zip(
-            *(each[delicate | doubtful.ravel()] for each in (row, column)), strict=True
-        ):
+        for r, c in zip(*(each[delicate | doubtful.ravel()] for each in nearest), strict=True):
             unsure[max(r - 1, 0) : r + 2, max(c - 1, 0) : c + 2] = True
     ucl, percent, doubtful = expected_nearest(masks, target)
     empty = np.flatnonzero(counts.sum(axis=1) == 0)
