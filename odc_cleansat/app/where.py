@@ -41,27 +41,40 @@ def ask_where(title: str) -> None:
     if title not in PLACED:
         return
     state = st.session_state
+    kept = state.get("kept_where", {})
+    came, state.shown_page = state.get("shown_page", title), title
     if title == "Scenes" and any(name in st.query_params for name in OF_OTHERS):
         # Somebody came back by the browser, whose address then has what the other page shows.
-        open_page(title, **state.get("kept_where", {}))
+        open_page(title, **kept)
+    if title == "Scenes" and came != title and not any(name in st.query_params for name in kept):
+        # Or it has nothing: Streamlit leaves bare addresses on the way to another page.
+        state.update(kept)
     if (given := state.pop("new_area", None)) is not None:
         state.area = given
     where, when, more = st.columns([3, 2, 1], vertical_alignment="bottom")
     where.text_input(
         "Area", key="area",
         placeholder="west,south,east,north in degrees; or draw it on the map; or GeoJSON",
-        help="Empty for everywhere. A polygon is lon,lat;lon,lat;lon,lat.", **_SHARED,
+        help="Empty for everywhere. A polygon is lon,lat;lon,lat;lon,lat.", on_change=_keep, **_SHARED,
     )  # fmt: skip
     when.text_input(
         "Time", key="time", placeholder="2024-06, or 2024-06-01/2024-07-15",
-        help="A day, month or year, or two of them with a slash between. Empty for all.", **_SHARED,
+        help="A day, month or year, or two of them with a slash between. Empty for all.", on_change=_keep,
+        **_SHARED,
     )  # fmt: skip
     with more, st.popover("Upload", width="stretch"):
         _take_upload()
     if title in PIXEL:
         _ask_pixels(PIXEL[title])
     else:
-        state.kept_where = {name: state[name] for name in ("area", "time")}
+        _keep()
+
+
+def _keep() -> None:
+    """Keep area and time for a way back whose address lacks them."""
+    import streamlit as st
+
+    st.session_state.kept_where = {name: st.session_state[name] for name in ("area", "time")}
 
 
 def _take_upload() -> None:
