@@ -188,6 +188,8 @@ CONTRACTS = [
     # The driver
     Contract("odc.loader:register_driver", "2"),
     Contract("odc.loader:RioDriver.capture_env", "1"),
+    Contract("odc.loader._rio:GDAL_CLOUD_DEFAULTS"),
+    Contract("odc.loader._rio:RioDriver.capture_env", "1"),
     Contract("odc.loader._rio:RioDriver", "0", r"\bRioDriver\b"),
     Contract("odc.loader._rio:RioDriver.open", "3", r"class \w+\(RioDriver\)"),
     Contract("odc.loader._rio:RioDriver.md_parser", None, r"class \w+\(RioDriver\)"),
