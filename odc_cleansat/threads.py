@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import resource
 import sys
@@ -160,9 +161,11 @@ PATIENCE = 60.0
 _GATE = _ForkGate()
 
 
-def no_fork() -> contextlib.AbstractContextManager[None]:
-    """Hold back forks of other threads in this context, in which a network runs, or files are read."""
-    return _GATE.held()
+@contextlib.contextmanager
+def no_fork() -> Iterator[None]:
+    """Hold back forks of other threads in this context, or this function: a network runs, or files are read."""
+    with _GATE.held():
+        yield
 
 
 def check_fork() -> None:
@@ -239,11 +242,33 @@ def _forget_pools() -> None:
     if threaded is not None:
         threaded.default_pool = None
         threaded.pools.clear()
-        threaded.pools_lock = threading.Lock()
+
+
+_LOCKING = ("dask", "datacube", "odc", "rasterio", "xarray")
+"""Packages that hold locks of Python while a mask is made, e.g. that of :func:`dask.tokenize.tokenize`."""
+
+
+def _renew_locks() -> None:
+    """Release the locks of modules and classes: a forked process has no other thread that would."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in _LOCKING:
+            for each in list(vars(module).values()):
+                inner = vars(each).values() if isinstance(each, type) else ()
+                for holder in (each, *inner):
+                    _renew_lock(holder)
+
+
+def _renew_lock(holder: Any) -> None:
+    # Before Python 3.12 a cached property of a class has one lock for all objects.
+    if isinstance(holder, functools.cached_property) or type(holder).__name__ == "SerializableLock":
+        holder = getattr(holder, "lock", None)
+    if type(holder).__name__ in ("lock", "RLock"):
+        holder._at_fork_reinit()  # as Python's own library does
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pools)
+    os.register_at_fork(after_in_child=_renew_locks)
     os.register_at_fork(
         before=lambda: _GATE.before(),
         after_in_parent=lambda: _GATE.after(),

@@ -175,39 +175,40 @@ def classify(
         If the angles of the scene cannot be right, so that its shadow is left as the network gave it.
     """
     check_result(confidence, probabilities, progress, refine)
-    arrays = arrays_of_scene(scene)
-    for each in (scene, *arrays.values()):
-        check_sensor(getattr(each, "attrs", {}), (), "the scene")
-    chosen = get_model(model, bands=arrays)
-    check_engine(engine, precision)
-    options = Options.of(
-        chosen,
-        engine=engine,
-        precision=precision,
-        scale=scale,
-        offset=offset,
-        thresholds=thresholds,
-    )
-    one_grid = isinstance(scene, xr.Dataset | xr.DataArray)
-    bands = list(select_bands(arrays, chosen, one_grid=one_grid).values())
-    output = output_grid(finest_grid(bands), geobox, resolution)
-    names = ["ucl"] + ["ucl_confidence"] * confidence + ["ucl_probability"] * probabilities
-    lazy = any(band.data.chunks is not None for band in bands)
-    monitor = None if lazy else Monitor(progress)
-    dates = [[band.packed(scale, offset) for band in date] for date in bands_by_date(bands)]
-    _check_dates(dates, chosen, offset)
-    # Dask would fuse the reading of a chunk into each task that needs it, and so read it several times.
-    lights = lights_of(scene, dates, refine)
-    with no_fork(), dask.config.set({"optimization.fuse.active": False}):
-        layers = [
-            _date_layers(replace(options, light=light), date, output, names, monitor)
-            for date, light in zip(dates, lights, strict=True)
-        ]
-    result: xr.Dataset = _dataset(layers, output, bands, chosen)
-    if said := describe_lights(lights):
-        result.ucl.attrs["light"] = said
-    if dilation:
-        result["ucl"] = dilate(result["ucl"], dilation, output)
+    with no_fork():  # coordinate systems hold locks of PROJ
+        arrays = arrays_of_scene(scene)
+        for each in (scene, *arrays.values()):
+            check_sensor(getattr(each, "attrs", {}), (), "the scene")
+        chosen = get_model(model, bands=arrays)
+        check_engine(engine, precision)
+        options = Options.of(
+            chosen,
+            engine=engine,
+            precision=precision,
+            scale=scale,
+            offset=offset,
+            thresholds=thresholds,
+        )
+        one_grid = isinstance(scene, xr.Dataset | xr.DataArray)
+        bands = list(select_bands(arrays, chosen, one_grid=one_grid).values())
+        output = output_grid(finest_grid(bands), geobox, resolution)
+        names = ["ucl"] + ["ucl_confidence"] * confidence + ["ucl_probability"] * probabilities
+        lazy = any(band.data.chunks is not None for band in bands)
+        monitor = None if lazy else Monitor(progress)
+        dates = [[band.packed(scale, offset) for band in date] for date in bands_by_date(bands)]
+        _check_dates(dates, chosen, offset)
+        # Dask would fuse the reading of a chunk into each task that needs it, and so read it several times.
+        lights = lights_of(scene, dates, refine)
+        with dask.config.set({"optimization.fuse.active": False}):
+            layers = [
+                _date_layers(replace(options, light=light), date, output, names, monitor)
+                for date, light in zip(dates, lights, strict=True)
+            ]
+        result: xr.Dataset = _dataset(layers, output, bands, chosen)
+        if said := describe_lights(lights):
+            result.ucl.attrs["light"] = said
+        if dilation:
+            result["ucl"] = dilate(result["ucl"], dilation, output)
     if monitor is None:
         return result
     result = compute(result)

@@ -169,6 +169,7 @@ def block_slices(bands: Sequence[Band], output: GeoBox) -> tuple[list[slice], li
 # --- the tasks ------------------------------------------------------------------------
 
 
+@no_fork()
 def window_probabilities(
     options: Options,
     parts: list[Band] | None,
@@ -212,7 +213,7 @@ def window_probabilities(
     if parts is not None:
         parts = [band.packed(options.scale, options.offset) for band in parts]
         levels = LevelCheck(options.model.bands)
-        with follow.preparing, no_fork():
+        with follow.preparing:
             pixels = to_model_grid(parts, target, check=levels)
         levels.add_together(pixels)
         levels.refuse()
@@ -239,6 +240,7 @@ def window_probabilities(
     return probabilities
 
 
+@no_fork()
 def block_layers(
     options: Options,
     area: Area | None,
@@ -279,12 +281,11 @@ def block_layers(
         valid = np.zeros(target.shape, dtype=bool)
     else:
         box, grid = area
-        with no_fork():
-            on_target = warp(blend(box, answers, len(classes)), grid, target, "bilinear")
-            valid = np.isfinite(on_target).all(axis=0)
-            if not (gapless and gapless() and all(covers(band.grid, target) for band in parts)):
-                parts = [band.packed(options.scale, options.offset) for band in parts]
-                valid &= has_data(parts, target)
+        on_target = warp(blend(box, answers, len(classes)), grid, target, "bilinear")
+        valid = np.isfinite(on_target).all(axis=0)
+        if not (gapless and gapless() and all(covers(band.grid, target) for band in parts)):
+            parts = [band.packed(options.scale, options.offset) for band in parts]
+            valid &= has_data(parts, target)
     codes, percent = decide_classes(on_target, valid, classes, dict(options.thresholds))
     layers = {"ucl": codes, "ucl_confidence": percent}
     if "ucl_probability" in names:

@@ -284,6 +284,45 @@ def test_forks_while_a_real_network_runs(engine: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+LOCKED = """
+import functools, os, sys, threading
+
+import dask._expr
+import dask.config
+import dask.threaded
+import dask.tokenize
+import datacube.drivers._tools
+import xarray.backends.locks
+
+import odc_cleansat.threads
+
+LOCKS = [
+    dask.config.config_lock,
+    dask.threaded.pools_lock,
+    dask.tokenize.tokenize_lock,
+    datacube.drivers._tools.DRIVER_CACHE_LOCK,
+    xarray.backends.locks.NETCDFC_LOCK,
+]
+LOCKS += [
+    each.lock
+    for each in vars(dask._expr.Expr).values()
+    if isinstance(each, functools.cached_property) and hasattr(each, "lock")
+]
+threading.Thread(target=lambda: [lock.acquire() for lock in LOCKS]).start()
+child = os.fork()
+if not child:
+    os._exit(sum(not lock.acquire(timeout=0.1) for lock in LOCKS))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_process_can_have_the_locks_of_its_parent_s_threads() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOCKED], capture_output=True, text=True, check=False, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_memory_that_is_free(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     free = available_memory()
     assert 10_000_000 < free <= psutil.virtual_memory().total
