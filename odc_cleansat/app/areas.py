@@ -77,11 +77,6 @@ def check_geometry(geometry: Mapping[str, Any], largest: float) -> Geometry:
         raise AreaError(
             f"the area has {shapely.get_num_coordinates(shape)} corners; simplify it to at most {MOST_CORNERS}."
         )
-    if not shape.is_valid:
-        raise AreaError(
-            f"the outline of the area is not right ({shapely.is_valid_reason(shape)}); draw it so that it does not "
-            "cross or touch itself."
-        )
     if shape.is_empty or shape.area == 0:
         raise AreaError("the area is empty; draw one with some width and height.")
     west, south, east, north = shape.bounds

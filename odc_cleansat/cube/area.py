@@ -74,7 +74,7 @@ def parse_area(terms: Mapping[str, Any]) -> Geometry | None:
     Raises
     ------
     CubeError
-        If it cannot be understood, has no width or no height, or has metres where degrees are meant.
+        If it cannot be understood, crosses itself, has no width or no height, or has metres where degrees are meant.
     """
     from datacube.index import extract_geom_from_query
 
@@ -124,6 +124,11 @@ def _polygon(value: Any, crs: Any) -> Geometry:
     if not np.isfinite(shapely.get_coordinates(shape)).all():
         raise CubeError(
             "a corner of the area of the query has no place: a coordinate is not finite."
+        )
+    if not shape.is_valid:
+        raise CubeError(
+            f"the outline of the area is no polygon: {shapely.is_valid_reason(shape)}. Draw it anew, without crossing "
+            "lines."
         )
     system = parse_crs(getattr(value, "crs", None) or crs or "EPSG:4326")
     found = Geometry(shapely.force_2d(shape), system)

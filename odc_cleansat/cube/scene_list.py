@@ -17,7 +17,6 @@ from odc.geo.crs import CRS
 from odc.geo.geom import Geometry
 
 from ..classes import CLOUDS
-from ..errors import CubeError
 from ..grids.footprint import lonlat_footprint
 from ..products.verdict_files import folder_of, read_many, review_state
 from ..storage.eo3 import MASK_PRODUCT, acquisition_time
@@ -148,13 +147,7 @@ def list_query(product: str, time: Any, area: Any) -> Query:
     if isinstance(area, Sequence) and len(area) == 4:
         west, south, east, north = area
         place = {"lon": (west, east), "lat": (south, north)}
-    query = Query.of(product, {"time": time, **place})
-    if query.area is not None and not query.area.geom.is_valid:
-        raise CubeError(
-            f"the outline of the area is no polygon: {shapely.is_valid_reason(query.area.geom)}. Draw it anew, without "
-            "crossing lines."
-        )
-    return query
+    return Query.of(product, {"time": time, **place})
 
 
 def with_masks(

@@ -181,7 +181,6 @@ CONTRACTS = [
     # Threads
     Contract("dask.threaded:default_pool"),
     Contract("dask.threaded:pools.clear", None, r"threaded\.pools\.clear"),
-    Contract("dask.threaded:pools_lock"),
     # Addresses that are signed
     Contract("odc.stac._stac_load:patch_urls", "1, edit, bands", r"import _stac_load"),
     Contract("datacube.storage._loader:driver_based_load", "4, patch_url", r"import _loader"),

@@ -300,6 +300,10 @@ def test_geometries_of_several_libraries(terms: dict[str, Any]) -> None:
         ({"geopolygon": Geometry(SQUARE.geom, "EPSG:5773")}, "no coordinate system with x and y"),
         ({"geopolygon": Geometry(shapely.Polygon(), None)}, "is empty"),
         ({"geopolygon": shapely.box(13, 47, math.inf, 48)}, "is not finite"),
+        (
+            {"geopolygon": shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])},
+            "no polygon: Self-int.* Draw it anew",
+        ),
         ({"x": ("a", "b"), "y": (47, 48)}, r"the x is \('a', 'b'\); pass a number"),
         ({"x": (13, math.nan), "y": (47, 48)}, "the x is .*; pass a number"),
         ({"lon": (1, 2, 3), "lat": (47, 48)}, "the lon is .*; pass a number"),
