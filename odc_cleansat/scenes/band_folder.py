@@ -206,7 +206,7 @@ def _read_scene_json(folder: Path) -> dict[str, Any]:
 def band_files(files: Iterable[Path]) -> dict[str, Path]:
     """Return the file of each band among some files, by the band names in the file names.
 
-    Two files of one band may differ in their resolution alone. Else they are of several scenes, such as two tiles
+    Two files of one band may differ in their resolution alone, which both names have to tell. Else they are of several scenes, such as two tiles
     of one day, and to take one would pass over the other.
 
     Parameters
@@ -229,7 +229,9 @@ def band_files(files: Iterable[Path]) -> dict[str, Path]:
         if band := _band_of(path):
             several.setdefault(band, []).append(path)
     for band, paths in several.items():
-        if len({_RESOLUTION.sub("", path.stem) + path.suffix for path in paths}) > 1:
+        alike = len({_RESOLUTION.sub("", path.stem) + path.suffix for path in paths}) == 1
+        told = len(paths) == 1 or all(map(_resolution, paths))
+        if not (alike and told):
             names = ", ".join(path.name for path in paths[:4])
             more = f" and {len(paths) - 4} more" if len(paths) > 4 else ""
             raise SceneError(

@@ -73,6 +73,7 @@ def test_of_several_resolutions_the_finest(tmp_path: Path) -> None:
         ("B02.tif", "B02.jp2"),
         ("B02.tif", "blue.tif"),
         ("B02.tif", "copy_of_B02.tif"),
+        ("B02.tif", "B02_10m.tif"),
     ],
 )
 def test_several_files_of_one_band_are_not_passed_over(
