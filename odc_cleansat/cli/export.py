@@ -162,7 +162,7 @@ def command(
         number = scenes.sizes["time"]
         files = _rasters_by_path(clean, out, number)
         rows, columns = clean.odc.geobox.shape
-        what = f"Writing a {method} of {number} observations, {rows} x {columns} pixels, to {out}"
+        what = f"Writing a {method} of {number} observation(s), {rows} x {columns} pixels, to {out}"
         with console.step(what) as progress:
             write_cogs(files, progress=progress, overwrite=overwrite)
 

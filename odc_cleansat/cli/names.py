@@ -9,6 +9,10 @@ import click
 from ..arguments import meant
 
 
+_FUNCTIONS = {"classify": "mask", "composite": "export", "load": "recall", "page": "review"}
+"""Functions in Python to the commands that do the same."""
+
+
 class Group(click.Group):
     """A command with subcommands."""
 
@@ -24,9 +28,10 @@ class Group(click.Group):
         """
         name, known = args[0], self.list_commands(ctx)
         if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
+            same = _FUNCTIONS.get(name)
+            like = f" Did you mean {same!r}?" if same in known else meant(name, known)
             raise click.UsageError(
-                f"there is no command {name!r}; there are {', '.join(known)}.{meant(name, known)}",
-                ctx,
+                f"there is no command {name!r}; there are {', '.join(known)}.{like}", ctx
             )
         return super().resolve_command(ctx, args)
 

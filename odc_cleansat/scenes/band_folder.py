@@ -229,9 +229,8 @@ def band_files(files: Iterable[Path]) -> dict[str, Path]:
         if band := _band_of(path):
             several.setdefault(band, []).append(path)
     for band, paths in several.items():
-        alike = len({_RESOLUTION.sub("", path.stem) + path.suffix for path in paths}) == 1
-        told = len(paths) == 1 or all(map(_resolution, paths))
-        if not (alike and told):
+        stems = {_RESOLUTION.sub("", path.stem) + path.suffix for path in paths}
+        if len(stems) > 1 or (len(paths) > 1 and not all(map(_resolution, paths))):
             names = ", ".join(path.name for path in paths[:4])
             more = f" and {len(paths) - 4} more" if len(paths) > 4 else ""
             raise SceneError(

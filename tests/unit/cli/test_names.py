@@ -11,6 +11,7 @@ from odc_cleansat.cli.names import Choice
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
+        (("composite",), "Did you mean 'export'?"),
         (("modles",), "there is no command 'modles'; there are demo, "),
         (("modles",), "Did you mean 'models'?"),
         (("models", "fecth"), "Did you mean 'fetch'?"),
