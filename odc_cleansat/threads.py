@@ -33,11 +33,36 @@ def available_cpus() -> int:
     if (asked := setting("threads") or "").isdigit():
         return max(1, int(asked))
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return cpus
-    return cpus if quota == "max" else max(1, min(cpus, round(int(quota) / int(period))))
+    for group in _cgroups("cpu"):
+        with contextlib.suppress(OSError, ValueError):  # there is none, or it is "max" or -1
+            quota, period = (
+                (group / "cpu.max").read_text().split()
+                if (group / "cpu.max").exists()
+                else ((group / f"cpu.cfs_{each}_us").read_text() for each in ("quota", "period"))
+            )
+            if int(quota) > 0:
+                cpus = max(1, min(cpus, round(int(quota) / int(period))))
+    return cpus
+
+
+def _cgroups(controller: str) -> list[Path]:
+    """Return the folders of the control groups that limit this process, of version 2 and of version 1."""
+    roots = {_CGROUPS: "/", _CGROUPS / controller: "/"}
+    with contextlib.suppress(OSError):
+        for line in _OWN_GROUPS.read_text().splitlines():
+            _, kinds, place = line.split(":", 2)
+            if controller in kinds.split(",") or not kinds:
+                roots[_CGROUPS / controller if kinds else _CGROUPS] = place
+    groups = []
+    for root, place in roots.items():
+        # In a container without a namespace of its own, the place is that on the host, and only the root is there.
+        inner = root / place.lstrip("/")
+        groups += [each for each in (inner, *inner.parents) if each.is_relative_to(root)]
+    return groups
+
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 def available_memory() -> int:
@@ -48,9 +73,10 @@ def available_memory() -> int:
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     if most != resource.RLIM_INFINITY:
         found.append(max(0, most - int(psutil.Process().memory_info().vms)))
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):  # there is none, or it is "max"
-            found.append(int(Path("/sys/fs/cgroup", name).read_text()))
+    for group in _cgroups("memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            with contextlib.suppress(OSError, ValueError):  # there is none, or it is "max"
+                found.append(int((group / name).read_text()))
     return min(found)
 
 

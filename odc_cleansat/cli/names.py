@@ -8,7 +8,6 @@ import click
 
 from ..arguments import meant
 
-
 _FUNCTIONS = {"classify": "mask", "composite": "export", "load": "recall", "page": "review"}
 """Functions in Python to the commands that do the same."""
 

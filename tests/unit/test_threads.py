@@ -55,6 +55,40 @@ def test_processors_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert available_cpus() == 3
 
 
+@pytest.mark.parametrize(
+    ("groups", "folder"),
+    [
+        ("0::/app.slice/run.service\n", "app.slice/run.service"),
+        ("0::/app.slice/run.service\n", "app.slice"),
+        ("0::/docker/4f5a\n", ""),
+        ("7:cpu,cpuacct:/job\n4:memory:/job\n", "{}/job"),
+        ("7:cpu,cpuacct:/docker/4f5a\n4:memory:/docker/4f5a\n", "{}"),
+    ],
+    ids=["own", "above", "container", "own, version 1", "container, version 1"],
+)
+def test_limits_of_control_groups(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, groups: str, folder: str
+) -> None:
+    monkeypatch.delenv("CLEANSAT_THREADS", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    (tmp_path / "self").write_text(groups)
+    monkeypatch.setattr("odc_cleansat.threads._OWN_GROUPS", tmp_path / "self")
+    monkeypatch.setattr("odc_cleansat.threads._CGROUPS", tmp_path / "groups")
+    assert available_cpus() == 8
+    old = "{}" in folder
+    limits = {
+        "memory": {"memory.limit_in_bytes" if old else "memory.max": "5000"},
+        "cpu": {"cpu.cfs_quota_us": "200000", "cpu.cfs_period_us": "100000"} if old else {"cpu.max": "200000 100000"},
+    }  # fmt: skip
+    for controller, files in limits.items():
+        there = tmp_path / "groups" / folder.format(controller)
+        there.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (there / name).write_text(f"{text}\n")
+    assert available_memory() == 5000
+    assert available_cpus() == 2
+
+
 def _reads_in_threads_that_leave_as_they_came() -> None:
     """As rioxarray reads: each records its warnings, and the first to come leaves first."""
     first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
@@ -326,11 +360,13 @@ def test_a_forked_process_can_have_the_locks_of_its_parent_s_threads() -> None:
 def test_memory_that_is_free(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     free = available_memory()
     assert 10_000_000 < free <= psutil.virtual_memory().total
-    (tmp_path / "memory.max").write_text("5000\n")
-    monkeypatch.setattr("odc_cleansat.threads.Path", lambda _, name: tmp_path / name)
-    assert available_memory() == 5000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert available_memory() > 10_000_000
+    monkeypatch.setattr("odc_cleansat.threads._CGROUPS", tmp_path)
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("5000\n")
+        assert available_memory() == 5000
+        (tmp_path / name).write_text("max\n")
+        assert available_memory() > 10_000_000
     have = psutil.Process().memory_info().vms
     monkeypatch.setattr("resource.getrlimit", lambda _: (have + 10**9, -1))
     assert 0.5e9 < available_memory() <= 1e9
