@@ -37,10 +37,12 @@ Examples:
   cleansat evaluate --points pixels.csv --pred UCL=ucl.tif --pred SCL=SCL.tif:scl
 
 \b
-Known mappings: ucl, scl, fmask, fmask4, cloudsen12, omnicloudmask, s2cloudless,
-ukis-csmask, on-cloud-n, shadow-label; or codes and classes as above, of clear,
-cloud, shadow, snow, water and thin_cloud; or a JSON or YAML file of them. Codes
-that a mapping does not name are no data.
+Known mappings: ucl, scl, fmask, fmask4, hls-fmask, cloudsen12, omnicloudmask,
+s2cloudless, dea-s2cloudless, probability, clp, cld, qa60, ukis-csmask, on-cloud-n,
+shadow-label; or codes and classes as above, of clear, cloud, shadow, snow, water,
+thin_cloud and nodata; or a JSON or YAML file of them. A code may also be a bit, as
+in bit3=shadow, or a range, as in 0..40=clear,40..100=cloud. Values that a mapping
+does not name are no data, and a warning names them.
 
 \b
 Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.

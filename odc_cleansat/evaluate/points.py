@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 from odc.geo.crs import CRS
 
-from ..classes import CloudClass
 from ..errors import CleansatError, SceneError
 from .confusion import Confusion
 from .counting import Counts, Protocol
-from .mappings import MAPPINGS, ClassMapping, parse_class
+from .mappings import MAPPINGS, ClassMapping, parse_class, tell_unknown
 from .rasters import ClassRaster, OpenRaster, open_raster
 from .results import Evaluation
 
@@ -70,21 +69,28 @@ def read_points(
     ------
     CleansatError
         If the file cannot be read, lacks a column, or a row cannot be understood.
+
+    Warns
+    -----
+    GapWarning
+        If there are codes that the mapping does not name; these points have no class.
     """
     rows = _read_rows(path)
     columns = _find_columns(path, list(rows[0]))
     system = None if columns.by_pixel else _checked_crs(crs or "EPSG:4326")
     scenes: dict[str, list[tuple[float, float, int]]] = {}
+    unknown: set[float] = set()
     for line, row in enumerate(rows, start=2):
         try:
             x, y = float(row[columns.x]), float(row[columns.y])
-            point = x, y, _parse_code(row[columns.cls], mapping)
+            point = x, y, _parse_code(row[columns.cls], mapping, unknown)
         except (TypeError, ValueError) as error:
             raise CleansatError(f"{path}, line {line}: {error}.") from None
         scene = ONLY_SCENE if columns.scene is None else (row[columns.scene] or "").strip()
         if not scene:
             raise CleansatError(f"{path}, line {line}: the scene is missing.")
         scenes.setdefault(scene, []).append(point)
+    tell_unknown(mapping, unknown, str(path))
     found = {}
     for name, points in scenes.items():
         x_all, y_all, classes = np.array(points).T
@@ -143,14 +149,16 @@ def _checked_crs(text: str) -> str:
     return text
 
 
-def _parse_code(text: str | None, mapping: ClassMapping) -> int:
-    """Return the class code of a name, or of a code of the mapping."""
+def _parse_code(text: str | None, mapping: ClassMapping, unknown: set[float]) -> int:
+    """Return the class code of a name, or of a code of the mapping; add a code that it does not name to `unknown`."""
     if text is None:
         raise ValueError("the class is missing")
     if (cls := parse_class(text)) is not None:
         return int(cls)
     if text.strip().isdecimal():
-        return int(mapping.codes.get(int(text), CloudClass.NODATA))
+        code = np.array(int(text))
+        unknown.update(mapping.unknown(code).tolist())
+        return int(mapping.apply(code))
     raise ValueError(f"there is no class {text.strip()!r}")
 
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from ..classes import CloudClass
 from ..errors import SceneError
 from ..grids.centres import Roi, sample_nearest
 from ..scenes.files import local_path
 from ..storage.failures import store_advice
 from ..storage.rasters import open_file
-from .mappings import MAPPINGS, ClassMapping, check_codes
+from .mappings import MAPPINGS, ClassMapping, check_codes, tell_unknown
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -67,11 +68,17 @@ class OpenRaster:
     """
 
     def __init__(self, file: DatasetReader, raster: ClassRaster) -> None:
+        from rasterio.enums import MaskFlags
+
         if raster.band > file.count:
             raise SceneError(f"{raster.uri} has {file.count} band(s) and no band {raster.band}.")
         self.file = file
         self.raster = raster
         self.grid = GeoBox.from_rio(file)
+        self.unknown: set[float] = set()
+        """Values met so far that the mapping does not name, nor the file as nodata."""
+        flags = file.mask_flag_enums[raster.band - 1]
+        self._masked = MaskFlags.per_dataset in flags and MaskFlags.nodata not in flags
 
     @property
     def size(self) -> str:
@@ -81,6 +88,8 @@ class OpenRaster:
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
         """Read a rectangle of pixels.
+
+        A mask of GDAL beside the values, as newer GeoTIFFs of OmniCloudMask have, says where there are no data.
 
         Returns
         -------
@@ -97,10 +106,15 @@ class OpenRaster:
         window = ((rows.start, rows.stop), (columns.start, columns.stop))
         try:
             values = self.file.read(self.raster.band, window=window)
+            there = self.file.read_masks(self.raster.band, window=window) if self._masked else None
         except RasterioError as error:
             raise _unreadable(self.raster.uri, error) from error
-        check_codes(self.raster.mapping, values, self.file.nodata, self.raster.uri)
-        return self.raster.mapping.apply(values)
+        mapping, declared = self.raster.mapping, self.file.nodata
+        known = values if there is None else values[there > 0]
+        check_codes(mapping, known, declared, self.raster.uri)
+        self.unknown.update(mapping.unknown(known, declared).tolist())
+        codes = mapping.apply(values)
+        return codes if there is None else np.where(there > 0, codes, np.uint8(CloudClass.NODATA))
 
     def read_onto(self, grid: GeoBox, roi: Roi) -> np.ndarray:
         """Read the classes of a part of another grid, each from the pixel in which the centre lies.
@@ -126,6 +140,11 @@ def open_raster(raster: ClassRaster) -> Iterator[OpenRaster]:
     ------
     SceneError
         If it cannot be read.
+
+    Warns
+    -----
+    GapWarning
+        At the end, if pixels were read whose values the mapping does not name.
     """
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
@@ -137,7 +156,9 @@ def open_raster(raster: ClassRaster) -> Iterator[OpenRaster]:
                 file = stack.enter_context(open_file(local_path(raster.uri)))
         except RasterioError as error:
             raise _unreadable(raster.uri, error) from error
-        yield OpenRaster(file, raster)
+        opened = OpenRaster(file, raster)
+        yield opened
+        tell_unknown(raster.mapping, opened.unknown, raster.uri)
 
 
 def place_on_label(label: OpenRaster, prediction: OpenRaster) -> None:

@@ -62,6 +62,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
             "boundary_px": evaluation.protocol.boundary,
             "dilation_px": evaluation.protocol.dilation,
             "common": evaluation.common,
+            "resampled_scenes": dict(evaluation.resampled),
             "bootstrap": {"draws": evaluation.draws, "seed": evaluation.seed},
         },
         "results": [_result_as_dict(result) for result in evaluation.results],
@@ -160,6 +161,9 @@ def _notes(evaluation: Evaluation) -> list[str]:
             f"label {evaluation.unit}s and no answer. The option `common` counts only those that all have."
         )
     notes.append(f"{NA}: not defined, as the class is absent.")
+    for name, count in evaluation.resampled.items():
+        often = "" if n == 1 else f" in {count} of {n} scenes"
+        notes.append(f"{name} was brought to the grid of the label by nearest neighbour{often}.")
     unknown = [q.value for q in Question if q not in evaluation.questions]
     if unknown:
         notes.append(f"Not asked, as label or predictions do not know it: {', '.join(unknown)}.")
@@ -205,7 +209,7 @@ def _none_for_nan(value: float) -> float | None:
 def _mapping_as_dict(mapping: ClassMapping) -> dict[str, Any]:
     return {
         "mapping": mapping.name,
-        "codes": {str(code): cls.label for code, cls in sorted(mapping.codes.items())},
+        "codes": mapping.rules,
         "questions": sorted(q.value for q in mapping.questions),
     }
 

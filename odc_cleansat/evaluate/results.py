@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import numpy as np
@@ -88,6 +88,10 @@ class Evaluation:
 
     common: bool = False
     """Whether only pixels were counted for which all predictions have data."""
+
+    resampled: Mapping[str, int] = field(default_factory=dict)
+    """In how many scenes a predictor was brought to the grid of the label by nearest neighbour; of those for which it
+    happened."""
 
     draws: int = DRAWS
     """Number of draws of the bootstrap."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from ..classes import CloudClass
 from ..errors import SceneError
 from ..grids.centres import Roi, tiles
+from ..scenes.days import check_days, moments_in_name
 from .counting import Counts, Protocol, count_pixels
 from .rasters import Case, OpenRaster, open_raster, place_on_label
 from .results import Evaluation
@@ -54,14 +56,20 @@ def evaluate_rasters(
     ------
     SceneError
         If there are no scenes or predictions, or their names differ between scenes. If a file cannot be
-        read or has no code of its mapping, or a prediction does not overlap its label.
+        read or has no code of its mapping, or a prediction does not overlap its label or is named after another day.
+
+    Warns
+    -----
+    GapWarning
+        If a raster holds values that its mapping does not name.
     """
     protocol = protocol or Protocol()
     cases = list(cases)
     _check_cases(cases)
     counts: dict[str, list[Counts]] = {name: [] for name in cases[0].predictions}
+    resampled: Counter[str] = Counter()
     for i, case in enumerate(cases, start=1):
-        for name, found in _count_case(case, protocol, common, block).items():
+        for name, found in _count_case(case, protocol, common, block, resampled).items():
             counts[name].append(found)
         if progress is not None:
             progress(i, len(cases))
@@ -73,6 +81,7 @@ def evaluate_rasters(
         counts={name: tuple(each) for name, each in counts.items()},
         protocol=protocol,
         common=common,
+        resampled=dict(resampled),
     )
 
 
@@ -88,10 +97,14 @@ def _check_cases(cases: Sequence[Case]) -> None:
                 f"{case.name} has predictions of {', '.join(case.predictions) or 'none'}, "
                 f"{cases[0].name} of {', '.join(names)}; they must be the same."
             )
+        for raster in case.predictions.values():
+            check_days(raster.uri, moments_in_name(case.name) | moments_in_name(case.label.uri))
 
 
-def _count_case(case: Case, protocol: Protocol, common: bool, block: int) -> dict[str, Counts]:
-    """Return the counts of one scene by prediction."""
+def _count_case(
+    case: Case, protocol: Protocol, common: bool, block: int, resampled: Counter[str]
+) -> dict[str, Counts]:
+    """Return the counts of one scene by prediction; note which were on another grid than the label."""
     total = [Counts.zero(protocol) for _ in case.predictions]
     predicted = np.zeros(len(total), dtype=bool)
     labelled = False
@@ -100,6 +113,11 @@ def _count_case(case: Case, protocol: Protocol, common: bool, block: int) -> dic
         predictions = [stack.enter_context(open_raster(p)) for p in case.predictions.values()]
         for prediction in predictions:
             place_on_label(label, prediction)
+        resampled.update(
+            name
+            for name, prediction in zip(case.predictions, predictions, strict=True)
+            if prediction.grid != label.grid
+        )
         for inside in (roi for row in tiles(label.grid.shape, block, block) for roi in row):
             around, middle = _with_surroundings(inside, protocol.margin, label.grid.shape)
             truth = label.read(*around)
@@ -140,8 +158,7 @@ def _check_overlap(
 
 def _no_known_code(label: OpenRaster) -> SceneError:
     mapping = label.raster.mapping
-    codes = ", ".join(f"{code}={cls.label}" for code, cls in mapping.codes.items())
     return SceneError(
-        f"{label.raster.uri} has no pixel with a code of the mapping {mapping.name} ({codes}); "
+        f"{label.raster.uri} has no pixel with a code of the mapping {mapping.name} ({mapping.text}); "
         "name the mapping of its codes."
     )

@@ -218,6 +218,7 @@ def _locations(folder: Path) -> dict[str, str]:
 def _read_truth(label: str, mapping: ClassMapping, patch: Patch) -> np.ndarray:
     with open_raster(ClassRaster(label, mapping)) as layer:
         codes = layer.file.read(1)
+        layer.unknown.update(mapping.unknown(codes, layer.file.nodata).tolist())
     if codes.shape != patch.pixels.shape[1:]:
         raise SceneError(
             f"{label} has {codes.shape[0]} x {codes.shape[1]} pixels and its bands "

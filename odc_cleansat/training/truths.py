@@ -51,7 +51,7 @@ def truth_of(codes: np.ndarray, mapping: ClassMapping) -> np.ndarray:
     numpy.ndarray
         Same shape, uint8 :func:`class_bits`; 0 where the label has no data.
     """
-    known = frozenset(mapping.codes.values())
+    known = mapping.classes
     table = np.zeros(len(CloudClass), dtype="uint8")
     for each in known:
         table[each] = truth_of_classes(each, known)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from odc_cleansat import CloudClass
-from odc_cleansat.errors import CleansatError, SceneError
+from odc_cleansat.errors import CleansatError, GapWarning, SceneError
 from odc_cleansat.evaluate.confusion import Confusion, Question
 from odc_cleansat.evaluate.mappings import get_mapping
 from odc_cleansat.evaluate.points import evaluate_points, read_points
@@ -49,7 +49,8 @@ def test_points_of_several_scenes_with_codes_of_their_own(tmp_path: Path) -> Non
     (tmp_path / "points.csv").write_text(
         "scene,row,col,class\na,0,0,1\na,0,1,0\nb,0,0,1\nb,500,0,1\nb,0,1,9\n"
     )
-    points = read_points(tmp_path / "points.csv", mapping)
+    with pytest.warns(GapWarning, match="points.csv holds 9, which the mapping"):
+        points = read_points(tmp_path / "points.csv", mapping)
     path = save(tmp_path / "p.tif", codes(3, 3)[np.newaxis], GRID[:1, :2])
     found = evaluate_points(points, {s: {"p": raster(path)} for s in "ab"}, mapping=mapping)
     assert found.scenes == ("a", "b")

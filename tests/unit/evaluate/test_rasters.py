@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
-from odc_cleansat.errors import SceneError
+from odc_cleansat.errors import GapWarning, SceneError
 from odc_cleansat.evaluate.confusion import Confusion
 from odc_cleansat.evaluate.mappings import MAPPINGS
-from odc_cleansat.evaluate.rasters import Case, ClassRaster
+from odc_cleansat.evaluate.rasters import Case, ClassRaster, open_raster
+from odc_cleansat.evaluate.report import as_text
 from odc_cleansat.evaluate.streaming import evaluate_rasters
 
 from .helpers import GRID, blobs, raster, save
@@ -76,3 +78,55 @@ def test_rasters_that_cannot_be_compared(tmp_path: Path) -> None:
         evaluate_rasters([])
     with pytest.raises(SceneError, match="they must be the same"):
         evaluate_rasters([Case("one", label, {"p": label}), Case("two", label, {"q": label})])
+
+
+def test_unknown_values_are_told_and_no_data(tmp_path: Path) -> None:
+    label = blobs(1)
+    strange = np.where(label == 3, np.uint8(9), label)
+    strange[:20] = 8
+    case = Case(
+        "one",
+        raster(save(tmp_path / "label.tif", label)),
+        {"p": raster(save(tmp_path / "p.tif", strange), "fmask")},
+    )
+    with pytest.warns(GapWarning, match="p.tif holds 6, 8, 9, which") as told:
+        found = evaluate_rasters([case], block=64)
+    assert len(told) == 1
+    assert found.confusion("p").matrix[:, 0].sum() >= np.count_nonzero(np.isin(strange, (8, 9)))
+    assert not found.confusion("p").matrix[3, 1:].any()
+
+
+def test_a_mask_of_gdal_says_where_there_is_no_data(tmp_path: Path) -> None:
+    """OmniCloudMask writes 0 for clear and for no data, and a mask beside it."""
+    codes = np.zeros(GRID.shape, "uint8")
+    codes[50:] = 1
+    there = np.full(GRID.shape, 255, "uint8")
+    there[:, :40] = 0
+    path = save(tmp_path / "ocm.tif", codes)
+    with rasterio.open(path, "r+") as file:
+        file.write_mask(there)
+    with open_raster(raster(path, "omnicloudmask")) as opened:
+        found = opened.read(slice(0, GRID.shape[0]), slice(0, GRID.shape[1]))
+    assert not found[:, :40].any()
+    assert set(np.unique(found[:, 40:])) == {1, 2}
+
+
+def test_another_grid_is_told(tmp_path: Path) -> None:
+    label = blobs(1)
+    coarse = GRID.zoom_out(3)
+    predictions = {
+        "same": raster(save(tmp_path / "same.tif", label)),
+        "coarse": raster(save(tmp_path / "coarse.tif", blobs(2, coarse.shape), coarse)),
+    }
+    found = evaluate_rasters([Case("one", raster(save(tmp_path / "l.tif", label)), predictions)])
+    assert found.resampled == {"coarse": 1}
+    text = as_text(found)
+    assert "coarse was brought to the grid of the label by nearest neighbour." in text
+    assert "same was" not in text
+
+
+def test_a_prediction_of_another_day_is_refused(tmp_path: Path) -> None:
+    label = raster(save(tmp_path / "S2A_20240615T100559_label.tif", blobs(1)))
+    other = raster(save(tmp_path / "ucl_2024-06-20.tif", blobs(1)))
+    with pytest.raises(SceneError, match="mask of another scene"):
+        evaluate_rasters([Case("S2A_20240615T100559_label", label, {"p": other})])
