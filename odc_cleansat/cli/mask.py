@@ -49,6 +49,7 @@ Examples:
   cleansat mask -o masks \\
       https://earth-search.aws.element84.com/v1/collections/sentinel-2-l2a/items/ID
   cleansat mask S2B_MSIL2A_20240710T071619_N0510_R006_T37MGP.SAFE -o masks
+  cleansat mask S2B_MSIL2A_20240710T071619_N0510_R006_T37MGP.zarr -o masks
   cleansat mask scene.odc-metadata.yaml -o masks
   cleansat mask FOLDER_OF_BANDS --datetime 2024-04-01T02:00:00Z -o masks
 
@@ -122,8 +123,8 @@ def command(
 ) -> None:
     """Mask one scene, or those of a search, without a datacube.
 
-    SCENE is a STAC item or EO3 document (file or URL), a SAFE folder or zip, or a folder with one file for each
-    band. Without SCENE, --bbox and --time search a STAC API. Each mask is a product of its own: COGs,
+    SCENE is a STAC item or EO3 document (file or URL), a SAFE folder or zip, a Zarr product (folder or URL), or
+    a folder with one file for each band. Without SCENE, --bbox and --time search a STAC API. Each mask is a product of its own: COGs,
     EO3 and STAC documents, provenance and checksums. A mask that is there already is not computed again.
     """
     from ..cube.catalog import open_catalog

@@ -6,8 +6,9 @@ graphs and to other processes. No other driver can open it.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote, unquote
 
@@ -29,9 +30,11 @@ from ..masks.on_demand import (
 )
 from ..models.registry import get_model
 from ..scenes.bands import native_resolution
+from ..scenes.eopf import with_band_assets
 from ..scenes.files import BandFile, SceneFiles, local_path
 from ..storage.reader import DocumentError
 from ..storage.settings import credentials, prepare_gdal
+from ..storage.zarr_store import is_zarr
 from .band_check import check_file, why_unreadable
 from .patching import teach_datacube, teach_odc_stac
 
@@ -120,7 +123,8 @@ def with_ucl(
     products: dict[str, Product] = {}
     found: list[Any] = []
     several = [scenes] if isinstance(scenes, Dataset | pystac.Item) else cast("Iterable[T]", scenes)
-    for scene in several:
+    for each in several:
+        scene: Any = with_band_assets(each) if isinstance(each, pystac.Item) else each
         is_dataset = isinstance(scene, Dataset)
         if not is_dataset and not isinstance(scene, pystac.Item):
             raise SceneError(
@@ -343,9 +347,10 @@ class _Reader(RioReader):  # type: ignore[misc]
                 return self._shifted(cfg, dst_geobox, dst, selection)
             if uri.startswith(NO_MASK):
                 return _whole(_unmasked(_file_of(uri), dst_geobox, cfg.fill_value or 0), cfg, dst)
-            roi, pixels = super().read(
-                cfg.patch(fail_on_error=True), dst_geobox, dst=dst, selection=selection
-            )
+            with _readable(self._src) as source:
+                roi, pixels = RioReader(source, self._ctx).read(
+                    cfg.patch(fail_on_error=True), dst_geobox, dst=dst, selection=selection
+                )
             return roi, pixels
         except CleansatError as error:
             if cfg.fail_on_error or not isinstance(error, SceneError | DocumentError):
@@ -369,8 +374,10 @@ class _Reader(RioReader):  # type: ignore[misc]
     ) -> tuple[tuple[slice, slice], np.ndarray]:
         """Read digital numbers and take the offset off, so that none becomes the value for no data."""
         file, offset = _file_of(self._src.uri), float(self._src.uri.rsplit("&", 1)[1])
-        plain = RioReader(self._src.patch(uri=local_path(file.uri), band=file.band), self._ctx)
-        roi, raw = plain.read(cfg.patch(fail_on_error=True), grid, selection=selection)
+        with _readable(self._src.patch(uri=local_path(file.uri), band=file.band)) as source:
+            roi, raw = RioReader(source, self._ctx).read(
+                cfg.patch(fail_on_error=True), grid, selection=selection
+            )
         nodata = 0 if cfg.fill_value is None else cfg.fill_value
         shifted = raw + np.float32(offset)
         if raw.dtype.kind in "ui":
@@ -382,6 +389,16 @@ class _Reader(RioReader):  # type: ignore[misc]
             return roi, pixels
         dst[roi] = pixels
         return roi, dst[roi]
+
+
+@contextlib.contextmanager
+def _readable(source: RasterSource) -> Iterator[RasterSource]:
+    """Yield a source that odc-loader can read: a band in a Zarr store has another name while it is open."""
+    if not is_zarr(source.uri):
+        yield source
+        return
+    with BandFile(source.uri, 1, None).opened() as opened:
+        yield source.patch(uri=opened.name, band=1)
 
 
 def _file_of_source(source: RasterSource) -> BandFile:

@@ -64,7 +64,7 @@ DOUBT = "reflectance_doubt"
 
 
 def classify(
-    scene: xr.Dataset | xr.DataArray | Mapping[str, xr.DataArray],
+    scene: xr.Dataset | xr.DataArray | Mapping[str, xr.DataArray] | xr.DataTree,
     *,
     model: str | Model | None = None,
     geobox: GeoBox | None = None,
@@ -96,8 +96,8 @@ def classify(
         `odc.stac.load`: integer digital numbers, or floating-point reflectance with NaN for
         nodata. Also a DataArray with a dimension ``band``, e.g. from `stackstac.stack`, or a
         mapping of names to bands that each stand on a grid of their own, e.g. from
-        `rioxarray.open_rasterio`. The model says which bands are needed; they are found by
-        any of their names in :data:`~odc_cleansat.scenes.bands.S2_BANDS`. Which pixels have no data says
+        `rioxarray.open_rasterio`. Also the datatree of a product in ESA's Zarr form, from
+        `xarray.open_datatree`. The model says which bands are needed; they are found by any of their names in :data:`~odc_cleansat.scenes.bands.S2_BANDS`. Which pixels have no data says
         :mod:`~odc_cleansat.scenes.nodata`: above all those where all bands are 0. With dask arrays the result is lazy.
     model
         Name or :class:`Model`; by default the best model whose bands the scene has.

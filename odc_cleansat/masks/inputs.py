@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -17,6 +17,7 @@ from ..grids.grid import crs_name, fault_of_grid, ground_resolution, unevenness
 from ..models.model import Model
 from ..scenes.angles import Angles, contradiction
 from ..scenes.bands import find_bands
+from ..scenes.eopf import tree_bands, with_references, with_stated_crs
 from ..scenes.files import Band
 from ..scenes.packing import item_metadata
 from .light import Light, place_of
@@ -24,34 +25,37 @@ from .options import check_resolution
 
 
 def arrays_of_scene(
-    scene: xr.Dataset | xr.DataArray | Mapping[str, xr.DataArray],
+    scene: xr.Dataset | xr.DataArray | Mapping[str, xr.DataArray] | xr.DataTree,
 ) -> dict[str, xr.DataArray]:
     """Return the bands of a scene by name, not yet checked.
 
     Parameters
     ----------
     scene
-        A Dataset; a DataArray with a dimension ``band`` that names the bands; or a mapping of names to
-        DataArrays. Dims ``([time,] y, x)``, any dtype; see :func:`~odc_cleansat.classify`.
+        A Dataset; a DataArray with a dimension ``band`` that names the bands; a mapping of names to
+        DataArrays; or the datatree of a Zarr product. Dims ``([time,] y, x)``, any dtype; see :func:`~odc_cleansat.classify`.
 
     Raises
     ------
     SceneError
         If it is something else, or the bands have no names.
     """
+    if isinstance(scene, xr.DataTree):
+        return tree_bands(scene)
     if isinstance(scene, xr.Dataset):
-        return {str(name): band for name, band in scene.data_vars.items()}
+        placed = with_references(scene)
+        return {str(name): with_stated_crs(placed[name]) for name in placed.data_vars}
     if isinstance(scene, xr.DataArray):
         return _split_bands(scene)
     if isinstance(scene, Mapping) and all(isinstance(b, xr.DataArray) for b in scene.values()):
         # A file as rioxarray opens it has a dimension `band` of length one.
         return {
             str(name): band.squeeze("band", drop=True) if band.sizes.get("band") == 1 else band
-            for name, band in scene.items()
+            for name, band in cast("Mapping[str, xr.DataArray]", scene).items()
         }
     raise SceneError(
-        "a scene is an xarray.Dataset, a DataArray with a dimension `band`, or a mapping of names "
-        f"to DataArrays, not {type(scene).__name__}."
+        "a scene is an xarray.Dataset, a DataArray with a dimension `band`, a mapping of names to DataArrays, or the datatree of "
+        f"a Zarr product, not {type(scene).__name__}."
     )
 
 
@@ -241,7 +245,7 @@ def bands_by_date(bands: Sequence[Band]) -> list[list[Band]]:
 
 
 def lights_of(
-    scene: xr.Dataset | xr.DataArray | Mapping[str, xr.DataArray],
+    scene: xr.Dataset | xr.DataArray | Mapping[str, xr.DataArray] | xr.DataTree,
     dates: Sequence[Sequence[Band]],
     refine: bool | Angles | Light,
 ) -> list[Light | None]:
@@ -291,10 +295,10 @@ def describe_lights(lights: Iterable[Light | None]) -> str:
 
 
 def _said_of(
-    scene: xr.Dataset | xr.DataArray | Mapping[str, xr.DataArray], band: xr.DataArray
+    scene: xr.Dataset | xr.DataArray | Mapping[str, xr.DataArray] | xr.DataTree, band: xr.DataArray
 ) -> dict[str, Any]:
     """Return what attributes and coordinates say of a date, with its time."""
-    attrs = {} if isinstance(scene, Mapping) and not isinstance(scene, xr.Dataset) else scene.attrs
+    attrs = scene.attrs if isinstance(scene, xr.Dataset | xr.DataArray) else {}
     said = {**attrs, **band.attrs, **item_metadata(band)["properties"]}
     time = band.coords.get("time")
     if time is not None and not time.ndim and time.dtype.kind == "M" and not np.isnat(time.values):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..scenes.files import BandFile, local_path
+from ..storage.zarr_store import is_zarr
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -96,6 +97,12 @@ class OpenRasters:
         rasterio.errors.RasterioError
             If it cannot be opened.
         """
+        if is_zarr(file.uri):  # rasterio reads it only in the thread that has opened it
+            with file.opened(**options) as raster:
+                seen = raster if view is None else view.of(file, raster)
+                with contextlib.closing(seen):
+                    yield seen
+            return
         key = (file.uri, file.of_stranger, _stamp(file), *sorted(options.items()))
         known = self._take(key, view)
         with file.reopened(None if known is None else known.raster, **options) as raster:

@@ -20,11 +20,13 @@ from ..storage.rasters import fault_of_raster, refuse_pipes
 from ..storage.reader import DocumentError, strange_values
 from ..storage.settings import credentials, gdal_settings, prepare_gdal
 from ..storage.strangers import careful_settings
+from ..storage.zarr_store import is_zarr
 from .bands import band_of, find_bands, is_reflective, named_twice, names_of
 from .baseline import processing_level
 from .offset import Offset, resolve_offset, stated_offset
 from .packing import Packing, asset_values, offset_hints, read_packing
 from .sensor import check_sensor, warn_of_level
+from .zarr_band import as_tiff, open_zarr_band
 
 if TYPE_CHECKING:
     import pystac
@@ -79,7 +81,7 @@ class BandFile(NamedTuple):
     """One band in a file."""
 
     uri: str
-    """Path or URL that rasterio opens."""
+    """Path or URL that rasterio opens, or that of an array in a Zarr store."""
 
     band: int
     """Number of the band in the file, from 1."""
@@ -110,6 +112,8 @@ class BandFile(NamedTuple):
         import xarray as xr
         from rasterio.errors import RasterioError
 
+        if is_zarr(self.uri):
+            return Band(*open_zarr_band(self.uri, self.scale))
         try:
             with self._settings() as (path, options):
                 opened = rioxarray.open_rasterio(path, cache=False, **options)
@@ -153,9 +157,7 @@ class BandFile(NamedTuple):
         rasterio.errors.RasterioError
             If it cannot be opened.
         """
-        import rasterio
-
-        with self._settings() as (path, own), rasterio.open(path, **own, **options) as opened:
+        with self.reopened(None, **options) as raster, raster as opened:
             yield opened
 
     @contextlib.contextmanager
@@ -184,6 +186,10 @@ class BandFile(NamedTuple):
     @contextlib.contextmanager
     def _settings(self) -> Iterator[tuple[str, dict[str, Any]]]:
         path = local_path(self.uri)
+        if is_zarr(path):
+            with as_tiff(path) as opener:
+                yield path, opener
+            return
         refuse_pipes(path)
         settings = careful_settings(path) if self.of_stranger else gdal_settings(self.uri)
         with settings as options:
@@ -279,7 +285,7 @@ class SceneFiles:
             href = asset.get_absolute_href() or asset.href
             file = BandFile(href, 1, values.get("nodata", 0), values.get("scale"))
             # Copernicus calls its assets B02_10m and so on.
-            for alias in dict.fromkeys((name, re.sub(r"_\d+m$", "", name))):
+            for alias in dict.fromkeys((name, re.sub(r"_r?\d+m$", "", name))):
                 files.setdefault(alias, file)
                 hints.setdefault(alias, {"raster_bands": values, "dtype": values.get("data_type")})
         moment = item.datetime or item.common_metadata.start_datetime

@@ -22,6 +22,11 @@ _OF_ITEMS = (
 """Properties of STAC items without a prefix that are heeded."""
 
 
+FILL = "fill_value"
+"""Attribute with the value for no data in ESA's Zarr products (EOPF). It is that of the packed numbers, also once xarray has
+unpacked the others. No pixel of such a product has it and is data."""
+
+
 @dataclass(frozen=True)
 class Packing:
     """How the numbers of one band become reflectance: ``(number + offset) * scale``.
@@ -36,7 +41,7 @@ class Packing:
     """Added to the numbers first."""
 
     nodata: float | None
-    """The band's own value for no data; None if it has none. A 0 says nothing of one band by itself."""
+    """The band's own value for no data; None if it has none. A 0 says nothing of one band by itself, but for :data:`FILL`."""
 
     source: str
     """What decided the offset."""
@@ -102,7 +107,33 @@ def read_packing(
     unpacked = not {"scale_factor", "add_offset"}.isdisjoint(band.encoding)
     nodata = declared_nodata(band)
     blanks = (0, 1) if digital else (0,) if nodata == 0 else ()
-    return Packing(per_number, found, nodata or None, source, blanks, unpacked, contradiction)
+    own = _fill(band)
+    nodata = (nodata or None) if own is None else own
+    return Packing(per_number, found, nodata, source, blanks, unpacked, contradiction)
+
+
+def _fill(band: xr.DataArray) -> float | None:
+    """Return the value for no data of a band in ESA's Zarr layout, as it stands in its numbers; None in any other.
+
+    Zarr 3 does not tell xarray of it. So xarray unpacks it like data, and 0 becomes a reflectance of -0.1.
+    """
+    if (value := band.attrs.get(FILL)) is None:
+        return None
+    found = _number(
+        value,
+        FILL,
+        "{1} of a band is {0!r}, which is no number; correct the attribute, or remove it.",
+    )
+    if band.dtype.kind in "ui":
+        return None if math.isnan(found) else found
+    unpacking = [band.encoding.get(name) for name in ("scale_factor", "add_offset")]
+    if unpacking == [None, None]:
+        return None
+    scale, offset = (
+        plain if each is None else float(each)
+        for each, plain in zip(unpacking, (1.0, 0.0), strict=True)
+    )
+    return found * scale + offset
 
 
 def declared_nodata(band: xr.DataArray) -> float | None:

@@ -1,4 +1,4 @@
-"""Read a scene from any of its forms: a STAC item, an EO3 document, a SAFE folder or a folder of bands."""
+"""Read a scene from any of its forms: a STAC item, an EO3 document, a SAFE folder, a Zarr product or a folder of bands."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 from ..errors import CleansatError, SceneError, first_line
 from ..storage.folder import as_uri, split_file
 from ..storage.reader import DocumentError, parse_json, parse_yaml
+from ..storage.zarr_store import has_metadata, is_zarr
 from .band_folder import folder_scene
 from .http import innermost_reason, stac_io
 from .safe import is_safe, safe_scene
 from .scene import Scene, eo3_scene
 from .stac import item_scene, parse_item
+from .zarr_product import zarr_scene
 
 
 def read_scene(source: str, moment: datetime | None = None) -> Scene:
@@ -22,7 +24,8 @@ def read_scene(source: str, moment: datetime | None = None) -> Scene:
     Parameters
     ----------
     source
-        A folder of band files, a SAFE folder or its zip file. Or the file or URL of a STAC item or EO3 document.
+        A folder of band files, a SAFE folder or its zip file. Or the folder or URL of a Zarr product, ``NAME.zarr``, or the file
+        or URL of a STAC item or EO3 document.
     moment
         Acquisition time of a folder of bands that does not give one; UTC without a time zone.
 
@@ -32,7 +35,11 @@ def read_scene(source: str, moment: datetime | None = None) -> Scene:
         If the source is none of these, cannot be read, lacks bands, or is not L2A.
     """
     path = Path(source)
+    if is_zarr(source):
+        return zarr_scene(source)
     if "://" not in source and path.is_dir():
+        if has_metadata(path):
+            raise SceneError(f"{path} looks like a Zarr product; give it back its name, NAME.zarr.")
         return safe_scene(path) if is_safe(path) else folder_scene(path, moment)
     if path.suffix.lower() == ".zip" and path.is_file():
         return safe_scene(path)

@@ -11,6 +11,7 @@ from ..addresses import public_address, without_secrets
 from ..errors import SceneError, fault_of
 from ..storage.reader import strange_values
 from .bands import S2_BANDS, band_of
+from .eopf import with_band_assets
 from .files import SceneFiles, reading
 from .http import innermost_reason
 from .packing import asset_values
@@ -135,9 +136,10 @@ def choose_assets(item: pystac.Item) -> pystac.Item:
     SceneError
         If no asset is a band of Sentinel-2.
     """
+    item = with_band_assets(item)
     chosen: dict[str, tuple[tuple[bool, int, int], pystac.Asset]] = {}
     for key, asset in item.assets.items():
-        name = re.sub(r"[-_]jp2$|[-_]\d+m$", "", key.lower())
+        name = re.sub(r"[-_]jp2$|[-_]r?\d+m$", "", key.lower())
         if band := band_of(name):
             position = [band, *map(str.lower, S2_BANDS[band])].index(name)
             rank = _rank(key, asset, position)
@@ -167,7 +169,7 @@ def _rank(key: str, asset: pystac.Asset, position: int) -> tuple[bool, int, int]
     something else. Then comes the finest; a key without resolution means the native one.
     """
     jp2 = "jp2" in (asset.media_type or "") or ".jp2" in asset.href.lower()
-    metres = re.search(r"[-_](\d+)m$", key)
+    metres = re.search(r"[-_]r?(\d+)m$", key)
     return jp2, position, int(metres.group(1)) if metres else 0
 
 

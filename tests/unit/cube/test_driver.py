@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -19,18 +20,26 @@ from conftest import Cube
 from dask.distributed import Client
 from datacube.model import Dataset
 from datacube.utils.masking import describe_variable_flags, make_mask
+from eopf_product import NAME, SCENE, write_product
 from odc.algo import enum_to_bool
 from odc.geo.geobox import GeoBox
 from odc.loader import _rio
 from odc.loader.types import RasterLoadParams, RasterSource
 
 from odc_cleansat import CloudClass, classify
-from odc_cleansat.cube.driver import MASK_LAYER, SHIFTED, CleansatDriver, file_address, with_ucl
+from odc_cleansat.cube.driver import (
+    MASK_LAYER,
+    SHIFTED,
+    CleansatDriver,
+    file_address,
+    with_ucl,
+)
 from odc_cleansat.cube.load import load
 from odc_cleansat.errors import GapWarning, ModelError, ReflectanceWarning, SceneError
 from odc_cleansat.grids.centres import LARGEST
 from odc_cleansat.masks import on_demand
 from odc_cleansat.scenes.files import BandFile, local_path
+from odc_cleansat.scenes.read import read_scene
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 from .helpers import HOME
@@ -454,3 +463,38 @@ def test_a_failing_request_is_tried_as_often_as_ours_say(monkeypatch: pytest.Mon
     assert found == {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
     _rio.configure_rio(cloud_defaults=True)
     assert CleansatDriver().capture_env()["GDAL_HTTP_MAX_RETRY"] == "10"
+
+
+MOMENT = datetime.datetime(2024, 6, 15, 10, 10, 31)
+
+
+@pytest.mark.parametrize("form", ["v2", "v3", "geozarr"])
+def test_items_whose_assets_are_zarr(form: str, tmp_path: Path) -> None:
+    product = write_product(tmp_path, form, holes=slice(60, 120))
+    place = SCENE.geobox().geographic_extent
+    item = pystac.Item(NAME, place.json, list(place.boundingbox), MOMENT, {})
+    for key, path in (("SR_10m", "/measurements/reflectance/r10m"), ("product", "")):
+        asset = pystac.Asset(f"{product}{path}", media_type="application/vnd+zarr", roles=["data"])
+        item.add_asset(key, asset)
+    grid = SCENE.geobox(20)
+    found = odc.stac.load(
+        with_ucl(item), bands=["B04", "SCL", "ucl"], geobox=grid, driver="cleansat", chunks={}
+    )
+    found = found.isel(time=0).compute()
+    np.testing.assert_array_equal(found.SCL.values, SCENE.read()["SCL"])
+    assert np.isnan(found.B04.values[30:60]).all()
+    assert np.isfinite(found.B04.values[61:]).all()
+    assert (found.ucl.values[31:59] == 0).all()
+    assert (found.ucl.values[62:] != 0).all()
+
+
+def test_a_zarr_product_in_the_datacube(cube: Cube, tmp_path: Path) -> None:
+    scene = read_scene(str(write_product(tmp_path)))
+    found = cube.dc.load(
+        datasets=with_ucl(scene.dataset),
+        measurements=["red", "ucl"],
+        driver="cleansat",
+        like=SCENE.geobox(),
+    )
+    assert found.ucl.values.all()
+    np.testing.assert_array_equal(found.red.values[0], SCENE.read()["B04"])

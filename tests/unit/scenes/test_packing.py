@@ -160,3 +160,17 @@ def test_an_asset_whose_nodata_is_no_number() -> None:
     assert np.isnan(asset_values(pystac.Asset("x.tif", extra_fields={"nodata": "nan"}))["nodata"])
     with pytest.raises(SceneError, match="nodata of an asset is 'none'"):
         asset_values(pystac.Asset("x.tif", extra_fields={"nodata": "none"}))
+
+
+def test_the_fill_value_of_esas_zarr_is_no_data_packed_and_unpacked() -> None:
+    """Zarr 3 does not tell xarray of it, which unpacks 0 like data."""
+    packed = band(attrs={"scale_factor": 0.0001, "add_offset": -0.1, "fill_value": 0})
+    assert read_packing(packed).nodata == 0
+    for dtype in ("float32", "float64"):
+        unpacked = band(dtype, attrs={"fill_value": 0})
+        unpacked.encoding = {"scale_factor": 0.0001, "add_offset": -0.1}
+        assert read_packing(unpacked).nodata == pytest.approx(-0.1)
+    assert read_packing(band("float32", attrs={"fill_value": 0})).nodata is None
+    assert read_packing(band(attrs={"fill_value": float("nan")})).nodata is None
+    with pytest.raises(SceneError, match="fill_value of a band is 'x', which is no number"):
+        read_packing(band(attrs={"fill_value": "x"}))
