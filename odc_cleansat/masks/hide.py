@@ -31,7 +31,7 @@ def mask_clouds(scene: Scene, preset: str | Preset = "balanced", **options: Any)
     scene
         As for :func:`~odc_cleansat.classify`: a Dataset as from `dc.load` or `odc.stac.load`, a DataArray with a dimension
         ``band`` as from `stackstac.stack`, or a mapping of names to arrays as from `rioxarray.open_rasterio`. Dims
-        ``([time,] y, x)``. If it has ``ucl`` already, as from :func:`~odc_cleansat.load`, that is taken.
+        ``([time,] y, x)``. Or the datatree of a Zarr product, of which a dictionary of its bands comes back. If it has ``ucl`` already, as from :func:`~odc_cleansat.load`, that is taken.
     preset
         How cautious the mask is; see :func:`~odc_cleansat.apply_preset`.
     **options

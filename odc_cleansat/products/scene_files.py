@@ -26,6 +26,7 @@ from ..scenes.files import BandFile, local_path
 from ..scenes.http import innermost_reason
 from ..storage.eo3 import MASK_PRODUCT
 from ..storage.settings import CONNECT_TIMEOUT, READ_TIMEOUT
+from ..storage.zarr_store import is_zarr
 from .product import MaskProduct, MaskProductError
 
 _HOST = re.compile(r"(?P<scheme>[a-z][a-z0-9]*)://(?P<host>[a-z0-9._-]+(:\d+)?)/.*", re.IGNORECASE)
@@ -174,7 +175,10 @@ def _on_own_host(uri: str, product: MaskProduct) -> str | None:
     own = _HOST.fullmatch(f"{product.folder}/")
     if own is None or not _same_host(uri, own):
         return None
-    return _without_redirects(uri, own) if own["scheme"].lower().startswith("http") else uri
+    if not own["scheme"].lower().startswith("http"):
+        return uri
+    # A host may send each chunk on to any other, so a store of Zarr cannot be asked beforehand.
+    return None if is_zarr(uri) else _without_redirects(uri, own)
 
 
 def _same_host(uri: str, own: re.Match[str]) -> bool:

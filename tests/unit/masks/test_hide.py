@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from eopf_product import write_product
 from odc.geo.xr import wrap_xr
 
 from odc_cleansat import CloudClass, apply_preset, classify, mask_clouds
@@ -131,3 +133,16 @@ def test_what_is_not_sentinel_2_is_refused(
 def test_a_preset_that_is_not_known(scene: xr.Dataset) -> None:
     with pytest.raises(CleansatError, match="Did you mean 'balanced'"):
         mask_clouds(scene, "balancd", **MODEL)
+
+
+@pytest.mark.parametrize("form", ["v2", "v3"])
+def test_the_bands_of_a_zarr_product(form: str, tmp_path: Path) -> None:
+    """Each on its own grid; where the red band has the fill value, all have no data."""
+    tree = xr.open_datatree(
+        write_product(tmp_path, form, holes=slice(100, 140)), engine="zarr", chunks=None
+    )
+    clean = mask_clouds(tree, **MODEL)
+    assert (clean["b02"].shape, clean["b11"].shape) == ((240, 300), (120, 150))
+    assert np.isnan(clean["b02"].values[102:138]).all()
+    assert np.isnan(clean["b11"].values[51:69]).all()
+    assert np.isfinite(clean["b02"].values[:90]).any()

@@ -176,6 +176,7 @@ def test_files_in_the_bucket_of_the_mask(uri: str, right: bool) -> None:
         ("https://user:word@host:8443/B04.tif", False),
         ("https://host:8443\\.evil/B04.tif", False),
         ("https://host:8443%2eevil/B04.tif", False),
+        ("https://host:8443/x.zarr/measurements/b04", False),
     ],
 )
 def test_files_on_the_host_of_the_mask(

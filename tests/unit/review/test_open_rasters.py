@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from eopf_product import SCENE, write_product
 from rasterio.vrt import WarpedVRT
 
 from odc_cleansat.review import open_rasters
@@ -136,4 +137,26 @@ def test_of_two_that_are_open_the_one_with_the_view_is_taken(tmp_path: Path) -> 
         with files.opened(file, view) as again:
             assert again is seen
     assert Doubled.made == made
+    files.close()
+
+
+def test_a_band_in_zarr_is_read_by_one_thread_after_the_other(tmp_path: Path) -> None:
+    """Rasterio reads it only in the thread that has opened it, so it does not stay open."""
+    product = write_product(tmp_path, "v3")
+    files = OpenRasters()
+    file = BandFile(f"{product}/measurements/reflectance/r10m/b02", 1, 0)
+    found: list[np.ndarray] = []
+
+    def read() -> None:
+        with files.opened(file) as raster:
+            found.append(raster.read(1))
+
+    for _ in range(2):
+        other = threading.Thread(target=read)
+        other.start()
+        other.join()
+    read()
+    assert len(found) == 3
+    for values in found:
+        np.testing.assert_array_equal(values, SCENE.read()["B02"])
     files.close()
