@@ -74,6 +74,7 @@ def item_scene(item: pystac.Item) -> Scene:
     files = SceneFiles.of_item(bands)
     document = dict(_dataset(bands).metadata_doc)
     properties = document["properties"]
+    document["label"] = document.get("label") or without_secrets(item.id)
     properties["odc:region_code"] = properties.get("odc:region_code") or mgrs_tile(item)
     if (moment := item.datetime or item.common_metadata.start_datetime) is None:
         raise SceneError(f"item {item.id} has no date; set its `datetime`.")

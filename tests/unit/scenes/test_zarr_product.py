@@ -19,6 +19,8 @@ from s3_server import client
 
 from odc_cleansat.errors import SceneError
 from odc_cleansat.products.job import MaskJob
+from odc_cleansat.products.product import MaskProduct
+from odc_cleansat.products.verification import verify
 from odc_cleansat.scenes.nodata import missing_pixels
 from odc_cleansat.scenes.read import read_scene
 from odc_cleansat.scenes.settle import settle_offset
@@ -60,7 +62,6 @@ def test_all_forms_of_a_product_are_the_same_scene(
 
 
 def _mask(job: MaskJob) -> np.ndarray:
-    from odc_cleansat.products.product import MaskProduct
 
     with MaskProduct(job.run()).open_layer("ucl") as file:
         codes: np.ndarray = file.read(1)
@@ -73,6 +74,8 @@ def test_the_mask_is_made_and_found_again(tmp_path: Path) -> None:
         job = MaskJob.of_scene(read_scene(str(product)), tmp_path / "masks")
         assert job.document is None
         document = job.run()
+        # The item that a product makes has no title, and a processing record without a label is none.
+        assert verify(MaskProduct(document)).right, verify(MaskProduct(document)).checks
     assert MaskJob.of_scene(read_scene(f"{product}/"), tmp_path / "masks").document == document
 
 
