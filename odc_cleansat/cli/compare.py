@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import click
 import numpy as np
 
 from .console import Console
+from .named_masks import others_option
 from .names import Choice
 from .options import (
     check_label,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from datacube import Datacube
 
     from ..review.layers import Frame
+    from ..review.other_masks import OtherMask
 
 
 CHUNK = 2048
@@ -46,6 +48,8 @@ Examples:
       --bbox 38.1,-3.2,38.3,-3.0 --agreement -o compare.png -o compare.html
   cleansat compare FOLDER_OF_BANDS --label shadow.tif --label-mapping shadow-label \\
       --agreement shadow --style outlines -o compare.pdf
+  cleansat compare MASK --other fmask=ga_s2bm_fmask.tif:fmask \\
+      --other CLD=MSK_CLDPRB_20m.jp2:cld --agreement cloud -o compare.html
   cleansat compare --product s2_l2a --time 2024-06 --bbox 13.6,47.7,13.8,47.9 \\
       --crs EPSG:32633 --resolution 20 -o june.png
 
@@ -80,13 +84,14 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
     metavar="MAPPING",
     help="Meaning of the codes of the label, as in `cleansat evaluate`.  [default: ucl]",
 )
+@others_option
 @click.option("--confidence", is_flag=True, help="Also show how sure the UCL is.")
 @click.option(
     "--agreement",
     type=Choice(["contaminated", "cloud", "shadow"]),
     is_flag=False,
     flag_value="contaminated",
-    help="Also show where UCL and SCL, or UCL and label, agree. Without a value: on cloud or shadow.",
+    help="Also show where the UCL agrees with SCL, label and others. Without a value: on cloud or shadow.",
 )
 @click.option(
     "--style",
@@ -108,6 +113,7 @@ def command(
     scl: str | None,
     label: str | None,
     label_mapping: str | None,
+    others: list[OtherMask],
     confidence: bool,
     agreement: str | None,
     style: str,
@@ -131,14 +137,21 @@ def command(
     With --product the scenes come from the datacube, one row for each date. Their masks come from the
     index, or are computed.
 
-    The command prints how far UCL and SCL agree.
+    The command prints how far UCL and SCL agree, and so for the masks of --other. These are brought to the grid of the
+    picture by nearest neighbour. A mask of another place or day is refused.
     """
     from ..review.comparison import check_output, compare
     from ..review.datasets import layer_names
+    from ..review.other_masks import read_others
 
     for path in outputs:
         check_output(path, overwrite)
     _check_usage(source, product, {"ucl": ucl, "scl": scl, "datetime": moment}, grid)
+    if product is not None and (paths := [o.place for o in others if not o.is_measurement]):
+        raise click.UsageError(
+            f"--other {paths[0]} is no measurement; with --product name one of the product, as in "
+            "--other fmask=oa_fmask:fmask."
+        )
     query = grid_query(**grid)
     console = Console(to_stderr=as_json)
     drawn = None if label is None else _read_label(label, label_mapping, agreement)
@@ -147,13 +160,17 @@ def command(
             part = {"bbox": grid["bbox"], "scl": scl}
             masking = {"model": model, "offset": offset, "ucl": ucl, "moment": moment}
             data = _from_files(source, part, masking, fetch_scenes, console)
+            beside = read_others(others, data)
         else:
             dc = stack.enter_context(connected(config, env))
-            data = _from_cube(dc, str(product), model, offset, query, console)
+            measured = [each.place for each in others]
+            data = _from_cube(dc, str(product), measured, (model, offset), query, console)
+            beside = {each.name: (each.place, each.mapping) for each in others}
         with console.step("Comparing"):
             comparison = compare(
                 data,
                 label=drawn,
+                others=beside,
                 confidence=confidence,
                 agreement=agreement,
                 offset=offset,
@@ -231,18 +248,20 @@ def _from_files(
 def _from_cube(
     dc: Datacube,
     product: str,
-    model: str | None,
-    offset: float | None,
+    others: Sequence[str],
+    masking: tuple[str | None, float | None],
     query: dict[str, Any],
     console: Console,
 ) -> xr.Dataset:
     from ..cube.load import load
 
+    model, offset = masking
+    measurements = _measurements(dc, product)
     with console.step("Looking up scenes and masks"):
         return load(
             dc,
             product,
-            measurements=_measurements(dc, product),
+            measurements=measurements and [*measurements, *others],
             model=model,
             offset=offset,
             group_by="solar_day",
@@ -281,6 +300,10 @@ def _json_line(frame: Frame, outputs: tuple[Path, ...]) -> str:
         "time": None if not frame.date else f"{frame.time!s:.19}Z",
         "percent": percent,
         "agreement": {n: _rounded(value) for n, value in frame.agreement.items()} or None,
+        "others": {
+            name: {n: _rounded(value) for n, value in agreed.items()}
+            for name, agreed in frame.others.items()
+        },
         "files": [str(path) for path in outputs],
     }
     return json.dumps(document, allow_nan=False)
@@ -299,7 +322,8 @@ def _text(frame: Frame) -> str:
     for layer in frame.layers:
         shares = ", ".join(f"{c.name} {percent_text(layer.percent[c.value])}" for c in layer.listed)
         lines.append(f"  {layer.name:{width}}  {shares}")
-    if frame.agreement:
-        shares = ", ".join(f"{name} {percent_text(v)}" for name, v in frame.agreement.items())
-        lines.append(f"  {'UCL and SCL agree':{width}}  {shares}")
+    for other, agreed in {"SCL": frame.agreement, **frame.others}.items():
+        if agreed:
+            shares = ", ".join(f"{name} {percent_text(v)}" for name, v in agreed.items())
+            lines.append(f"  {f'UCL and {other} agree':{width}}  {shares}")
     return "\n".join(lines)

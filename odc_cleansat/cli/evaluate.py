@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..classes import CloudClass
-from ..errors import CleansatError
 from .console import Console
+from .named_masks import Named, named_masks
 from .names import Choice
 from .options import check_label, json_option, overwrite_option
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from ..evaluate.counting import Protocol
     from ..evaluate.mappings import ClassMapping
     from ..evaluate.results import Evaluation
-
-
-Predictions = dict[str, tuple[str, "ClassMapping"]]
 
 
 @click.command(
@@ -169,7 +166,7 @@ def command(
         raise click.UsageError("--layout and --dilate are for --label.")
     if points_crs is not None and points is None:
         raise click.UsageError("--points-crs is for --points.")
-    named = _named_predictions(predictions, mapping)
+    named = named_masks(predictions, mapping, "--pred")
     known = LAYOUTS[layout].mapping if layout and label_mapping is None else None
     truth = known or get_mapping(label_mapping or "ucl")
     if points is not None:
@@ -193,7 +190,7 @@ def _by_rasters(
     label: str,
     layout: str | None,
     mapping: ClassMapping,
-    predictions: Predictions,
+    predictions: Named,
     protocol: Protocol,
     common: bool,
     quiet: bool,
@@ -213,7 +210,7 @@ def _by_points(
     path: Path,
     crs: str | None,
     mapping: ClassMapping,
-    predictions: Predictions,
+    predictions: Named,
     common: bool,
     quiet: bool,
 ) -> Evaluation:
@@ -228,30 +225,6 @@ def _by_points(
         return evaluate_points(points, rasters, mapping=mapping, common=common)
     with Console().step(f"Comparing points of {len(points)} scene(s)") as progress:
         return evaluate_points(points, rasters, mapping=mapping, common=common, progress=progress)
-
-
-def _named_predictions(texts: tuple[str, ...], default: str) -> Predictions:
-    """Return path and mapping by name, from ``NAME=PATH[:MAPPING]``."""
-    from ..evaluate.mappings import get_mapping, is_mapping
-
-    found: Predictions = {}
-    for text in texts:
-        name, equals, rest = text.partition("=")
-        path, colon, mapping = rest.rpartition(":")
-        misspelt = mapping.replace("-", "").isalnum() and Path(path).exists()
-        if not colon or not (is_mapping(mapping) or misspelt):
-            path, mapping = rest, default
-        if not (name and equals and path):
-            raise click.BadParameter(
-                f"{text!r} is not NAME=PATH[:MAPPING], like SCL=SCL.tif:scl.", param_hint="--pred"
-            )
-        if name in found:
-            raise click.BadParameter(f"the name {name} is given twice.", param_hint="--pred")
-        try:
-            found[name] = path, get_mapping(mapping)
-        except CleansatError as error:
-            raise click.BadParameter(str(error), param_hint="--pred") from error
-    return found
 
 
 def _distances(text: str) -> tuple[int, ...]:

@@ -67,6 +67,11 @@ class ClassMapping:
         return found | {f"{value:g}": CloudClass.NODATA.label for value in sorted(self.nodata)}
 
     @property
+    def of_classes(self) -> ClassMapping:
+        """The mapping of what :meth:`apply` gives: it answers the same questions."""
+        return ClassMapping(self.name, {int(c): c for c in self.classes}, self.source, _EMPTY)
+
+    @property
     def questions(self) -> frozenset[Question]:
         """The questions that a raster of these codes can answer.
 
@@ -88,8 +93,8 @@ class ClassMapping:
         numpy.ndarray
             Same shape, uint8 :class:`~odc_cleansat.CloudClass` codes, nodata 0.
         """
-        found = self._translated(values)
-        return np.where(found == _UNKNOWN, np.uint8(CloudClass.NODATA), found)
+        found = self.translate(values)
+        return np.where(found == UNKNOWN, np.uint8(CloudClass.NODATA), found)
 
     def unknown(self, values: np.ndarray, nodata: float | None = None) -> np.ndarray:
         """Return the values that the mapping does not name.
@@ -107,11 +112,23 @@ class ClassMapping:
             1-d, of the dtype of `values`, rising, each once.
         """
         values = np.asarray(values)
-        strange = np.unique(values[self._translated(values) == _UNKNOWN])
+        strange = np.unique(values[self.translate(values) == UNKNOWN])
         return strange if nodata is None else strange[strange != nodata]
 
-    def _translated(self, values: np.ndarray) -> np.ndarray:
-        """Return uint8 classes, and :data:`_UNKNOWN` for values that are not named."""
+    def translate(self, values: np.ndarray) -> np.ndarray:
+        """Translate an array of codes, and keep apart what is unknown.
+
+        Parameters
+        ----------
+        values
+            Any shape, any number type.
+
+        Returns
+        -------
+        numpy.ndarray
+            Same shape, uint8 :class:`~odc_cleansat.CloudClass` codes, and :data:`UNKNOWN` for values that the mapping
+            does not name.
+        """
         values = np.asarray(values)
         if values.dtype.kind == "b":
             values = values.astype("uint8")
@@ -131,7 +148,7 @@ class ClassMapping:
 
     def _one_by_one(self, values: np.ndarray) -> np.ndarray:
         """Translate float64 values by the rules, of which a later one counts before an earlier one."""
-        found = np.where(np.isnan(values), np.uint8(CloudClass.NODATA), np.uint8(_UNKNOWN))
+        found = np.where(np.isnan(values), np.uint8(CloudClass.NODATA), np.uint8(UNKNOWN))
         for low, high, cls in self.ranges:
             found[(values >= low) & (values <= high)] = cls
         with np.errstate(invalid="ignore"):
@@ -145,7 +162,7 @@ class ClassMapping:
         return found
 
 
-_UNKNOWN = 255
+UNKNOWN = 255
 """Stands for a value that a mapping does not name."""
 
 _SIZE = 1 << 16

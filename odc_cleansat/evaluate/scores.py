@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -38,12 +39,38 @@ def agreement(ucl: np.ndarray, scl: np.ndarray) -> dict[str, float]:
     SceneError
         If the shapes differ.
     """
-    both = Confusion.of(three_classes(scl_to_ucl(scl)), three_classes(ucl))
-    if not both.pixels:
-        return dict.fromkeys(("overall", "cloud", "shadow", "clear"), float("nan"))
+    return class_agreement(ucl, scl_to_ucl(scl))
 
-    asked = (Question.CLOUD, Question.SHADOW, Question.CLEAR)
-    return {"overall": 100 * (1 - both.changed), **{q.value: _percent_same(both, q) for q in asked}}
+
+def class_agreement(
+    ucl: np.ndarray, other: np.ndarray, questions: Collection[Question] = tuple(Question)
+) -> dict[str, float]:
+    """Measure how far a UCL and another mask agree.
+
+    Parameters
+    ----------
+    ucl, other
+        Same shape, uint8 :class:`CloudClass` codes, nodata 0.
+    questions
+        What the other mask can answer. ``overall`` is left out if that is not everything.
+
+    Returns
+    -------
+    dict
+        See :func:`agreement`, percent.
+
+    Raises
+    ------
+    SceneError
+        If the shapes differ.
+    """
+    both = Confusion.of(three_classes(other), three_classes(ucl))
+    asked = [q for q in (Question.CLOUD, Question.SHADOW, Question.CLEAR) if q in questions]
+    names = [*(["overall"] if len(asked) == 3 else []), *(q.value for q in asked)]
+    if not both.pixels:
+        return dict.fromkeys(names, float("nan"))
+    found = {q.value: _percent_same(both, q) for q in asked}
+    return {name: found.get(name, 100 * (1 - both.changed)) for name in names}
 
 
 def _percent_same(both: Confusion, question: Question) -> float:

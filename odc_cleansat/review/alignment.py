@@ -215,7 +215,7 @@ def align(key: str, array: xr.DataArray, scene: xr.Dataset, grid: GeoBox) -> xr.
             f"{key} has the shape {array.shape[-2:]} and no coordinate system, the scene {tuple(grid.shape)}; "
             "give it one, e.g. with .odc.assign_crs, so that it can be brought to the scene's grid."
         )
-    if _same_grid(own, grid):
+    if same_grid(own, grid):
         return array
     if not own.extent.to_crs(grid.crs).intersects(grid.extent):
         raise SceneError(f"{key} lies elsewhere than the scene: none of its pixels is in it.")
@@ -225,7 +225,8 @@ def align(key: str, array: xr.DataArray, scene: xr.Dataset, grid: GeoBox) -> xr.
     return moved
 
 
-def _same_grid(one: GeoBox, other: GeoBox) -> bool:
+def same_grid(one: GeoBox, other: GeoBox) -> bool:
+    """Return whether two grids are equal, but for coordinates that were rounded."""
     if one.shape != other.shape or one.crs != other.crs:
         return False
     step = ~other.affine * one.affine

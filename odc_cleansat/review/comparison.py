@@ -6,7 +6,7 @@ import io
 import math
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,9 @@ from odc.geo.geobox import GeoBox
 from ..arguments import meant
 from ..errors import OutputError, ReflectanceWarning, SceneError
 from ..evaluate.confusion import Question
+from ..evaluate.mappings import ClassMapping
 from ..evaluate.scores import agreement as agree
+from ..evaluate.scores import class_agreement
 from ..scenes.bands import find_bands
 from ..scenes.files import Band
 from ..scenes.levels import LevelCheck
@@ -34,6 +36,7 @@ from .alignment import (
     as_scene,
     find_layers,
     layer_codes,
+    same_grid,
     scene_grid,
     scene_times,
     select_date,
@@ -51,6 +54,7 @@ from .layers import (
     blank_missing,
     make_layer,
 )
+from .other_masks import RESAMPLED, Other, find_other, pixels_of, shown_classes
 from .swipe import swipe_page
 
 if TYPE_CHECKING:
@@ -65,6 +69,9 @@ _MARK = "odc_cleansat comparison"
 
 FORMATS = (".png", ".pdf", ".html")
 """Suffixes of the files that can be written."""
+
+OTHER = "other:"
+"""How the keys of layers of masks by others begin."""
 
 STYLES = ("panels", "outlines")
 """Ways to draw classes: as filled panels, or as outlines over true colour."""
@@ -82,6 +89,9 @@ class Appearance:
 
     title: str = ""
     """Title, for instance the name of the scene; dates are added."""
+
+    scale: float | None = None
+    """Reflectance per digital number. By default it is 1/10000 for integers, and 1 for floating-point numbers."""
 
 
 class Comparison(Panels):
@@ -157,10 +167,10 @@ def compare(
     scl: ArrayOrName = None,
     ucl: ArrayOrName | xr.Dataset = None,
     label: ArrayOrName = None,
+    others: Mapping[str, Other] | None = None,
     confidence: bool | xr.DataArray | str = False,
     agreement: str | None = None,
     offset: float | None = None,
-    scale: float | None = None,
     **appearance: Any,
 ) -> Comparison:
     """Compare masks of a scene by eye: true colour, SCL (cloud classes only), UCL, and more.
@@ -183,19 +193,20 @@ def compare(
     label
         :class:`CloudClass` codes drawn by hand, nodata 0. Pixels that are neither cloud nor shadow are
         called "other". :mod:`odc_cleansat.evaluate.mappings` has mappings of other codes.
+    others
+        Masks by others, by their names: an array or the name of a variable of `scene`, as a pair with the mapping of its
+        values, e.g. ``{"Fmask": ("oa_fmask", "fmask")}``; see :func:`~odc_cleansat.evaluate.get_mapping`. Without a
+        mapping they are :class:`CloudClass` codes. Values that a mapping does not name are no data.
     confidence
         Also show ``ucl_confidence`` (uint8, percent, nodata 255): that of `scene`, or this one.
     agreement
-        Also show where UCL and SCL, and UCL and label, agree on ``contaminated`` (cloud or shadow),
+        Also show where the UCL agrees with SCL, label and others on ``contaminated`` (cloud or shadow),
         ``cloud``, ``shadow`` or ``clear``.
     offset
         Radiometric offset in digital numbers. By default it is the coordinate or attribute ``offset`` of
         `scene`, or follows from the bands' ``add_offset``; else it is 0.
-    scale
-        Reflectance per digital number. By default it is 1/10000 for integers, and 1 for floating-point
-        numbers.
     appearance
-        The fields of :class:`Appearance` as keyword arguments: ``style``, ``names`` and ``title``.
+        The fields of :class:`Appearance` as keyword arguments: ``style``, ``names``, ``title`` and ``scale``.
 
     Returns
     -------
@@ -211,6 +222,8 @@ def compare(
     -----
     ReflectanceWarning
         If the pixels look as if the offset were wrong.
+    GapWarning
+        If a mask by others has values that its mapping does not name.
 
     Examples
     --------
@@ -227,12 +240,22 @@ def compare(
     grid = scene_grid(data)
     found = find_layers(given, scl, ucl, label, confidence)
     arrays = {key: align(key, array, data, grid) for key, array in found.items()}
-    if question is not None and not {"scl", "label"} & arrays.keys():
+    beside = {name: find_other(name, each, given) for name, each in (others or {}).items()}
+    for name, (array, _) in beside.items():
+        arrays[f"{OTHER}{name}"] = _told_if_moved(align(name, array, data, grid), array, grid)
+    if question is not None and not ({"scl", "label"} & arrays.keys() or beside):
         raise SceneError(
             "there is neither an SCL nor a label that the UCL could agree with; give one, or leave the "
             "agreement out."
         )
-    drawing = _Drawing({**NAMES, **(look.names or {})}, question, _step(data, grid), offset, scale)
+    drawing = _Drawing(
+        {**NAMES, **(look.names or {})},
+        question,
+        _step(data, grid),
+        offset,
+        look.scale,
+        {name: mapping for name, (_, mapping) in beside.items()},
+    )
     frames = []
     for date in enumerate(scene_times(data)):
         frames.append(_frame(data, arrays, date, drawing))
@@ -271,6 +294,18 @@ class _Drawing:
     scale: float | None
     """Reflectance per digital number, if it is given."""
 
+    others: Mapping[str, ClassMapping] = field(default_factory=dict)
+    """Mappings of the masks by others, by name."""
+
+
+def _told_if_moved(moved: xr.DataArray, array: xr.DataArray, grid: GeoBox) -> xr.DataArray:
+    """Return an aligned mask that says so if it was on another grid."""
+    own = array.odc.geobox
+    attrs = dict(array.attrs)
+    if own is not None and own.crs is not None and not same_grid(own, grid):
+        attrs.setdefault(RESAMPLED, pixels_of(own))
+    return moved.assign_attrs(attrs)
+
 
 def _step(scene: xr.Dataset, grid: GeoBox) -> int:
     count = scene.sizes.get("time", 1)
@@ -288,26 +323,41 @@ def _frame(
     i, time = date
     # Loaded together, for a UCL and its confidence come out of one inference.
     (loaded,) = dask.compute({key: select_date(array, i) for key, array in arrays.items()})
-    planes = {key: layer_codes(key, array) for key, array in loaded.items()}
+    planes = {k: layer_codes(k, a) for k, a in loaded.items() if not k.startswith(OTHER)}
     rgb = _reflectance(scene, i, drawing)
     agreed = agree(planes["ucl"], loaded["scl"].values) if "scl" in planes else {}
     known = loaded["ucl"].attrs.get("flag_values", [c.value for c in CLASSES])
-    return Frame(time, rgb, _layers(planes, drawing, known), agreed)
+    others, titles = {}, dict(drawing.names)
+    for name, mapping in drawing.others.items():
+        key, array = f"{OTHER}{name}", loaded[f"{OTHER}{name}"]
+        planes[key] = shown_classes(name, array.values, mapping, planes["ucl"])
+        others[name] = class_agreement(planes["ucl"], planes[key], mapping.questions)
+        own = array.attrs.get(RESAMPLED)
+        titles[key] = f"{name} ({own}, nearest neighbour)" if own else name
+    return Frame(time, rgb, _layers(planes, drawing, titles, known), agreed, others)
 
 
 def _layers(
-    planes: Mapping[str, np.ndarray], drawing: _Drawing, known: Collection[int]
+    planes: Mapping[str, np.ndarray],
+    drawing: _Drawing,
+    names: Mapping[str, str],
+    known: Collection[int],
 ) -> tuple[Layer, ...]:
     # The legend shall not say 0 % of a class that the model does not know.
     own = tuple(c for c in CLASSES if c.value in known or (planes["ucl"] == c.value).any())
     categories = {"ucl": own, "confidence": CONFIDENCES, "label": LABEL_CLASSES}
-    titles = {**drawing.names, "scl": f"{drawing.names['scl']}, cloud classes only"}
+    for name, mapping in drawing.others.items():
+        categories[f"{OTHER}{name}"] = tuple(c for c in CLASSES if c.value in mapping.classes)
+    titles = {**names, "scl": f"{names['scl']}, cloud classes only"}
     layers = [
         make_layer(key, titles[key], codes, categories.get(key, CLASSES), drawing.step)
         for key, codes in planes.items()
     ]
     if drawing.question is not None:
-        for key, other in {"scl": "SCL", "label": "label"}.items():
+        beside = {"scl": "SCL", "label": "label"}
+        for name, mapping in drawing.others.items():
+            beside |= {f"{OTHER}{name}": name} if drawing.question in mapping.questions else {}
+        for key, other in beside.items():
             if key in planes:
                 layers.append(_agreement_layer(planes, key, other, drawing.question, drawing.step))
     return tuple(layers)

@@ -16,7 +16,8 @@ from odc.geo.xr import wrap_xr
 
 from ..classes import CloudClass, confidence_attrs, scl_to_ucl, ucl_attrs
 from ..errors import CleansatError, SceneError
-from ..evaluate.mappings import check_codes, get_mapping
+from ..evaluate.mappings import get_mapping
+from ..evaluate.rasters import ClassRaster, open_raster
 from ..grids.centres import reach
 from ..masks.classify import classify
 from ..models.registry import DEFAULTS, get_model
@@ -28,7 +29,6 @@ from ..scenes.read import read_metadata, read_scene
 from ..storage.eo3 import acquisition_time
 from ..storage.folder import Folder, split_file
 from ..storage.reader import strange_values
-from ..storage.settings import gdal_settings
 from .bands import COLOURS, given_scl, read_band, scene_bands, scl_beside, warp_band
 from .comparison import DRAWN
 
@@ -210,12 +210,16 @@ def class_file(path: str, mapping: str = "ucl") -> xr.DataArray:
     ------
     CleansatError
         If it cannot be read, or there is no such mapping.
+
+    Warns
+    -----
+    GapWarning
+        If it holds values that the mapping does not name.
     """
-    found = get_mapping(mapping)
-    with reading(path), gdal_settings(path):
-        data, grid, _ = BandFile(path, 1, None).open()
-        check_codes(found, data.values, data.rio.nodata, path)
-        classes: xr.DataArray = wrap_xr(found.apply(data.values), grid, nodata=0)
+    with reading(path), open_raster(ClassRaster(path, get_mapping(mapping))) as opened:
+        rows, columns = opened.grid.shape
+        codes = opened.read(slice(0, rows), slice(0, columns))
+        classes: xr.DataArray = wrap_xr(codes, opened.grid, nodata=0)
     return classes
 
 
@@ -358,6 +362,7 @@ def _describe(
     """Add time and offset as coordinates, and what a picture should say as attributes."""
     data = data.assign_coords(offset=float(offset))
     data.attrs["title"] = label
+    data.attrs["tile"] = str(properties.get("odc:region_code") or "")
     data.attrs["simulated"] = bool(properties.get("cleansat:simulated", False))
     if (moment := acquisition_time(properties)) is not None:
         data = data.assign_coords(time=np.datetime64(moment, "ns"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from affine import Affine
@@ -44,7 +44,7 @@ class Layer:
     """A raster of a few categories."""
 
     key: str
-    """``scl``, ``ucl``, ``confidence``, ``label``, ``agreement-scl`` or ``agreement-label``."""
+    """``scl``, ``ucl``, ``confidence``, ``label`` or ``other:NAME``; or one of them after ``agreement-``."""
 
     name: str
     """Name for people."""
@@ -84,6 +84,9 @@ class Frame:
     """Percent of pixels on which UCL and SCL agree; empty without SCL.
 
     See :func:`~odc_cleansat.evaluate.scores.agreement`."""
+
+    others: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """The same of UCL and each mask by others, by its name."""
 
     @property
     def date(self) -> str:

@@ -80,17 +80,28 @@ def _layer(layer: Layer) -> dict[str, Any]:
     return {
         "key": layer.key,
         "name": layer.name,
-        "short": SHORT[layer.key],
+        "short": short_name(layer.key),
         "image": png_uri(layer.codes, {c.value: c.colour for c in layer.categories}),
         "gaps": layer.gaps,
         "categories": categories,
     }
 
 
+def short_name(key: str) -> str:
+    """Return the short name of a layer, by its key."""
+    if key in SHORT:
+        return SHORT[key]
+    name = key.partition(":")[2]
+    return f"UCL and {name}" if key.startswith("agreement-") else name
+
+
 def _agreement(frame: Frame) -> str:
-    if not frame.agreement:
-        return ""
-    return f"UCL and SCL agree on {', '.join(_shares(frame.agreement))} of the pixels."
+    agreed = {"SCL": frame.agreement, **frame.others}
+    return " ".join(
+        f"UCL and {name} agree on {', '.join(_shares(shares))} of the pixels."
+        for name, shares in agreed.items()
+        if shares
+    )
 
 
 def _shares(agreement: Mapping[str, float]) -> Iterator[str]:

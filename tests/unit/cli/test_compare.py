@@ -91,6 +91,54 @@ def test_compare_in_a_datacube(run: Run, cube: Cube, tmp_path: Path) -> None:
     )
 
 
+def test_masks_by_others(run: Run, cube: Cube, tmp_path: Path) -> None:
+    scene = cube.folder / "june"
+    mask = cube.masks["june"].local_path.parent
+    with rasterio.open(scene / "SCL.tif") as file:
+        scl, profile = file.read(1), file.profile
+    made = {
+        "cld_20240615.tif": np.where(np.isin(scl, (8, 9)), 80, 5),
+        "qa60.tif": np.where(np.isin(scl, (8, 9)), 1 << 10, 0),
+        "cld_20240620.tif": np.full(scl.shape, 5),
+    }
+    for name, codes in made.items():
+        with rasterio.open(
+            tmp_path / name, "w", **{**profile, "dtype": "uint16", "nodata": None}
+        ) as file:
+            file.write(codes.astype("uint16"), 1)
+    others = (
+        "--other",
+        f"CLD={tmp_path}/cld_20240615.tif:cld",
+        "--other",
+        f"QA={tmp_path}/qa60.tif:qa60",
+    )
+    part = ("--bbox", "13.66,47.80,13.69,47.82", "-o", tmp_path / "june.html")
+    said = run(mask, *others, "--other", f"SCL2={scene}/SCL.tif:scl", "--agreement", "cloud", *part, "--json")  # fmt: skip
+    (numbers,) = map(json.loads, good(said).splitlines())
+    assert numbers["others"]["CLD"] == numbers["others"]["QA"]
+    assert set(numbers["others"]["QA"]) == {"cloud"}
+    assert numbers["others"]["SCL2"] == numbers["agreement"]
+    text = good(run(mask, *others, *part))
+    assert "UCL and CLD agree" in text
+    assert "CLD (20 m, nearest neighbour)" in text
+    wrong = ("--other", f"CLD={tmp_path}/cld_20240620.tif:cld", *part)
+    assert "is a mask of another scene" in failure(run(mask, *wrong))
+    assert "no mapping 'fmsk'" in failure(run(mask, "--other", f"a={scene}/SCL.tif:fmsk", *part), 2)
+    assert "is not NAME=PATH[:MAPPING]" in failure(run(mask, "--other", "a", *part), 2)
+    said = failure(run("--product", "s2_l2a", *others, "-o", tmp_path / "x.png"), 2)
+    assert "is no measurement; with --product name one of the product" in said
+
+
+def test_measurements_as_masks_by_others(run: Run, cube: Cube, tmp_path: Path) -> None:
+    area = ["--crs", "EPSG:32633", "--resolution", 60, "--bbox", "13.66,47.8,13.72,47.84", "--time", "2024-06"]  # fmt: skip
+    said = run(
+        "--product", "s2_l2a", *area, "-C", cube.folder / "datacube.conf",
+        "--other", "again=scl:scl", "-o", tmp_path / "cube.html", "--json",
+    )  # fmt: skip
+    (numbers,) = map(json.loads, good(said).splitlines())
+    assert numbers["others"]["again"] == numbers["agreement"]
+
+
 def test_wrong_usage(run: Run, cube: Cube, tmp_path: Path) -> None:
     out = ["-o", tmp_path / "x.png"]
     assert "give SOURCE, or --product" in failure(run(*out), 2)
