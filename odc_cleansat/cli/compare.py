@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from datacube import Datacube
 
+    from ..review.comparison import Comparison
     from ..review.layers import Frame
     from ..review.other_masks import OtherMask
 
@@ -147,11 +148,7 @@ def command(
     for path in outputs:
         check_output(path, overwrite)
     _check_usage(source, product, {"ucl": ucl, "scl": scl, "datetime": moment}, grid)
-    if product is not None and (paths := [o.place for o in others if not o.is_measurement]):
-        raise click.UsageError(
-            f"--other {paths[0]} is no measurement; with --product name one of the product, as in "
-            "--other fmask=oa_fmask:fmask."
-        )
+    _check_others(product, others)
     query = grid_query(**grid)
     console = Console(to_stderr=as_json)
     drawn = None if label is None else _read_label(label, label_mapping, agreement)
@@ -163,9 +160,8 @@ def command(
             beside = read_others(others, data)
         else:
             dc = stack.enter_context(connected(config, env))
-            measured = [each.place for each in others]
-            data = _from_cube(dc, str(product), measured, (model, offset), query, console)
             beside = {each.name: (each.place, each.mapping) for each in others}
+            data = _from_cube(dc, str(product), others, (model, offset), query, console)
         with console.step("Comparing"):
             comparison = compare(
                 data,
@@ -178,11 +174,17 @@ def command(
                 names=layer_names(data, model),
                 title=data.attrs.get("title", product or ""),
             )
-        for path in outputs:
-            with console.step(f"Drawing {path}"):
-                comparison.save(path, overwrite=overwrite)
+        _draw(comparison, outputs, overwrite, console)
     for frame in comparison.frames:
         click.echo(_json_line(frame, outputs) if as_json else _text(frame))
+
+
+def _draw(
+    comparison: Comparison, outputs: tuple[Path, ...], overwrite: bool, console: Console
+) -> None:
+    for path in outputs:
+        with console.step(f"Drawing {path}"):
+            comparison.save(path, overwrite=overwrite)
 
 
 def _read_label(path: str, mapping: str | None, agreement: str | None) -> xr.DataArray:
@@ -204,6 +206,14 @@ def _check_usage(
     if given := [f"--{name}" for name, value in refused.items() if value is not None]:
         said = "for --product" if source is not None else "for SOURCE"
         raise click.UsageError(f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} {said}.")
+
+
+def _check_others(product: str | None, others: Sequence[OtherMask]) -> None:
+    if product is not None and (paths := [o.place for o in others if not o.is_measurement]):
+        raise click.UsageError(
+            f"--other {paths[0]} is no measurement; with --product name one of the product, as in "
+            "--other fmask=oa_fmask:fmask."
+        )
 
 
 def _check_question(mapping: str, agreement: str | None) -> None:
@@ -248,7 +258,7 @@ def _from_files(
 def _from_cube(
     dc: Datacube,
     product: str,
-    others: Sequence[str],
+    others: Sequence[OtherMask],
     masking: tuple[str | None, float | None],
     query: dict[str, Any],
     console: Console,
@@ -261,7 +271,7 @@ def _from_cube(
         return load(
             dc,
             product,
-            measurements=measurements and [*measurements, *others],
+            measurements=measurements and [*measurements, *(each.place for each in others)],
             model=model,
             offset=offset,
             group_by="solar_day",

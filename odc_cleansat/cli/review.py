@@ -13,6 +13,7 @@ import click
 
 from ..errors import CubeError
 from .console import Console
+from .named_masks import others_option
 from .names import Choice, Group
 from .options import connected, datacube_options, fetch_scenes_option, json_option
 from .review_options import EXIT_CODES, several_masks, several_options, warn_of_gaps
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from datacube import Datacube
 
     from ..products import MaskProduct, Verdict
+    from ..review.other_masks import OtherMask
 
 
 MARKS = {"accepted": "green", "rejected": "red", "unreviewed": "yellow"}
@@ -304,6 +306,7 @@ Examples:
     show_default=True,
     help="How many masks are read at a time.",
 )
+@others_option
 @fetch_scenes_option
 def write_page(
     paths: tuple[str, ...],
@@ -315,6 +318,7 @@ def write_page(
     title: str,
     threads: int,
     fetch_scenes: bool,
+    others: list[OtherMask],
     config: tuple[str, ...],
     env: str | None,
 ) -> None:
@@ -341,7 +345,7 @@ def write_page(
                 out,
                 dc=dc,
                 model=model,
-                text=PageText(title, command, in_options),
+                text=PageText(title, command, in_options, others),
                 threads=threads,
                 fetch_scenes=fetch_scenes,
                 progress=progress,

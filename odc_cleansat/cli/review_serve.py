@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import CleansatError
 from .console import Console
 from .listening import listen
+from .named_masks import others_option
 from .options import fetch_scenes_option
 from .review_options import EXIT_CODES, several_masks, several_options, warn_of_gaps
 from .wording import in_options
+
+if TYPE_CHECKING:
+    from ..review.other_masks import OtherMask
+
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 """Addresses that only this machine reaches."""
@@ -56,6 +61,7 @@ Examples:
 )
 @click.option("--open/--no-open", "show", default=False, help="Open the page in a browser.")
 @click.option("--title", default="Masks to review", show_default=True, help="Title of the page.")
+@others_option
 @fetch_scenes_option
 def command(
     paths: tuple[str, ...],
@@ -70,6 +76,7 @@ def command(
     show: bool,
     title: str,
     fetch_scenes: bool,
+    others: list[OtherMask],
     config: tuple[str, ...],
     env: str | None,
 ) -> None:
@@ -105,7 +112,7 @@ def command(
     with several_masks(paths, product, time, bbox, config, env) as (masks, dc):
         found = collect(masks, dc, model)
     warn_of_gaps(found, {})
-    desk = Desk(lambda: found, fetch_scenes=fetch_scenes, words=in_options)
+    desk = Desk(lambda: found, fetch_scenes=fetch_scenes, words=in_options, others=others)
     hint = "Give another --port, or 0 for one that is free."
     with listen(host, port, hint) as listening, desk:
         local = host in LOOPBACK

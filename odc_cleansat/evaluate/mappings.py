@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +13,7 @@ import numpy as np
 
 from ..arguments import meant
 from ..classes import SCL_TO_UCL, CloudClass
-from ..errors import CleansatError, GapWarning, SceneError, first_line
+from ..errors import CleansatError, first_line
 from ..storage.reader import parse_yaml, read_file
 from .confusion import Question
 
@@ -313,65 +312,6 @@ def get_mapping(spec: str | ClassMapping) -> ClassMapping:
         f"there is no mapping {spec!r}; choose from {', '.join(MAPPINGS)}, or write codes and classes, "
         f"like 0=clear,1=cloud,3=shadow, or name a JSON or YAML file of them.{meant(spec, MAPPINGS)}"
     )
-
-
-def check_codes(mapping: ClassMapping, values: np.ndarray, nodata: float | None, name: str) -> None:
-    """Raise if a raster is read as a UCL by default, but holds other codes.
-
-    Parameters
-    ----------
-    mapping
-        The mapping of the raster; only that of the UCL is checked.
-    values
-        Any shape, any number type: pixels of the raster.
-    nodata
-        The nodata value that the file declares, or None.
-    name
-        Name of the raster, for the message.
-
-    Raises
-    ------
-    SceneError
-        If there are other codes; the message names some of them.
-    """
-    if mapping is not MAPPINGS["ucl"]:
-        return
-    strange = mapping.unknown(values, nodata)
-    strange = strange[(strange != 255) & np.isfinite(strange)]
-    if strange.size:
-        raise SceneError(
-            f"{name} holds {', '.join(f'{code:g}' for code in strange[:5])}, which are no codes of a UCL; name the "
-            f"mapping of its codes: {', '.join(MAPPINGS)}."
-        )
-
-
-def tell_unknown(mapping: ClassMapping, unknown: Iterable[float], name: str) -> None:
-    """Warn that a raster holds values that its mapping does not name.
-
-    Parameters
-    ----------
-    mapping
-        The mapping of the raster.
-    unknown
-        The values; nothing is said if there are none.
-    name
-        Name of the raster, for the message.
-
-    Warns
-    -----
-    GapWarning
-        If there are such values; the message names some of them.
-    """
-    found = sorted(unknown)
-    if mapping is MAPPINGS["ucl"]:  # 255 stands for no data in many files
-        found = [value for value in found if value != 255]
-    if found:
-        warnings.warn(
-            f"{name} holds {', '.join(f'{value:g}' for value in found[:5])}{' and more' * (len(found) > 5)}, which the "
-            f"mapping {mapping.name} does not name; these pixels count as no data.",
-            GapWarning,
-            stacklevel=3,
-        )
 
 
 def parse_class(text: str) -> CloudClass | None:

@@ -13,8 +13,8 @@ from odc.geo.crs import CRS
 from ..errors import CleansatError, SceneError
 from .confusion import Confusion
 from .counting import Counts, Protocol
-from .mappings import MAPPINGS, ClassMapping, parse_class, tell_unknown
-from .rasters import ClassRaster, OpenRaster, open_raster
+from .mappings import MAPPINGS, ClassMapping, parse_class
+from .rasters import ClassRaster, OpenRaster, open_raster, tell_unknown
 from .results import Evaluation
 
 ONLY_SCENE = "all"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,12 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from ..classes import CloudClass
-from ..errors import SceneError
+from ..errors import GapWarning, SceneError
 from ..grids.centres import Roi, sample_nearest
 from ..scenes.files import local_path
 from ..storage.failures import store_advice
 from ..storage.rasters import open_file
-from .mappings import MAPPINGS, ClassMapping, check_codes, tell_unknown
+from .mappings import MAPPINGS, ClassMapping
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -132,19 +132,28 @@ class OpenRaster:
         return codes
 
 
+def warn_of_gap(text: str) -> None:
+    """Warn of what is no data in the result."""
+    warnings.warn(text, GapWarning, stacklevel=4)
+
+
 @contextlib.contextmanager
-def open_raster(raster: ClassRaster) -> Iterator[OpenRaster]:
+def open_raster(
+    raster: ClassRaster, tell: Callable[[str], object] = warn_of_gap
+) -> Iterator[OpenRaster]:
     """Open a raster within a ``with`` block.
+
+    Parameters
+    ----------
+    raster
+        The raster.
+    tell
+        Called at the end if pixels were read whose values the mapping does not name; by default it warns.
 
     Raises
     ------
     SceneError
         If it cannot be read.
-
-    Warns
-    -----
-    GapWarning
-        At the end, if pixels were read whose values the mapping does not name.
     """
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
@@ -158,7 +167,7 @@ def open_raster(raster: ClassRaster) -> Iterator[OpenRaster]:
             raise _unreadable(raster.uri, error) from error
         opened = OpenRaster(file, raster)
         yield opened
-        tell_unknown(raster.mapping, opened.unknown, raster.uri)
+        tell_unknown(raster.mapping, opened.unknown, raster.uri, tell)
 
 
 def place_on_label(label: OpenRaster, prediction: OpenRaster) -> None:
@@ -186,3 +195,62 @@ def _unreadable(uri: str, error: Exception) -> SceneError:
     return SceneError(
         f"cannot read {uri}: {error}. {f'Probably {hint}.' if hint else 'Is it there, and whole?'}"
     )
+
+
+def check_codes(mapping: ClassMapping, values: np.ndarray, nodata: float | None, name: str) -> None:
+    """Raise if a raster is read as a UCL by default, but holds other codes.
+
+    Parameters
+    ----------
+    mapping
+        The mapping of the raster; only that of the UCL is checked.
+    values
+        Any shape, any number type: pixels of the raster.
+    nodata
+        The nodata value that the file declares, or None.
+    name
+        Name of the raster, for the message.
+
+    Raises
+    ------
+    SceneError
+        If there are other codes; the message names some of them.
+    """
+    if mapping is not MAPPINGS["ucl"]:
+        return
+    strange = mapping.unknown(values, nodata)
+    strange = strange[(strange != 255) & np.isfinite(strange)]
+    if strange.size:
+        raise SceneError(
+            f"{name} holds {', '.join(f'{code:g}' for code in strange[:5])}, which are no codes of a UCL; name the "
+            f"mapping of its codes: {', '.join(MAPPINGS)}."
+        )
+
+
+def tell_unknown(
+    mapping: ClassMapping,
+    unknown: Iterable[float],
+    name: str,
+    tell: Callable[[str], object] = warn_of_gap,
+) -> None:
+    """Tell that a raster holds values that its mapping does not name.
+
+    Parameters
+    ----------
+    mapping
+        The mapping of the raster.
+    unknown
+        The values; nothing is said if there are none.
+    name
+        Name of the raster, for the message.
+    tell
+        Called with the message, which names some of the values; by default it warns.
+    """
+    found = sorted(unknown)
+    if mapping is MAPPINGS["ucl"]:  # 255 stands for no data in many files
+        found = [value for value in found if value != 255]
+    if found:
+        tell(
+            f"{name} holds {', '.join(f'{value:g}' for value in found[:5])}{' and more' * (len(found) > 5)}, which the "
+            f"mapping {mapping.name} does not name; these pixels count as no data."
+        )

@@ -26,6 +26,7 @@ from .collection import Collection
 from .comparison import compare
 from .datasets import layer_names, mask_dataset
 from .inspection import SIDE
+from .other_masks import OtherMask, read_others
 from .page_rows import mask_row, review_row, unreadable_row, waiting_row
 from .swipe import swipe_page
 
@@ -80,6 +81,8 @@ class Desk:
         See :func:`~odc_cleansat.review.inspect_mask`.
     words
         Says what is wrong in the words of whoever serves the masks.
+    others
+        Masks by others that stand beside each mask.
     """
 
     def __init__(
@@ -88,10 +91,12 @@ class Desk:
         *,
         fetch_scenes: bool = False,
         words: Callable[[str], str] = str,
+        others: Sequence[OtherMask] = (),
     ) -> None:
         self._source = source
         self._fetch_scenes = fetch_scenes
         self._words = words
+        self._others = others
         self._entries: dict[UUID, _Entry] = {}
         self._unreadable: tuple[Unreadable, ...] = ()
         self._pictures: LRUCache[UUID, Mapping[str, tuple[bytes, str]]] = LRUCache(
@@ -185,7 +190,7 @@ class Desk:
         mask
             Id of the mask.
         name
-            ``rgb``, ``ucl`` or ``scl``.
+            ``rgb``, ``ucl``, ``scl``, or ``other0`` and so on.
 
         Raises
         ------
@@ -216,8 +221,10 @@ class Desk:
                 page = self._swipes.get(mask)
             if page is None:
                 data = mask_dataset(product, fetch_scenes=self._fetch_scenes)
+                files = None if product.scene is None else product.scene.files
                 panels = compare(
                     data,
+                    others=read_others(self._others, data, files, LOG.warning),
                     confidence="ucl_confidence" in data,
                     names=layer_names(data),
                     title=str(data.attrs.get("title", "")),
@@ -331,7 +338,7 @@ class Desk:
             self._set_row(mask, _shown(row, _places(product)))
 
     def _inspect(self, mask: UUID, product: MaskProduct) -> Mapping[str, tuple[bytes, str]]:
-        row = mask_row(product, SIDE, fetch_scenes=self._fetch_scenes)
+        row = mask_row(product, SIDE, fetch_scenes=self._fetch_scenes, others=self._others)
         row["gaps"] = [self._words(gap) for gap in row["gaps"]]
         pictures = {
             name: _decoded(uri) for name, uri in row.pop("pictures", {}).items() if uri is not None

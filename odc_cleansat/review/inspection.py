@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from ..arguments import is_number
 from ..classes import CONFIDENCE_NODATA, CloudClass, class_percent, scl_to_ucl
 from ..errors import CleansatError, ModelError, first_line
-from ..evaluate.scores import agreement
+from ..evaluate.scores import agreement, class_agreement
 from ..models.registry import get_model
 from ..products.product import MaskProduct
 from ..products.verdict_files import Verdict, read_each
@@ -33,9 +33,29 @@ from .flags import (
 )
 from .hot_spots import HotSpots, hot_spots
 from .layers import blank_missing, thin, thin_grid
+from .other_masks import RESAMPLED, OtherMask, SceneName, pixels_of, read_classes
 
 SIDE = 512
 """Most pixels along a side that are compared and drawn."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A mask by others of the same scene."""
+
+    name: str
+    """Name for people."""
+
+    codes: np.ndarray
+    """``(h, w)`` uint8 :class:`CloudClass` codes, thinned; no data are 0."""
+
+    agreement: Mapping[str, float]
+    """Percent of pixels on which UCL and it agree.
+
+    See :func:`~odc_cleansat.evaluate.scores.class_agreement`."""
+
+    pixels: str
+    """Size of its own pixels if it is another than that of the UCL, which it was brought to; else empty."""
 
 
 @dataclass
@@ -71,6 +91,9 @@ class Inspection:
 
     See :func:`~odc_cleansat.evaluate.scores.agreement`."""
 
+    others: list[Beside] = field(default_factory=list)
+    """Masks by others, as far as they can be had."""
+
     spots: HotSpots | None = None
     """Where UCL and SCL disagree; None without SCL."""
 
@@ -90,7 +113,9 @@ class Inspection:
     """How the mask was made, from the processing record."""
 
 
-def inspect_mask(product: MaskProduct, *, fetch_scenes: bool = False) -> Inspection:
+def inspect_mask(
+    product: MaskProduct, *, fetch_scenes: bool = False, others: Sequence[OtherMask] = ()
+) -> Inspection:
     """Inspect a mask.
 
     Classes are compared on every n-th pixel of every n-th row of the mask. Overviews would lose small
@@ -103,6 +128,8 @@ def inspect_mask(product: MaskProduct, *, fetch_scenes: bool = False) -> Inspect
     fetch_scenes
         Whether to open the scene's files wherever the mask says that they are. Otherwise they are opened only
         near the mask, on its host, or where the datacube knows the scene.
+    others
+        Masks by others that are compared with it, too.
 
     Raises
     ------
@@ -118,6 +145,7 @@ def inspect_mask(product: MaskProduct, *, fetch_scenes: bool = False) -> Inspect
     result.gaps += gaps
     result.record = _record(result)
     _add_scene(result, fetch_scenes)
+    _add_others(result, others, native)
     _add_confidence(result, step)
     result.flags += [each for each in _flags(result, codes, native) if each]
     result.doubt = find_doubt(ucl, result.confidence, result.scl, result.flags)
@@ -211,6 +239,28 @@ def _add_scene(result: Inspection, fetch_scenes: bool) -> None:
     result.scl = scl_to_ucl(scl)
     result.agreement = agreement(result.ucl, scl)
     result.spots = hot_spots(result.ucl, result.scl, result.grid)
+
+
+def _add_others(result: Inspection, others: Sequence[OtherMask], native: GeoBox) -> None:
+    """Add masks by others, as far as they can be had."""
+    product = result.product
+    scene = SceneName.of(product.label, product.properties)
+    for each in others:
+        try:
+            raster = each.find(scene, None if product.scene is None else product.scene.files)
+            found = read_classes(each.name, raster, result.grid, result.ucl, result.gaps.append)
+        except Exception as error:  # a page is made of what there is
+            result.gaps.append(first_line(error))
+            continue
+        pixels = found.attrs.get(RESAMPLED, "")
+        result.others.append(
+            Beside(
+                each.name,
+                found.values,
+                class_agreement(result.ucl, found.values, each.mapping.questions),
+                "" if pixels == pixels_of(native) else pixels,
+            )
+        )
 
 
 def _true_colour(bands: Mapping[str, BandFile], result: Inspection) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,9 +16,9 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
 from ..classes import CloudClass
-from ..errors import GapWarning, SceneError
+from ..errors import CleansatError, GapWarning, SceneError
 from ..evaluate.mappings import UNKNOWN, ClassMapping, get_mapping
-from ..evaluate.rasters import ClassRaster, open_raster
+from ..evaluate.rasters import ClassRaster, open_raster, warn_of_gap
 from ..grids.centres import reach
 from ..grids.grid import ground_resolution
 from ..scenes.days import check_days
@@ -119,7 +119,10 @@ def _there(path: str) -> list[str]:
 
 
 def read_others(
-    others: Sequence[OtherMask], data: xr.Dataset, files: Mapping[str, BandFile] | None = None
+    others: Sequence[OtherMask],
+    data: xr.Dataset,
+    files: Mapping[str, BandFile] | None = None,
+    tell: Callable[[str], object] | None = None,
 ) -> dict[str, Other]:
     """Read masks by others for :func:`~odc_cleansat.review.compare`.
 
@@ -131,6 +134,8 @@ def read_others(
         A scene with ``ucl``, dims ``(y, x)``, uint8 codes, as :func:`~odc_cleansat.review.mask_dataset` gives it.
     files
         The measurements of the scene, if there are any.
+    tell
+        Called with what is wrong with a mask, which is then left out; by default that is an error.
 
     Returns
     -------
@@ -147,14 +152,26 @@ def read_others(
     scene = SceneName(str(data.attrs["title"]), day, str(data.attrs.get("tile", "")))
     found: dict[str, Other] = {}
     for each in others:
-        raster = each.find(scene, files)
-        classes = read_classes(each.name, raster, data.odc.geobox, data.ucl.values)
+        try:
+            raster = each.find(scene, files)
+            classes = read_classes(
+                each.name, raster, data.odc.geobox, data.ucl.values, tell or warn_of_gap
+            )
+        except CleansatError as error:
+            if tell is None:
+                raise
+            tell(str(error))
+            continue
         found[each.name] = classes, each.mapping.of_classes
     return found
 
 
 def read_classes(
-    name: str, raster: ClassRaster, grid: GeoBox, ucl: np.ndarray | None = None
+    name: str,
+    raster: ClassRaster,
+    grid: GeoBox,
+    ucl: np.ndarray | None = None,
+    tell: Callable[[str], object] = warn_of_gap,
 ) -> xr.DataArray:
     """Read a mask by others on a grid, each pixel from the one in which its centre lies.
 
@@ -169,6 +186,8 @@ def read_classes(
     ucl
         ``grid.shape`` uint8 :class:`CloudClass` codes. A mask whose mapping knows no value for no data has none where
         this has none: it says clear there.
+    tell
+        Called if it holds values that the mapping does not name; by default it warns.
 
     Returns
     -------
@@ -180,13 +199,8 @@ def read_classes(
     ------
     SceneError
         If the file cannot be read, has no coordinate system, or lies elsewhere.
-
-    Warns
-    -----
-    GapWarning
-        If it holds values that the mapping does not name.
     """
-    with open_raster(raster) as opened:
+    with open_raster(raster, tell) as opened:
         own = opened.grid
         if own.crs is None:
             raise SceneError(
@@ -222,7 +236,7 @@ def find_other(
     Returns
     -------
     xarray.DataArray
-        As given, uint8 :class:`CloudClass` codes, nodata 0, and
+        Dims as given, uint8 :class:`CloudClass` codes, nodata 0, and
         :data:`~odc_cleansat.evaluate.mappings.UNKNOWN` for values that the mapping does not name.
     ClassMapping
         The mapping.

@@ -34,6 +34,7 @@ from .inspection import (
     percent_by_label,
     read_verdicts,
 )
+from .other_masks import OtherMask
 
 QUALITY = 75
 """WebP quality of true colour, 0 to 100."""
@@ -52,7 +53,13 @@ def unreadable_row(place: Unreadable) -> dict[str, Any]:
     return public_row(row)
 
 
-def mask_row(product: MaskProduct, side: int, *, fetch_scenes: bool = False) -> dict[str, Any]:
+def mask_row(
+    product: MaskProduct,
+    side: int,
+    *,
+    fetch_scenes: bool = False,
+    others: Sequence[OtherMask] = (),
+) -> dict[str, Any]:
     """Inspect a mask and return its row. What is unknown is None.
 
     Parameters
@@ -61,12 +68,12 @@ def mask_row(product: MaskProduct, side: int, *, fetch_scenes: bool = False) -> 
         The mask.
     side
         About how many pixels the pictures have along their longer side.
-    fetch_scenes
+    fetch_scenes, others
         See :func:`~odc_cleansat.review.inspect_mask`.
     """
     row = _heading(product)
     try:
-        found = inspect_mask(product, fetch_scenes=fetch_scenes)
+        found = inspect_mask(product, fetch_scenes=fetch_scenes, others=others)
         row |= _inspected(found, side) | review_row(found.verdicts)
         shown = pictures(found, _step(found, side))
     except (
@@ -112,6 +119,15 @@ def _inspected(found: Inspection, side: int) -> dict[str, Any]:
         "scl": None if by_scl is None else _numbers(by_scl),
         "scl_cloud": None if by_scl is None else _number(cloud_percent(by_scl)),
         "agreement": _numbers(found.agreement) or None,
+        "others": [
+            {
+                "name": each.name,
+                "pixels": each.pixels,
+                "percent": _numbers(percent_by_label(each.codes)),
+                "agreement": _numbers(each.agreement),
+            }
+            for each in found.others
+        ],
         "data": _number(found.data_percent),
         "flags": [{"name": each.name, "text": each.text} for each in found.flags],
         "gaps": found.gaps,
@@ -223,7 +239,7 @@ def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def pictures(found: Inspection, step: int) -> dict[str, str | None]:
-    """Return the pictures of a mask as ``data:`` URLs by name: ``rgb``, ``ucl`` and ``scl``.
+    """Return the pictures of a mask as ``data:`` URLs by name: ``rgb``, ``ucl``, ``scl``, and ``other0`` and so on.
 
     Parameters
     ----------
@@ -236,7 +252,11 @@ def pictures(found: Inspection, step: int) -> dict[str, str | None]:
         None if found.rgb is None else webp_uri(block_means(true_colour(found.rgb), step), QUALITY)
     )
     scl = None if found.scl is None else png_uri(found.scl[::step, ::step], _COLOURS)
-    return {"rgb": rgb, "ucl": png_uri(found.ucl[::step, ::step], _COLOURS), "scl": scl}
+    others = {
+        f"other{i}": png_uri(each.codes[::step, ::step], _COLOURS)
+        for i, each in enumerate(found.others)
+    }
+    return {"rgb": rgb, "ucl": png_uri(found.ucl[::step, ::step], _COLOURS), "scl": scl, **others}
 
 
 def block_means(picture: np.ndarray, step: int) -> np.ndarray:

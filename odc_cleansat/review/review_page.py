@@ -17,6 +17,7 @@ from ..errors import OutputError
 from ..storage.atomic import write_file
 from ..storage.replace import check_free, mark_difference
 from .collection import Collection, collect
+from .other_masks import OtherMask
 from .page_rows import mask_row, unreadable_row
 from .templates import fill_template
 
@@ -45,7 +46,7 @@ _SMALLEST = 128
 
 @dataclass(frozen=True)
 class PageText:
-    """What a page says that depends on who writes it."""
+    """What a page shows that depends on who writes it."""
 
     title: str = "Masks to review"
     """Title of the page."""
@@ -55,6 +56,9 @@ class PageText:
 
     words: Callable[[str], str] = str
     """Says a gap in the words of whoever writes the page."""
+
+    others: Sequence[OtherMask] = ()
+    """Masks by others that stand beside each mask."""
 
 
 def page(
@@ -86,7 +90,7 @@ def page(
     model
         Show only the masks that this model made.
     text
-        What the page says that depends on who writes it.
+        What the page shows that depends on who writes it.
     threads
         How many masks are read at a time.
     fetch_scenes
@@ -110,7 +114,12 @@ def page(
     collection = collect(masks, dc, model)
     if not collection:
         raise OutputError("there is no mask to review; give mask products, or datasets of them.")
-    make_row = partial(mask_row, side=picture_side(len(collection)), fetch_scenes=fetch_scenes)
+    make_row = partial(
+        mask_row,
+        side=picture_side(len(collection)),
+        fetch_scenes=fetch_scenes,
+        others=text.others,
+    )
     rows = _rows(collection, make_row, threads, progress)
     for row in rows:
         row["gaps"] = [text.words(gap) for gap in row["gaps"]]
@@ -174,7 +183,7 @@ LEGEND = tuple(
 
 
 def drop_pictures(rows: Sequence[dict[str, Any]], largest: int) -> None:
-    """Leave pictures out of the last rows until the page is small enough: true colour first, UCL last.
+    """Leave pictures out of the last rows until the page is small enough: others first, UCL last.
 
     Parameters
     ----------
@@ -184,7 +193,10 @@ def drop_pictures(rows: Sequence[dict[str, Any]], largest: int) -> None:
         Characters that all rows may have.
     """
     size = sum(len(json.dumps(row)) for row in rows)
-    for name, what in (("rgb", "true colour"), ("scl", "SCL"), ("ucl", "UCL")):
+    others = {
+        f"other{i}": each["name"] for row in rows for i, each in enumerate(row.get("others", ()))
+    }
+    for name, what in {**others, "rgb": "true colour", "scl": "SCL", "ucl": "UCL"}.items():
         for row in reversed(rows):
             if size <= largest:
                 return

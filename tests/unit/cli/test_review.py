@@ -182,6 +182,20 @@ def test_a_page_over_a_folder(cube: Cube, run: Run, tmp_path: Path) -> None:
     assert len(page_data(out)["rows"]) == 2
 
 
+def test_a_page_with_masks_by_others(cube: Cube, run: Run, tmp_path: Path) -> None:
+    """Measurements of the scene, as a datacube knows them."""
+    out = tmp_path / "page.html"
+    asked = ("review", "page", "--time", "2024-06", "-o", out, "-C", cube.folder / CONFIG_NAME)
+    done = run(*asked, "--other", "theirs=scl:scl")
+    assert done.exit_code == 0, done.output
+    (row,) = page_data(out)["rows"]
+    (theirs,) = row["others"]
+    assert (theirs["name"], theirs["agreement"]) == ("theirs", row["agreement"])
+    wrong = run(*asked, "--other", "theirs=scl:slc")
+    assert wrong.exit_code == 2
+    assert "no mapping 'slc'" in wrong.output
+
+
 def test_scenes_elsewhere_are_gaps_of_a_page(cube: Cube, run: Run, tmp_path: Path) -> None:
     written = cube.masks["june"].local_path.parent
     copy = shutil.copytree(written, tmp_path / "a" / "b" / written.name)

@@ -15,8 +15,8 @@ from odc_cleansat.evaluate.mappings import (
     ClassMapping,
     get_mapping,
     is_mapping,
-    tell_unknown,
 )
+from odc_cleansat.evaluate.rasters import tell_unknown
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ from conftest import Cube
 
 from odc_cleansat import CloudClass
 from odc_cleansat.classes import class_percent, scl_to_ucl
+from odc_cleansat.evaluate.mappings import get_mapping
 from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.review.inspection import inspect_mask
 from odc_cleansat.review.layers import thin
+from odc_cleansat.review.other_masks import OtherMask
 from unit.review.helpers import CLOUD, product
 
 
@@ -54,6 +56,37 @@ def test_thinned_looks_agree_on_the_same_pixels(
     np.testing.assert_array_equal(small.scl, thin(whole.scl, 4))
     assert small.percent == whole.percent
     assert small.agreement["overall"] == pytest.approx(whole.agreement["overall"], abs=3)
+
+
+def test_masks_by_others(masks: Path, tmp_path: Path) -> None:
+    (mask,) = MaskProduct.find(product(masks, "06"))
+    own = next(Path(product(masks, "06")).glob("*_ucl.tif"))
+    with rasterio.open(own) as file:
+        codes, profile = file.read(1), file.profile
+    strange = np.where(codes == 2, np.uint8(9), codes)
+    with rasterio.open(tmp_path / "fmask_20240615.tif", "w", **profile) as file:
+        file.write(strange, 1)
+    (tmp_path / "fmask_20240620.tif").write_bytes(b"x")
+    names = {
+        "same": (own, "ucl"),
+        "cloud": (own, "1=clear,2=cloud,6=cloud,3=clear,4=clear,5=clear,0=nodata"),
+        "strange": (f"{tmp_path}/fmask_{{date}}.tif", "fmask"),
+        "other": (tmp_path / "fmask_20240620.tif", "fmask"),
+        "none": (tmp_path / "none.tif", "fmask"),
+    }
+    others = [OtherMask(name, str(path), get_mapping(m)) for name, (path, m) in names.items()]
+    found = inspect_mask(mask, others=others)
+    same, cloud, odd = found.others
+    np.testing.assert_array_equal(same.codes, found.ucl)
+    assert same.agreement == {"overall": 100, "cloud": 100, "shadow": 100, "clear": 100}
+    assert same.pixels == ""
+    assert cloud.agreement == {"cloud": 100}
+    assert not odd.codes[found.ucl == 2].any()
+    assert odd.agreement["shadow"] == 100
+    assert [gap.partition(":")[0] for gap in found.gaps if "fmask" not in gap] == ["none"]
+    assert any("holds 9, which the mapping fmask does not name" in gap for gap in found.gaps)
+    assert any("is a mask of another scene" in gap for gap in found.gaps)
+    assert inspect_mask(mask).others == []
 
 
 def test_what_is_missing_is_a_gap(masks: Path, tmp_path: Path) -> None:

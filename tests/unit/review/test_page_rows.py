@@ -8,13 +8,16 @@ import uuid
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from odc_cleansat import CloudClass
+from odc_cleansat.evaluate.mappings import get_mapping
 from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.products.verdict_files import reject
 from odc_cleansat.review.inspection import inspect_mask
+from odc_cleansat.review.other_masks import OtherMask
 from odc_cleansat.review.page_rows import block_means, pictures
-from odc_cleansat.review.review_page import page
+from odc_cleansat.review.review_page import PageText, page
 from unit.review.helpers import page_data, product
 
 
@@ -32,6 +35,18 @@ def test_pictures_have_the_colours_of_the_classes(masks: Path) -> None:
     for c in (CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.SHADOW):
         colour = [int(c.colour[i : i + 2], 16) for i in (1, 3, 5)]
         np.testing.assert_array_equal((picture == colour).all(axis=-1), found.ucl[::2, ::2] == c)
+
+
+def test_masks_by_others_stand_in_the_row(masks: Path, tmp_path: Path) -> None:
+    (path,) = Path(product(masks, "06")).glob("*_ucl.tif")
+    other = OtherMask("theirs", str(path), get_mapping("ucl"))
+    text = PageText(others=[other])
+    (row,) = page_data(page(product(masks, "06"), tmp_path / "page.html", text=text))["rows"]
+    (theirs,) = row["others"]
+    assert theirs["name"] == "theirs"
+    assert theirs["agreement"]["overall"] == 100
+    assert sum(theirs["percent"].values()) == pytest.approx(100, abs=0.05)
+    assert row["pictures"]["other0"] == row["pictures"]["ucl"]
 
 
 def test_block_means() -> None:
