@@ -241,15 +241,18 @@ class Pane {
     const edges = [bounds.getWest(), bounds.getSouth(), bounds.getEast(), bounds.getNorth()];
     const found = await this.ask(this.pane.shares, { bounds: edges.map((x) => x.toFixed(6)).join(",") }, this.shares);
     if (!found) return;
-    const names = [...new Set([...Object.keys(found.ucl), ...Object.keys(found.scl)])];
+    const masks = Object.entries(found.masks);
+    const names = [...new Set(masks.flatMap(([, shares]) => Object.keys(shares)))];
     const percent = (value) => (value === undefined ? "–" : `${value.toFixed(1)} %`);
     const row = (tag, ...cells) => element("tr", {}, ...cells.map((each) => element(tag, { textContent: each })));
-    const agree = Object.entries(found.agreement)
-      .map(([name, value]) => `${name === "overall" ? "all classes" : name} ${value.toFixed(1)} %`).join(", ");
+    const agreed = Object.entries(found.agreements).map(([mask, shares]) => {
+      const listed = Object.entries(shares).map(([name, value]) => `${name === "overall" ? "all classes" : name} ${value.toFixed(1)} %`);
+      return listed.length ? `UCL and ${mask} agree on: ${listed.join(", ")}.` : "";
+    }).filter(Boolean);
     this.shares.replaceChildren(
-      element("table", {}, row("th", "In this view", "UCL", "SCL"),
-        ...names.map((name) => row("td", name.replace("_", " "), percent(found.ucl[name]), percent(found.scl[name])))),
-      element("p", { textContent: agree ? `UCL and SCL agree on: ${agree}.` : "", hidden: !agree }),
+      element("table", {}, row("th", "In this view", ...masks.map(([mask]) => mask)),
+        ...names.map((name) => row("td", name.replace("_", " "), ...masks.map(([, shares]) => percent(shares[name]))))),
+      ...agreed.map((text) => element("p", { textContent: text })),
     );
   }
 }

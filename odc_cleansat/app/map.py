@@ -8,7 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from ..review.tiles import COMPOSITIONS, Bounds, legend
+from ..review.tiles import COMPOSITIONS, OTHER, Bounds, legend
 from .routes import place_address, swipe_address, tile_address
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ NAMES = {
 
 OPACITY = {"ucl": 0.6, "scl": 0.6, "confidence": 0.7, "disagreement": 0.8}
 """Opacity of layers over true colour; others hide what is below."""
+
+OTHERS = 0.6
+"""Opacity of masks by others."""
 
 SHOWN = ("colour", "ucl")
 """Layers that are shown at first."""
@@ -124,6 +127,7 @@ def make_map(
 
 def _pane(service: Service, key: str, pane: Pane, stretch: str) -> dict[str, Any]:
     look = {"stretch": stretch} if stretch else {}
+    tiles = service.tiles(pane.scene, pane.mask)
     return {
         "title": pane.title,
         "bounds": pane.bounds,
@@ -132,11 +136,11 @@ def _pane(service: Service, key: str, pane: Pane, stretch: str) -> dict[str, Any
         "layers": [
             {
                 "kind": kind,
-                "name": NAMES[kind],
+                "name": NAMES.get(kind) or tiles.beside[kind][0],
                 "tiles": tile_address(
                     kind, pane.scene, pane.mask, key=key, **(look if kind in COMPOSITIONS else {})
                 ),
-                "opacity": OPACITY.get(kind, 1.0),
+                "opacity": OPACITY.get(kind, OTHERS if kind.startswith(OTHER) else 1.0),
                 "shown": kind in SHOWN,
                 "classes": kind not in COMPOSITIONS,
                 "legend": [
@@ -145,7 +149,7 @@ def _pane(service: Service, key: str, pane: Pane, stretch: str) -> dict[str, Any
                     if not each.rare
                 ],
             }
-            for kind in service.tiles(pane.scene, pane.mask).kinds
+            for kind in tiles.kinds
         ],
     }
 

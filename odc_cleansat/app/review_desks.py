@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import Mount
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from ..review.other_masks import OtherMask
 
 
 OPEN_DESKS = 6
@@ -47,9 +49,17 @@ class ReviewDesks:
         Knows the keys.
     find
         Returns the masks with some ids.
+    others
+        Masks by others that stand beside them.
     """
 
-    def __init__(self, door: Door, find: Callable[[tuple[UUID, ...]], Collection]) -> None:
+    def __init__(
+        self,
+        door: Door,
+        find: Callable[[tuple[UUID, ...]], Collection],
+        others: Sequence[OtherMask] = (),
+    ) -> None:
+        self._others = others
         self._door = door
         self._find = find
         self._lock = threading.Lock()
@@ -65,7 +75,7 @@ class ReviewDesks:
         name = hashlib.sha256(b"".join(each.bytes for each in chosen)).hexdigest()[:16]
         with self._lock:
             if name not in self._open:
-                desk = Desk(lambda: self._find(chosen))
+                desk = Desk(lambda: self._find(chosen), others=self._others)
                 self._open[name] = desk, Router(review_routes(desk, self._person))
         return name
 

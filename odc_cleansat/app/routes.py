@@ -16,7 +16,7 @@ from uuid import UUID
 
 from ..errors import CleansatError
 from ..review.swipe import swipe_page
-from ..review.tiles import COMPOSITIONS, LAYERS, Bounds, NoTileError, SceneTiles
+from ..review.tiles import COMPOSITIONS, LAYERS, OTHER, Bounds, NoTileError, SceneTiles
 from ..review.views import MaskedFiles, compare_view
 from .door import ClosedError
 from .words import in_words
@@ -196,8 +196,10 @@ class _Answers:
         from starlette.responses import JSONResponse
 
         found = self._tiles(request).shares(_bounds(request.query_params.get("bounds")))
-        agreement = {name: value for name, value in found.agreement.items() if value == value}
-        return JSONResponse({"ucl": found.ucl, "scl": found.scl, "agreement": agreement})
+        known = {"SCL": found.agreement, **found.agreements}
+        agreed = {n: {q: v for q, v in each.items() if v == v} for n, each in known.items()}
+        masks = {"UCL": found.ucl, "SCL": found.scl, **found.others}
+        return JSONResponse({"masks": masks, "agreements": agreed})
 
     def swipe(self, request: Request) -> Response:
         from starlette.responses import HTMLResponse
@@ -241,11 +243,12 @@ def _pair(service: Service, pair: str) -> MaskedFiles:
     scene, _, mask = pair.partition(".")
     known = _mask(mask)
     product = None if known is None else service.mask(known)
-    return MaskedFiles(service.scene_files(_uuid(scene)), product)
+    beside = service.tiles(_uuid(scene), known).beside.values()
+    return MaskedFiles(service.scene_files(_uuid(scene)), product, dict(beside))
 
 
 def _layer(kind: str) -> str:
-    if kind not in (*COMPOSITIONS, *LAYERS):
+    if kind not in (*COMPOSITIONS, *LAYERS) and not kind.startswith(OTHER):
         raise NoTileError("there is no such layer.")
     return kind
 

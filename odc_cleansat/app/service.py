@@ -71,7 +71,7 @@ class Service:
         self.door = Door(user_header=settings.user_header)
         self.states = ReviewStates()
         self.stac = StacScenes(settings.stac, settings.stac_collection) if settings.stac else None
-        self.desks = ReviewDesks(self.door, self._collect)
+        self.desks = ReviewDesks(self.door, self._collect, settings.others)
         self.turns = threading.Semaphore(TURNS)
         self.changes = 0
         """How many masks were put into the datacube here; after each one lists of scenes are others."""
@@ -259,7 +259,7 @@ class Service:
             found = self._tiles.get((scene, mask))
         if found is None:
             product = None if mask is None else self.mask(mask)
-            found = SceneTiles(self.scene_files(scene), product)
+            found = SceneTiles(self.scene_files(scene), product, self.settings.others)
             with self._lock:
                 self._tiles[scene, mask] = found
         return found

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..review.other_masks import OtherMask
 
 PORT = 8501
 """Where the application listens by default."""
@@ -92,6 +96,9 @@ class AppSettings:
 
     stac_collection: str = "sentinel-2-l2a"
     """Collection of that API."""
+
+    others: tuple[OtherMask, ...] = ()
+    """Masks by others that are shown beside each scene."""
 
     limits: Limits = field(default_factory=Limits)
     """What one person may ask for."""

@@ -92,6 +92,8 @@ def show() -> None:
             ),
             "view_map",
         )  # fmt: skip
+        for text in dict.fromkeys(t for p in panes for t in service.tiles(p.scene, p.mask).gaps):
+            st.warning(plain(sentence(text)))
         _offer_masks(service, shown)
         if jobs := [each.job for each in shown if each.job is not None] + _refining(service, shown):
             st.fragment(_follow)(service, jobs)

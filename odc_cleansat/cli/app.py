@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .console import Console
 from .journal import run_id
 from .listening import listen
+from .named_masks import others_option
 from .options import datacube_options, given_catalog, metrics_options
+
+if TYPE_CHECKING:
+    from ..review.other_masks import OtherMask
 
 
 @click.command(
@@ -107,6 +112,7 @@ Exit codes: 0 stopped, 1 failed (the message says why), 2 wrong usage.
     show_default=True,
     help="Scenes that one person has masked at a time.",
 )
+@others_option
 @metrics_options
 @datacube_options
 def command(
@@ -128,6 +134,7 @@ def command(
     largest_area: float,
     most_values: int,
     most_jobs: int,
+    others: list[OtherMask],
     metrics_port: int | None,
     metrics_host: str,
     config: tuple[str, ...],
@@ -168,12 +175,11 @@ def command(
         allowed_hosts=allowed_hosts, user_header=user_header, sign_in=sign_in,
         with_datacube=not no_datacube, stac=stac, stac_collection=stac_collection, scheduler=scheduler, workers=workers,
         basemap=basemap, basemap_credit=basemap_credit, run_id=run_id(),
-        metrics_port=metrics_port, metrics_host=metrics_host,
+        metrics_port=metrics_port, metrics_host=metrics_host, others=tuple(others),
         limits=Limits(area=largest_area, pixels=most_values, jobs=most_jobs),
     )  # fmt: skip
-    serve(
-        settings, lambda: console.say(f"The application is at {_url(host, port)}; Ctrl-C stops it.")
-    )
+    where = f"The application is at {_url(host, port)}; Ctrl-C stops it."
+    serve(settings, lambda: console.say(where))
 
 
 def _url(host: str, port: int) -> str:

@@ -15,14 +15,15 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
+from ..addresses import without_places
 from ..classes import CloudClass
-from ..errors import CleansatError, GapWarning, SceneError
+from ..errors import CleansatError, GapWarning, SceneError, first_line
 from ..evaluate.mappings import UNKNOWN, ClassMapping, get_mapping
 from ..evaluate.rasters import ClassRaster, open_raster, warn_of_gap
 from ..grids.centres import reach
 from ..grids.grid import ground_resolution
 from ..scenes.days import check_days
-from ..scenes.files import BandFile
+from ..scenes.files import BandFile, SceneFiles
 from ..storage.eo3 import acquisition_time
 
 RESAMPLED = "resampled"
@@ -30,6 +31,9 @@ RESAMPLED = "resampled"
 
 Other = xr.DataArray | str | tuple[xr.DataArray | str, str | ClassMapping]
 """An array of codes or the name of one; with the mapping of its values as a pair."""
+
+LOOK = 256
+"""Pixels along a side on which a mask is looked at from afar."""
 
 PLACES = ("{scene}", "{tile}", "{date}")
 """What stands in a path for the name, the tile and the day of a scene."""
@@ -118,6 +122,41 @@ def _there(path: str) -> list[str]:
     return [path] if Path(path).is_file() else []
 
 
+def find_rasters(
+    others: Sequence[OtherMask], scene: SceneFiles, grid: GeoBox
+) -> tuple[dict[str, ClassRaster], list[str]]:
+    """Find masks by others of a scene, and look at each of them from afar.
+
+    Parameters
+    ----------
+    others
+        The masks.
+    scene
+        The scene.
+    grid
+        Its grid.
+
+    Returns
+    -------
+    dict
+        The files of those that can be shown, by name.
+    list of str
+        What is wrong with others, and what values their mappings do not name. It tells no places.
+    """
+    name = SceneName.of(str(scene.properties.get("label") or ""), scene.properties)
+    small = grid.zoom_out(max(1, max(grid.shape) / LOOK))
+    found: dict[str, ClassRaster] = {}
+    said: list[str] = []
+    for each in others:
+        try:
+            raster = each.find(name, scene.files)
+            read_classes(each.name, raster, small, tell=said.append)
+            found[each.name] = raster
+        except Exception as error:  # the scene is shown without it
+            said.append(first_line(error))
+    return found, [without_places(text) for text in said]
+
+
 def read_others(
     others: Sequence[OtherMask],
     data: xr.Dataset,
@@ -172,6 +211,8 @@ def read_classes(
     grid: GeoBox,
     ucl: np.ndarray | None = None,
     tell: Callable[[str], object] = warn_of_gap,
+    *,
+    anywhere: bool = False,
 ) -> xr.DataArray:
     """Read a mask by others on a grid, each pixel from the one in which its centre lies.
 
@@ -188,6 +229,8 @@ def read_classes(
         this has none: it says clear there.
     tell
         Called if it holds values that the mapping does not name; by default it warns.
+    anywhere
+        Whether it may lie elsewhere; it then has no data.
 
     Returns
     -------
@@ -207,7 +250,7 @@ def read_classes(
                 f"{name}: {raster.uri} has no coordinate system, so that nobody knows where it lies; set it, e.g. with "
                 "`rio edit-info --crs EPSG:32633 FILE`."
             )
-        if reach(own, grid) is None:
+        if not anywhere and reach(own, grid) is None:
             raise SceneError(
                 f"{name}: {raster.uri} lies elsewhere than the scene: none of its pixels is in it."
             )

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import BoundingBox
 
 from ..classes import CONFIDENCE_NODATA, CloudClass, class_percent, scl_to_ucl
 from ..errors import CleansatError, SceneError
 from ..evaluate.confusion import Question
-from ..evaluate.scores import agreement
+from ..evaluate.rasters import ClassRaster
+from ..evaluate.scores import agreement, class_agreement
 from ..grids.footprint import lonlat_footprint
 from ..products.product import MaskProduct
 from ..scenes.files import BandFile, SceneFiles, local_path, reading
@@ -31,6 +35,7 @@ from .layers import (
 )
 from .map_tiles import MERCATOR, SIDE, MapTile, MapView, nodata_of
 from .open_rasters import OpenRasters
+from .other_masks import OtherMask, find_rasters, read_classes
 
 if TYPE_CHECKING:
     from rio_tiler.io import Reader
@@ -53,7 +58,10 @@ LAYERS = ("ucl", "scl", "confidence", "disagreement")
 """Layers of classes."""
 
 KINDS = (*COMPOSITIONS, *LAYERS)
-"""All that there are tiles of."""
+"""All that there are tiles of, but for masks by others: ``other0`` and so on."""
+
+OTHER = "other"
+"""How the kinds of masks by others begin."""
 
 Bounds = tuple[float, float, float, float]
 """West, south, east and north in degrees."""
@@ -76,6 +84,12 @@ class ViewShares:
     agreement: Mapping[str, float]
     """Percent of pixels on which both agree; see :func:`~odc_cleansat.evaluate.scores.agreement`."""
 
+    others: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Percent of each class of the masks by others, by their names."""
+
+    agreements: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Percent of pixels on which the UCL and they agree, likewise."""
+
 
 class SceneTiles:
     """The tiles of a scene and of one of its masks, which threads may share.
@@ -86,11 +100,21 @@ class SceneTiles:
         The files of the scene.
     mask
         Its mask; None if it has none yet.
+    others
+        Masks by others.
     """
 
-    def __init__(self, files: SceneFiles, mask: MaskProduct | None = None) -> None:
+    def __init__(
+        self,
+        files: SceneFiles,
+        mask: MaskProduct | None = None,
+        others: Sequence[OtherMask] = (),
+    ) -> None:
         self._files = files
         self._mask = mask
+        self._others = others
+        self.gaps: list[str] = []
+        """What is wrong with masks by others, once :attr:`beside` was asked for."""
         self._packings: dict[str, Packing] = {}
         self._stretches: dict[str, tuple[float, float]] = {}
 
@@ -105,7 +129,17 @@ class SceneTiles:
             found += ["scl"]
         if self._mask is not None:
             found += ["confidence", *(["disagreement"] if with_scl else [])]
-        return tuple(found)
+        return (*found, *self.beside)
+
+    @cached_property
+    def beside(self) -> Mapping[str, tuple[str, ClassRaster]]:
+        """Names and files of the masks by others that there are, by kind."""
+        if not self._others:
+            return {}
+        with reading(self._files.label):
+            grid = self._files.wanted(["red"])["red"].open().grid
+        rasters, self.gaps = find_rasters(self._others, self._files, grid)
+        return {f"{OTHER}{i}": (name, raster) for i, (name, raster) in enumerate(rasters.items())}
 
     def tile(
         self, kind: str, zoom: int, column: int, row: int, limits: tuple[float, float] | None = None
@@ -172,6 +206,9 @@ class SceneTiles:
             confidence = at("confidence")
             if confidence != CONFIDENCE_NODATA:
                 found["Confidence"] = f"{confidence} %"
+        spot = GeoBox((1, 1), Affine(1e-6, 0, lon - 5e-7, 0, -1e-6, lat + 5e-7), "EPSG:4326")
+        for kind, (name, _) in self.beside.items():
+            found[name] = CloudClass(int(self._classes(kind, spot, point)[0, 0])).description
         if "scl" in self.kinds:
             found["SCL"] = CloudClass(int(scl_to_ucl(np.array(at("scl"))))).description
         for name in ("blue", "green", "red", "nir", "swir16"):
@@ -208,7 +245,16 @@ class SceneTiles:
         ucl = self._codes("ucl", part) if "ucl" in self.kinds else None
         scl = self._codes("scl", part) if "scl" in self.kinds else None
         both = {} if ucl is None or scl is None else agreement(ucl, scl)
-        return ViewShares(_percent(ucl), _percent(None if scl is None else scl_to_ucl(scl)), both)
+        shares = ViewShares(_percent(ucl), _percent(None if scl is None else scl_to_ucl(scl)), both)
+        box = BoundingBox(*seen, crs="EPSG:4326").to_crs(MERCATOR)
+        grid = GeoBox.from_bbox(box.bbox, MERCATOR, shape=(height, width))
+        others, agreements = {}, {}
+        for kind, (name, raster) in self.beside.items():
+            codes = self._classes(kind, grid, part)
+            others[name] = _percent(codes)
+            if ucl is not None:
+                agreements[name] = class_agreement(ucl, codes, raster.mapping.questions)
+        return replace(shares, others=others, agreements=agreements)
 
     def _seen(self, bounds: Bounds) -> Bounds:
         """Return what the mask has of a view: from afar, few pixels of the whole view would lie on it."""
@@ -242,10 +288,25 @@ class SceneTiles:
         if kind == "disagreement":
             scl = scl_to_ucl(self._codes("scl", read))
             return agreement_codes(self._codes("ucl", read), scl, Question.CONTAMINATED)
+        if kind in self.beside:
+            if not isinstance(read, MapTile):
+                raise NoTileError("there is no small picture of a mask by others.")
+            west, south, east, north = read.bounds
+            grid = GeoBox.from_bbox((west, south, east, north), MERCATOR, shape=(SIDE, SIDE))
+            return self._classes(kind, grid, read)
         codes = self._codes(kind, read)
         return scl_to_ucl(codes) if kind == "scl" else codes
 
     # Reading
+
+    def _classes(self, kind: str, grid: GeoBox, read: _Read) -> np.ndarray:
+        """Return a mask by others on the grid of what is read, uint8 :class:`CloudClass` codes."""
+        name, raster = self.beside[kind]
+        ucl = None if self._mask is None else self._codes("ucl", read).reshape(grid.shape)
+        # What it holds that its mapping does not name was told before.
+        found = read_classes(name, raster, grid, ucl, lambda _: None, anywhere=True)
+        classes: np.ndarray = found.values
+        return classes
 
     def _has(self, bands: Iterable[str]) -> bool:
         try:
@@ -310,7 +371,7 @@ class SceneTiles:
 
 def legend(kind: str) -> Sequence[Category]:
     """Return the values of a layer and their colours; none for pictures of a scene."""
-    return _LEGENDS.get(kind, ())
+    return CLASSES if kind.startswith(OTHER) else _LEGENDS.get(kind, ())
 
 
 _RASTERS = OpenRasters()

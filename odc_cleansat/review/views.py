@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
@@ -13,13 +13,15 @@ from odc.geo.xr import wrap_xr
 
 from ..classes import CloudClass, confidence_attrs, ucl_attrs
 from ..errors import SceneError
+from ..evaluate.rasters import ClassRaster
 from ..products.product import MaskProduct
 from ..scenes.files import BandFile, SceneFiles, reading
 from ..scenes.settle import settle_offset
 from ..storage.eo3 import acquisition_time
 from .bands import read_band
-from .comparison import DRAWN, Comparison, compare
+from .comparison import DRAWN, OTHER, Comparison, compare
 from .datasets import BBox, grid_part
+from .other_masks import Other, read_classes
 
 COLOURS = ("red", "green", "blue")
 
@@ -33,6 +35,9 @@ class MaskedFiles:
 
     mask: MaskProduct | None = None
     """Its mask; None if it has none."""
+
+    others: Mapping[str, ClassRaster] = field(default_factory=dict)
+    """Masks by others, by their names."""
 
 
 def compare_view(
@@ -70,13 +75,18 @@ def compare_view(
     shared = set.intersection(*(set(each.data_vars) for each in dates))
     if "ucl" not in shared:
         raise SceneError("a scene has no mask yet, so there is nothing to compare; mask it first.")
+    beside: dict[str, Other] = {
+        name: (f"{OTHER}{name}", raster.mapping.of_classes)
+        for name, raster in scenes[0].others.items()
+        if f"{OTHER}{name}" in shared
+    }
     if len(dates) == 1:
-        return compare(dates[0], confidence="ucl_confidence" in shared, title=title)
+        return compare(dates[0], others=beside, confidence="ucl_confidence" in shared, title=title)
     names = sorted(map(str, shared))
     layers = [each[names].drop_vars("offset") for each in dates]
     together = xr.concat(layers, "time", data_vars="all", coords="minimal", compat="override")
     together = together.assign_coords(offset=("time", [float(each.offset) for each in dates]))
-    return compare(together, confidence="ucl_confidence" in shared, title=title)
+    return compare(together, others=beside, confidence="ucl_confidence" in shared, title=title)
 
 
 def _date(each: MaskedFiles, grid: GeoBox) -> xr.Dataset:
@@ -104,6 +114,9 @@ def _date(each: MaskedFiles, grid: GeoBox) -> xr.Dataset:
                         each.mask.layer_file(name), 1, attrs["nodata"], of_stranger=True
                     )
                     data[name] = wrap_xr(_codes(file, grid), grid, **attrs)
+    ucl = data["ucl"].values if "ucl" in data else None
+    for name, raster in each.others.items():
+        data[f"{OTHER}{name}"] = read_classes(name, raster, grid, ucl, anywhere=True)
     moment = acquisition_time(scene.properties)
     if moment is None:
         raise SceneError(f"{label} does not say when it was acquired.")

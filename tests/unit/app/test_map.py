@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from conftest import Cube
 
 from odc_cleansat.app.map import NAMES, Pane, make_map
 from odc_cleansat.app.service import Service
+from odc_cleansat.evaluate.mappings import get_mapping
+from odc_cleansat.review.other_masks import OtherMask
 from odc_cleansat.review.tiles import KINDS
 
 
@@ -40,6 +42,20 @@ def test_panes_of_a_masked_scene_and_of_another(service: Service, cube: Cube) ->
     assert data.swipe is not None
     assert f"{june}.{mask}" in data.swipe
     assert str(west) not in data.swipe
+
+
+def test_masks_by_others_are_layers(service: Service, cube: Cube) -> None:
+    other = OtherMask("Fmask", "scl", get_mapping("scl"))
+    beside = Service(replace(service.settings, others=(other,)))
+    try:
+        june, mask = cube.scenes["june"].id, cube.masks["june"].id
+        data = make_map(beside, "KEY", [Pane(june, mask, (13.0, 47.0, 14.0, 48.0))])
+        (layer,) = (each for each in data.panes[0]["layers"] if each["kind"] == "other0")
+    finally:
+        beside.close()
+    assert layer["name"] == "Fmask"
+    assert layer["classes"]
+    assert "cloud" in {each["name"] for each in layer["legend"]}
 
 
 def test_a_map_without_scenes(service: Service) -> None:

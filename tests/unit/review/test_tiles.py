@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from conftest import Cube
 from PIL import Image
 
 from odc_cleansat.classes import CloudClass, scl_to_ucl
+from odc_cleansat.evaluate.mappings import get_mapping
 from odc_cleansat.grids.footprint import lonlat_footprint
 from odc_cleansat.products import MaskProduct
+from odc_cleansat.review.other_masks import OtherMask
 from odc_cleansat.review.tiles import KINDS, VEIL, NoTileError, SceneTiles, legend
 from odc_cleansat.scenes.files import SceneFiles
 
@@ -138,3 +143,52 @@ def test_legends_name_what_a_layer_has() -> None:
     assert {each.name for each in legend("ucl")} >= {"clear", "cloud", "cloud shadow"}
     assert [each.name for each in legend("disagreement")] == ["both", "only UCL", "only SCL"]
     assert not legend("colour")
+
+
+def test_masks_by_others(
+    tiles: SceneTiles, cube: Cube, bounds: tuple[float, float, float, float], tmp_path: Path
+) -> None:
+    """A measurement, a file on another grid, and some that cannot be shown."""
+    (own,) = cube.masks["june"].local_path.parent.glob("*_ucl.tif")
+    with rasterio.open(own) as file:
+        codes, profile = file.read(1), file.profile
+    strange = np.where(codes == 3, np.uint8(7), np.where(codes == 2, np.uint8(4), np.uint8(0)))
+    with rasterio.open(tmp_path / "f.tif", "w", **{**profile, "nodata": None}) as file:
+        file.write(strange, 1)
+    with rasterio.open(
+        tmp_path / "away.tif", "w", **{**profile, "transform": Affine(20, 0, 0, 0, -20, 0)}
+    ) as file:
+        file.write(strange, 1)
+    others = [
+        OtherMask("measured", "scl", get_mapping("scl")),
+        OtherMask("gone", str(tmp_path / "gone.tif"), get_mapping("fmask4")),
+        OtherMask("away", str(tmp_path / "away.tif"), get_mapping("fmask4")),
+        OtherMask("file", str(tmp_path / "f.tif"), get_mapping("fmask4")),
+    ]
+    product = MaskProduct.of_dataset(cube.masks["june"])
+    found = SceneTiles(SceneFiles.of_dataset(cube.scenes["june"]), product, others)
+    assert found.kinds == (*tiles.kinds, "other0", "other1")
+    assert [name for name, _ in found.beside.values()] == ["measured", "file"]
+    assert len(found.gaps) == 3
+    assert "gone: no file matches gone.tif" in found.gaps[0]
+    assert "away.tif lies elsewhere" in found.gaps[1]
+    assert "f.tif holds 7, which the mapping fmask4 does not name" in found.gaps[2]
+    assert str(tmp_path) not in "".join(found.gaps)
+    place = middle(bounds, 13)
+    np.testing.assert_array_equal(
+        pixels(found.tile("other0", *place))[..., 3] > 0,
+        pixels(found.tile("scl", *place))[..., 3] > 0,
+    )
+    own_tile, theirs = (pixels(found.tile(kind, *place)) for kind in ("ucl", "other1"))
+    cloud = [int(CloudClass.CLOUD.colour[i : i + 2], 16) for i in (1, 3, 5)]
+    same = (own_tile[..., :3] == cloud).all(-1) == (theirs[..., :3] == cloud).all(-1)
+    assert same.mean() > 0.98  # one is warped by GDAL, the other by the centres of pixels
+    shares = found.shares(bounds)
+    assert shares.agreements["file"]["cloud"] > 98
+    assert shares.agreements["measured"]["overall"] == pytest.approx(shares.agreement["overall"], abs=1)  # fmt: skip
+    assert sum(shares.others["file"].values()) == pytest.approx(100)
+    west, south, east, north = bounds
+    values = found.values_at((west + east) / 2, (south + north) / 2)
+    assert values["measured"] == values["SCL"]
+    assert "file" in values
+    assert not pixels(found.tile("other0", 13, 0, 0))[..., 3].any()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import Cube
 
 from odc_cleansat.errors import SceneError
+from odc_cleansat.evaluate.mappings import get_mapping
+from odc_cleansat.evaluate.rasters import ClassRaster
 from odc_cleansat.grids.footprint import lonlat_footprint
 from odc_cleansat.products import MaskProduct
 from odc_cleansat.review.views import MaskedFiles, compare_view
@@ -46,3 +50,19 @@ def test_what_cannot_be_compared(cube: Cube) -> None:
         compare_view([MaskedFiles(SceneFiles.of_dataset(cube.scenes["west"]))])
     with pytest.raises(SceneError, match="outside"):
         compare_view([june], (100, 10, 101, 11))
+
+
+def test_masks_by_others(cube: Cube) -> None:
+    views = []
+    for name in ("june", "july"):
+        view = masked(cube, name)
+        file = view.scene.files["scl"]
+        raster = ClassRaster(file.uri, get_mapping("scl"), file.band)
+        views.append(replace(view, others={"theirs": raster}))
+    for found in (compare_view(views[:1]), compare_view(views, pixels=40_000)):
+        for frame in found.frames:
+            layers = {layer.key: layer for layer in frame.layers}
+            np.testing.assert_array_equal(layers["other:theirs"].codes, layers["scl"].codes)
+            assert frame.others["theirs"] == frame.agreement
+    alone = compare_view([views[0], masked(cube, "july")], pixels=40_000)
+    assert "other:theirs" not in {layer.key for layer in alone.frames[0].layers}
