@@ -118,7 +118,11 @@ def furnish(here: Path, place: Place) -> dict[str, str]:
     cube, scene = place.folder / "cube", place.folder / "scene"
     for name in SCENE_NAMES:
         shutil.copytree(scene, here / name)
-    for source, names in {"B04": ["scene"], "SCL": ["SCL"], "truth": ["label", "ucl", "fmask", "cld"]}.items():
+    for source, names in {
+        "B04": ["scene"],
+        "SCL": ["SCL"],
+        "truth": ["label", "ucl", "fmask", "cld"],
+    }.items():
         for name in names:
             shutil.copy(scene / f"{source}.tif", here / f"{name}.tif")
     with rasterio.open(scene / "truth.tif") as file:
