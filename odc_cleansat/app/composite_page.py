@@ -22,6 +22,7 @@ from .downloads import (
     reflectance,
     size_text,
 )
+from .indexing import cube_in_python
 from .parts import choose, failing_in_words, in_turn, progress_bar
 from .refining import ABOUT_DATES, ABOUT_LIGHT, DATES, REFINE, argument
 from .service import Service, get_service
@@ -206,9 +207,10 @@ def _lines(
         some = (
             f"scenes = scenes.sel(time=scenes.time.dt.strftime('%Y-%m-%d').isin({list(days)!r}))\n"
         )
+    imported, cube = cube_in_python(service.settings)
     return (
-        "from datacube import Datacube\nfrom odc_cleansat import composite, load\n\n"
-        f"scenes = load(Datacube(), {service.settings.product!r}, "
+        f"{imported}\nfrom odc_cleansat import composite, load\n\n"
+        f"scenes = load({cube}, {service.settings.product!r}, "
         "measurements=['red', 'green', 'blue', 'ucl'],\n"
         "              harmonized=True, group_by='solar_day', resampling={'*': 'average'},\n"
         f"              {how}{grid.lines()})\n"

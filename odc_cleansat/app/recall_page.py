@@ -22,6 +22,7 @@ from .downloads import (
     share_picture,
     size_text,
 )
+from .indexing import cube_in_python
 from .parts import (
     choose,
     failing_in_words,
@@ -96,8 +97,12 @@ def show() -> None:
             service.dc, product, **options, dask_chunks={"x": CHUNK, "y": CHUNK}, **grid.terms()
         )
         st.write(f"That is {check_size(masks, service.settings.limits)}.")
-        request = _request(call.__name__, product, grid, options)
-        st.code(_lines(call.__name__, request), language="python")
+        imported, cube = cube_in_python(service.settings)
+        request = _request(call.__name__, cube, product, grid, options)
+        st.code(
+            f"{imported}\nfrom odc_cleansat import {call.__name__}\n\nmasks = {request}",
+            language="python",
+        )
         if st.button("Make it", type="primary"):
             st.session_state.pop("recalled", None)
             with in_turn(service):
@@ -135,14 +140,10 @@ def _make(service: Service, masks: xr.Dataset, grid: Grid, how: str, request: st
     return Recalled(request, here, file, tuple(gaps))
 
 
-def _request(call: str, product: str, grid: Grid, options: dict[str, Any]) -> str:
+def _request(call: str, cube: str, product: str, grid: Grid, options: dict[str, Any]) -> str:
     """Return the call in Python that gives the masks: all that decides their pixels."""
     given = ", ".join(f"{name}={value!r}" for name, value in options.items())
-    return f"{call}(Datacube(), {product!r}, {given},\n    {grid.lines()})"
-
-
-def _lines(call: str, request: str) -> str:
-    return f"from datacube import Datacube\nfrom odc_cleansat import {call}\n\nmasks = {request}"
+    return f"{call}({cube}, {product!r}, {given},\n    {grid.lines()})"
 
 
 def _offer(made: Recalled, how: str) -> None:

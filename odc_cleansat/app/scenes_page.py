@@ -10,6 +10,7 @@ from ..batch.jobs import QueueFullError
 from ..errors import OutputError
 from .areas import area_text, check_geometry
 from .downloads import Grid
+from .indexing import cube_in_python
 from .map import make_map, show_map
 from .parts import cloud_chart, failing_in_words, look_again, open_page, opens
 from .queue_page import EVERY
@@ -322,11 +323,12 @@ def _show_lines(service: Service, area: Geometry | None, light: bool) -> None:
     time = st.session_state.time.strip()
     terms = Grid(area, time).lines() if area is not None else f"time={time!r}" if time else ""
     plain_masks = "" if light else ", refine=False"
+    imported, cube = cube_in_python(service.settings)
     with st.expander("Mask all of these from Python"):
         st.code(
-            "from datacube import Datacube\nfrom odc_cleansat.batch import Request, run\n\n"
+            f"{imported}\nfrom odc_cleansat.batch import Request, run\n\n"
             f"query = dict({terms})\n"
-            f"run(Datacube(), Request({service.settings.product!r}, root='masks', query=query{plain_masks}))",
+            f"run({cube}, Request({service.settings.product!r}, root='masks', query=query{plain_masks}))",
             language="python",
         )
 

@@ -15,9 +15,7 @@ from cachetools import LRUCache, TTLCache
 
 from ..batch.jobs import Job
 from ..batch.queue import MaskQueue
-from ..cube.connect import connect
 from ..cube.embedded import make_folder
-from ..cube.refining import index_mask
 from ..cube.scene_list import MaskRow, SceneRow, list_scenes, mask_states, percent_of
 from ..errors import CleansatError, CubeError, OutputError
 from ..products.product import MaskProduct
@@ -28,6 +26,7 @@ from ..scenes.files import SceneFiles
 from ..storage.eo3 import MASK_PRODUCT, REFINED_PRODUCT
 from ..storage.folder import Folder
 from .door import Door
+from .indexing import index_made, open_cube
 from .refining import best_mask, refined_by_dates
 from .review_desks import ReviewDesks
 from .settings import AppSettings
@@ -91,12 +90,9 @@ class Service:
         CubeError
             If there is none, or it cannot be reached.
         """
-        if not self.settings.with_datacube:
-            raise CubeError("this application runs without a datacube, which that needs.")
         with self._lock:
             if self._dc is None:
-                where = self.settings
-                self._dc = connect(where.config, where.env, "cleansat app", where.catalog)
+                self._dc = open_cube(self.settings)
             return self._dc
 
     @property
@@ -333,7 +329,7 @@ class Service:
         return self.queue.ask_refined(wanted, person=person)
 
     def _index(self, document: Path | str) -> None:
-        index_mask(self.dc, document)
+        index_made(self.settings, self.dc, document, self.stac)
         self.changes += 1
 
     def _with_new_mask(self, row: SceneRow) -> SceneRow:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Examples:
   cleansat app --example my-example
   cleansat app --store masks
+  cleansat app --catalog masks
   cleansat app --store s3://bucket/masks --product s2_l2a --port 8600
   cleansat app --store masks --no-datacube \\
       --stac https://earth-search.aws.element84.com/v1
@@ -35,7 +36,9 @@ Exit codes: 0 stopped, 1 failed (the message says why), 2 wrong usage.
 )
 @click.option("--product", default="s2_l2a", show_default=True, help="Product of scenes.")
 @click.option(
-    "--store", metavar="DIR|URL", help="Folder or s3:// address under which masks are written."
+    "--store",
+    metavar="DIR|URL",
+    help="Folder or s3:// address under which masks are written. Default: that of --catalog.",
 )
 @click.option(
     "--example",
@@ -79,7 +82,7 @@ Exit codes: 0 stopped, 1 failed (the message says why), 2 wrong usage.
 @click.option(
     "--no-datacube",
     is_flag=True,
-    help="There is no datacube: scenes come from --stac alone, and masks are written and not indexed.",
+    help="There is no datacube: scenes come from --stac, or from --catalog. Without that masks are not indexed.",
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Make masks on this dask scheduler.")
 @click.option(
@@ -149,10 +152,9 @@ def command(
     from ..app.settings import AppSettings, Limits
 
     console = Console()
-    if (store is None) == (example is None):
-        raise click.UsageError("give --store for your datacube, or --example to try it.")
-    if no_datacube and (stac is None or example is not None):
-        raise click.UsageError("--no-datacube needs --stac and --store; it has no --example.")
+    catalog = given_catalog()
+    store = catalog if store is None and example is None else store
+    _check_usage(store, example, catalog, no_datacube and (example is not None or stac is None))
     if user_header and sign_in:
         raise click.UsageError("--user-header and --sign-in exclude each other.")
     if host not in THIS_MACHINE and not (user_header or sign_in):
@@ -171,15 +173,31 @@ def command(
         store, config = str(example / "products"), (str(example / CONFIG_NAME),)
     assert store is not None
     settings = AppSettings(
-        store=store, product=product, config=config, env=env, catalog=given_catalog(), host=host, port=port,
+        store=store, product=product, config=config, env=env, catalog=catalog, host=host, port=port,
         allowed_hosts=allowed_hosts, user_header=user_header, sign_in=sign_in,
-        with_datacube=not no_datacube, stac=stac, stac_collection=stac_collection, scheduler=scheduler, workers=workers,
+        with_datacube=not no_datacube or catalog is not None, stac=stac, stac_collection=stac_collection, scheduler=scheduler, workers=workers,
         basemap=basemap, basemap_credit=basemap_credit, run_id=run_id(),
         metrics_port=metrics_port, metrics_host=metrics_host, others=tuple(others),
         limits=Limits(area=largest_area, pixels=most_values, jobs=most_jobs),
     )  # fmt: skip
     where = f"The application is at {_url(host, port)}; Ctrl-C stops it."
     serve(settings, lambda: console.say(where))
+
+
+def _check_usage(
+    store: str | None, example: Path | None, catalog: str | None, nothing: bool
+) -> None:
+    """Raise if it is not clear where scenes come from; `nothing` says that there are no others."""
+    if (store is None) == (example is None):
+        raise click.UsageError(
+            "give --store for your datacube, --catalog for a store with its catalogue, or --example to try it."
+        )
+    if catalog is not None and example is not None:
+        raise click.UsageError("--example has a datacube of its own; leave out --catalog.")
+    if nothing and catalog is None:
+        raise click.UsageError(
+            "--no-datacube needs --stac and --store, or --catalog; it has no --example."
+        )
 
 
 def _url(host: str, port: int) -> str:

@@ -209,27 +209,14 @@ class Catalog:
         OSError, OutputError
             If the store cannot be written.
         """
-        if scene is not None and not self._index.datasets.has(scene.id):
-            self._enter_scene(scene)
+        if scene is not None:
+            enter_scene(self.dc, scene)
         for name in (MASK_PRODUCT, REFINED_PRODUCT):
             add_product(self.dc, product_definition(name))
         mask = resolve_dataset(self.dc, document)
         known = self._index.datasets.get(mask.id)
         if known is None or known.is_archived or known.uri != mask.uri:
             self._index.datasets.add_all([mask])
-
-    def _enter_scene(self, scene: Dataset) -> None:
-        from datacube.model import Dataset
-
-        bands = scene.metadata_doc["measurements"]
-        canonical = set(bands) <= {
-            each["name"] for each in product_definition(SCENE_PRODUCT)["measurements"]
-        }
-        # A product that was made up for one scene may have the name of another with other bands.
-        definition = scene_product(bands) if canonical else scene.product.definition
-        add_product(self.dc, definition)
-        product = self.dc.index.products.get_by_name(definition["name"])
-        self._index.datasets.add_all([Dataset(product, scene.metadata_doc, uri=scene.uri)])
 
     def update(self, reporter: Reporter = SILENT) -> tuple[int, int]:
         """Enter the masks that lie in the store, archive those that do not, and merge the files of the index.
@@ -308,6 +295,36 @@ class Catalog:
                     if isinstance(each, CleansatError):
                         tell(str(each), GapWarning)
                 yield [each for each in page if not isinstance(each, CleansatError)]
+
+
+def enter_scene(dc: Datacube, scene: Dataset) -> None:
+    """Enter a scene into a catalogue, unless it is there.
+
+    Parameters
+    ----------
+    dc
+        A catalogue as a datacube.
+    scene
+        The scene.
+
+    Raises
+    ------
+    OSError, OutputError
+        If the store cannot be written.
+    """
+    from datacube.model import Dataset
+
+    if dc.index.datasets.has(scene.id):
+        return
+    bands = scene.metadata_doc["measurements"]
+    canonical = set(bands) <= {
+        each["name"] for each in product_definition(SCENE_PRODUCT)["measurements"]
+    }
+    # A product that was made up for one scene may have the name of another with other bands.
+    definition = scene_product(bands) if canonical else scene.product.definition
+    add_product(dc, definition)
+    product = dc.index.products.get_by_name(definition["name"])
+    dc.index.datasets.add_all([Dataset(product, scene.metadata_doc, uri=scene.uri)])
 
 
 def open_catalog(place: Path | str) -> Catalog:

@@ -38,6 +38,27 @@ def test_a_store_and_a_product(run: Run, served: list[AppSettings]) -> None:
     assert settings.config == ("a.conf",)
 
 
+def test_a_catalogue_in_place_of_a_datacube(run: Run, served: list[AppSettings]) -> None:
+    port = free_port()
+    for options in ((), ("--no-datacube",)):
+        done = run("app", "--catalog", "masks", "--port", port, *options)
+        assert done.exit_code == 0, done.output
+        settings = served.pop()
+        assert (settings.store, settings.catalog, settings.with_datacube) == ("masks", "masks", True)  # fmt: skip
+    assert run("app", "--catalog", "masks", "--store", "s3://b/m", "--port", port).exit_code == 0
+    assert served.pop().store == "s3://b/m"
+    assert "needs --stac and --store, or --catalog" in failure(run("app", "--store", "m", "--no-datacube"), 2)  # fmt: skip
+    assert "leave out --catalog" in failure(run("app", "--catalog", "m", "--example", "e"), 2)
+    assert "give --store" in failure(run("app"), 2)
+
+
+def test_masks_by_others(run: Run, served: list[AppSettings]) -> None:
+    done = run("app", "--store", "m", "--port", free_port(), "--other", "F=oa_fmask:fmask")
+    assert done.exit_code == 0, done.output
+    (other,) = served[0].others
+    assert (other.name, other.place, other.mapping.name) == ("F", "oa_fmask", "fmask")
+
+
 def test_the_address_is_told_once_the_store_is_found_usable(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -191,4 +191,5 @@ def test_masks_by_others(
     values = found.values_at((west + east) / 2, (south + north) / 2)
     assert values["measured"] == values["SCL"]
     assert "file" in values
-    assert not pixels(found.tile("other0", 13, 0, 0))[..., 3].any()
+    with pytest.raises(NoTileError, match="elsewhere"):
+        found.tile("other0", 13, 0, 0)
