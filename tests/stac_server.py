@@ -6,8 +6,10 @@ import copy
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,9 @@ CONFORMS = [
     "https://api.stacspec.org/v1.0.0/ogcapi-features",
 ]
 
+SIGNED = ("/sentinel2-l2/", "/hls2/")
+"""Containers of Planetary Computer."""
+
 
 class StacServer:
     """The items of an API, the folders that it serves files from, and how it fails."""
@@ -31,14 +36,23 @@ class StacServer:
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
         self.folders: dict[str, Path] = {}
+        self.collections: list[str] = []
+        """Collections that it has besides those of its items."""
         self.page = 2
         """Items a page, so that a search has to turn pages."""
         self.broken: dict[str, int] = {}
         """Paths (a part of them) that answer with this status."""
         self.flaky: dict[str, int] = {}
         """Paths (a part of them) that fail so many times more."""
+        self.logins: dict[str, str] = {}
+        """Paths (a part of them) that want this text in the header `Authorization`; an empty text: that want no login."""
+        self.lifetime = 3600.0
+        """Seconds for which a signature of Planetary Computer is good."""
+        self.tokens: dict[str, float] = {}
+        """Its signatures and when they end, seconds since 1970."""
         self.searches: list[dict[str, Any]] = []
         self.requests: list[str] = []
+        self.refused: list[str] = []
         self.url = ""
 
     def add(self, document: Path, folder: str, **changes: Any) -> dict[str, Any]:
@@ -64,6 +78,15 @@ class StacServer:
         self.items.append(item)
         return item
 
+    def refuses(self, path: str, query: str, login: str) -> int | None:
+        """The status with which it refuses a path without its signature or login."""
+        if path.startswith(SIGNED) and self.tokens.get(query, 0) < time.time():
+            return 403 if query else 409
+        wanted = next((text for part, text in self.logins.items() if part in path), None)
+        if wanted is None:
+            return None
+        return None if (wanted in login if wanted else not login) else 403
+
     # --- answers
 
     def answer(self, path: str, query: dict[str, Any]) -> Any:
@@ -71,14 +94,18 @@ class StacServer:
         if path in ("", "/"):
             return self._landing()
         if path == "/collections":
-            return {"collections": [], "links": []}
+            names = dict.fromkeys([*self.collections, *(item["collection"] for item in self.items)])
+            return {"collections": [_collection(name) for name in names], "links": []}
         if path.startswith("/items/"):
             found = [item for item in self.items if item["id"] == path.rpartition("/")[2]]
             return found[0] if found else None
         if path == "/search":
             return self._search(query)
         if path.startswith("/sas/"):
-            return {"token": "st=1&sig=secret", "msft:expiry": "2999-01-01T00:00:00Z"}
+            end, token = time.time() + self.lifetime, f"st=1&sig=secret{len(self.tokens)}"
+            self.tokens[token] = end
+            told = datetime.fromtimestamp(end, UTC).isoformat(timespec="seconds")
+            return {"token": token, "msft:expiry": told.replace("+00:00", "Z")}
         return None
 
     def _landing(self) -> dict[str, Any]:
@@ -122,6 +149,14 @@ def band_file(key: str, asset: dict[str, Any]) -> str | None:
         return None
     code = re.search(r"(B\d[\dA]|SCL|band\d[\da])(?:_\d+m)?\.tif$", asset["href"])
     return f"{code.group(1).replace('band', 'B').upper()}.tif" if code else None
+
+
+def _collection(name: str) -> dict[str, Any]:
+    extent = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [["2015-06-27T00:00:00Z", None]]}}  # fmt: skip
+    return {
+        "type": "Collection", "stac_version": "1.0.0", "id": name, "description": "for tests", "license": "other",
+        "extent": extent, "links": [],
+    }  # fmt: skip
 
 
 def _matches(item: dict[str, Any], query: dict[str, Any]) -> bool:
@@ -176,8 +211,11 @@ def serving(server: StacServer) -> Iterator[StacServer]:
             server.requests.append(self.path)
             if status := self._fault(parts.path):
                 self._send(status, b"no")
-            elif parts.path.startswith("/sentinel2-l2/") and "sig=secret" not in parts.query:
-                self._send(409, b"public access is not permitted")
+            elif status := server.refuses(
+                parts.path, parts.query, self.headers.get("Authorization", "")
+            ):
+                server.refused.append(self.path)
+                self._send(status, b"public access is not permitted")
             elif file := server.file(parts.path) if parts.path.count("/") > 1 else None:
                 self._range(file.read_bytes())
             else:

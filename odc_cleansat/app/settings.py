@@ -92,10 +92,10 @@ class AppSettings:
     """Whether there is a datacube; without one scenes come from the STAC API alone, and masks are only written."""
 
     stac: str | None = None
-    """Address of a STAC API whose scenes can be searched and masked too."""
+    """Address of a STAC API whose scenes can be searched and masked too, or name of its provider."""
 
-    stac_collection: str = "sentinel-2-l2a"
-    """Collection of that API."""
+    stac_collection: str | None = None
+    """Collection of that API; None for those that it has of Sentinel-2."""
 
     others: tuple[OtherMask, ...] = ()
     """Masks by others that are shown beside each scene."""

@@ -11,7 +11,6 @@ from cachetools import LRUCache
 from ..cube.stac_list import StacRow, search_stac
 from ..errors import CleansatError, SceneError
 from ..scenes.scene import Scene
-from ..scenes.search import COLLECTION
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -31,12 +30,12 @@ class StacScenes:
     Parameters
     ----------
     api
-        Address of the API.
+        Address of the API, or name of a provider.
     collection
-        Name of the collection there.
+        Name of the collection there; by default as :func:`~odc_cleansat.scenes.search.search` chooses.
     """
 
-    def __init__(self, api: str, collection: str = COLLECTION) -> None:
+    def __init__(self, api: str, collection: str | None = None) -> None:
         self._api = api
         self._collection = collection
         self._lock = threading.Lock()

@@ -74,10 +74,12 @@ Exit codes: 0 stopped, 1 failed (the message says why), 2 wrong usage.
 @click.option(
     "--stac",
     metavar="URL",
-    help="A STAC API whose scenes can be searched and masked too, such as https://earth-search.aws.element84.com/v1.",
+    help="A STAC API whose scenes can be searched and masked too: its address, or a provider such as earth-search.",
 )
 @click.option(
-    "--stac-collection", default="sentinel-2-l2a", show_default=True, help="Collection of that API."
+    "--stac-collection",
+    metavar="ID",
+    help="Collection of that API. Default: those that it has of Sentinel-2.",
 )
 @click.option(
     "--no-datacube",
@@ -128,7 +130,7 @@ def command(
     user_header: str | None,
     sign_in: Path | None,
     stac: str | None,
-    stac_collection: str,
+    stac_collection: str | None,
     no_datacube: bool,
     scheduler: str | None,
     workers: int,

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   cleansat mask --bbox 13.6,47.7,13.8,47.9 --time 2024-06 --limit 1 -o masks
-  cleansat mask --stac-api https://planetarycomputer.microsoft.com/api/stac/v1 \\
+  cleansat mask --stac-api planetary-computer \\
       --bbox 13.6,47.7,13.8,47.9 --time 2024-06-01/2024-06-15 -o masks
   cleansat mask -o masks \\
       https://earth-search.aws.element84.com/v1/collections/sentinel-2-l2a/items/ID
@@ -67,9 +67,16 @@ usage, 3 some scenes of a search failed.
     help="Where the masks are kept: a folder, or s3://BUCKET/PREFIX.",
 )
 @click.option(
-    "--stac-api", metavar="URL", help="STAC API to search. Default: Earth Search by Element 84."
+    "--stac-api",
+    metavar="URL|NAME",
+    help="STAC API to search, or its provider: earth-search, planetary-computer, cdse, dea, deafrica, hls or hls-nasa. "
+    "Default: earth-search.",
 )
-@click.option("--collection", metavar="ID", help="Collection to search. Default: sentinel-2-l2a.")
+@click.option(
+    "--collection",
+    metavar="ID",
+    help="Collection to search. Default: those that the API has of Sentinel-2.",
+)
 @click.option(
     "--bbox",
     callback=check_box,
@@ -131,8 +138,8 @@ def command(
     from ..cube.embedded import make_folder
     from ..models.registry import get_model
     from ..scenes.band_folder import parse_moment
+    from ..scenes.providers import PROVIDERS
     from ..scenes.read import read_scene
-    from ..scenes.search import COLLECTION, EARTH_SEARCH
 
     given = {"bbox": bbox, "time": time, "limit": limit, "max-cloud": max_cloud}
     given |= {"stac-api": stac_api, "collection": collection}
@@ -148,7 +155,7 @@ def command(
         if scene is not None:
             scenes: list[NamedScene] = [(scene, partial(read_scene, scene, when))]
         else:
-            where = {"api": stac_api or EARTH_SEARCH, "collection": collection or COLLECTION}
+            where = {"api": stac_api or PROVIDERS[0].name, "collection": collection}
             scenes = _search(console, bbox, time, limit=limit, max_cloud=max_cloud, **where)
         masker = _Masker(root, model, offset, not plain, dc, open_catalog(root), console, as_json)
         results = masker.mask_all(scenes)
@@ -183,7 +190,9 @@ def _search(console: Console, bbox: Any, time: Any, **where: Any) -> list[NamedS
 
     with console.step(f"Searching {where['api']}"):
         items = search(bbox, time, **where)
-    console.say(f"Found {len(items)} scene{'s' if len(items) > 1 else ''}.")
+    counts = Counter(str(item.collection_id) for item in items)
+    found = ", ".join(f"{count} of {name}" for name, count in counts.items())
+    console.say(f"Found {len(items)} scene{'s' if len(items) > 1 else ''}: {found}.")
     return [(item.id, partial(item_scene, item)) for item in items]
 
 

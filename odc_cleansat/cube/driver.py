@@ -34,6 +34,7 @@ from ..scenes.eopf import with_band_assets
 from ..scenes.files import BandFile, SceneFiles, local_path
 from ..storage.reader import DocumentError
 from ..storage.settings import credentials, prepare_gdal
+from ..storage.signing import signing_path
 from ..storage.zarr_store import is_zarr
 from .band_check import check_file, why_unreadable
 from .patching import teach_datacube, teach_odc_stac
@@ -80,8 +81,8 @@ def with_ucl(
     Parameters
     ----------
     scenes
-        Datasets, from `dc.find_datasets`, or `pystac.Item` objects, or one of them. If their
-        addresses have to be signed, pass ``patch_url=`` when they are loaded.
+        Datasets, from `dc.find_datasets`, or `pystac.Item` objects, or one of them. Addresses of Planetary Computer are
+        signed as they are read. If others have to be signed, pass ``patch_url=`` when they are loaded.
     model
         Name of a model; by default the best whose bands a scene has.
     thresholds
@@ -393,9 +394,9 @@ class _Reader(RioReader):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def _readable(source: RasterSource) -> Iterator[RasterSource]:
-    """Yield a source that odc-loader can read: a band in a Zarr store has another name while it is open."""
+    """Yield a source that odc-loader can read: signed, and a band in a Zarr store by its name while it is open."""
     if not is_zarr(source.uri):
-        yield source
+        yield source.patch(uri=signing_path(source.uri))
         return
     with BandFile(source.uri, 1, None).opened() as opened:
         yield source.patch(uri=opened.name, band=1)

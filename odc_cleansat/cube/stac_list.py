@@ -12,7 +12,7 @@ import shapely
 from ..errors import CubeError, SceneError
 from ..grids.footprint import geojson_bbox, lonlat_footprint
 from ..scenes.scene import Scene
-from ..scenes.search import COLLECTION, EARTH_SEARCH, search
+from ..scenes.search import EARTH_SEARCH, search
 from ..scenes.stac import item_scene, item_scene_id, mgrs_tile
 from ..storage.eo3 import MASK_PRODUCT, acquisition_time
 from .scene_list import SceneRow, inside_query, list_query, percent_of, with_masks
@@ -49,7 +49,7 @@ def search_stac(
     time: str,
     *,
     api: str = EARTH_SEARCH,
-    collection: str = COLLECTION,
+    collection: str | None = None,
     limit: int = 100,
     dc: Datacube | None = None,
     masks_product: str = MASK_PRODUCT,
@@ -63,9 +63,9 @@ def search_stac(
     time
         A day, month, year or moment in ISO 8601, or two of them with a slash between.
     api
-        Address of the API.
+        Address of the API, or name of a provider.
     collection
-        Name of the collection there.
+        Name of the collection there; by default as :func:`~odc_cleansat.scenes.search.search` chooses.
     limit
         Most scenes.
     dc
@@ -80,7 +80,7 @@ def search_stac(
     CleansatError
         If the time is invalid, the API does not answer or refuses, or there is no scene in the area and time.
     """
-    query = list_query(collection, None, area)
+    query = list_query(collection or "stac", None, area)
     if query.area is None:
         raise CubeError("a STAC API is searched in an area; give a box or a polygon.")
     west, south, east, north = geojson_bbox(lonlat_footprint(query.area))
@@ -89,7 +89,7 @@ def search_stac(
         items = search(
             (west, south, east, north), time, api=api, collection=collection, limit=asked
         )
-        rows = inside_query([_row(item, collection) for item in items], query)
+        rows = inside_query([_row(item) for item in items], query)
         if len(rows) >= limit or len(items) < asked:
             break
         asked *= 4  # many are beside the area, though their bounds touch it
@@ -97,7 +97,7 @@ def search_stac(
     return rows if dc is None else with_masks(dc, rows, query, masks_product)
 
 
-def _row(item: pystac.Item, collection: str) -> StacRow:
+def _row(item: pystac.Item) -> StacRow:
     try:
         id_, problem = item_scene_id(item), ""
     except SceneError as error:
@@ -105,7 +105,7 @@ def _row(item: pystac.Item, collection: str) -> StacRow:
     return StacRow(
         id_,
         item.id,
-        item.collection_id or collection,
+        item.collection_id or "",
         acquisition_time({"datetime": item.datetime or item.common_metadata.start_datetime}),
         mgrs_tile(item) or "",
         _footprint(item),

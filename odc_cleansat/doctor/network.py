@@ -88,12 +88,19 @@ def probe_stac(api: str) -> Iterator[Finding]:
     Parameters
     ----------
     api
-        Its address.
+        Its address, or the name of its provider.
+
+    Raises
+    ------
+    CleansatError
+        If it is neither.
     """
     import requests
 
     from ..scenes.http import innermost_reason
+    from ..scenes.providers import address_of
 
+    api = address_of(api)
     mend = (
         "Look at the network, at a proxy in HTTPS_PROXY and at certificates in REQUESTS_CA_BUNDLE; "
         "`cleansat mask --stac-api URL` takes another API."

@@ -15,16 +15,17 @@ from odc.geo.geobox import GeoBox
 
 from ..errors import SceneError
 from ..grids.grid import fault_of_grid, overlap
-from ..storage.failures import store_advice
 from ..storage.rasters import fault_of_raster, refuse_pipes
 from ..storage.reader import DocumentError, strange_values
 from ..storage.settings import credentials, gdal_settings, prepare_gdal
+from ..storage.signing import signing_path
 from ..storage.strangers import careful_settings
 from ..storage.zarr_store import is_zarr
 from .bands import band_of, find_bands, is_reflective, named_twice, names_of
 from .baseline import processing_level
 from .offset import Offset, resolve_offset, stated_offset
 from .packing import Packing, asset_values, offset_hints, read_packing
+from .providers import read_advice
 from .sensor import check_sensor, warn_of_level
 from .zarr_band import as_tiff, open_zarr_band
 
@@ -118,7 +119,7 @@ class BandFile(NamedTuple):
             with self._settings() as (path, options):
                 opened = rioxarray.open_rasterio(path, cache=False, **options)
         except (RasterioError, OSError, DocumentError) as error:
-            hint = store_advice(error) if "://" in self.uri else None
+            hint = read_advice(self.uri, error)
             raise SceneError(
                 f"cannot read {self.uri}: {error}. {f'Probably {hint}.' if hint else 'Is it there, and whole?'}"
             ) from error
@@ -193,7 +194,7 @@ class BandFile(NamedTuple):
         refuse_pipes(path)
         settings = careful_settings(path) if self.of_stranger else gdal_settings(self.uri)
         with settings as options:
-            yield path, options or {}
+            yield signing_path(path), options or {}
 
     def fault(self) -> str | None:
         """Say why a file that rasterio can open is no use; None if there is no such reason.

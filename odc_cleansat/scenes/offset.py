@@ -6,6 +6,7 @@ the dataset, not on its date: archives have been reprocessed, and some providers
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..arguments import is_number
 from ..errors import ReflectanceWarning, SceneError
-from .baseline import product_name, told_baselines
+from .baseline import TITLES, product_name, told_baselines
 
 QUANTIFICATION = 10_000
 """Digital numbers per unit of reflectance in Sentinel-2 L1C and L2A products."""
@@ -31,6 +32,10 @@ ASSUMED = "assumed"
 
 FILE_TAGS = "cleansat:add_offset"
 """Property of a scene made from a folder of bands: the offset that the files give in their own tags, DN."""
+
+
+_OTHER_PRODUCERS = re.compile(r"(?:^|/)(HLS\.S30|ga_s2[a-d]m)(?=[._])")
+"""Names of harmonised Landsat and Sentinel-2, and of Geoscience Australia's surface reflectance."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def resolve_offset(
     4. ``add_offset`` of the product;
     5. ``raster:bands`` of STAC;
     6. the tags of the files, for a folder of bands;
-    7. the name of an L1C product, for surface reflectance of other producers;
+    7. the name of an L1C product, of HLS or of Geoscience Australia, for surface reflectance of other producers;
     8. the processing baseline, in its property, the name of the product or of its parts, or the version of the item;
        see :mod:`~odc_cleansat.scenes.baseline`.
 
@@ -154,7 +159,7 @@ def stated_offset(
         or _from_product(add_offset, scale_factor)
         or _from_raster_bands(raster_bands)
         or _from_files(properties)
-        or _from_level_1c(properties)
+        or _from_other_producer(properties)
         or _from_baseline(properties)
     )
 
@@ -250,12 +255,15 @@ def _from_files(properties: Mapping[str, Any]) -> Offset | None:
     return Offset(round(value), f"the files' own tags say {value:g}")
 
 
-def _from_level_1c(properties: Mapping[str, Any]) -> Offset | None:
+def _from_other_producer(properties: Mapping[str, Any]) -> Offset | None:
     """Return the offset of surface reflectance that another producer made from L1C: none."""
     key, name = product_name(properties)
     if name.startswith("S2") and "_MSIL1C_" in name:
-        # Another producer's surface reflectance: the baseline of the L1C says nothing about it.
+        # The baseline of the L1C says nothing about what was made of it.
         return Offset(0, f"{key} is L1C, so this is not ESA's L2A")
+    for key in TITLES:
+        if match := _OTHER_PRODUCERS.search(str(properties.get(key) or "")):
+            return Offset(0, f"{key} is of {match[1]}, which has no offset")
     return None
 
 

@@ -28,7 +28,7 @@ _KNOWN = re.compile(
 """Other satellites and instruments that have bands of the same names."""
 
 _NAMES = re.compile(
-    r"^(L[COTEM]0[1-9]_|HLS[._-]?L30|S[1356][AB]_|S0[1356]|LANDSAT|ls[5-9]_|ga_ls|lc0?[89]|M[OY]D0|PSScene|\d{8}_\d{6}_.*_3B)"
+    r"^(L[COTEM]0[1-9]_|HLS2?[._-]?L30|S[1356][AB]_|S0[1356]|LANDSAT|ls[5-9]_|ga_ls|lc0?[89]|M[OY]D0|PSScene|\d{8}_\d{6}_.*_3B)"
     r"|planetscope|landsat",
     re.IGNORECASE,
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
 from uuid import UUID
 
 from ..addresses import public_address, without_secrets
@@ -13,16 +12,12 @@ from ..storage.reader import strange_values
 from .bands import S2_BANDS, band_of
 from .eopf import with_band_assets
 from .files import SceneFiles, reading
-from .http import innermost_reason
 from .packing import asset_values
 from .scene import USE_OF_L1C, Scene, unindexed_dataset
 
 if TYPE_CHECKING:
     import pystac
     from datacube.model import Dataset
-
-_PLANETARY_COMPUTER = "sentinel2l2a01.blob.core.windows.net"
-"""The host where Planetary Computer keeps Sentinel-2; it answers only to signed addresses."""
 
 _LEVELS = ("s2:product_type", "product:type", "s2:product_uri", "processing:level")
 """Properties that may name the processing level."""
@@ -56,8 +51,7 @@ def item_scene(item: pystac.Item) -> Scene:
     """Return the scene of a STAC item.
 
     The scene has the id that `datacube.metadata.stac2ds` gives. So a mask finds its scene in an index that
-    datacube's tools have filled. Of several files of a band the cloud-optimised one is taken. Hrefs of
-    Planetary Computer are signed.
+    datacube's tools have filled. Of several files of a band the cloud-optimised one is taken.
 
     Parameters
     ----------
@@ -70,7 +64,7 @@ def item_scene(item: pystac.Item) -> Scene:
         If the item is not L2A, or has no bands, no date, no footprint, or files that cannot be read.
     """
     _check_level(item)
-    bands = _signed(choose_assets(item))
+    bands = choose_assets(item)
     files = SceneFiles.of_item(bands)
     document = dict(_dataset(bands).metadata_doc)
     properties = document["properties"]
@@ -174,36 +168,6 @@ def _rank(key: str, asset: pystac.Asset, position: int) -> tuple[bool, int, int]
     return jp2, position, int(metres.group(1)) if metres else 0
 
 
-def _signed(item: pystac.Item) -> pystac.Item:
-    """Return the item with signed hrefs if it is on Planetary Computer."""
-    unsigned = {
-        asset.href
-        for asset in item.assets.values()
-        if urlparse(asset.href).hostname == _PLANETARY_COMPUTER and "?" not in asset.href
-    }
-    if not unsigned:
-        return item
-    try:
-        import planetary_computer
-        from planetary_computer.sas import get_token
-    except ImportError as error:
-        raise SceneError(
-            f"item {item.id} is on Planetary Computer, which wants signed addresses; run: "
-            "pip install planetary-computer"
-        ) from error
-    account = _PLANETARY_COMPUTER.partition(".")[0]
-    container = urlparse(min(unsigned)).path.split("/")[1]
-    try:
-        # The package keeps the token, and `sign` takes no number of retries.
-        get_token(account, container, retry_total=3)
-        signed: pystac.Item = planetary_computer.sign(item)
-    except Exception as error:  # of requests and pydantic
-        raise SceneError(
-            f"item {item.id} cannot be signed for Planetary Computer: {innermost_reason(error)}."
-        ) from error
-    return signed
-
-
 def mgrs_tile(item: pystac.Item) -> str | None:
     """Return the MGRS tile of an item, such as ``33UWP``, from its properties or its id."""
     properties = item.properties
@@ -215,7 +179,7 @@ def mgrs_tile(item: pystac.Item) -> str | None:
         if all(key in properties for key in keys):
             zone, band, square = (properties[key] for key in keys)
             return f"{int(zone):02}{band}{square}"
-    match = re.search(r"(?:_T?)(\d\d[C-X][A-Z]{2})(?=_|$)", item.id)
+    match = re.search(r"[._]T?(\d\d[C-X][A-Z]{2})(?=[._]|$)", item.id)
     return match.group(1) if match else None
 
 

@@ -140,6 +140,8 @@ def prepare_gdal() -> None:
         env.setdefault("CPL_AWS_CREDENTIALS_FILE", env["AWS_SHARED_CREDENTIALS_FILE"])
     if "AWS_REGION" in env:
         env.setdefault("AWS_DEFAULT_REGION", env["AWS_REGION"])
+    if signer := env.get("PC_SDK_SAS_URL"):
+        env.setdefault("VSICURL_PC_SAS_TOKEN_URL", f"{signer.rstrip('/')}/")
     env.setdefault("GDAL_HTTP_MAX_RETRY", str(ATTEMPTS - 1))
     env.setdefault("GDAL_HTTP_RETRY_DELAY", "0.5")
     # GDAL closes a connection that gives less than one byte per second for this time.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .rasters import refuse_pipes
 from .reader import DocumentError
 from .settings import gdal_settings
+from .signing import signing_path
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -63,7 +64,7 @@ def _open_first(path: str, formats: tuple[str, ...]) -> DatasetReader:
 
     for number, name in enumerate(formats, start=1):
         try:
-            return rasterio.open(path, driver=name)
+            return rasterio.open(signing_path(path), driver=name)
         except RasterioIOError:
             if number == len(formats):
                 raise
@@ -75,5 +76,8 @@ def open_carefully(path: str, formats: tuple[str, ...] = FORMATS) -> Iterator[Da
     """Open a raster of a stranger; parameters and errors as of :func:`careful_settings`."""
     import rasterio
 
-    with careful_settings(path, formats) as options, rasterio.open(path, **options) as opened:
+    with (
+        careful_settings(path, formats) as options,
+        rasterio.open(signing_path(path), **options) as opened,
+    ):
         yield opened

@@ -70,7 +70,7 @@ def documents(folder: Path) -> list[Path]:
 
 def test_masks_of_a_search(run: Run, api: StacServer, tmp_path: Path) -> None:
     said = good(run(*june(api, tmp_path)))
-    assert "Found 3 scenes." in said
+    assert "Found 3 scenes: 3 of sentinel-2-l2a." in said
     assert "Masking S2A_39QUA_20230628_0_L2A (2 of 3)" in said
     assert "3 masked, 0 there already, 0 failed." in said
     found = documents(tmp_path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,7 +12,6 @@ from uuid import UUID
 import numpy as np
 import pystac
 import pytest
-import yaml
 from datacube.metadata import stac2ds
 from stac_server import StacServer
 
@@ -142,35 +140,6 @@ def test_s3_hrefs(
         asset["href"] = asset["href"].replace(f"{server.url}/", "s3://")
     codes, _ = masked(item_scene(pystac.Item.from_dict(item)), tmp_path)
     assert (codes != 0).all()
-
-
-def test_planetary_computer_is_signed(
-    metadata: Path, server: StacServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Through its own package; the storage itself is the loopback server, as GDAL's proxy."""
-    pytest.importorskip("planetary_computer")
-    monkeypatch.setenv("PC_SDK_SAS_URL", f"{server.url}/sas")
-    monkeypatch.setenv("GDAL_HTTP_PROXY", server.url)
-    server.folders["sentinel2-l2"] = server.folders["plain"]
-    item = server.add(metadata / ITEMS["Planetary Computer"][0], "sentinel2-l2")
-    for asset in item["assets"].values():
-        asset["href"] = asset["href"].replace(
-            server.url, "http://sentinel2l2a01.blob.core.windows.net"
-        )
-    codes, document = masked(item_scene(pystac.Item.from_dict(item)), tmp_path)
-    assert (codes != 0).all()
-    assert any(path.startswith("/sas/sentinel2l2a01/sentinel2-l2") for path in server.requests)
-    assert "sig=" not in yaml.safe_dump(document)
-    for file in tmp_path.glob("**/*.yaml"):
-        assert "sig=" not in file.read_text(encoding="utf-8")
-
-
-def test_planetary_computer_without_its_package(
-    metadata: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "planetary_computer", None)
-    with pytest.raises(SceneError, match="pip install"):
-        read_scene(str(metadata / ITEMS["Planetary Computer"][0]))
 
 
 @pytest.mark.parametrize(
