@@ -316,8 +316,9 @@ def enter_scene(dc: Datacube, scene: Dataset) -> None:
 
     if dc.index.datasets.has(scene.id):
         return
-    bands = scene.metadata_doc["measurements"]
-    canonical = set(bands) <= {
+    # HLS has the cirrus of L1C besides, which is no band of the product.
+    bands = set(scene.metadata_doc["measurements"]) - {"cirrus"}
+    canonical = bands <= {
         each["name"] for each in product_definition(SCENE_PRODUCT)["measurements"]
     }
     # A product that was made up for one scene may have the name of another with other bands.

@@ -1,7 +1,7 @@
 """Addresses that are signed as they are read: those of Planetary Computer.
 
-A signature there is good for less than an hour. GDAL fetches it, keeps it for all files of a container, and fetches the
-next one before it ends, in the midst of a file too. So no address with a signature is kept, written or passed on.
+A signature there is good for less than an hour. GDAL fetches one for all files of a container, and the next before it ends,
+in the midst of a file too. So no address with a signature is kept, written or passed on.
 """
 
 from __future__ import annotations
