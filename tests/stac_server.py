@@ -26,9 +26,6 @@ CONFORMS = [
     "https://api.stacspec.org/v1.0.0/ogcapi-features",
 ]
 
-SIGNED = ("/sentinel2-l2/", "/hls2/")
-"""Containers of Planetary Computer."""
-
 
 class StacServer:
     """The items of an API, the folders that it serves files from, and how it fails."""
@@ -48,6 +45,8 @@ class StacServer:
         """Paths (a part of them) that want this text in the header `Authorization`; an empty text: that want no login."""
         self.lifetime = 3600.0
         """Seconds for which a signature of Planetary Computer is good."""
+        self.signed: tuple[str, ...] = ()
+        """How paths of its containers begin."""
         self.tokens: dict[str, float] = {}
         """Its signatures and when they end, seconds since 1970."""
         self.searches: list[dict[str, Any]] = []
@@ -80,7 +79,7 @@ class StacServer:
 
     def refuses(self, path: str, query: str, login: str) -> int | None:
         """The status with which it refuses a path without its signature or login."""
-        if path.startswith(SIGNED) and self.tokens.get(query, 0) < time.time():
+        if path.startswith(self.signed) and self.tokens.get(query, 0) < time.time():
             return 403 if query else 409
         wanted = next((text for part, text in self.logins.items() if part in path), None)
         if wanted is None:

@@ -132,15 +132,12 @@ def real_item(path: Path, folder: str, collection: str, box: list[float]) -> dic
     return item
 
 
-BLOB, HLS = "http://sentinel2l2a01.blob.core.windows.net/sentinel2-l2", "http://hls2euwest.blob.core.windows.net/hls2"  # fmt: skip
-
-
-def fresh(server: StacServer, item: dict[str, Any], folder: Path) -> None:
-    """Let the files of an item have addresses of their own, for GDAL remembers what it has read of others."""
-    (folder / folder.name).symlink_to(server.folders["sentinel2-l2"])
-    server.folders["sentinel2-l2"] = folder
-    for asset in item["assets"].values():
-        asset["href"] = asset["href"].replace(BLOB, f"{BLOB}/{folder.name}")
+def containers(server: StacServer) -> tuple[str, str]:
+    """Of Sentinel-2 and of HLS. GDAL remembers files and signatures, so each server has names of its own."""
+    port = server.url.rpartition(":")[2]
+    server.signed = (f"/sentinel2-l2-{port}/", f"/hls2-{port}/")
+    azure = "blob.core.windows.net"
+    return f"http://sentinel2l2a01.{azure}/sentinel2-l2-{port}", f"http://hls2euwest.{azure}/hls2-{port}"  # fmt: skip
 
 
 def furnish(server: StacServer, name: str, metadata: Path, forms: dict[str, Path]) -> dict[str, Any]:  # fmt: skip
@@ -148,8 +145,9 @@ def furnish(server: StacServer, name: str, metadata: Path, forms: dict[str, Path
     plain, shifted = server.folders["plain"], server.folders["shifted"]
     box = [-180.0, -90.0, 180.0, 90.0]
     hls = "HLS.S30.T33TVN.2024167T100549.v2.0"
+    blob, other = containers(server)
     server.folders = {
-        **server.folders, "sentinel2-l2": plain, "hls2": forms["hls"], "eodata": forms["jp2"], "dea-public-data": forms["ard"],
+        **server.folders, blob.rpartition("/")[2]: plain, other.rpartition("/")[2]: forms["hls"], "eodata": forms["jp2"], "dea-public-data": forms["ard"],
         "deafrica-sentinel-2-l2a-c1": shifted, "lp-prod-protected": forms["hls"],
     }  # fmt: skip
     server.logins |= {
@@ -158,11 +156,11 @@ def furnish(server: StacServer, name: str, metadata: Path, forms: dict[str, Path
     }  # fmt: skip
     item = {
         "earth-search": lambda: real_item(metadata / C1, f"{server.url}/shifted", "sentinel-2-c1-l2a", box),
-        "planetary-computer": lambda: real_item(metadata / ITEMS["Planetary Computer"][0], BLOB, "sentinel-2-l2a", box),
+        "planetary-computer": lambda: real_item(metadata / ITEMS["Planetary Computer"][0], blob, "sentinel-2-l2a", box),
         "cdse": cdse_item,
         "dea": lambda: real_item(metadata / ITEMS["Geoscience Australia"][0], "s3://dea-public-data", "ga_s2am_ard_3", box),
         "deafrica": lambda: real_item(metadata / C1, "s3://deafrica-sentinel-2-l2a-c1", "s2_l2a_c1", box),
-        "hls": lambda: hls_item(hls, "hls2-s30", HLS),
+        "hls": lambda: hls_item(hls, "hls2-s30", other),
         "hls-nasa": lambda: hls_item(hls, "HLSS30_2.0", f"{server.url}/lp-prod-protected"),
     }[name]()  # fmt: skip
     server.items.append(item)
@@ -278,12 +276,11 @@ def test_a_signature_that_ends_in_the_midst_is_renewed(
 ) -> None:  # fmt: skip
     stores.lifetime = 50.0  # GDAL takes another one a minute before the end
     item = furnish(stores, "planetary-computer", metadata, forms)
-    fresh(stores, item, tmp_path)
     for asset in item["assets"].values():
         asset["href"] += signed
     codes, document = masked(item_scene(pystac.Item.from_dict(item)), tmp_path)
     np.testing.assert_array_equal(codes, expected)
-    used = {path.partition("?")[2] for path in stores.requests if "/sentinel2-l2/" in path}
+    used = {path.partition("?")[2] for path in stores.requests if "/sentinel2-l2-" in path}
     assert len(used) > 2
     assert used <= set(stores.tokens)
     assert not stores.refused
@@ -291,17 +288,17 @@ def test_a_signature_that_ends_in_the_midst_is_renewed(
 
 
 def test_bands_that_are_loaded_are_signed_too(
-    stores: StacServer, metadata: Path, forms: dict[str, Path], tmp_path: Path
+    stores: StacServer, metadata: Path, forms: dict[str, Path]
 ) -> None:
     furnish(stores, "planetary-computer", metadata, forms)
+    blob, _ = containers(stores)
     with rasterio.open(stores.folders["plain"] / "B04.tif") as file:
         red, place = file.read(1), GeoBox.from_rio(file).extent.to_crs("EPSG:4326")
         grid: dict[str, Any] = {"crs": file.crs.to_string(), "resolution": 10}
         left, bottom, right, top = file.bounds
     name = "S2B_MSIL2A_20240615T100549_N0300_R022_T33TVN_20240615T134111"
-    assets = {b: {"href": f"{BLOB}/{b}.tif", "type": "image/tiff"} for b in (*REFLECTIVE, "SCL")}
+    assets = {b: {"href": f"{blob}/{b}.tif", "type": "image/tiff"} for b in (*REFLECTIVE, "SCL")}
     item = made(name, "sentinel-2-l2a", assets) | {"geometry": place.json}
-    fresh(stores, item, tmp_path)
     items = with_ucl(pystac.Item.from_dict(item))
     grid |= {"x": (left, right), "y": (bottom, top)}
     data = odc.stac.load(items, bands=["B04", "ucl"], driver="cleansat", fail_on_error=True, **grid)
@@ -382,7 +379,7 @@ def test_landsat_of_hls_is_refused(
     stores: StacServer, metadata: Path, forms: dict[str, Path]
 ) -> None:
     for collection in ("hls2-l30", "HLSL30_2.0"):
-        item = hls_item("HLS.L30.T33TVN.2024167T100549.v2.0", collection, HLS)
+        item = hls_item("HLS.L30.T33TVN.2024167T100549.v2.0", collection, containers(stores)[1])
         with pytest.raises(SceneError, match="is not of Sentinel-2"):
             item_scene(pystac.Item.from_dict(item))
 
