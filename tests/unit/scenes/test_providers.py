@@ -267,6 +267,15 @@ def test_files_without_their_login_say_which(
     assert words in str(error.value)
 
 
+def test_a_signature_that_nobody_can_renew_is_told(server: StacServer, metadata: Path) -> None:
+    item = server.add(metadata / ITEMS["Element 84, v1"][0], "plain")
+    for asset in item["assets"].values():
+        asset["href"] += "?X-Amz-Signature=abc"
+    server.broken["/plain/"] = 403
+    with pytest.raises(SceneError, match="the signature in its address has expired"):
+        item_scene(pystac.Item.from_dict(item))
+
+
 # --- signatures -----------------------------------------------------------------------
 
 
