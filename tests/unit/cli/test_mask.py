@@ -150,7 +150,9 @@ def test_nothing_succeeds(run: Run, api: StacServer, tmp_path: Path) -> None:
     assert run(*june(api, tmp_path)).exit_code == 1
     assert not documents(tmp_path)
     api.items.clear()
-    assert "has no item of sentinel-2-c1-l2a or sentinel-2-l2a" in failure(run(*june(api, tmp_path)))
+    assert "has no item of sentinel-2-c1-l2a or sentinel-2-l2a" in failure(
+        run(*june(api, tmp_path))
+    )
 
 
 def test_an_api_that_cannot_be_reached(run: Run, tmp_path: Path) -> None:
