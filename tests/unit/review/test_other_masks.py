@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+import yaml
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
+from odc_cleansat import CloudClass
 from odc_cleansat.errors import GapWarning, SceneError
 from odc_cleansat.evaluate.mappings import get_mapping
 from odc_cleansat.evaluate.rasters import ClassRaster
@@ -21,6 +23,7 @@ from odc_cleansat.evaluate.scores import class_agreement
 from odc_cleansat.review.comparison import compare
 from odc_cleansat.review.other_masks import OtherMask, SceneName, read_classes, read_others
 from odc_cleansat.review.swipe import swipe_page
+from odc_cleansat.scenes.days import check_days
 from odc_cleansat.scenes.files import BandFile
 from unit.review.helpers import GRID, layer, made_up
 
@@ -188,3 +191,24 @@ def test_a_grid_that_is_turned_is_read_by_its_centres(tmp_path: Path) -> None:
     codes = codes_of(range(1, 3), turned.shape)
     found = read_classes("F", ClassRaster(save(tmp_path / "t.tif", codes, turned), FMASK), GRID)
     assert {0, 1, 2} == set(np.unique(found.values))
+
+
+def test_masks_of_digital_earth_australia(shared: Path) -> None:
+    """Their product says what the values mean, and their scene how the files are named."""
+    folder = shared / "metadata"
+    product = yaml.safe_load((folder / "dea-config/ga_s2am_ard_3.odc-product.yaml").read_text())
+    flags = {each["name"]: each for each in product["measurements"]}
+    for name, mapping in {"oa_fmask": "fmask", "oa_s2cloudless_mask": "dea-s2cloudless"}.items():
+        ((_, flag),) = flags[name]["flags_definition"].items()
+        named = {int(code): str(label).replace("valid", "clear") for code, label in flag["values"].items()}  # fmt: skip
+        assert {code: CloudClass(get_mapping(mapping).apply(np.array(code))).label for code in named} == named  # fmt: skip
+    assert np.isnan(flags["oa_s2cloudless_prob"]["nodata"])
+    assert get_mapping("probability").apply(np.array([np.nan, 0.1, 0.9])).tolist() == [0, 1, 2]
+    path = folder / "odc-tools/ga_s2am_ard_3-2-1_49JFM_2016-12-14_final.odc-metadata.yaml"
+    scene = yaml.safe_load(path.read_text())
+    name = SceneName.of(scene["label"], scene["properties"])
+    assert (name.tile, name.day) == ("49JFM", date(2016, 12, 14))
+    for measurement in ("oa_fmask", "oa_s2cloudless_mask", "oa_s2cloudless_prob"):
+        check_days(scene["measurements"][measurement]["path"], {date(2016, 12, 14)})
+    with pytest.raises(SceneError, match="2016-12-14, and the scene is of 2016-12-24"):
+        check_days(scene["measurements"]["oa_fmask"]["path"], {date(2016, 12, 24)})
