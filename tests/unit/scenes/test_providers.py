@@ -248,6 +248,41 @@ def test_each_line_of_the_page(
     assert not [p for p in tmp_path.rglob("*.*") if p.is_file() and b"sig=secret" in p.read_bytes()]
 
 
+BAND = {"earth-search": "red", "deafrica": "red", "cdse": "B04_10m", "dea": "nbart_red"}
+LOGINS = {
+    "dea": ("AWS_NO_SIGN_REQUEST", "YES"),
+    "deafrica": ("AWS_NO_SIGN_REQUEST", "YES"),
+    "hls-nasa": ("GDAL_HTTP_HEADERS", "Authorization: Bearer TOKEN"),
+}
+
+
+@pytest.mark.parametrize("name", [each.name for each in PROVIDERS])
+def test_each_row_is_loaded_with_its_mask(
+    name: str, stores: StacServer, metadata: Path, forms: dict[str, Path], expected: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    item = furnish(stores, name, metadata, forms)
+    if name in LOGINS:
+        monkeypatch.setenv(*LOGINS[name])
+    with rasterio.open(stores.folders["plain"] / "SCL.tif") as file:
+        grid = GeoBox.from_rio(file)
+    place = grid.extent.to_crs("EPSG:4326")
+    item |= {"geometry": place.json, "bbox": list(place.boundingbox)}
+    for described in (item["properties"], *item["assets"].values()):
+        for key in [key for key in described if key.startswith("proj:")]:
+            del described[key]
+    items = with_ucl(pystac.Item.from_dict(item), refine=False)
+    bands = [BAND.get(name, "B04"), "ucl"]
+    data = odc.stac.load(items, bands, driver="cleansat", fail_on_error=True, geobox=grid)
+    codes = data.ucl.squeeze().values
+    if name in ("dea", "hls", "hls-nasa"):  # the first 600 m have no data
+        assert (codes[35:, 35:] != 0).all()
+        assert not codes[:28].any()
+    else:
+        np.testing.assert_array_equal(codes, expected)
+    assert data[bands[0]].max() > 1000
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [("cdse", "[buckets.eodata] of cleansat.toml"), ("hls-nasa", "token of Earthdata")],
