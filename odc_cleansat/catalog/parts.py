@@ -72,6 +72,7 @@ def write_part(folder: Folder, items: Sequence[Mapping[str, Any]]) -> str:
     OutputError
         If a store does not take it.
     """
+    import pyarrow.fs  # noqa: F401  stac-geoparquet needs it, and does not import it
     from stac_geoparquet.arrow import parse_stac_items_to_arrow
 
     return _write(folder, parse_stac_items_to_arrow([dict(each) for each in items]).read_all())
@@ -109,6 +110,7 @@ def merge_parts(folder: Folder, parts: Iterable[tuple[Part, NDArray[np.int64]]])
 
 
 def _write(folder: Folder, table: pyarrow.Table) -> str:
+    import pyarrow.fs  # noqa: F401  as above
     from stac_geoparquet.arrow import to_parquet
 
     name = f"items-{len(table)}-{uuid.uuid4().hex}.parquet"
@@ -149,6 +151,7 @@ class Part:
 
     def items(self, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
         """Return the STAC items of some rows, without our columns. Addresses in them are as they were written."""
+        import pyarrow.fs  # noqa: F401  as above
         from stac_geoparquet.arrow import stac_table_to_items
 
         names = [each for each in self.file.schema_arrow.names if not each.startswith(PREFIX)]

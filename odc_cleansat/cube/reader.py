@@ -120,8 +120,12 @@ class LayerReader:
     def _load(self, groups: xr.DataArray, names: Sequence[str], grid: GeoBox) -> xr.Dataset:
         """Load layers as they are."""
         options = {"skip_broken_datasets": True, **self.options, "driver": NAME}
+        lazy = options.get("dask_chunks") is not None
+        if not groups.size:  # of no times, the loader reads lazily alone
+            options.setdefault("dask_chunks", {})
         with steady_warnings():
             data: xr.Dataset = self.dc.load_data(groups, grid, self._measurements(names), **options)
+        data = data if groups.size or lazy else data.load()
         # The driver's loader gives local times.
         data["time"] = groups.time
         if self.fused:
