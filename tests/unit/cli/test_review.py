@@ -84,7 +84,7 @@ def test_export_only_what_was_accepted(place: Place, run: Run, tmp_path: Path) -
         assert done.exit_code == 0, done.output
         with rasterio.open(out / "observation_count.tif") as file:
             assert file.read(1).max() == expected
-        assert f"median of {expected} observations" in done.output
+        assert f"median of {expected} observation(s)" in done.output
 
 
 def test_commands_by_id_and_by_path(place: Place, run: Run) -> None:
