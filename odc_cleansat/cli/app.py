@@ -152,7 +152,10 @@ def command(
     """
     from ..app.server import THIS_MACHINE, serve
     from ..app.settings import AppSettings, Limits
+    from ..scenes.providers import find_provider
 
+    if stac is not None:
+        find_provider(stac)  # a misspelt one is told before anything is made
     console = Console()
     catalog = given_catalog()
     store = catalog if store is None and example is None else store

@@ -52,6 +52,12 @@ def test_a_catalogue_in_place_of_a_datacube(run: Run, served: list[AppSettings])
     assert "give --store" in failure(run("app"), 2)
 
 
+def test_a_misspelt_provider_is_told_at_once(run: Run, served: list[AppSettings]) -> None:
+    text = failure(run("app", "--store", "m", "--stac", "earth-serch", "--port", free_port()), 1)
+    assert "Did you mean 'earth-search'?" in text
+    assert not served
+
+
 def test_masks_by_others(run: Run, served: list[AppSettings]) -> None:
     done = run("app", "--store", "m", "--port", free_port(), "--other", "F=oa_fmask:fmask")
     assert done.exit_code == 0, done.output
