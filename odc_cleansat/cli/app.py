@@ -152,14 +152,11 @@ def command(
     """
     from ..app.server import THIS_MACHINE, serve
     from ..app.settings import AppSettings, Limits
-    from ..scenes.providers import find_provider
 
-    if stac is not None:
-        find_provider(stac)  # a misspelt one is told before anything is made
     console = Console()
     catalog = given_catalog()
     store = catalog if store is None and example is None else store
-    _check_usage(store, example, catalog, no_datacube and (example is not None or stac is None))
+    _check_usage(store, example, catalog, stac, alone=no_datacube)
     if user_header and sign_in:
         raise click.UsageError("--user-header and --sign-in exclude each other.")
     if host not in THIS_MACHINE and not (user_header or sign_in):
@@ -190,16 +187,20 @@ def command(
 
 
 def _check_usage(
-    store: str | None, example: Path | None, catalog: str | None, nothing: bool
+    store: str | None, example: Path | None, catalog: str | None, stac: str | None, alone: bool
 ) -> None:
-    """Raise if it is not clear where scenes come from; `nothing` says that there are no others."""
+    """Raise if it is not clear where scenes come from; `alone` says that there is no datacube."""
+    from ..scenes.providers import find_provider
+
+    if stac is not None:
+        find_provider(stac)  # a misspelt one is told before anything is made
     if (store is None) == (example is None):
         raise click.UsageError(
             "give --store for your datacube, --catalog for a store with its catalogue, or --example to try it."
         )
     if catalog is not None and example is not None:
         raise click.UsageError("--example has a datacube of its own; leave out --catalog.")
-    if nothing and catalog is None:
+    if alone and catalog is None and (example is not None or stac is None):
         raise click.UsageError(
             "--no-datacube needs --stac and --store, or --catalog; it has no --example."
         )

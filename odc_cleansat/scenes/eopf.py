@@ -21,7 +21,7 @@ from .band_folder import parse_moment
 from .bands import band_of
 from .product_name import said_by_names
 from .sensor import check_sensor
-from .zarr_band import product_attributes, stated_crs
+from .zarr_attributes import product_attributes, stated_crs
 
 if TYPE_CHECKING:
     import pystac

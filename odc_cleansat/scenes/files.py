@@ -27,7 +27,6 @@ from .offset import Offset, resolve_offset, stated_offset
 from .packing import Packing, asset_values, offset_hints, read_packing
 from .providers import read_advice
 from .sensor import check_sensor, warn_of_level
-from .zarr_band import as_tiff, open_zarr_band
 
 if TYPE_CHECKING:
     import pystac
@@ -61,9 +60,8 @@ class Band(NamedTuple):
         SceneError
             See there.
         """
-        return (
-            self if self.packing else self._replace(packing=read_packing(self.data, scale, offset))
-        )
+        found = self.packing or read_packing(self.data, scale, offset)
+        return self._replace(packing=found)
 
 
 def parts_of(bands: Iterable[Band], target: GeoBox) -> list[Band] | None:
@@ -113,6 +111,8 @@ class BandFile(NamedTuple):
         import xarray as xr
         from rasterio.errors import RasterioError
 
+        from .zarr_band import open_zarr_band
+
         if is_zarr(self.uri):
             return Band(*open_zarr_band(self.uri, self.scale))
         try:
@@ -128,9 +128,8 @@ class BandFile(NamedTuple):
             or opened.rio.crs is None
             or self.band > opened.sizes["band"]
         ):
-            raise SceneError(
-                f"cannot read {self.uri}: {self.fault() or 'it holds several rasters'}."
-            )
+            reason = self.fault() or "it holds several rasters"
+            raise SceneError(f"cannot read {self.uri}: {reason}.")
         data = opened.isel(band=self.band - 1, drop=True)
         if data.rio.nodata is None and self.nodata is not None:
             data = data.assign_attrs(nodata=self.nodata)
@@ -188,6 +187,8 @@ class BandFile(NamedTuple):
     def _settings(self) -> Iterator[tuple[str, dict[str, Any]]]:
         path = local_path(self.uri)
         if is_zarr(path):
+            from .zarr_band import as_tiff
+
             with as_tiff(path) as opener:
                 yield path, opener
             return
@@ -285,8 +286,7 @@ class SceneFiles:
             values = asset_values(asset)
             href = asset.get_absolute_href() or asset.href
             file = BandFile(href, 1, values.get("nodata", 0), values.get("scale"))
-            # Copernicus calls its assets B02_10m and so on.
-            for alias in dict.fromkeys((name, re.sub(r"_r?\d+m$", "", name))):
+            for alias in dict.fromkeys((name, re.sub(r"_r?\d+m$", "", name))):  # such as B02_10m
                 files.setdefault(alias, file)
                 hints.setdefault(alias, {"raster_bands": values, "dtype": values.get("data_type")})
         moment = item.datetime or item.common_metadata.start_datetime

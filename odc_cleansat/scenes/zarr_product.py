@@ -25,7 +25,7 @@ from .offset import FILE_TAGS, QUANTIFICATION
 from .packing import FILL
 from .scene import USE_OF_L1C, Scene
 from .stac import item_scene
-from .zarr_band import packing_attributes
+from .zarr_attributes import packing_attributes
 
 if TYPE_CHECKING:
     import pystac

@@ -313,7 +313,7 @@ def test_composite_by_both(app: Running, page: Page) -> None:
     ("query", "words"),
     [
         ("area=13.6,47.9,13.8,47.7", "west must be below east"),
-        ("area=0,0;1,1;1,0;0,1", "does not cross or touch itself"),
+        ("area=0,0;1,1;1,0;0,1", "without crossing lines"),
         ("area=179,-17,-179,-16", "180° meridian"),
         ("area=0,0,50,50", "at most 20,000"),
         ("area=100,10,100.1,10.1", "has no scene"),

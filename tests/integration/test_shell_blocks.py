@@ -32,6 +32,7 @@ from benchmark_data import SCENES, a_scene, write_pixbox, write_taco
 from click.testing import CliRunner
 from conftest import Copy
 from dask.distributed import LocalCluster
+from eopf_product import write_product
 from pages import NOT_RUN, PAGES, ROOT, Block, every_block, read_blocks
 from published import write_published
 from stac_server import StacServer, serving, write_item
@@ -143,6 +144,7 @@ def furnish(here: Path, place: Place) -> dict[str, str]:
         shutil.copy(scene / "truth.tif", here / "masks" / name / f"{name}.tif")
     for path in (cube / "scenes").glob("*.yaml"):
         shutil.copy(path, here / "scenes")
+    write_product(here, "v3", "S2B_MSIL2A_20240710T071619_N0510_R006_T37MGP")
     document = read_scene(str(scene)).dataset.metadata_doc
     (here / "scene.odc-metadata.yaml").write_text(yaml.safe_dump(dict(document)))
     (here / "item.json").write_text(json.dumps(place.api.items[0]))

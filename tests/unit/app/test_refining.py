@@ -56,7 +56,7 @@ def test_a_scene_without_another_date(service: Service, cube: Cube) -> None:
 def test_a_scene_is_refined_once_and_in_the_queue(
     service: Service, cube: Cube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("odc_cleansat.app.service.index_mask", lambda dc, document: None)
+    monkeypatch.setattr("odc_cleansat.app.indexing.index_mask", lambda dc, document: None)
     job = service.refine(cube.scenes["june"].id, "Ann", hindsight=True)
     assert (job.state, job.dates, job.persons) == ("waiting", "hindsight", ("Ann",))
     until = time.monotonic() + PATIENCE
