@@ -42,12 +42,11 @@ def ask_where(title: str) -> None:
         return
     state = st.session_state
     kept = state.get("kept_where", {})
-    came, state.shown_page = state.get("shown_page", title), title
     if title == "Scenes" and any(name in st.query_params for name in OF_OTHERS):
         # Somebody came back by the browser, whose address then has what the other page shows.
         open_page(title, **kept)
-    if title == "Scenes" and came != title and not any(name in st.query_params for name in kept):
-        # Or it has nothing: Streamlit leaves bare addresses on the way to another page.
+    if title == "Scenes" and not any(name in st.query_params for name in kept):
+        # Or it has nothing: Streamlit leaves bare addresses on the way to another page. Who empties a field empties this.
         state.update(kept)
     if (given := state.pop("new_area", None)) is not None:
         state.area = given
