@@ -66,6 +66,8 @@ def ask_where(title: str) -> None:
     if title in PIXEL:
         _ask_pixels(PIXEL[title])
     else:
+        if any(kept.values()) and not (state.area or state.time):
+            open_page(title, **kept)  # the bare address has emptied the fields that were filled
         _keep()
 
 
