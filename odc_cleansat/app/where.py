@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .areas import area_text, read_area, square_km
 from .downloads import Grid
-from .parts import failing_in_words, open_page, utm_of
+from .parts import failing_in_words, utm_of
 from .service import Service, get_service
 
 if TYPE_CHECKING:
@@ -42,12 +42,8 @@ def ask_where(title: str) -> None:
         return
     state = st.session_state
     kept = state.get("kept_where", {})
-    if title == "Scenes" and any(name in st.query_params for name in OF_OTHERS):
-        # Somebody came back by the browser, whose address then has what the other page shows.
-        open_page(title, **kept)
-    if title == "Scenes" and not any(name in st.query_params for name in kept):
-        # Or it has nothing: Streamlit leaves bare addresses on the way to another page. Who empties a field empties this.
-        state.update(kept)
+    if title == "Scenes":
+        _fill_after_way_back(kept)
     if (given := state.pop("new_area", None)) is not None:
         state.area = given
     where, when, more = st.columns([3, 2, 1], vertical_alignment="bottom")
@@ -66,9 +62,28 @@ def ask_where(title: str) -> None:
     if title in PIXEL:
         _ask_pixels(PIXEL[title])
     else:
-        if any(kept.values()) and not (state.area or state.time):
-            open_page(title, **kept)  # the bare address has emptied the fields that were filled
         _keep()
+
+
+def _fill_after_way_back(kept: dict[str, str]) -> None:
+    """Fill area and time if a step back in the browser led to an address without them: a bare one, or one of another page.
+
+    In the run of such a step the address alone counts, so that they are filled in another one.
+    """
+    import streamlit as st
+
+    state, query = st.session_state, st.query_params
+    if (returned := state.pop("returned", None)) is not None:
+        state.update(returned)
+        return
+    foreign = [name for name in OF_OTHERS if name in query]
+    # Who empties the fields by hand empties what is kept.
+    bare = any(kept.values()) and not any(name in query for name in kept)
+    if foreign or bare:
+        for name in foreign:
+            del query[name]
+        state.returned = kept
+        st.rerun()
 
 
 def _keep() -> None:

@@ -268,6 +268,26 @@ def test_the_way_back_from_another_page_with_area_and_time(app: Running, page: P
     assert page.get_by_label("Time", exact=True).input_value() == "2024-06-05"
 
 
+def test_a_step_back_to_a_bare_address(app: Running, page: Page) -> None:
+    """Slow browsers keep such an address of a page that had area and time."""
+    page.goto(f"{app.base}/?time=2024-06-05")
+    page.get_by_text("1 scene,").first.wait_for()
+    page.get_by_role("button", name="Recall", exact=True).first.click()
+    page.get_by_role("heading", name="Recall").first.wait_for()
+    page.wait_for_function("window.location.href.includes('time=')")
+    page.evaluate(
+        "history.pushState({}, '', '/'); history.pushState({}, '', '/recall?time=2024-06-05')"
+    )
+    page.go_back()
+    page.get_by_role("heading", name="Scenes").first.wait_for()
+    page.get_by_text("1 scene,").first.wait_for()
+    page.wait_for_function("window.location.href.includes('time=2024-06-05')")
+    page.get_by_label("Time", exact=True).fill("")
+    page.keyboard.press("Enter")
+    page.wait_for_function("!window.location.href.includes('time=')")
+    page.get_by_text(re.compile("[2-9] scenes")).first.wait_for()
+
+
 def test_without_a_mouse(app: Running, page: Page) -> None:
     page.goto(f"{app.base}/?time=2024-06-05")
     choose_row_when_there(page)
