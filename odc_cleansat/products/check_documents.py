@@ -16,6 +16,7 @@ from ..errors import ModelError
 from ..models.engines import check_engine
 from ..scenes.baseline import PRODUCT_NAMES
 from ..storage.eo3 import MASK_PRODUCT, acquisition_time, product_definition
+from .check_scene import wrong_scene
 from .evidence import (
     LAYERS,
     MISSING,
@@ -159,7 +160,7 @@ def look_at_documents(evidence: Evidence) -> str:
         If the model is not here, or a document has the form that an older version wrote.
     """
     faults: list[Fault] = []
-    for look in (_eo3, wrong_times, _record, wrong_index):
+    for look in (_eo3, wrong_times, _record, wrong_index, wrong_scene):
         faults += look(evidence)
     try:
         for derived in (_derived_record, _derived_item):

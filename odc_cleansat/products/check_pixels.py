@@ -14,6 +14,7 @@ from ..grids.centres import reach
 from ..masks.classify import DOUBT, classify
 from ..models.engines import Engine, get_engine
 from ..scenes.files import open_bands
+from .check_scene import look_at_scene
 from .evidence import Evidence, UnprovenError, WrongError
 from .provenance import software
 from .scene_files import scene_files
@@ -58,7 +59,7 @@ def look_at_pixels(evidence: Evidence) -> str:
     Raises
     ------
     WrongError
-        If the mask is not of that scene and model.
+        If the mask is not of that scene and model, or says of the scene what that does not say of itself.
     UnprovenError
         If it cannot be made again here, or is only alike, or the SCL that it names cannot be read. Also if the pixels
         of its scene look wrong and the mask does not say so, or the other way round.
@@ -80,7 +81,7 @@ def look_at_pixels(evidence: Evidence) -> str:
     ):
         _check_scl(evidence)
         _check_complaint(evidence, again)
-        return text
+        return f"{text}; {look_at_scene(evidence)}"
     text += (
         f", and {100 * _share(sure):.4f} % of those of which it is at least {SURE} % sure; the confidence "
         f"differs by {drift.mean() if drift.size else 0:.2f} % on the mean"

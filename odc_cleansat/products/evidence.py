@@ -90,6 +90,11 @@ class Evidence:
         """The part of the processing record that is this package's own."""
         return self.product.own_record
 
+    @property
+    def scene(self) -> Mapping[str, Any] | None:
+        """The EO3 document of the scene, where a datacube knows it; else None."""
+        return None if self.product.scene is None else self.product.scene.document
+
     @cached_property
     def versions(self) -> dict[str, str]:
         """The packages that the processing record names, and their versions."""

@@ -167,8 +167,7 @@ def _acquisition(
             f"the files in {folder} are of {len(dates)} dates; keep one scene in a folder."
         )
     if argument is not None:
-        aware = argument if argument.tzinfo else argument.replace(tzinfo=UTC)
-        return aware.astimezone(UTC), "argument"
+        return argument.replace(tzinfo=argument.tzinfo or UTC).astimezone(UTC), "argument"
     if recorded:
         return parse_moment(str(recorded)), "scene.json"
     if date := next(iter(dates), None):
@@ -314,11 +313,10 @@ def write_scene_document(scene: BandFolder, folder: Path) -> Path:
         )
     _check_extents(scene, grids)
     finest: GeoBox = min(grids.values(), key=lambda grid: abs(grid.affine.a))
-    region = _region(finest)
-    dataset_id = _content_id(scene)
-    tags = _offset_in_tags(scene)
+    of_pixels = {"odc:region_code": _region(finest), **_cloud_cover(scene)}
+    dataset_id = content_id(scene)
     with allow_own_properties():
-        properties = Eo3Dict(_properties(scene, region) | tags)
+        properties = Eo3Dict(of_pixels | stated_properties(scene) | _offset_in_tags(scene))
         document = DatasetDoc(id=dataset_id, properties=properties)
     path = folder / f"{scene.label}_{str(dataset_id)[:8]}.odc-metadata.yaml"
     with (
@@ -398,23 +396,20 @@ def _check_extents(scene: BandFolder, grids: dict[str, GeoBox]) -> None:
             )
 
 
-def _properties(scene: BandFolder, region: str) -> dict[str, Any]:
-    """Return the properties for the EO3 document."""
-    modified = max(path.stat().st_mtime for path in scene.bands.values())
-    placeholder = scene.moment_source == "placeholder"
-    all_jp2 = all(path.suffix.lower() == ".jp2" for path in scene.bands.values())
+def stated_properties(scene: BandFolder) -> dict[str, Any]:
+    """Return the properties for the EO3 document for which no picture is opened."""
+    modified = max(int(path.stat().st_mtime) for path in scene.bands.values())
+    kinds = {path.suffix.lower() for path in scene.bands.values()}
     return {
         "datetime": scene.moment,
         "eo:platform": "sentinel-2",
         "eo:instrument": "MSI",
-        "odc:processing_datetime": datetime.fromtimestamp(int(modified), UTC),
+        "odc:processing_datetime": datetime.fromtimestamp(modified, UTC),
         "odc:producer": "odc-cleansat.org" if scene.simulated else "esa.int",
         "odc:product_family": "level2",
-        "odc:file_format": "JPEG2000" if all_jp2 else "GeoTIFF",
-        "odc:region_code": region,
-        **_cloud_cover(scene),
+        "odc:file_format": "JPEG2000" if kinds == {".jp2"} else "GeoTIFF",
         **({"cleansat:simulated": True} if scene.simulated else {}),
-        **({"cleansat:datetime_placeholder": True} if placeholder else {}),
+        **({"cleansat:datetime_placeholder": True} if scene.moment_source == "placeholder" else {}),
         **scene.properties,
     }
 
@@ -424,10 +419,9 @@ def _cloud_cover(scene: BandFolder) -> dict[str, float]:
     if (path := scene.bands.get("scl")) is None:
         return {}
     with open_file(path) as file:
-        classes = scl_to_ucl(file.read(1))
+        percent = class_percent(classes := scl_to_ucl(file.read(1)))
     if not classes.any():
         return {}
-    percent = class_percent(classes)
     return {"eo:cloud_cover": round(sum(float(percent[each]) for each in CLOUDS), 2)}
 
 
@@ -438,13 +432,19 @@ def _region(grid: GeoBox) -> str:
     return f"{grid.crs.epsg or 'local'}_{bounds.left / scale:.0f}_{bounds.top / scale:.0f}"
 
 
-def _content_id(scene: BandFolder) -> UUID:
-    """Return the id that follows from the contents of the files and the date."""
+def content_id(scene: BandFolder) -> UUID:
+    """Return the id that follows from the contents of the files and the date.
+
+    Raises
+    ------
+    SceneError
+        If a file cannot be read.
+    """
     from eodatasets3.verify import calculate_file_sha1
 
     try:
         hashes = {band: calculate_file_sha1(path) for band, path in sorted(scene.bands.items())}
     except OSError as error:
         raise SceneError(f"cannot read {error.filename}: {error.strerror}.") from error
-    by_band = [f"{band}={value}" for band, value in hashes.items()]
-    return uuid5(_NAMESPACE, "\n".join([scene.moment.isoformat(), *by_band]))
+    lines = [scene.moment.isoformat(), *(f"{band}={value}" for band, value in hashes.items())]
+    return uuid5(_NAMESPACE, "\n".join(lines))

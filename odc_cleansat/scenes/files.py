@@ -231,6 +231,9 @@ class SceneFiles:
     hints: Mapping[str, Mapping[str, Any]]
     """Band name to what the metadata say of the band's values, as arguments of `resolve_offset`."""
 
+    document: Mapping[str, Any] | None = None
+    """EO3 document of the dataset; None for an item."""
+
     @classmethod
     @strange_values("the document of the dataset", SceneError)
     def of_dataset(cls, dataset: Dataset) -> SceneFiles:
@@ -264,11 +267,10 @@ class SceneFiles:
             number, scale = _number(stored[name]), measurement.get("scale_factor")
             file = BandFile(paths[name], number, measurement.nodata, scale)
             for alias in names_of(name, measurement.get("aliases", ())):
-                files[alias] = file
-                hints[alias] = offset_hints(measurement)
-        label, address = dataset.metadata_doc.get("label"), next(iter(paths.values()), "")
-        named = {**properties, "label": label, "address": address}
-        return cls(files, named, f"dataset {dataset.id}", hints)
+                files[alias], hints[alias] = file, offset_hints(measurement)
+        document, address = dataset.metadata_doc, next(iter(paths.values()), "")
+        named = {**properties, "label": document.get("label"), "address": address}
+        return cls(files, named, f"dataset {dataset.id}", hints, document)
 
     @classmethod
     def of_item(cls, item: pystac.Item) -> SceneFiles:
@@ -280,8 +282,7 @@ class SceneFiles:
             If the item is of another satellite than Sentinel-2.
         """
         check_sensor(item.properties, [item.id, item.collection_id], f"item {item.id}")
-        files: dict[str, BandFile] = {}
-        hints: dict[str, dict[str, Any]] = {}
+        files, hints = dict[str, BandFile](), dict[str, dict[str, Any]]()
         for name, asset in item.assets.items():
             values = asset_values(asset)
             href = asset.get_absolute_href() or asset.href
@@ -290,8 +291,8 @@ class SceneFiles:
                 files.setdefault(alias, file)
                 hints.setdefault(alias, {"raster_bands": values, "dtype": values.get("data_type")})
         moment = item.datetime or item.common_metadata.start_datetime
-        properties = {**item.properties, **({"datetime": moment} if moment else {})}
-        properties |= {"id": item.id, "address": next((f.uri for f in files.values()), "")}
+        named = {"id": item.id, "address": next((f.uri for f in files.values()), "")}
+        properties = item.properties | ({"datetime": moment} if moment else {}) | named
         return cls(files, properties, f"item {item.id}", hints)
 
     def wanted(self, bands: Iterable[str]) -> dict[str, BandFile]:
@@ -391,8 +392,7 @@ class SceneFiles:
         ModelWarning
             If the level of the scene is known and differs.
         """
-        # L1C has no SCL.
-        level = processing_level(self.properties) or ("L2A" if self.scl else "")
+        level = processing_level(self.properties) or ("L2A" if self.scl else "")  # L1C has no SCL
         warn_of_level(level, model, trained_on)
 
 

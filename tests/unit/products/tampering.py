@@ -518,3 +518,32 @@ def files_of_other_bands(forger: Forger) -> None:
 def files_that_are_not_there(forger: Forger) -> None:
     for band in forger.own["scene"]["bands"].values():
         band["uri"] = band["uri"].replace("/june/", "/nowhere/")
+
+
+# What shows only in the scene's own document
+
+
+def _record_scene(key: str, value: str) -> Tampering:
+    def change(forger: Forger) -> None:
+        assert forger.own["scene"][key] != value
+        forger.own["scene"][key] = value
+
+    return change
+
+
+SCENE_CASES: dict[str, Tampering] = {
+    "the label of the scene": _record_scene("label", "july"),
+    "the product of the scene": _record_scene("product", "s2_l1c"),
+}
+"""What shows only beside the document of the scene."""
+
+
+@_case(SCENE_CASES)
+def nothing_is_simulated(forger: Forger) -> None:
+    for properties in (forger.properties, forger.item["properties"]):
+        del properties["cleansat:simulated"]
+
+
+@_case(SCENE_CASES)
+def a_view_from_elsewhere(forger: Forger) -> None:
+    forger.say(view__off_nadir=3.0)

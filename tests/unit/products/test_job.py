@@ -14,6 +14,7 @@ from odc_cleansat.errors import LightWarning, OutputError, ReflectanceWarning
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.products.verification import verify
+from odc_cleansat.scenes.files import SceneFiles
 from odc_cleansat.scenes.read import read_scene
 from odc_cleansat.storage.eo3 import MASK_PRODUCT
 from odc_cleansat.synthetic.scene import SimulatedScene
@@ -106,7 +107,7 @@ def test_angles_that_cannot_be_right_are_said_and_not_used(scene: Dataset, tmp_p
         made = MaskProduct(str(MaskJob(dataset, tmp_path).run()))
     assert made.document["properties"]["cleansat:light"].startswith("none: ")
     assert "below the horizon" in made.own_record["light"]["reason"]
-    assert verify(made).right is True
+    assert verify(MaskProduct(made.folder, scene=SceneFiles.of_dataset(dataset))).right is True
 
 
 @pytest.mark.usefixtures("fast_network")
