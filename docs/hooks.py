@@ -164,7 +164,7 @@ def as_page(notebook: nbformat.NotebookNode) -> tuple[str, dict[str, bytes]]:
     text, resources = exporter.from_notebook_node(
         unfolded(notebook), {"unique_key": title, "output_files_dir": title}
     )
-    return described(text), resources["outputs"]
+    return described(re.sub(r"\n(?: *\n){3,}", "\n\n", text)), resources["outputs"]
 
 
 def unfolded(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -241,15 +241,30 @@ def write_pages(folder: Path) -> None:
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
-    """Show names in docstrings as code, no default where there is none, dates in one line, and pictures with captions."""
+    """Show names in docstrings as code, no default where there is none, what belongs together in one line, and captions."""
     html = html.replace("<code>Sentinel.UNSET</code>", "")
     html = re.sub(
         r":(?:func|class|data|meth|mod|attr):<code>~?\.*([^<]*)</code>", r"<code>\1</code>", html
     )
     READ[page.file.src_uri] = words(html)
     html = re.sub(r'<img\b[^>]*?\bsrc="([^"]+)"[^>]*>', ENLARGED, html)
-    html = re.sub(r"<td>(?=\d{4}-\d\d-\d\d</td>)", '<td class="date">', html)
+    html = kept_together(html)
     return html if page.file.src_uri.startswith("tutorials/") else CAPTIONED.sub(CAPTION, html)
+
+
+def kept_together(html: str) -> str:
+    """Let no line end within a date or a percentage of a table, or within an option such as ``--bbox`` of a command."""
+    html = re.sub(r"<td>(?=\d{4}-\d\d-\d\d</td>)", '<td class="date">', html)
+    html = re.sub(r"<td>[^<]*</td>", lambda cell: PERCENT.sub("\u00a0", cell.group()), html)
+    marked = r'<span class="option">\g<0></span>'
+    return re.sub(
+        r"<code>.*?</code>", lambda code: OPTION.sub(marked, code.group()), html, flags=re.DOTALL
+    )
+
+
+PERCENT = re.compile(r"(?<=\d) (?=%)")
+OPTION = re.compile(r"(?<=[\s>|\[(])--?[a-z][a-z-]*(?=[\s=<,|\])])")
+"""An option in code. It begins after a blank, a bracket or a tag, so that nothing within a tag is meant."""
 
 
 ENLARGED = r'<a href="\1" title="Show it in full size">\g<0></a>'

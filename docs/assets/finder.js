@@ -3,13 +3,24 @@ const field = document.querySelector("#finder input");
 const found = document.querySelector("#finder ol");
 let rows;
 
-const wordsOf = (text) => new Set(text.toLowerCase().match(/[a-z][a-z0-9_-]+/g) ?? []);
+// The words of a text, and each two that follow each other.
+function wordsOf(text) {
+  const words = text.toLowerCase().match(/[a-z][a-z0-9_-]+/g) ?? [];
+  return new Set([...words, ...words.slice(1).map((word, i) => `${words[i]} ${word}`)]);
+}
+
+// The words of a message; what stands for its values, such as NAME, is none of them.
+function wordsOfMessage(cell) {
+  const copy = cell.cloneNode(true);
+  copy.querySelectorAll("em").forEach((value) => value.remove());
+  return wordsOf(copy.textContent);
+}
 
 async function rowsOf(address) {
   const page = new DOMParser().parseFromString(await (await fetch(address)).text(), "text/html");
   const title = page.querySelector("h1")?.firstChild.textContent.trim();
   return [...page.querySelectorAll(".md-content tbody tr, main tbody tr")].map((row) => ({
-    address, title, words: wordsOf(row.cells[0].textContent), cells: [...row.cells].map((cell) => cell.textContent),
+    address, title, words: wordsOfMessage(row.cells[0]), cells: [...row.cells].map((cell) => cell.textContent),
   }));
 }
 
@@ -19,12 +30,15 @@ function readAll() {
   return Promise.all([...new Set([...links, here])].map(rowsOf)).then((pages) => pages.flat());
 }
 
-// A row counts by the share of its own words that the message has, and by how many these are.
+// A row counts by the share of its own words that the message has, and by how rare these are among all messages.
 function best(all, message) {
   const asked = wordsOf(message);
+  const rows = new Map();
+  all.forEach(({ words }) => words.forEach((word) => rows.set(word, (rows.get(word) ?? 0) + 1)));
+  const weight = (words) => words.reduce((sum, word) => sum + Math.log(1 + all.length / rows.get(word)), 0);
   const score = ({ words }) => {
-    const shared = [...words].filter((word) => asked.has(word)).length;
-    return words.size ? (shared * shared) / words.size : 0;
+    const shared = weight([...words].filter((word) => asked.has(word)));
+    return shared && (shared * shared) / weight([...words]);
   };
   return all.map((row) => [score(row), row]).filter(([points]) => points > 0.5).sort((a, b) => b[0] - a[0]).slice(0, 5);
 }

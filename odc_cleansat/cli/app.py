@@ -52,7 +52,13 @@ Exit codes: 0 stopped, 1 failed (the message says why), 2 wrong usage.
     show_default=True,
     help="Address to listen on. 0.0.0.0 is all of this machine's.",
 )
-@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8501,
+    show_default=True,
+    help="Port to listen on.",
+)
 @click.option(
     "--allowed-host",
     "allowed_hosts",

@@ -10,16 +10,19 @@ from .console import Console
 from .options import json_option
 
 
-@click.group("catalog")
+@click.group(
+    "catalog",
+    epilog="""\b
+Examples:
+  cleansat catalog update masks
+  cleansat recall --catalog masks --time 2024-06 --resolution 20 --crs EPSG:32633 -o june
+""",
+)
 def command() -> None:
-    r"""Look after the catalogue of a store of masks, which needs no database.
+    """Look after the catalogue of a store of masks, which needs no database.
 
     `cleansat mask` and `cleansat run --no-index` enter what they write. All commands that take a datacube take
-    --catalog STORE instead. Examples:
-
-    \b
-      cleansat catalog update masks
-      cleansat recall --catalog masks --time 2024-06 --resolution 20 --crs EPSG:32633 -o june
+    --catalog STORE instead.
     """
 
 

@@ -12,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import click
+import nbformat
 import pytest
 from click.testing import CliRunner
 from conftest import Copy
@@ -202,6 +203,27 @@ def test_a_date_stays_in_one_line(hooks: ModuleType) -> None:
     html = "<td>2024-06-15</td><td>2024-06-15 and later</td>"
     shown = hooks.on_page_content(html, page, None, None)
     assert shown == '<td class="date">2024-06-15</td><td>2024-06-15 and later</td>'
+
+
+def test_a_line_never_ends_within_a_percentage_or_an_option(hooks: ModuleType) -> None:
+    html = "<td>97 % of 3</td><code>cleansat mask --bbox 1,2 -o masks</code><p>x --bbox</p><code>f(a - b)</code>"
+    option = '<span class="option">{}</span>'.format
+    assert hooks.kept_together(html) == (
+        f"<td>97\u00a0% of 3</td><code>cleansat mask {option('--bbox')} 1,2 {option('-o')} masks</code>"
+        "<p>x --bbox</p><code>f(a - b)</code>"
+    )
+
+
+def test_no_gap_in_what_a_notebook_prints(hooks: ModuleType) -> None:
+    cell = nbformat.v4.new_code_cell("import os\n\n\nprint(1)")
+    cell.outputs = [
+        nbformat.v4.new_output("stream", text="1\n\n"),
+        nbformat.v4.new_output("execute_result", data={"text/plain": "2"}),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Title"), cell])
+    text, _ = hooks.as_page(notebook)
+    assert "import os\n\n\nprint(1)" in text
+    assert "    1\n\n    2" in text
 
 
 def test_a_dataset_is_shown_as_text(hooks: ModuleType) -> None:

@@ -17,6 +17,9 @@ TOPICS = """<!doctype html><table><tbody><tr><td><a href="models.html">Models</a
 <div id="finder"><input type="search"><ol></ol></div><script src="finder.js"></script>"""
 MODELS = """<!doctype html><main><h1>Models and weights</h1><table><tbody>
 <tr><td>there is no model <em>NAME</em>; there are …</td><td>take one of these</td></tr>
+<tr><td>there is no verdict …; give one of …</td><td>give one of these</td></tr>
+<tr><td>the stretch … is unknown; give one of …</td><td>give one of these</td></tr>
+<tr><td><em>NAME</em> has to be one of …</td><td>give one of these</td></tr>
 <tr><td>cannot read <em>PATH</em>: <em>REASON</em></td><td>look at the file</td></tr>
 </tbody></table></main>"""
 
@@ -48,6 +51,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
     ("message", "first"),
     [
         ("there is no model 'unet-mine'; there are unet-yours", "there is no model NAME"),
+        ("there is no model 'unet-mine'. Did you mean one of these?", "there is no model NAME"),
         ("cannot read B02.tif: it is cut off", "cannot read PATH"),
     ],
 )
