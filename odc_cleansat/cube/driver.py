@@ -10,7 +10,6 @@ import contextlib
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import quote, unquote
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -22,7 +21,6 @@ from ..classes import CONFIDENCE_NODATA, CloudClass, confidence_attrs, flags_def
 from ..errors import CleansatError, GapWarning, SceneError, tell
 from ..grids.centres import sample_nearest
 from ..masks.on_demand import (
-    ADDRESS,
     COMPUTED,
     OnDemandMask,
     compute_layer,
@@ -37,7 +35,15 @@ from ..storage.settings import credentials, prepare_gdal
 from ..storage.signing import signing_path
 from ..storage.zarr_store import is_zarr
 from .band_check import check_file, why_unreadable
+from .mixture import (
+    reflective_assets,
+    reflective_measurements,
+    shifted_paths,
+    warn_of_mixture,
+    without_offset,
+)
 from .patching import teach_datacube, teach_odc_stac
+from .special_addresses import MASK_LAYER, NO_MASK, SHIFTED, file_of
 
 if TYPE_CHECKING:
     import pystac
@@ -47,15 +53,6 @@ if TYPE_CHECKING:
 
 NAME = "cleansat"
 """Name of the driver."""
-
-MASK_LAYER = f"{ADDRESS}/indexed-mask"
-"""How addresses of a layer of an indexed mask begin."""
-
-SHIFTED = f"{ADDRESS}/without-offset"
-"""How addresses of a band begin whose radiometric offset is taken off."""
-
-NO_MASK = f"{ADDRESS}/no-mask"
-"""How addresses begin that stand for the mask of a scene without one."""
 
 UNMASKED = 254
 """Value of both layers where a scene without a mask has data, until scenes are fused.
@@ -73,6 +70,7 @@ def with_ucl(
     offset: float | None = None,
     scale: float | None = None,
     refine: bool = True,
+    harmonized: bool = False,
 ) -> list[T]:
     """Make the bands `ucl` and `ucl_confidence` known, for loading with ``driver="cleansat"``.
 
@@ -94,6 +92,9 @@ def with_ucl(
         Reflectance per digital number. By default 1/10000 for integers and 1 for floating-point numbers.
     refine
         Whether light refines the masks; see :func:`~odc_cleansat.classify`.
+    harmonized
+        Whether the radiometric offset is taken off the bands, scene by scene, as they are read. Then the scenes of all providers
+        whose scale is the same can be compared: ``reflectance = DN / 10000``. By default bands are as they are in their files.
 
     Returns
     -------
@@ -110,7 +111,8 @@ def with_ucl(
     Warns
     -----
     ReflectanceWarning
-        If the metadata of a scene do not tell its offset.
+        If the metadata of a scene do not tell its offset. Also if the bands of the scenes have different scales, or different
+        offsets that are not taken off.
 
     Examples
     --------
@@ -123,6 +125,7 @@ def with_ucl(
 
     products: dict[str, Product] = {}
     found: list[Any] = []
+    offsets: list[tuple[SceneFiles, float]] = []
     several = [scenes] if isinstance(scenes, Dataset | pystac.Item) else cast("Iterable[T]", scenes)
     for each in several:
         scene: Any = with_band_assets(each) if isinstance(each, pystac.Item) else each
@@ -133,15 +136,22 @@ def with_ucl(
             )
         files = SceneFiles.of_dataset(scene) if is_dataset else SceneFiles.of_item(scene)
         mask = on_demand_mask(files, model, thresholds, offset, scale, refine)
+        offsets.append((files, mask.offset))
         addresses = {name: mask.address(name) for name in BANDS}
         if isinstance(scene, Dataset):
             teach_datacube()
             product = products.setdefault(scene.product.name, with_measurements(scene.product))
-            found.append(with_paths(scene, product, addresses))
+            bands = reflective_measurements(scene) if harmonized else []
+            found.append(
+                with_paths(scene, product, addresses | shifted_paths(files, bands, mask.offset))
+            )
         else:
             teach_odc_stac()
             like = files.scl or _coarsest(mask)
-            found.append(_with_assets(scene, like.uri, addresses))
+            bands = reflective_assets(scene) if harmonized else []
+            masked = _with_assets(scene, like.uri, addresses)
+            found.append(without_offset(masked, shifted_paths(files, bands, mask.offset)))
+    warn_of_mixture(offsets if scale is None else [], harmonized=harmonized)
     return found
 
 
@@ -163,26 +173,6 @@ BANDS: dict[str, dict[str, Any]] = {
     },
 }
 """The bands as measurements of a product."""
-
-
-def file_address(kind: str, file: BandFile, offset: float = 0) -> str:
-    """Return the address that stands for a file that is read in a special way.
-
-    Parameters
-    ----------
-    kind
-        The way: :data:`MASK_LAYER`, :data:`SHIFTED` or :data:`NO_MASK`.
-    file
-        The file.
-    offset
-        What is added to the values, digital numbers.
-    """
-    return f"{kind}?{quote(file.uri, safe=':/')}&{file.band}&{offset:g}"
-
-
-def _file_of(address: str) -> BandFile:
-    uri, band, _ = address.partition("?")[2].rsplit("&", 2)
-    return BandFile(unquote(uri), int(band), None)
 
 
 def with_measurements(product: Product) -> Product:
@@ -343,11 +333,11 @@ class _Reader(RioReader):  # type: ignore[misc]
                 return _nothing(cfg)
             check_file(_file_of_source(self._src), self._src.geobox, self._src.subdataset)
             if uri.startswith(MASK_LAYER):
-                return _whole(_nearest(_file_of(uri), dst_geobox, cfg.fill_value or 0), cfg, dst)
+                return _whole(_nearest(file_of(uri)[0], dst_geobox, cfg.fill_value or 0), cfg, dst)
             if uri.startswith(SHIFTED):
                 return self._shifted(cfg, dst_geobox, dst, selection)
             if uri.startswith(NO_MASK):
-                return _whole(_unmasked(_file_of(uri), dst_geobox, cfg.fill_value or 0), cfg, dst)
+                return _whole(_unmasked(file_of(uri)[0], dst_geobox, cfg.fill_value or 0), cfg, dst)
             with _readable(self._src) as source:
                 roi, pixels = RioReader(source, self._ctx).read(
                     cfg.patch(fail_on_error=True), dst_geobox, dst=dst, selection=selection
@@ -374,7 +364,7 @@ class _Reader(RioReader):  # type: ignore[misc]
         self, cfg: RasterLoadParams, grid: GeoBox, dst: np.ndarray | None, selection: Any
     ) -> tuple[tuple[slice, slice], np.ndarray]:
         """Read digital numbers and take the offset off, so that none becomes the value for no data."""
-        file, offset = _file_of(self._src.uri), float(self._src.uri.rsplit("&", 1)[1])
+        file, offset = file_of(self._src.uri)
         with _readable(self._src.patch(uri=local_path(file.uri), band=file.band)) as source:
             roi, raw = RioReader(source, self._ctx).read(
                 cfg.patch(fail_on_error=True), grid, selection=selection
@@ -404,7 +394,7 @@ def _readable(source: RasterSource) -> Iterator[RasterSource]:
 
 def _file_of_source(source: RasterSource) -> BandFile:
     if source.uri.startswith((MASK_LAYER, SHIFTED, NO_MASK)):
-        return _file_of(source.uri)
+        return file_of(source.uri)[0]
     return BandFile(source.uri, source.band, None)
 
 

@@ -15,10 +15,12 @@ from ..errors import CubeError, ReflectanceWarning, warn_caller
 from ..masks.presets import Preset, get_preset
 from ..masks.storable import storable
 from ..products.verdict_filter import filter_by_verdict
+from ..scenes.bands import is_reflective
 from .choose import check_flags
 from .driver import BANDS
 from .graph import check_dims
-from .lookup import MaskOptions, look_up, search_masks_of, warn_of_other_masks
+from .lookup import MaskedScene, MaskOptions, look_up, search_masks_of, warn_of_other_masks
+from .mixture import check_one_scale
 from .output_grid import BLOCK, GridOptions, check_memory, lay_grid, product_hints
 from .over_time import History, check_refine
 from .patching import leaving
@@ -127,7 +129,8 @@ def load(
     ------
     CubeError
         If nothing matches the query, or reviewers leave nothing. If an option or a
-        measurement is unknown. If no output grid follows from the query, or the result does not fit into memory.
+        measurement is unknown. If bands are asked for whose scales differ. If no output grid follows from the query,
+        or the result does not fit into memory.
     SceneError
         If a scene lacks bands that the model needs, or cannot be read.
     ModelError
@@ -178,7 +181,7 @@ def load(
         indexed = [each.mask for each in found]
         found = filter_by_verdict(found, indexed, "scenes", only_accepted=only_accepted)
 
-    scenes = [each.scene for each in found]
+    scenes = _of_one_scale(found, options, layers)
     grid = request.output_grid(scenes)
     groups = dc.group_datasets(scenes, grouping(request.query.group_by))
     if "dask_chunks" not in request.reading:
@@ -263,6 +266,15 @@ class _Request:
 def _check_share(min_clear: Any) -> None:
     if min_clear is not None and not (is_number(min_clear) and 0 <= min_clear <= 1):
         raise CubeError(f"min_clear={min_clear!r} is not a share; pass a number from 0 to 1.")
+
+
+def _of_one_scale(
+    found: Sequence[MaskedScene], options: MaskOptions, layers: Iterable[str]
+) -> list[Dataset]:
+    """Return the scenes; raise if bands are asked for whose scales differ, and nobody tells which scale counts."""
+    if options.scale is None and any(map(is_reflective, layers)):
+        check_one_scale(each.files for each in found)
+    return [each.scene for each in found]
 
 
 def _read(

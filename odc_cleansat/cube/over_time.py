@@ -27,6 +27,7 @@ from ..threads import compute
 from .driver import BANDS
 from .graph import chunk_sizes
 from .lookup import MaskedScene, MaskOptions, look_up, search_masks_of
+from .mixture import check_one_scale
 from .prepare import PreparedScenes, prepare
 from .query import Query, find_scenes, grouping
 from .reader import LayerReader, clear_times
@@ -148,9 +149,13 @@ class History:
         ------
         SceneError
             If the scenes lack bands that refining needs.
+        CubeError
+            If their bands have different scales.
         """
         if found is None:
             found = self.around(groups, with_context(grid)[0])
+        if self.options.scale is None:
+            check_one_scale(each.files for each in found)
         every = self.dc.group_datasets(
             [each.scene for each in found], grouping(self.query.group_by)
         )

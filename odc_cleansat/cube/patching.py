@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from ..masks.on_demand import ADDRESS, COMPUTED, OnDemandMask
+from .special_addresses import SHIFTED, patched_address
 
 Patch = Callable[[str], str]
 
@@ -28,6 +29,8 @@ def reaching(patch: Patch) -> Patch:
     plain = leaving(patch)
 
     def patched(address: str) -> str:
+        if address.startswith(SHIFTED):
+            return patched_address(address, patch)
         if not address.startswith(COMPUTED):
             return plain(address)
         layer, mask = OnDemandMask.from_address(address)

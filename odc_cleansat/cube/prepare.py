@@ -11,10 +11,11 @@ import numpy as np
 import xarray as xr
 
 from ..errors import GapWarning, warn_caller
-from ..scenes.bands import is_reflective
 from ..scenes.files import SceneFiles
-from .driver import BANDS, MASK_LAYER, NO_MASK, SHIFTED, file_address, with_measurements, with_paths
+from .driver import BANDS, with_measurements, with_paths
 from .lookup import MaskedScene, MaskOptions
+from .mixture import reflective_measurements, shifted_paths
+from .special_addresses import MASK_LAYER, NO_MASK, file_address
 
 if TYPE_CHECKING:
     from datacube.model import Dataset, Product
@@ -78,13 +79,12 @@ def prepare(
     copies: dict[UUID, Dataset] = {}
     offsets: dict[UUID, float] = {}
     for each, mask in zip(scenes, masks, strict=True):
-        scene, bands = each.scene, _reflective(each.scene)
+        scene, bands = each.scene, reflective_measurements(each.scene)
         if bands:
             offsets[scene.id] = float(each.files.offset(options.offset).value)
         paths = mask or dict.fromkeys(BANDS, _no_mask(each, bands, scene.id in fused))
-        if harmonized and offsets.get(scene.id):
-            for name in bands:
-                paths[name] = file_address(SHIFTED, each.files.files[name], offsets[scene.id])
+        if harmonized and bands:
+            paths |= shifted_paths(each.files, bands, offsets[scene.id])
         if scene.product.name not in products:
             products[scene.product.name] = with_measurements(scene.product)
         copies[scene.id] = with_paths(scene, products[scene.product.name], paths)
@@ -135,13 +135,3 @@ def _no_mask(scene: MaskedScene, bands: Collection[str], fused: bool) -> str:
     if not fused or not bands:
         return NO_MASK
     return file_address(NO_MASK, scene.files.files[next(iter(bands))])
-
-
-def _reflective(scene: Dataset) -> list[str]:
-    """Return the measurements of a scene that are reflectance bands."""
-    return [
-        name
-        for name, measurement in scene.product.measurements.items()
-        if name in scene.measurements
-        and any(map(is_reflective, (name, *measurement.get("aliases", ()))))
-    ]

@@ -27,14 +27,9 @@ from odc.loader import _rio
 from odc.loader.types import RasterLoadParams, RasterSource
 
 from odc_cleansat import CloudClass, classify
-from odc_cleansat.cube.driver import (
-    MASK_LAYER,
-    SHIFTED,
-    CleansatDriver,
-    file_address,
-    with_ucl,
-)
+from odc_cleansat.cube.driver import CleansatDriver, with_ucl
 from odc_cleansat.cube.load import load
+from odc_cleansat.cube.special_addresses import MASK_LAYER, SHIFTED, file_address
 from odc_cleansat.errors import GapWarning, ModelError, ReflectanceWarning, SceneError
 from odc_cleansat.grids.centres import LARGEST
 from odc_cleansat.masks import on_demand
@@ -195,7 +190,8 @@ def test_thresholds_and_models(cube: Cube, scene: xr.Dataset) -> None:
 
 
 def test_each_scene_has_its_own_offset(cube: Cube) -> None:
-    scenes = with_ucl([cube.scenes["june"], cube.scenes["july"]])
+    with pytest.warns(ReflectanceWarning, match="`ucl` is right for each"):
+        scenes = with_ucl([cube.scenes["june"], cube.scenes["july"]])
     found = loaded(cube, scenes, measurements=["ucl"])
     for i, (name, offset) in enumerate({"june": -1000, "july": 0}.items()):
         bands = plainly(cube, name)
