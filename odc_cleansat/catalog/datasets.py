@@ -95,12 +95,13 @@ class CatalogDatasets(DatasetResource):  # type: ignore[misc]
 
     def has(self, id_: UUID | str) -> bool:
         """Return whether there is a dataset with an id."""
-        return any(view.number(id_) is not None for _, view in self._views())
+        return any(len(view) for _, view in self._views([id_]))
 
     def bulk_has(self, ids_: Iterable[UUID | str]) -> Iterable[bool]:
         """Return for each id whether there is a dataset."""
-        views = [view for _, view in self._views()]
-        return [any(view.number(id_) is not None for view in views) for id_ in ids_]
+        ids = list(ids_)
+        views = [view for _, view in self._views(ids)]
+        return [any(view.number(id_) is not None for view in views) for id_ in ids]
 
     # --- changes ----------------------------------------------------------------------
 
@@ -247,16 +248,18 @@ class CatalogDatasets(DatasetResource):  # type: ignore[misc]
 
     # --- rows -------------------------------------------------------------------------
 
-    def _views(self) -> list[tuple[Product, View]]:
+    def _views(self, ids: Iterable[UUID | str] | None = None) -> list[tuple[Product, View]]:
+        """Return the rows of each product: those with some ids, or all."""
+        texts = None if ids is None else [str(each) for each in ids]
         return [
-            (self._products.by_name[name], table.view())
+            (self._products.by_name[name], table.view(texts))
             for name, table in self._products.tables.items()
         ]
 
     def _by_ids(self, ids: list[UUID | str]) -> list[Dataset]:
         wanted = {str(id_): i for i, id_ in enumerate(ids)}
         found: dict[int, Dataset] = {}
-        for product, view in self._views():
+        for product, view in self._views(ids):
             numbers = [
                 (i, row) for id_, i in wanted.items() if (row := view.number(id_)) is not None
             ]
@@ -266,7 +269,7 @@ class CatalogDatasets(DatasetResource):  # type: ignore[misc]
         return [found[i] for i in sorted(found)]
 
     def _sources(self, id_: UUID | str) -> dict[str, str]:
-        for _, view in self._views():
+        for _, view in self._views([id_]):
             if (row := view.number(id_)) is not None:
                 names: dict[str, str] = _parsed(view.values(np.array([row]), f"{PREFIX}sources")[0])
                 return names

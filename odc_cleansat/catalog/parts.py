@@ -11,6 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,10 +73,13 @@ def write_part(folder: Folder, items: Sequence[Mapping[str, Any]]) -> str:
     OutputError
         If a store does not take it.
     """
-    import pyarrow.fs  # noqa: F401  stac-geoparquet needs it, and does not import it
-    from stac_geoparquet.arrow import parse_stac_items_to_arrow
+    import pyarrow.fs  # stac-geoparquet needs it, and does not import it
 
-    return _write(folder, parse_stac_items_to_arrow([dict(each) for each in items]).read_all())
+    # Its public function asks for the memory of the process at each call, which takes longer than all else.
+    from stac_geoparquet.arrow._api import stac_items_to_arrow
+
+    batch = stac_items_to_arrow([dict(each) for each in items])
+    return _write(folder, pyarrow.Table.from_batches([batch]))
 
 
 def merge_parts(folder: Folder, parts: Iterable[tuple[Part, NDArray[np.int64]]]) -> str:
@@ -140,6 +144,15 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.columns["id"])
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {id_: i for i, id_ in enumerate(self.columns["id"].tolist())}
+
+    def numbers(self, ids: Iterable[str]) -> NDArray[np.int64]:
+        """Return the numbers of the rows with some ids; of rows with the same id the last."""
+        found = (self._numbers.get(each) for each in ids)
+        return np.array([each for each in found if each is not None], dtype="int64")
 
     def table(self) -> pyarrow.Table:
         """Return all rows with all columns."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -37,13 +38,17 @@ class View:
     ----------
     parts
         All parts.
+    ids
+        Only the rows with these ids; by default all. Few are found much faster.
     """
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Part], ids: Sequence[str] | None = None) -> None:
         self._parts = parts
-        starts = np.cumsum([0, *(len(part) for part in parts)])
+        rows = [np.arange(len(part)) if ids is None else part.numbers(ids) for part in parts]
         joined = {
-            name: np.concatenate([part.columns[name] for part in parts])
+            name: np.concatenate(
+                [part.columns[name][there] for part, there in zip(parts, rows, strict=True)]
+            )
             if parts
             else np.empty(0, "object" if name in ("id", f"{PREFIX}uri") else "float64")
             for name in SEARCHED
@@ -53,9 +58,12 @@ class View:
         kept = np.sort(np.fromiter(last.values(), "int64", len(last)))
         self.columns = {name: values[kept] for name, values in joined.items()}
         """The columns :data:`~odc_cleansat.catalog.parts.SEARCHED` of the rows that count, each 1-d."""
-        self._part = np.searchsorted(starts, kept, side="right") - 1
-        self._row = kept - starts[self._part]
-        self._numbers = {id_: i for i, id_ in enumerate(self.columns["id"].tolist())}
+        self._part = np.repeat(np.arange(len(parts)), [len(each) for each in rows])[kept]
+        self._row = np.concatenate([np.empty(0, "int64"), *rows])[kept]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {id_: i for i, id_ in enumerate(self.columns["id"].tolist())}
 
     def __len__(self) -> int:
         return len(self._row)
@@ -116,8 +124,13 @@ class ItemTable:
         self._damaged: set[str] = set()
         self._view: View | None = None
 
-    def view(self) -> View:
+    def view(self, ids: Sequence[str] | None = None) -> View:
         """Return the rows as they are now. Only parts that are new are read.
+
+        Parameters
+        ----------
+        ids
+            Only the rows with these ids; by default all.
 
         Raises
         ------
@@ -131,23 +144,33 @@ class ItemTable:
         GapWarning
             If a part is damaged; its rows are missing.
         """
+        self._refresh()
+        if ids is not None:
+            return View(list(self._parts.values()), ids)
+        if self._view is None:
+            self._view = View(list(self._parts.values()))
+        return self._view
+
+    def _refresh(self) -> None:
+        """Read the parts that are new, and forget those that are gone."""
         for _ in range(_TRIES):
             names = self._names()
-            if self._view is not None and names == self._parts.keys():
-                return self._view
+            if names == self._parts.keys():
+                return
             try:
                 parts = {name: self._parts.get(name) or self._read(name) for name in names}
             except FileNotFoundError:
                 continue
             self._parts = {name: part for name, part in parts.items() if part is not None}
-            self._view = View(list(self._parts.values()))
-            return self._view
+            self._view = None
+            return
         raise CubeError(
             f"the catalogue in {self._folder} changed {_TRIES} times while it was read; try again."
         )
 
     def _names(self) -> set[str]:
-        return {name for name in self._folder.files() if rows_of(name)} - self._damaged
+        """Return the names of the parts. A part that goes meanwhile stays among them: who reads it, has to look again."""
+        return {name for name in self._folder.entries() if rows_of(name)} - self._damaged
 
     def _read(self, name: str) -> Part | None:
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -67,6 +69,11 @@ REFINED_PRODUCT = "s2_l2a_ucl_time"
 
 def product_definition(name: str) -> dict[str, Any]:
     """Return a product definition that comes with this package, by the name of the product."""
+    return copy.deepcopy(_product_definition(name))
+
+
+@functools.cache
+def _product_definition(name: str) -> dict[str, Any]:
     folder = resources.files("odc_cleansat.product_definitions")
     text = folder.joinpath(f"{name}.odc-product.yaml").read_text(encoding="utf-8")
     document: dict[str, Any] = parse_yaml(text, name)

@@ -9,12 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import psutil
 import pytest
 
 from odc_cleansat.catalog.index import open_index
 from odc_cleansat.catalog.items import row_of
 from odc_cleansat.catalog.parts import rows_of
-from odc_cleansat.catalog.table import MERGED, ItemTable
+from odc_cleansat.catalog.table import MERGED, ItemTable, View
 from odc_cleansat.errors import GapWarning
 from odc_cleansat.storage.folder import Folder
 
@@ -97,6 +99,58 @@ def test_parts_that_go_while_they_are_read(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(reader, "_names", listed)
     assert len(reader.view()) == 3
+
+
+def test_parts_that_go_while_they_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program merges them after the folder was listed; no row is missing then."""
+    writer = ItemTable(Folder(tmp_path / "items"))
+    for i in range(3):
+        writer.add([_row(tmp_path, f"m{i}")])
+    listdir, merged = os.listdir, []
+
+    def listed(path: Path | str) -> list[str]:
+        found = listdir(path)
+        if not merged:
+            merged.append(1)
+            writer.merge()
+        return found
+
+    monkeypatch.setattr(os, "listdir", listed)
+    assert len(ItemTable(Folder(tmp_path / "items")).view()) == 3
+
+
+def test_a_few_rows_are_found_without_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dc = with_masks(open_index(tmp_path))
+    masks = [mask(dc, tmp_path, f"m{i}") for i in range(4)]
+    dc.index.datasets.add_all(masks[:3])
+    dc.index.datasets.archive([masks[1].id])
+    table = ItemTable(Folder(tmp_path / "s2_l2a_ucl" / "items"))
+    few = table.view([str(masks[1].id), str(masks[3].id), str(masks[0].id)])
+    assert {few.number(each.id) for each in masks[:2]} == {0, 1}
+    assert (len(few), few.number(masks[2].id), few.number(masks[3].id)) == (2, None, None)
+    assert few.archived[few.number(masks[1].id)]
+    assert f'"{masks[0].id}"' in few.documents(np.array([few.number(masks[0].id)]))[0]
+    whole = []
+    monkeypatch.setattr(
+        View, "__init__", lambda view, parts, ids=None, init=View.__init__: (whole.append(ids), init(view, parts, ids))[1]
+    )  # fmt: skip
+    assert dc.index.datasets.has(masks[0].id)
+    assert list(dc.index.datasets.bulk_has([masks[3].id, masks[2].id])) == [False, True]
+    assert dc.index.datasets.get(masks[1].id).is_archived
+    assert whole
+    assert None not in whole
+
+
+def test_to_add_rows_asks_for_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system takes the longer to tell, the larger the process is."""
+    monkeypatch.setattr(psutil.Process, "memory_full_info", lambda *_: pytest.fail("asked"))
+    table = ItemTable(Folder(tmp_path / "items"))
+    table.add([_row(tmp_path, "m")])
+    assert len(table.view()) == 1
 
 
 def test_two_that_merge_at_once_lose_nothing(tmp_path: Path) -> None:
