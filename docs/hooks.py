@@ -253,7 +253,7 @@ def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
 
 
 def kept_together(html: str) -> str:
-    """Let no line end within a date or a percentage of a table, or within an option such as ``--bbox`` of a command."""
+    """Let no line end within a date or a percentage of a table, or within an option or a date of a command."""
     html = re.sub(r"<td>(?=\d{4}-\d\d-\d\d</td>)", '<td class="date">', html)
     html = re.sub(r"<td>[^<]*</td>", lambda cell: PERCENT.sub("\u00a0", cell.group()), html)
     marked = r'<span class="option">\g<0></span>'
@@ -263,8 +263,8 @@ def kept_together(html: str) -> str:
 
 
 PERCENT = re.compile(r"(?<=\d) (?=%)")
-OPTION = re.compile(r"(?<=[\s>|\[(])--?[a-z][a-z-]*(?=[\s=<,|\])])")
-"""An option in code. It begins after a blank, a bracket or a tag, so that nothing within a tag is meant."""
+OPTION = re.compile(r"(?<=[\s>|\[(])(?:--?[a-z][a-z-]*|\d{4}-\d\d(?:-\d\d)?)(?=[\s=<,|\])])")
+"""An option or a date in code. It begins after a blank, a bracket or a tag, so that nothing within a tag is meant."""
 
 
 ENLARGED = r'<a href="\1" title="Show it in full size">\g<0></a>'

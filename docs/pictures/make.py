@@ -41,7 +41,7 @@ def main() -> None:
         cleansat(work, "review", "page", "masks", "-o", "review.html")
         cleansat(work, "compare", "simulated-06-25", "-o", "swipe.html")
         shoot((work / "review.html").as_uri(), HERE / "review.png", height=940)
-        shoot((work / "swipe.html").as_uri(), HERE / "swipe.png", height=680)
+        shoot((work / "swipe.html").as_uri(), HERE / "swipe.png", height=680, cut=32)
         with serving(work):
             shoot(f"http://127.0.0.1:{PORT}/", HERE / "serve.png", height=880, keys="a")
 
@@ -64,8 +64,8 @@ def cleansat(work: Path, *words: str) -> None:
     subprocess.run([Path(sys.executable).with_name("cleansat"), *words], cwd=work, check=True)
 
 
-def shoot(page: str, picture: Path, height: int, keys: str = "") -> None:
-    """What a window of a browser shows of a page, after some keys."""
+def shoot(page: str, picture: Path, height: int, keys: str = "", cut: int = 0) -> None:
+    """What a window of a browser shows of a page, after some keys, without the lowest rows."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM,
@@ -77,7 +77,8 @@ def shoot(page: str, picture: Path, height: int, keys: str = "") -> None:
             window.wait_for_timeout(500)
             window.keyboard.press(key)
         window.wait_for_timeout(1500)
-        window.screenshot(path=picture)
+        shown = {"x": 0, "y": 0, "width": 1280, "height": height - cut}
+        window.screenshot(path=picture, clip=shown)
         browser.close()
     shrink(picture, picture)
 

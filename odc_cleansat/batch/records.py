@@ -117,7 +117,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Plan:
-    """What there is to do."""
+    """Which scenes of a request have their mask, and which lack one."""
 
     request: Request
     """Which masks are wanted."""

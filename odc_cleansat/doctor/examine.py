@@ -15,7 +15,7 @@ TOPICS = ("python", "settings", "machine", "folders", "weights", "datacube", "st
 
 @dataclass(frozen=True)
 class Questions:
-    """What to look at."""
+    """What `examine` looks at."""
 
     topics: tuple[str, ...] = TOPICS
     """Some of :data:`TOPICS`."""

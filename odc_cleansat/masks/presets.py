@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preset:
-    """What is done to a mask.
+    """How a mask is made stricter or more lenient.
 
     Raises
     ------

@@ -206,10 +206,10 @@ def test_a_date_stays_in_one_line(hooks: ModuleType) -> None:
 
 
 def test_a_line_never_ends_within_a_percentage_or_an_option(hooks: ModuleType) -> None:
-    html = "<td>97 % of 3</td><code>cleansat mask --bbox 1,2 -o masks</code><p>x --bbox</p><code>f(a - b)</code>"
+    html = "<td>97 % of 3</td><code>cleansat mask --bbox 1,2 --time 2024-06</code><p>x --bbox</p><code>f(a - b)</code>"
     option = '<span class="option">{}</span>'.format
     assert hooks.kept_together(html) == (
-        f"<td>97\u00a0% of 3</td><code>cleansat mask {option('--bbox')} 1,2 {option('-o')} masks</code>"
+        f"<td>97\u00a0% of 3</td><code>cleansat mask {option('--bbox')} 1,2 {option('--time')} {option('2024-06')}</code>"
         "<p>x --bbox</p><code>f(a - b)</code>"
     )
 
