@@ -28,7 +28,7 @@ from ..masks.on_demand import (
 )
 from ..models.registry import get_model
 from ..scenes.bands import native_resolution
-from ..scenes.eopf import with_band_assets
+from ..scenes.eopf import with_band_assets, with_stored_values
 from ..scenes.files import BandFile, SceneFiles, local_path
 from ..storage.reader import DocumentError
 from ..storage.settings import credentials, prepare_gdal
@@ -128,7 +128,8 @@ def with_ucl(
     offsets: list[tuple[SceneFiles, float]] = []
     several = [scenes] if isinstance(scenes, Dataset | pystac.Item) else cast("Iterable[T]", scenes)
     for each in several:
-        scene: Any = with_band_assets(each) if isinstance(each, pystac.Item) else each
+        is_item = isinstance(each, pystac.Item)
+        scene: Any = with_stored_values(with_band_assets(each)) if is_item else each
         is_dataset = isinstance(scene, Dataset)
         if not is_dataset and not isinstance(scene, pystac.Item):
             raise SceneError(

@@ -16,12 +16,13 @@ import numpy as np
 
 from ..arguments import is_number
 from ..errors import SceneError
-from ..storage.zarr_store import is_zarr, split_address
+from ..storage.zarr_store import find_node, is_zarr, place_of, split_address
 from .band_folder import parse_moment
 from .bands import band_of
+from .packing import asset_values
 from .product_name import said_by_names
 from .sensor import check_sensor
-from .zarr_attributes import product_attributes, stated_crs
+from .zarr_attributes import product_attributes, stated_crs, stored_values
 
 if TYPE_CHECKING:
     import pystac
@@ -192,6 +193,39 @@ def with_band_assets(item: pystac.Item) -> pystac.Item:
         if band_of(re.sub(r"_r?\d+m$", "", key.lower())):
             clone.assets[key].media_type = _LOADED
     return clone
+
+
+def with_stored_values(item: pystac.Item) -> pystac.Item:
+    """Return an item that says of the values of its bands in Zarr what their arrays say; the item itself if it has none.
+
+    Items leave out whether values are reflectance or packed numbers, and the baseline does not tell: the EOPF Explorer has
+    taken the offset of its products off.
+
+    Parameters
+    ----------
+    item
+        An item whose assets are bands, as :func:`with_band_assets` gives it.
+
+    Raises
+    ------
+    SceneError
+        If a store cannot be read.
+    """
+    clone = None
+    for key, asset in item.assets.items():
+        href = (asset.get_absolute_href() or asset.href).rstrip("/")
+        if band_of(re.sub(r"_r?\d+m$", "", key.lower())) is None or not is_zarr(href):
+            continue
+        array = find_node(place_of(href))
+        if array is not None and hasattr(array, "chunks"):
+            clone = clone or item.clone()
+            said = asset_values(asset)
+            if (
+                array.dtype.kind == "f"
+            ):  # those that the item has are of numbers before they were unpacked
+                said = {key: value for key, value in said.items() if key == "nodata"}
+            clone.assets[key].extra_fields["raster:bands"] = [said | stored_values(array)]
+    return clone or item
 
 
 _LOADED = "application/zarr"

@@ -72,7 +72,7 @@ def resolve_offset(
     The sources are, in this order:
 
     1. the caller's own choice;
-    2. floating-point bands, which are reflectance and have no offset;
+    2. floating-point bands without a scale, which are reflectance and have no offset;
     3. a property of the provider that the offset has been removed;
     4. ``add_offset`` of the product;
     5. ``raster:bands`` of STAC;
@@ -98,7 +98,7 @@ def resolve_offset(
     raster_bands
         First entry of an asset's ``raster:bands``, with ``scale`` and ``offset``.
     dtype
-        Data type of the band, if known.
+        Data type of the band, if known. Floating-point numbers with a scale other than 1 are packed, as integers are.
 
     Returns
     -------
@@ -153,8 +153,9 @@ def stated_offset(
     SceneError
         If the processing baseline is invalid.
     """
+    scale = scale_factor or (raster_bands or {}).get("scale")
     return (
-        _from_dtype(dtype)
+        (_from_dtype(dtype) if scale in (None, 1) else None)
         or _from_removal(properties)
         or _from_product(add_offset, scale_factor)
         or _from_raster_bands(raster_bands)

@@ -41,6 +41,12 @@ def read_scene(source: str, moment: datetime | None = None) -> Scene:
         if has_metadata(path):
             raise SceneError(f"{path} looks like a Zarr product; give it back its name, NAME.zarr.")
         return safe_scene(path) if is_safe(path) else folder_scene(path, moment)
+    if source.lower().endswith(".zarr.zip"):
+        name = path.name[: -len(".zip")]
+        raise SceneError(
+            f"{source} is a Zarr product in a zip file, which is not read; unpack it into a folder {name}, so that zarr.json or "
+            ".zgroup lies in it, and give that folder."
+        )
     if path.suffix.lower() == ".zip" and path.is_file():
         return safe_scene(path)
     document = read_metadata(source)

@@ -133,7 +133,7 @@ def _sample(file: BandFile) -> np.ndarray:
 
     try:
         with file.opened() as opened:
-            scale = read_packing(file.open().data, None, 0).scale
+            packing = read_packing(file.open().data, None, 0)
             height, width = opened.shape
             if opened.overviews(file.band) or max(height, width) <= 2 * _SIDE:
                 values = opened.read(file.band, out_shape=(min(height, _SIDE), min(width, _SIDE)))
@@ -148,9 +148,9 @@ def _sample(file: BandFile) -> np.ndarray:
                         for y in starts[0]
                     ]
                 )
-            nodata = opened.nodata
     except (RasterioError, OSError, DocumentError) as error:
         raise SceneError(f"cannot read {file.uri}: {error}. Is it there, and whole?") from error
-    return np.where(
-        values == nodata if nodata else False, np.nan, values.astype("float32") * np.float32(scale)
-    )
+    reflectance: np.ndarray = values.astype("float32") * np.float32(packing.scale)
+    # Not the file's own value for no data: a 0 there says nothing of one band alone, but in ESA's Zarr layout it does.
+    reflectance[values == packing.nodata] = np.nan
+    return reflectance

@@ -10,7 +10,7 @@ from ..addresses import public_address, without_secrets
 from ..errors import SceneError, fault_of
 from ..storage.reader import strange_values
 from .bands import S2_BANDS, band_of
-from .eopf import with_band_assets
+from .eopf import with_band_assets, with_stored_values
 from .files import SceneFiles, reading
 from .packing import asset_values
 from .scene import USE_OF_L1C, Scene, unindexed_dataset
@@ -64,7 +64,7 @@ def item_scene(item: pystac.Item) -> Scene:
         If the item is not L2A, or has no bands, no date, no footprint, or files that cannot be read.
     """
     _check_level(item)
-    bands = choose_assets(item)
+    bands = with_stored_values(choose_assets(item))
     files = SceneFiles.of_item(bands)
     document = dict(_dataset(bands).metadata_doc)
     properties = document["properties"]

@@ -39,6 +39,29 @@ def packing_attributes(array: Any) -> dict[str, Any]:
     return found
 
 
+def stored_values(array: Any) -> dict[str, Any]:
+    """Return what an array says of its values, as ``raster:bands`` of STAC has it.
+
+    Parameters
+    ----------
+    array
+        A `zarr.Array`.
+
+    Returns
+    -------
+    dict
+        ``data_type``, and those of ``nodata``, ``scale`` and ``offset`` that it has. An array that says one of these two says both,
+        for what it leaves out is plain.
+    """
+    packed = packing_attributes(array)
+    found: dict[str, Any] = {"data_type": np.dtype(array.dtype).name}
+    if FILL in packed:
+        found["nodata"] = packed[FILL]
+    if any(array.attrs.get(name) is not None for name in ("scale_factor", "add_offset")):
+        found |= {"scale": packed.get("scale_factor", 1), "offset": packed.get("add_offset", 0)}
+    return found
+
+
 def _plain(value: Any) -> Any:
     """Return a number of numpy as one of Python, and anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value

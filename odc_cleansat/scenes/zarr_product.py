@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..arguments import is_number
 from ..errors import SceneError
 from ..storage.zarr_store import Place, find_node, open_node, place_of
@@ -22,10 +20,9 @@ from .eopf import (
     product_properties,
 )
 from .offset import FILE_TAGS, QUANTIFICATION
-from .packing import FILL
 from .scene import USE_OF_L1C, Scene
 from .stac import item_scene
-from .zarr_attributes import packing_attributes
+from .zarr_attributes import stored_values
 
 if TYPE_CHECKING:
     import pystac
@@ -114,15 +111,11 @@ def _assets(store: str) -> dict[str, Any]:
         array = find_node(Place(store, path))
         if array is None or not hasattr(array, "chunks"):
             continue
-        packed = packing_attributes(array)
-        names = {"nodata": FILL, "scale": "scale_factor", "offset": "add_offset"}
-        values = {ours: packed[theirs] for ours, theirs in names.items() if theirs in packed}
-        values["data_type"] = np.dtype(array.dtype).name
         found[path.rpartition("/")[2]] = {
             "href": f"{store}/{path}",
             "type": "application/vnd+zarr",
             "roles": ["data"],
-            "raster:bands": [values],
+            "raster:bands": [stored_values(array)],
         }
     missing = [f"{REFLECTANCE}/{name}" for name in ("r10m", "r20m") if not found.keys() & set(GROUPS[name])]  # fmt: skip
     if missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ import pytest
 import rasterio
 import stackstac
 import xarray as xr
+import zarr
 from conftest import Cube
 from dask.distributed import Client
 from datacube.model import Dataset
 from datacube.utils.masking import describe_variable_flags, make_mask
-from eopf_product import NAME, SCENE, write_product
+from eopf_product import NAME, NATIVE, SCENE, write_product
 from odc.algo import enum_to_bool
 from odc.geo.geobox import GeoBox
 from odc.loader import _rio
@@ -33,8 +35,10 @@ from odc_cleansat.cube.special_addresses import MASK_LAYER, SHIFTED, file_addres
 from odc_cleansat.errors import GapWarning, ModelError, ReflectanceWarning, SceneError
 from odc_cleansat.grids.centres import LARGEST
 from odc_cleansat.masks import on_demand
+from odc_cleansat.masks.on_demand import OnDemandMask
 from odc_cleansat.scenes.files import BandFile, local_path
 from odc_cleansat.scenes.read import read_scene
+from odc_cleansat.scenes.stac import item_scene
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 from .helpers import HOME
@@ -478,8 +482,10 @@ def test_items_whose_assets_are_zarr(form: str, tmp_path: Path) -> None:
     )
     found = found.isel(time=0).compute()
     np.testing.assert_array_equal(found.SCL.values, SCENE.read()["SCL"])
-    assert np.isnan(found.B04.values[30:60]).all()
-    assert np.isfinite(found.B04.values[61:]).all()
+    missing = np.isnan(found.B04.values) if form == "geozarr" else found.B04.values == 0
+    assert found.B04.dtype == ("float32" if form == "geozarr" else "uint16")
+    assert missing[30:60].all()
+    assert not missing[61:].any()
     assert (found.ucl.values[31:59] == 0).all()
     assert (found.ucl.values[62:] != 0).all()
 
@@ -494,3 +500,43 @@ def test_a_zarr_product_in_the_datacube(cube: Cube, tmp_path: Path) -> None:
     )
     assert found.ucl.values.all()
     np.testing.assert_array_equal(found.red.values[0], SCENE.read()["B04"])
+
+
+@pytest.mark.parametrize("form", ["v2", "v3", "geozarr", "packed floats", "no offset"])
+@pytest.mark.parametrize("baseline", ["05.10", "03.01"])
+def test_the_arrays_of_zarr_tell_the_offset_and_no_baseline_does(
+    form: str, baseline: str, tmp_path: Path
+) -> None:
+    """An item tells less than its store, and the baseline is that of ESA's product."""
+    product = write_product(tmp_path, form if form in ("v2", "v3", "geozarr") else "v2", consolidated=False)  # fmt: skip
+    offset = 0 if form in ("geozarr", "no offset") else -1000
+    root = zarr.open_group(product, mode="a")
+    for group, names in NATIVE.items():
+        for name in names:
+            path = f"measurements/reflectance/{group}/{name.lower()}"
+            if form == "packed floats":
+                values, attrs = root[path][:], dict(root[path].attrs)
+                root.create_array(path, data=values.astype("float32"), attributes=attrs, fill_value=0, overwrite=True)  # fmt: skip
+            if form == "no offset":
+                values = root[path][:]
+                root[path][:] = np.where(values == 0, 0, np.maximum(values, 1001) - 1000)
+                root[path].attrs["add_offset"] = 0
+    place = SCENE.geobox().geographic_extent
+    told = {"s2:processing_baseline": baseline}
+    item = pystac.Item("plain", place.json, list(place.boundingbox), MOMENT, told)
+    item.add_asset("product", pystac.Asset(str(product), media_type="application/vnd+zarr"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ReflectanceWarning)
+        found = with_ucl(item, harmonized=True)
+        (_, mask) = OnDemandMask.from_address(found[0].assets["ucl"].href)
+        assert mask.offset == offset
+        assert item_scene(item).files.offset().value == offset
+        loaded = odc.stac.load(found, bands=["B04", "ucl"], geobox=SCENE.geobox(), driver="cleansat")  # fmt: skip
+    red, expected = loaded.B04[0].values.astype("float64"), SCENE.read()["B04"].astype("float64")
+    expected = np.maximum(expected - 1000, 1)
+    if form == "geozarr":
+        red, expected = red * 10000, SCENE.read()["B04"].astype("float64") - 1000
+    there = SCENE.read()["B04"] > 0
+    np.testing.assert_allclose(red[there], expected[there], atol=0.01)
+    truth = classify(SCENE.to_xarray(10), offset=-1000)
+    assert np.mean(loaded.ucl[0].values == truth.ucl.values) > 0.995

@@ -7,6 +7,7 @@ import http.server
 import os
 import shutil
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,17 @@ def test_the_fill_value_of_one_band_is_no_data(form: str, tmp_path: Path) -> Non
     assert not blue.any()
 
 
+@pytest.mark.parametrize("form", ["v2", "v3"])
+def test_the_fill_value_of_one_band_decides_no_offset(form: str, tmp_path: Path) -> None:
+    """It was taken for ground so dark that the offset had been removed already."""
+    files = read_scene(str(write_product(tmp_path, form, holes=slice(60, 120)))).files
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        wanted = files.wanted(["blue", "green", "red"])
+        found = settle_offset(wanted, files.offset(), files.label)
+    assert found.value == -1000
+
+
 def test_metadata_need_not_be_consolidated(tmp_path: Path) -> None:
     for form in ("v2", "v3"):
         (tmp_path / form).mkdir()
@@ -138,6 +150,18 @@ def test_what_is_renamed_or_only_a_part(tmp_path: Path) -> None:
         read_scene(str(renamed))
     with pytest.raises(SceneError, match="as Zarr"):
         read_scene(str(product))
+
+
+@pytest.mark.parametrize("place", ["", "https://example.org/"])
+def test_a_zip_file_of_a_product_is_refused_with_the_way_out(place: str, tmp_path: Path) -> None:
+    product = write_product(tmp_path)
+    shutil.make_archive(str(product), "zip", product)
+    source = f"{place}{NAME}.zarr.zip" if place else f"{product}.zip"
+    with pytest.raises(SceneError, match=rf"unpack it into a folder {NAME}\.zarr, so that"):
+        read_scene(source)
+    folder = tmp_path / "unpacked" / f"{NAME}.zarr"
+    shutil.unpack_archive(f"{product}.zip", folder)
+    assert read_scene(str(folder)).files.offset().value == -1000
 
 
 def test_impossible_scales_and_offsets(tmp_path: Path) -> None:
