@@ -11,6 +11,7 @@ from ..errors import SceneError
 from ..grids.footprint import SAME_GROUND, common_ground
 from ..masks.on_demand import time_stamp
 from ..scenes.files import BandFile
+from ..scenes.providers import read_advice
 from ..storage.rasters import fault_of_raster
 
 
@@ -60,4 +61,5 @@ def _fault(file: BandFile, documented: GeoBox | None, stamp: int) -> str | None:
 def why_unreadable(file: BandFile, error: Exception) -> str:
     """Return why a file cannot be read, for people."""
     reason = str(error.__cause__ or error).rstrip(".") or type(error).__name__
-    return f"cannot read {file.uri}: {reason}. Is it there, and whole?"
+    hint = read_advice(file.uri, error.__cause__ or error)
+    return f"cannot read {file.uri}: {reason}. {f'Probably {hint}.' if hint else 'Is it there, and whole?'}"

@@ -14,6 +14,7 @@ from ..arguments import meant
 from ..errors import CleansatError
 from ..settings import bucket_of
 from ..storage.failures import store_advice
+from ..storage.signing import signing_path
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,11 @@ def read_advice(address: str, error: BaseException) -> str | None:
     """
     if "://" not in address:
         return None
+    if signing_path(address) != address:
+        return (
+            "Planetary Computer gave no signature, or refuses its own; see that the clock of this machine is right, and run it "
+            "again for what is missing"
+        )
     refused = re.search(r"\b40[13]\b", str(error)) is not None
     if refused and re.search(r"[?&][\w-]*sig(nature)?=", address, re.IGNORECASE):
         return "the signature in its address has expired; search for the scene again"

@@ -10,7 +10,7 @@ import pytest
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
-from odc_cleansat.cube.band_check import check_file
+from odc_cleansat.cube.band_check import check_file, why_unreadable
 from odc_cleansat.errors import SceneError
 from odc_cleansat.scenes.files import BandFile
 
@@ -35,3 +35,10 @@ def test_a_file_on_its_grid_and_another_of_its_name(tmp_path: Path) -> None:
         check_file(file, GRID)
     check_file(file, None)
     check_file(file, GRID, subdataset="red")
+
+
+def test_why_a_remote_file_cannot_be_read() -> None:
+    refused = OSError("HTTP response code: 403")
+    found = why_unreadable(BandFile("https://example.org/B04.tif?sig=abc", 1, None), refused)
+    assert found.endswith("Probably the signature in its address has expired; search for the scene again.")  # fmt: skip
+    assert why_unreadable(BandFile("/B04.tif", 1, None), refused).endswith("403. Is it there, and whole?")  # fmt: skip

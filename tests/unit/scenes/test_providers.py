@@ -331,6 +331,99 @@ def test_a_signature_that_ends_in_the_midst_is_renewed(
     assert "sig=" not in yaml.safe_dump(document)
 
 
+@pytest.fixture
+def three(
+    stores: StacServer, metadata: Path, forms: dict[str, Path], tmp_path: Path
+) -> list[dict[str, Any]]:
+    """Three scenes of Planetary Computer, each with files of its own, for GDAL remembers those that it has read."""
+    first = furnish(stores, "planetary-computer", metadata, forms)
+    container = containers(stores)[0].rpartition("/")[2]
+    stores.folders[container] = tmp_path / "container"
+    stores.folders[container].mkdir()
+    stores.items = []
+    for i in range(3):
+        (stores.folders[container] / f"scene{i}").symlink_to(stores.folders["plain"])
+        item = copy.deepcopy(first) | {"id": first["id"].replace("20190629", f"2024061{5 + i}")}
+        item["properties"] |= {"datetime": f"2024-06-1{5 + i}T10:05:49Z", "s2:product_uri": None}
+        for asset in item["assets"].values():
+            asset["href"] = asset["href"].replace(container, f"{container}/scene{i}")
+        stores.items.append(item)
+    return stores.items
+
+
+RUN = ["mask", "--plain", "--stac-api", "planetary-computer", "--bbox", "13.6,47.7,13.8,47.9", "--time", "2024-06"]  # fmt: skip
+
+
+def masks_of_run(tmp_path: Path) -> tuple[int, str, list[np.ndarray]]:
+    done = CliRunner().invoke(main, [*RUN, "-o", str(tmp_path / "masks")])
+    found = []
+    for path in sorted((tmp_path / "masks").glob("**/*_ucl.tif")):
+        with rasterio.open(path) as file:
+            found.append(file.read(1))
+    return done.exit_code, " ".join(done.output.split()), found
+
+
+def test_signatures_end_within_and_between_the_scenes_of_a_run(
+    three: list[dict[str, Any]], stores: StacServer, expected: np.ndarray, tmp_path: Path
+) -> None:
+    stores.lifetime = 50.0  # GDAL takes another one a minute before the end, so for each request
+    code, said, masks = masks_of_run(tmp_path)
+    assert code == 0, said
+    assert "3 masked, 0 there already, 0 failed." in said
+    assert len(masks) == len(three)
+    assert all(np.array_equal(each, expected) for each in masks)
+    for i in range(3):
+        used = {path.partition("?")[2] for path in stores.requests if f"/scene{i}/" in path}
+        assert len(used) > 2, "within the scene"
+    assert not stores.refused
+
+
+def test_a_scene_whose_signature_is_not_renewed_fails_alone(
+    three: list[dict[str, Any]], stores: StacServer, expected: np.ndarray, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The service of signatures is away in the midst of the second scene, until a request without a signature is refused."""
+    stores.lifetime = 50.0
+    answer = stores.answer
+
+    def away(path: str, query: dict[str, Any]) -> Any:
+        begun = any("scene1/SCL" in each for each in stores.requests)
+        return None if path.startswith("/sas/") and begun and not stores.refused else answer(path, query)  # fmt: skip
+
+    monkeypatch.setattr(stores, "answer", away)
+    code, said, masks = masks_of_run(tmp_path)
+    assert code == 3, said
+    assert "2 masked, 0 there already, 1 failed." in said
+    assert f"{three[1]['id']}: cannot read " in said
+    assert "Probably Planetary Computer gave no signature, or refuses its own" in said
+    assert len(masks) == 2
+    assert all(np.array_equal(each, expected) for each in masks)
+
+
+def test_addresses_signed_by_others_end_in_the_midst_of_a_run(
+    three: list[dict[str, Any]], stores: StacServer, expected: np.ndarray, tmp_path: Path
+) -> None:
+    """Nobody can renew them: the scenes whose signature is good go on."""
+    for i, item in enumerate(three):
+        for asset in item["assets"].values():
+            asset["href"] = asset["href"].replace("sentinel2l2a01", "others") + f"?sig=ours{i}"
+    stores.tokens |= {"sig=ours0": 4e9, "sig=ours2": 4e9}
+    refuses = stores.refuses
+
+    def midway(path: str, query: str, login: str) -> int | None:
+        if query == "sig=ours1":
+            return 403 if "B0" in path else None  # good for the SCL, and then it ends
+        return refuses(path, query, login)
+
+    stores.refuses = midway  # type: ignore[method-assign]
+    code, said, masks = masks_of_run(tmp_path)
+    assert code == 3, said
+    assert "the signature in its address has expired; search for the scene again" in said
+    assert "ours1" not in said
+    assert len(masks) == 2
+    assert all(np.array_equal(each, expected) for each in masks)
+
+
 def test_bands_that_are_loaded_are_signed_too(
     stores: StacServer, metadata: Path, forms: dict[str, Path]
 ) -> None:
