@@ -118,8 +118,13 @@ def build_network(model: Model, encoder_weights: str = "") -> torch.nn.Module:
     ModelError
         If there is no such architecture, or the pretrained weights cannot be fetched.
     """
-    import segmentation_models_pytorch as smp
-    from segmentation_models_pytorch.base import SegmentationModel
+    from tqdm import TqdmWarning
+
+    with warnings.catch_warnings():
+        # In a notebook, a progress bar that is never shown asks for a package.
+        warnings.simplefilter("ignore", TqdmWarning)
+        import segmentation_models_pytorch as smp
+        from segmentation_models_pytorch.base import SegmentationModel
 
     architecture = model.architecture
     assert architecture is not None
