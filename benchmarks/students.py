@@ -27,6 +27,7 @@ from evaluation import fill_pages
 from scipy import ndimage
 
 from odc_cleansat import CloudClass, classify, get_model
+from odc_cleansat.classes import CLOUDS
 from odc_cleansat.evaluate.confusion import Confusion, Question
 from odc_cleansat.evaluate.counting import three_classes
 from odc_cleansat.evaluate.mappings import MAPPINGS
@@ -264,10 +265,14 @@ def compared(
     to_teacher: Look = Patch.at,
     to_student: Look = Patch.at,
 ) -> Confusion:
-    """What each says of the patch as it is shown to it."""
+    """What each says of the patch as it is shown to it. The teacher knows one kind of cloud, so thin cloud is cloud."""
     first = codes(teacher, to_teacher(patch, teacher.resolution))
     second = codes(student, to_student(patch, student.resolution))
-    return Confusion.zero() if first is None or second is None else Confusion.of(first, second)
+    if first is None or second is None:
+        return Confusion.zero()
+    return Confusion.of(
+        first, np.where(np.isin(second, CLOUDS), np.uint8(CloudClass.CLOUD), second)
+    )
 
 
 def compared_turned(model: Model, patch: Patch) -> Confusion:
