@@ -84,7 +84,7 @@ def test_load(cube: Cube, postgis: Datacube) -> None:
 def test_driver(cube: Cube, postgis: Datacube) -> None:
     found, expected = (
         dc.load(
-            datasets=with_ucl(dc.find_datasets(product="s2_l2a", like=GRID)),
+            datasets=with_ucl(dc.find_datasets(product="s2_l2a", like=GRID), harmonized=True),
             measurements=["red", "ucl"], driver="cleansat", like=GRID,
         )
         for dc in (postgis, cube.dc)
