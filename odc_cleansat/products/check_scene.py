@@ -99,7 +99,8 @@ def _of_document(document: Mapping[str, Any]) -> _Scene:
 def _folder_nearby(evidence: Evidence) -> _Scene | None:
     """Return what a folder of bands near the mask says; None if the scene of the mask is none.
 
-    The folder may be a stranger's, so no picture in it is opened, and no document that names files.
+    The folder may be a stranger's, so no picture in it is opened, and no document that names files. A pipe, a device or a link would
+    be read without end, or from elsewhere.
     """
     from eodatasets3.properties import Eo3Dict
 
@@ -108,6 +109,8 @@ def _folder_nearby(evidence: Evidence) -> _Scene | None:
         return None
     try:
         scene = open_scene(folder, evidence.dataset.properties["datetime"])
+        if any(path.is_symlink() or not path.is_file() for path in scene.bands.values()):
+            return None
         if str(content_id(scene)) != str(record["id"]):
             return None
         product = scene_product(scene.bands)["name"]

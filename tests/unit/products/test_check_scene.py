@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from datacube.model import Dataset
 from fakes import brightness_engine
 
+from odc_cleansat.products import check_scene
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.products.verification import Verification, verify
@@ -102,6 +104,21 @@ def test_of_an_item_there_may_be_two_documents(product: Path, scene: Dataset) ->
     right, said = of(verify(MaskProduct(product, scene=other), pixels=False), "documents")
     assert right is None
     assert "S2A_33UVP_20240605 in the scene" in said
+
+
+@pytest.mark.parametrize("trap", ["pipe", "link"])
+def test_nothing_is_read_without_end(
+    forger: Forger, monkeypatch: pytest.MonkeyPatch, trap: str
+) -> None:
+    """Neither a pipe among the bands nor a link to a device is read."""
+    forger.finish()
+    path = forger.folder.parents[1] / "june" / "B05.tif"
+    path.unlink(missing_ok=True)
+    os.mkfifo(path) if trap == "pipe" else path.symlink_to("/dev/zero")
+    monkeypatch.setattr(check_scene, "content_id", lambda scene: pytest.fail("it is read"))
+    right, said = of(verify(forger.folder), "pixels")
+    assert right is True
+    assert said.endswith("could not be compared")
 
 
 def test_no_picture_of_a_stranger_is_opened(
