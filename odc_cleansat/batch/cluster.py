@@ -9,7 +9,7 @@ import queue
 import signal
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -238,8 +238,7 @@ def work_through(
 ) -> Iterator[tuple[_U, _T | BaseException]]:
     """Apply a function to units of work on a cluster, and yield each unit with its result.
 
-    Units are taken as workers get free, two for each of their threads. So any number of units takes no
-    more memory than a few.
+    Units are taken as workers get free, two for each thread. So any number takes no more memory than a few.
 
     If a worker dies, dask gives its units to another worker, also those whose results it still
     had. Units that were there when several workers died are done last, one at a time. So the one at fault
@@ -421,7 +420,7 @@ class Workers:
         self._client = client
         self._asked = float("-inf")
         self._seen = time.monotonic()
-        self._threads = 0
+        self._threads: dict[str, int] = {}
 
     def threads(self) -> int:
         """Return how many threads there are.
@@ -434,7 +433,7 @@ class Workers:
         now = time.monotonic()
         if now - self._asked > 1:
             key_split.cache_clear()  # else dask remembers the names of 100,000 units
-            self._threads = sum(self._client.nthreads().values())
+            self._threads = dict(self._client.nthreads())
             self._asked = now
             if self._threads or self._client.cluster is None:
                 self._seen = now
@@ -443,4 +442,9 @@ class Workers:
                     "all workers on this machine have died and none comes back, most likely for want of memory. What "
                     "was written stays. Run again with fewer workers to go on."
                 )
-        return self._threads
+        return sum(self._threads.values())
+
+    def freest(self, taken: Iterable[str]) -> str:
+        """Return the worker with most threads that no work is given to; dask may choose one that is busy for long."""
+        given = Counter(taken)
+        return max(self._threads, key=lambda each: self._threads[each] - given[each], default="")

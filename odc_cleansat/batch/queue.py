@@ -287,7 +287,8 @@ class _Running(NamedTuple):
     task: Task
     future: Future
     worker: str = ""
-    """Address of the worker, once it has begun."""
+    """Address of the worker that it is given to; once it has begun, of the one that has it."""
+    has_begun: bool = False
 
 
 class _Dispatcher:
@@ -346,7 +347,8 @@ class _Dispatcher:
                 if client.status != "running":
                     raise ClusterError(_LOST)
             for key, each in self._running.items():
-                stop_ticket(client, key, each.worker)
+                if each.has_begun:
+                    stop_ticket(client, key, each.worker)
         except Exception as error:
             self._give_up(error)  # before the client is closed, which may take its time
 
@@ -372,8 +374,11 @@ class _Dispatcher:
             if task is None:  # withdrawn meanwhile
                 continue
             key = f"mask-{uuid4().hex}"
-            future = client.submit(make_followed_mask, task, key, self._topic, key=key, pure=False)
-            self._running[key] = _Running(task, future)
+            given = self._workers.freest(each.worker for each in self._running.values())
+            place: Any = {"workers": [given], "allow_other_workers": True} if given else {}
+            work = make_followed_mask, task, key, self._topic
+            future = client.submit(*work, key=key, pure=False, **place)
+            self._running[key] = _Running(task, future, given)
             future.add_done_callback(self.tell)
 
     def _handle(self, client: Client, message: Any) -> None:
@@ -391,7 +396,7 @@ class _Dispatcher:
         for key, each in list(self._running.items()):
             if each.task.mask != mask:
                 continue
-            if each.worker:
+            if each.has_begun:
                 stop_ticket(client, key, each.worker)
             else:
                 del self._running[key]
@@ -412,7 +417,7 @@ class _Dispatcher:
             return
         mask = found.task.mask
         if begins:
-            self._running[key] = found._replace(worker=event["worker"])
+            self._running[key] = found._replace(worker=event["worker"], has_begun=True)
             self._jobs.update(mask, state="running", begun=now())
             if not self._jobs.is_wanted(mask):  # a worker that was told so has died
                 stop_ticket(client, key, event["worker"])
