@@ -18,7 +18,7 @@ from ..grids.resample import covers, warp
 from ..grids.windows import MULTIPLE, Box, Window, blend, prepare_window, windows
 from ..models.engines import get_engine
 from ..models.inference import checked_by
-from ..models.model import Model
+from ..models.model import Calibration, Model
 from ..scenes.files import Band
 from ..scenes.levels import LevelCheck
 from ..scenes.nodata import has_data
@@ -286,7 +286,9 @@ def block_layers(
         if not (gapless and gapless() and all(covers(band.grid, target) for band in parts)):
             parts = [band.packed(options.scale, options.offset) for band in parts]
             valid &= has_data(parts, target)
-    codes, percent = decide_classes(on_target, valid, classes, dict(options.thresholds))
+    codes, percent = decide_classes(
+        on_target, valid, classes, dict(options.thresholds), options.model.calibration
+    )
     layers = {"ucl": codes, "ucl_confidence": percent}
     if "ucl_probability" in names:
         layers["ucl_probability"] = np.where(valid, on_target, np.float32(np.nan))
@@ -298,6 +300,7 @@ def decide_classes(
     valid: np.ndarray,
     classes: Sequence[CloudClass],
     thresholds: dict[CloudClass, float],
+    calibration: Calibration = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose the class of each pixel.
 
@@ -314,14 +317,16 @@ def decide_classes(
         The K classes, in the order of the planes.
     thresholds
         Probability by class, 0 to 1; not for all classes.
+    calibration
+        Curves of :attr:`~odc_cleansat.models.Model.calibration`.
 
     Returns
     -------
     codes : numpy.ndarray
         ``(y, x)`` uint8 :class:`CloudClass` codes, nodata 0.
     percent : numpy.ndarray
-        ``(y, x)`` uint8, rounded probability of the class, for cloud of any kind that of all kinds;
-        nodata 255.
+        ``(y, x)`` uint8, rounded probability of the class, for cloud of any kind that of all kinds; on its
+        curve, if there is one. Nodata 255.
     """
     codes = np.full(valid.shape, CloudClass.NODATA, dtype="uint8")
     best = np.full(valid.shape, -np.inf, dtype="float32")
@@ -339,6 +344,10 @@ def decide_classes(
     if len(clouds) > 1:
         # Doubt between thick and thin is no doubt that it is cloud.
         np.copyto(percent, sum(clouds), where=np.isin(codes, CLOUDS))
+    for label, curve in calibration:
+        kinds = CLOUDS if label == CloudClass.CLOUD.label else (CloudClass[label.upper()],)
+        here = np.isin(codes, kinds)
+        percent[here] = np.interp(percent[here], *np.array(curve).T)
     codes[~valid] = CloudClass.NODATA
     percent = np.rint(100 * percent)
     percent[~valid] = CONFIDENCE_NODATA

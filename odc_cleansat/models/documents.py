@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from ..storage.validators import (
     text,
     validated,
 )
-from .model import Architecture, Model
+from .model import Architecture, Calibration, Model
 from .places import remote_of
 
 LEVELS = ("L2A", "L1C")
@@ -89,7 +90,7 @@ def document_of(model: Model, folder: Path) -> str:
     for each in fields(model):
         value = getattr(model, each.name)
         if each.name in _NEEDED or value != each.default:
-            found[each.name] = _plain_value(dict(value) if each.name == "accuracy" else value)
+            found[each.name] = _plain_value(dict(value) if each.name in _BY_CLASS else value)
     if model.members:
         found = {key: found[key] for key in found if key in _ALLOWED_IN_ENSEMBLES}
         found["members"] = [member.name for member in model.members]
@@ -150,6 +151,13 @@ def _check_together(found: dict[str, Any], path: Path) -> None:
         raise ModelError(
             f"{path}: channels names the bands of the network's first layer, and lacks "
             f"{', '.join(sorted(strange))}."
+        )
+    given = {each.label for each in found["classes"]}
+    if "cloud" in given:
+        given -= {"thin_cloud"}
+    if strange := {label for label, _ in found.get("calibration", ())} - given:
+        raise ModelError(
+            f"{path}: calibration names {', '.join(sorted(strange))}; give curves for {', '.join(sorted(given))} alone."
         )
     try:
         model = Model(**found)
@@ -262,6 +270,29 @@ def _accuracy(value: Any) -> tuple[tuple[str, float], ...]:
     return tuple((_class(label).label, number(each)) for label, each in value.items())
 
 
+def _calibration(value: Any) -> Calibration:
+    if not isinstance(value, Mapping):
+        raise ValueError("should be a mapping of classes to their curves")
+    return tuple((_class(label).label, _curve(points)) for label, points in value.items())
+
+
+def _curve(points: Any) -> tuple[tuple[float, float], ...]:
+    wrong = ValueError(
+        "should have curves of two points or more, each [PROBABILITY, SHARE], both from 0 to 1; the probabilities rise and "
+        "the shares do not fall"
+    )
+    if not isinstance(points, list) or len(points) < 2:
+        raise wrong
+    if not all(isinstance(each, list) and len(each) == 2 for each in points):
+        raise wrong
+    found = tuple((number(x), number(y)) for x, y in points)
+    if not all(0 <= each <= 1 for point in found for each in point):
+        raise wrong
+    if not all(a[0] < b[0] and a[1] <= b[1] for a, b in pairwise(found)):
+        raise wrong
+    return found
+
+
 VALIDATORS: dict[str, Callable[[Any], Any]] = {
     "name": _name,
     "version": text,
@@ -284,6 +315,7 @@ VALIDATORS: dict[str, Callable[[Any], Any]] = {
     "torchscript": flag,
     "speed": above_zero,
     "accuracy": _accuracy,
+    "calibration": _calibration,
     "members": list_of(_name, unique=True),
     "tiling": _tiling,
 }
@@ -300,6 +332,7 @@ _NEEDED = (
     "weights",
     "licence",
 )
+_BY_CLASS = ("accuracy", "calibration")
 _NEEDED_BY_ENSEMBLES = ("name", "version", "title", "members")
 _ALLOWED_IN_ENSEMBLES = {*_NEEDED_BY_ENSEMBLES, "card", "tiling"}
 

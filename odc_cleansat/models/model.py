@@ -25,6 +25,10 @@ WEIGHTS = (".onnx", ".safetensors", ".torchscript", *_STATE_DICTS)
 """Suffixes of all files of weights that can be used."""
 
 
+Calibration = tuple[tuple[str, tuple[tuple[float, float], ...]], ...]
+"""Labels of classes with the points of their curves."""
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A network of `segmentation_models_pytorch` (smp)."""
@@ -109,6 +113,10 @@ class Model:
     torchscript: bool = False
     """Whether the weights are a TorchScript program, which runs only if the user allows it."""
 
+    calibration: Calibration = ()
+    """Labels of classes, and points of a curve for each: a probability of the network, and the share of such pixels that
+    are right, both 0 to 1. Thin cloud has the curve of cloud. Without a curve, confidence is the probability."""
+
     members: tuple[Model, ...] = ()
     """Models of an ensemble, which gives the mean of their probabilities. Empty for a single network."""
 
@@ -187,6 +195,8 @@ class Model:
         values = [self.level, self.bands, self.channels, self.mean, self.std, classes, self.output]
         if self.normalisation != "fixed":
             values.append(self.normalisation)
+        if self.calibration:
+            values.append(self.calibration)
         return _checksum([*values, network])
 
     def with_parameters(self, parameters: Mapping[str, Any]) -> Model:

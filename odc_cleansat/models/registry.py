@@ -22,7 +22,7 @@ from .places import package_folder
 _GROUP = "odc_cleansat.models"
 """Group of entry points. Each names a package whose folder holds model documents."""
 
-DEFAULTS = ("unet-efficientnetb4-l2a-6b", "unet-efficientnetb4-l2a-4b")
+DEFAULTS = ("unet-mobilenetv2-l2a-thin", "unet-mobilenetv2-l2a-thin-4b")
 """Default models in order of preference. The first whose bands a scene has is used."""
 
 

@@ -33,7 +33,7 @@ ALIKE = 0.95
 """Least share of all pixels that is equal then."""
 
 SURE = 70
-"""Percent of confidence from which on a pixel is sure, in the mask that was made again.
+"""Percent of probability from which on a pixel is sure, in the mask that was made again.
 
 In bf16 up to 3 % of the pixels of a hazy scene get another class. Nearly all of them are less sure
 (`benchmarks/precision.py`)."""
@@ -68,7 +68,9 @@ def look_at_pixels(evidence: Evidence) -> str:
     codes, confidence = again.ucl.values, again.ucl_confidence.values
     same = codes == evidence.codes
     data, told = (each != CloudClass.NODATA for each in (codes, evidence.codes))
-    sure = same[data & told & (confidence >= SURE)]
+    # A calibrated confidence of clear is high where the network hardly prefers it.
+    probability = 100 * again.ucl_probability.max("ucl_class").values
+    sure = same[data & told & (probability >= SURE)]
     drift = np.abs(confidence.astype("int16") - evidence.confidence)[data & told]
     evidence.equal = float(np.mean(same))
     text = f"{100 * evidence.equal:.4f} % of the pixels are equal when the mask is made again"

@@ -146,6 +146,22 @@ def test_percent_of_cloud_is_that_of_either_kind() -> None:
     assert percent == [66, 66, 40, 50]
 
 
+def test_percent_lies_on_the_curve_of_its_class() -> None:
+    planes = np.array(
+        [(0.6, 0.2, 0.1, 0.1), (0.2, 0.3, 0.3, 0.2), (0.1, 0.1, 0.3, 0.5), (0.0, 0.0, 0.0, 1.0)],
+        dtype="float32",
+    ).T[:, np.newaxis]  # fmt: skip
+    curves = (
+        ("clear", ((0.0, 0.8), (0.5, 0.9), (1.0, 1.0))),
+        ("cloud", ((0.0, 0.0), (1.0, 0.5))),
+        ("shadow", ((0.6, 0.2), (1.0, 0.9))),
+    )
+    valid = np.ones((1, 4), dtype=bool)
+    codes, percent = decide_classes(planes, valid, (CLEAR, CLOUD, THIN, SHADOW), {}, curves)
+    assert codes.tolist() == [[CLEAR, CLOUD, SHADOW, SHADOW]]
+    assert percent.tolist() == [[92, 30, 20, 90]]  # below its first point a curve goes on level
+
+
 # --- nodata ---------------------------------------------------------------------------
 
 

@@ -51,6 +51,18 @@ def test_a_document_written_is_the_model_read(name: str, tmp_path: Path) -> None
     assert copy.card == get_model(name).card
 
 
+def test_curves_are_read_and_written_and_decide_what_a_mask_is(tmp_path: Path) -> None:
+    curves = {"clear": [[0, 0.8], [0.5, 0.9], [1, 1]], "cloud": [[0.0, 0.0], [1.0, 1.0]]}
+    plain = read_model(write(tmp_path))
+    model = read_model(write(tmp_path, calibration=curves))
+    assert dict(model.calibration)["clear"] == ((0, 0.8), (0.5, 0.9), (1, 1))
+    write_model(model, tmp_path / "copy.yaml")
+    assert read_model(tmp_path / "copy.yaml") == model
+    assert model != plain
+    assert model.parameters() != plain.parameters()
+    hash(model)
+
+
 def test_files_beside_a_document_stay_relative(tmp_path: Path) -> None:
     first = tmp_path / "first"
     first.mkdir()
@@ -110,6 +122,15 @@ def test_a_network_of_one_channel_is_refused(models_of_the_user: Path) -> None:
         ({"accuracy": {"cloud": 95}}, "accuracy should be a mapping of classes to their F1"),
         ({"accuracy": {"fog": 0.9}}, "accuracy should be of clear, cloud"),
         ({"accuracy": 0.9}, "accuracy should be a mapping"),
+        ({"calibration": [[0, 0], [1, 1]]}, "calibration should be a mapping"),
+        ({"calibration": {"fog": [[0, 0], [1, 1]]}}, "calibration should be of clear, cloud"),
+        ({"calibration": {"snow": [[0, 0], [1, 1]]}}, "calibration names snow; give curves for clear, cloud, shadow alone"),
+        ({"classes": ["clear", "cloud", "thin_cloud"], "calibration": {"thin_cloud": [[0, 0], [1, 1]]}}, "names thin_cloud; give curves for clear, cloud alone"),
+        ({"calibration": {"clear": [[0, 0]]}}, "curves of two points or more"),
+        ({"calibration": {"clear": [[0, 0], [50, 90]]}}, "both from 0 to 1"),
+        ({"calibration": {"clear": [[0, 0], [0, 1]]}}, "the probabilities rise"),
+        ({"calibration": {"clear": [[0, 0.5], [1, 0.4]]}}, "the shares do not fall"),
+        ({"calibration": {"clear": [0, 1]}}, "curves of two points or more"),
         ({"members": ["a", "b"]}, "takes architecture, bands"),
     ],
 )  # fmt: skip
