@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..progress import Count
 
 
+_PROCESSES = Path("/proc/self")
+
 _LINE_EVERY = 30.0
 """Seconds between two lines about one step, where no terminal shows a bar."""
 
@@ -135,6 +137,8 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, OSError):
         what = f"{error.filename}: " if error.filename else ""
         return without_secrets(f"{what}{error.strerror or error}")
+    if sys.platform == "linux" and not _PROCESSES.exists():
+        return "there is no /proc here, and dask needs it. Mount it: mount -t proc proc /proc"
     first = without_secrets((str(error).strip().splitlines() or ["no message"])[0])
     return (
         f"unexpected {type(error).__name__}: {first}. Run with `cleansat --debug ...` for details."

@@ -97,6 +97,16 @@ def test_what_nobody_expects_is_one_line(
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_a_machine_without_proc(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(name: str) -> None:
+        raise LookupError("process PID not found")  # as psutil does, at the import of dask
+
+    monkeypatch.setattr("odc_cleansat.models.registry.get_model", fail)
+    monkeypatch.setattr("odc_cleansat.cli.console._PROCESSES", tmp_path / "self")
+    result = run("mask", "scene", "--model", "x", "-o", "out")
+    assert "there is no /proc here, and dask needs it. Mount it" in failure(result)
+
+
 def test_a_reader_that_has_enough() -> None:
     """As in `cleansat models list | head -1`."""
     command = [CLEANSAT, "models", "list"]
