@@ -132,13 +132,16 @@ class _Progress:
 
 def describe_error(error: Exception) -> str:
     """Return in one line what went wrong; of errors that nobody expects, how to see more."""
+    expected = isinstance(error, CleansatError | OSError)
+    if not expected and sys.platform == "linux" and not _PROCESSES.exists():
+        error = CleansatError(
+            "there is no /proc here, and dask needs it. Mount it: mount -t proc proc /proc"
+        )
     if isinstance(error, CleansatError):
         return in_options(str(error))
     if isinstance(error, OSError):
         what = f"{error.filename}: " if error.filename else ""
         return without_secrets(f"{what}{error.strerror or error}")
-    if sys.platform == "linux" and not _PROCESSES.exists():
-        return "there is no /proc here, and dask needs it. Mount it: mount -t proc proc /proc"
     first = without_secrets((str(error).strip().splitlines() or ["no message"])[0])
     return (
         f"unexpected {type(error).__name__}: {first}. Run with `cleansat --debug ...` for details."
