@@ -30,7 +30,7 @@ DATA = (
     "odc_cleansat/app/icon.png",
     "odc_cleansat/doctor/tested.txt",
     "odc_cleansat/models/builtin/unet-mobilenetv2-l2a.safetensors",
-    "odc_cleansat/models/builtin/unet-mobilenetv2-l2a-thin.safetensors",
+    "odc_cleansat/models/builtin/unet-mobilenetv2-l2a-thin.onnx",
     "odc_cleansat/models/builtin/unet-efficientnetb4-l2a-6b.yaml",
     "odc_cleansat/models/builtin/unet-efficientnetb4-l2a-6b.md",
     "odc_cleansat/review/page.html",
