@@ -2,7 +2,8 @@
 
 The network sees texture. It knows neither where the sun stands nor that bands were clipped. Here the probabilities of
 one window are changed by both. Shadow only loses probability and none is given instead. So the pixel has the low
-confidence that the network gave its new class. White cores are sure: the network has nothing to see in them.
+probability that the network gave its new class. If that class has a curve, confidence is what the curve has there: how
+often such pixels are right. White cores are sure: the network has nothing to see in them.
 """
 
 from __future__ import annotations

@@ -13,18 +13,16 @@ from .series import DATES, join, simulate
 
 
 @pytest.fixture
-def fake_engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+def fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine without a network, for all that this process classifies."""
-    engine = FakeEngine()
-    monkeypatch.setattr(tasks, "get_engine", lambda *_: engine)
-    return engine
+    monkeypatch.setattr(tasks, "get_engine", FakeEngine)
 
 
 @pytest.fixture(scope="session")
 def fake_mask(simulated: xr.Dataset) -> xr.Dataset:
     """The mask of the simulated scene by that engine, with its confidence."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks, "get_engine", lambda *_: FakeEngine())
+        patch.setattr(tasks, "get_engine", FakeEngine)
         found: xr.Dataset = classify(simulated[SIX], offset=-1000, confidence=True)
     return found  # outside, or the engine would stay for all tests that follow
 

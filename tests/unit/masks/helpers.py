@@ -9,26 +9,36 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_reproject
 from scipy import ndimage
 
-from odc_cleansat import classify
+from odc_cleansat import CloudClass, Model, classify
 from odc_cleansat.errors import SceneError
 
 SIX = ["B02", "B03", "B04", "B08", "B11", "B12"]
 
 
 class FakeEngine:
-    """Calls bright surroundings cloud and dark ones shadow.
+    """Calls bright surroundings cloud, those a little bright thin cloud, and dark ones shadow.
 
-    Like a network it looks beyond each pixel, so that windows with too little context show.
+    Like a network it looks beyond each pixel, so that windows with too little context show. The class stands for
+    `get_engine`: its arguments are those.
     """
 
     name = "fake"
     precision = "f32"
 
+    def __init__(self, model: Model, *_: object) -> None:
+        self.classes = model.classes
+
     def __call__(self, reflectance: np.ndarray) -> np.ndarray:
-        """Return clear, cloud and shadow, ``(N, 3, H, W)`` float32, of ``(N, C, H, W)`` reflectance."""
+        """Return the K classes of the model, ``(N, K, H, W)`` float32, of ``(N, C, H, W)`` reflectance."""
         assert np.isfinite(reflectance).all()
         near = ndimage.uniform_filter(reflectance.mean(axis=1), (0, 5, 5))
-        scores = np.stack([np.zeros_like(near), 20 * (near - 0.3), 60 * (0.12 - near)], axis=1)
+        of_class = {
+            CloudClass.CLEAR: np.zeros_like(near),
+            CloudClass.CLOUD: 20 * (near - 0.3),
+            CloudClass.SHADOW: 60 * (0.12 - near),
+            CloudClass.THIN_CLOUD: 2 - 80 * abs(near - 0.3),
+        }
+        scores = np.stack([of_class[each] for each in self.classes], axis=1)
         scores -= scores.max(axis=1, keepdims=True)
         likely = np.exp(scores)
         found: np.ndarray = likely / likely.sum(axis=1, keepdims=True)

@@ -50,9 +50,9 @@ def scene() -> xr.Dataset:
 def whole(scene: xr.Dataset) -> xr.Dataset:
     """Its mask by the engine without a network."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks, "get_engine", lambda *_: FakeEngine())
+        patch.setattr(tasks, "get_engine", FakeEngine)
         found = classify(scene, confidence=True, **HOW)
-    assert set(np.unique(found.ucl)) == {0, 1, 2, 3}
+    assert set(np.unique(found.ucl)) == {0, *MODEL.classes}
     return found
 
 
@@ -95,7 +95,7 @@ def seen_on(scene: xr.Dataset) -> Callable[[str, float], xr.DataArray]:
         bounds = scene.odc.geobox.extent.to_crs(crs).boundingbox
         grid = GeoBox.from_bbox(bounds, crs, resolution=pixel).pad(3)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tasks, "get_engine", lambda *_: FakeEngine())
+            patch.setattr(tasks, "get_engine", FakeEngine)
             found: xr.DataArray = classify(scene, geobox=grid, **HOW).ucl
         return found
 
@@ -152,10 +152,19 @@ class HalvingEngine:
     name = "fake"
     precision = "f32"
 
+    def __init__(self, model: Model, *_: object) -> None:
+        self.classes = model.classes
+
     def __call__(self, reflectance: np.ndarray) -> np.ndarray:
-        """Return clear, cloud and shadow, ``(N, 3, H, W)`` float32."""
+        """Return the K classes of the model, ``(N, K, H, W)`` float32."""
         row, column = np.indices(reflectance.shape[2:]) % 32
-        scores = np.stack([row * 0 + 0.4, row / 31, column / 31]).astype("float32") + 0.1
+        of_class = {
+            CloudClass.CLEAR: row * 0 + 0.4,
+            CloudClass.CLOUD: row / 31,
+            CloudClass.SHADOW: column / 31,
+            CloudClass.THIN_CLOUD: row * 0,
+        }
+        scores = np.stack([of_class[each] for each in self.classes]).astype("float32") + 0.1
         found: np.ndarray = (scores / scores.sum(axis=0))[np.newaxis]
         return found
 
@@ -166,7 +175,7 @@ def test_where_an_array_begins_does_not_move_the_halvings(
     monkeypatch: pytest.MonkeyPatch, model: Model, cut: tuple[int, int]
 ) -> None:
     """A scene that is cropped has the mask of the whole, but for the kernel at its new edge."""
-    monkeypatch.setattr(tasks, "get_engine", lambda *_: HalvingEngine())
+    monkeypatch.setattr(tasks, "get_engine", HalvingEngine)
     grid = GeoBox.from_bbox((399960, 5290000, 406500, 5296000), "EPSG:32633", resolution=30)
     pixels = np.full(grid.shape, 3000, "uint16")
     scene = xr.Dataset({name: wrap_xr(pixels, grid, nodata=0) for name in SIX})
@@ -279,7 +288,7 @@ def check_answers(scene: xr.Dataset, gone: np.ndarray, model: Model) -> None:
         warnings.simplefilter("ignore")
         found = classify(scene, model=model, confidence=True)
     np.testing.assert_array_equal(found.ucl.values == CloudClass.NODATA, gone)
-    assert set(np.unique(found.ucl)) <= {0, 1, 2, 3}
+    assert set(np.unique(found.ucl)) <= {0, *model.classes}
     np.testing.assert_array_equal(found.ucl_confidence.values == 255, gone)
     assert found.ucl_confidence.values[~gone].max() <= 100
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr, xr_reproject
 
-from odc_cleansat import CloudClass, classify
+from odc_cleansat import CloudClass, classify, get_model
 from odc_cleansat.errors import LightWarning, ModelError, ReflectanceWarning, SceneError
 from odc_cleansat.scenes.angles import Angles
 from odc_cleansat.synthetic.scene import SimulatedScene
@@ -309,10 +310,26 @@ def test_light_refines_by_default_and_says_by_what(
     changed = plain.ucl.values != fake_mask.ucl.values
     assert set(plain.ucl.values[changed]) == {CloudClass.SHADOW}
     assert changed.mean() > 0.05
-    # The confidence of what was changed says so.
-    assert fake_mask.ucl_confidence.values[changed].max() <= 50
     same = ~changed & (plain.ucl.values != CloudClass.SHADOW)
     assert (fake_mask.ucl_confidence.values == plain.ucl_confidence.values)[same].mean() > 0.95
+
+
+def test_what_light_changes_has_the_least_confidence_of_its_class(
+    simulated: xr.Dataset, fake_mask: xr.Dataset
+) -> None:
+    bare = replace(get_model(), calibration=())
+    plain, refined = (
+        classify(simulated, model=bare, offset=-1000, confidence=True, refine=each)
+        for each in (False, True)
+    )
+    changed = plain.ucl.values != refined.ucl.values
+    assert changed.mean() > 0.05
+    assert refined.ucl_confidence.values[changed].max() <= 50
+    # A curve says how often such pixels are right.
+    cleared = changed & (refined.ucl.values == CloudClass.CLEAR)
+    assert cleared.mean() > 0.05
+    assert fake_mask.ucl_confidence.values[cleared].max() <= 84
+    assert dict(get_model().calibration)["clear"][1] == (0.5, 0.84)
 
 
 def test_light_does_not_depend_on_the_part_or_the_chunks(

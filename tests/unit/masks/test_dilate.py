@@ -10,7 +10,7 @@ from odc.geo.xr import wrap_xr
 from scipy import ndimage
 
 from odc_cleansat import CloudClass, classify
-from odc_cleansat.classes import ucl_attrs
+from odc_cleansat.classes import CLOUDS, ucl_attrs
 from odc_cleansat.errors import ModelError
 from odc_cleansat.masks.dilate import dilate, radius_in_pixels, widen
 
@@ -27,12 +27,14 @@ def test_dilation_in_metres(simulated: xr.Dataset, fake_mask: xr.Dataset) -> Non
     found = classify(simulated, dilation={"cloud": 60, "shadow": 100}, offset=-1000).ucl
     before, after = fake_mask.ucl.values, found.values
     shadow = ndimage.binary_dilation(before == 3, disk(5))
-    cloud = ndimage.binary_dilation(before == 2, disk(3))
+    cloud, thin = (ndimage.binary_dilation(before == each, disk(3)) for each in CLOUDS)
     clear = before == CloudClass.CLEAR
     np.testing.assert_array_equal(after[~clear], before[~clear])
     np.testing.assert_array_equal(after[clear & cloud], CloudClass.CLOUD)
-    np.testing.assert_array_equal(after[clear & shadow & ~cloud], CloudClass.SHADOW)
-    np.testing.assert_array_equal(after[clear & ~shadow & ~cloud], CloudClass.CLEAR)
+    np.testing.assert_array_equal(after[clear & thin & ~cloud], CloudClass.THIN_CLOUD)
+    cloudy = cloud | thin
+    np.testing.assert_array_equal(after[clear & shadow & ~cloudy], CloudClass.SHADOW)
+    np.testing.assert_array_equal(after[clear & ~shadow & ~cloudy], CloudClass.CLEAR)
     assert found.attrs == fake_mask.ucl.attrs
     lazy = classify(
         simulated.chunk({"y": 100}), dilation={"cloud": 60, "shadow": 100}, offset=-1000

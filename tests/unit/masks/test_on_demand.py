@@ -46,7 +46,7 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, ...]]]:
 
     def run(reflectance: np.ndarray) -> np.ndarray:
         seen.append(reflectance.shape)
-        return FakeEngine()(reflectance)
+        return FakeEngine(get_model())(reflectance)
 
     monkeypatch.setattr(tasks, "get_engine", lambda *_: run)
     clear_cache()

@@ -38,9 +38,9 @@ def test_an_offset_is_not_taken_off_reflectance(simulated: xr.Dataset) -> None:
 @pytest.mark.parametrize(
     ("thresholds", "message"),
     [
-        ({"snow": 0.5}, "no class 'snow'; it has clear, cloud, shadow"),
+        ({"snow": 0.5}, "no class 'snow'; it has clear, cloud, shadow, thin_cloud"),
         ({"cloud": 1.5}, "between 0 and 1"),
-        ({"clear": 0.5, "cloud": 0.5, "shadow": 0.5}, "every class"),
+        (dict.fromkeys((each.label for each in get_model().classes), 0.5), "every class"),
     ],
 )
 def test_thresholds_that_make_no_sense(

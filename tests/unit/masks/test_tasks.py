@@ -16,6 +16,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
 from odc_cleansat import CloudClass, classify, get_model
+from odc_cleansat.classes import CLOUDS
 from odc_cleansat.grids.windows import Tiling
 from odc_cleansat.masks import tasks
 from odc_cleansat.masks.options import Options
@@ -31,7 +32,7 @@ from odc_cleansat.masks.tasks import (
 from odc_cleansat.models.inference import current_check
 from odc_cleansat.scenes.files import Band, parts_of
 
-from .helpers import SIX, FakeEngine
+from .helpers import SIX
 
 CLEAR, CLOUD, SHADOW = CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.SHADOW
 SNOW, THIN = CloudClass.SNOW, CloudClass.THIN_CLOUD
@@ -183,12 +184,13 @@ def bands(value: float = 0.1, grid: GeoBox = GRID) -> list[Band]:
     return [Band(wrap_xr(values.copy(), grid), grid) for _ in SIX]
 
 
-def test_a_window_is_what_the_engine_says_of_its_pixels(fake_engine: FakeEngine) -> None:
+@pytest.mark.usefixtures("fake_engine")
+def test_a_window_is_what_the_engine_says_of_its_pixels() -> None:
     options, monitor = Options(get_model()), Monitor(None)
     cloudy = bands(0.6)
     found = window_probabilities(options, cloudy, GRID, monitor)
     assert found is not None
-    assert found.shape == (3, *GRID.shape)
+    assert found.shape == (len(get_model().classes), *GRID.shape)
     assert found.dtype == np.float32
     assert (found.argmax(axis=0) == 1).all()
     assert monitor.done == 1
@@ -203,7 +205,7 @@ def test_scale_and_offset_make_reflectance(monkeypatch: pytest.MonkeyPatch) -> N
 
     def engine(reflectance: np.ndarray) -> np.ndarray:
         seen.append(reflectance)
-        return np.zeros((1, 3, *reflectance.shape[2:]), dtype="float32")
+        return np.zeros((1, len(get_model().classes), *reflectance.shape[2:]), dtype="float32")
 
     monkeypatch.setattr("odc_cleansat.masks.tasks.get_engine", lambda *_: engine)
     for options in (
@@ -318,7 +320,7 @@ def test_a_block_beyond_the_scene_or_one_of_its_bands_is_nodata() -> None:
         assert (layers["ucl"] == 0).all()
         assert (layers["ucl_confidence"] == 255).all()
         assert np.isnan(layers["ucl_probability"]).all()
-        assert layers["ucl_probability"].shape == (3, *GRID.shape)
+        assert layers["ucl_probability"].shape == (len(options.model.classes), *GRID.shape)
 
 
 def test_a_block_has_data_where_all_bands_have() -> None:
@@ -327,13 +329,16 @@ def test_a_block_has_data_where_all_bands_have() -> None:
     scene = bands()
     scene[4].data.values[5:9, 7:20] = np.nan
     answer = np.broadcast_to(
-        np.array([0.6, 0.3, 0.1], "float32")[:, np.newaxis, np.newaxis], (3, *window.box.shape)
+        np.array([0.5, 0.3, 0.1, 0.1], "float32")[:, np.newaxis, np.newaxis],
+        (4, *window.box.shape),
     )
     layers = block_layers(options, area, [(window, answer)], scene, GRID, ["ucl", "ucl_confidence"])
     gone = np.zeros(GRID.shape, dtype=bool)
     gone[5:9, 7:20] = True
     np.testing.assert_array_equal(layers["ucl"], np.where(gone, 0, int(CLOUD)))
-    np.testing.assert_array_equal(layers["ucl_confidence"], np.where(gone, 255, 30))
+    np.testing.assert_array_equal(
+        layers["ucl_confidence"], np.where(gone, 255, 40)
+    )  # of either kind
 
 
 def test_blocks_follow_the_chunks_of_the_scene() -> None:
@@ -368,21 +373,29 @@ def test_layers_of_a_scene_agree(simulated: xr.Dataset, fake_mask: xr.Dataset) -
     found = classify(simulated[SIX], offset=-1000, confidence=True, probabilities=True)
     probability = found.ucl_probability
     assert probability.dims == ("ucl_class", "y", "x")
-    assert list(probability.ucl_class.values) == ["clear", "cloud", "shadow"]
-    assert list(probability.ucl_code.values) == [1, 2, 3]
+    assert list(probability.ucl_class.values) == ["clear", "cloud", "shadow", "thin_cloud"]
+    assert list(probability.ucl_code.values) == [1, 2, 3, 6]
     valid = found.ucl.values != 0
     assert np.isnan(probability.values[:, ~valid]).all()
     total = probability.values[:, valid].sum(axis=0)
     assert total.max() <= 1.0001  # light takes some away
     plain = classify(simulated[SIX], offset=-1000, probabilities=True, refine=False)
     np.testing.assert_allclose(plain.ucl_probability.values[:, valid].sum(axis=0), 1, atol=1e-4)
-    np.testing.assert_array_equal(
-        probability.values[:, valid].argmax(axis=0) + 1, found.ucl.values[valid]
-    )
-    percent = np.rint(100 * probability.values[:, valid].max(axis=0))
-    np.testing.assert_array_equal(percent, found.ucl_confidence.values[valid])
+    planes = probability.values[:, valid]
+    codes = found.ucl.values[valid]
+    np.testing.assert_array_equal(probability.ucl_code.values[planes.argmax(axis=0)], codes)
     xr.testing.assert_identical(found[["ucl", "ucl_confidence"]], fake_mask)
-    assert {1, 2, 3} <= set(np.unique(found.ucl))
+    assert set(probability.ucl_code.values) == set(codes)
+    bare = dataclasses.replace(get_model(), calibration=())
+    uncalibrated = classify(simulated[SIX], model=bare, offset=-1000, confidence=True)
+    xr.testing.assert_identical(uncalibrated.ucl, found.ucl)
+    share = np.where(np.isin(codes, CLOUDS), planes[1] + planes[3], planes.max(axis=0))
+    percent = uncalibrated.ucl_confidence.values[valid]
+    np.testing.assert_array_equal(np.rint(100 * share), percent)
+    for label, curve in get_model().calibration:
+        here = codes == CloudClass[label.upper()]
+        share[here] = np.interp(share[here], *np.array(curve).T)
+    np.testing.assert_array_equal(np.rint(100 * share), found.ucl_confidence.values[valid])
 
 
 @pytest.mark.usefixtures("fake_engine")
@@ -392,10 +405,11 @@ def test_thresholds_in_a_scene(simulated: xr.Dataset, shadow: float) -> None:
         simulated[SIX], offset=-1000, probabilities=True, thresholds={"shadow": shadow}
     )
     valid = found.ucl.values != 0
-    clear, cloud, dark = found.ucl_probability.values[:, valid]
+    probability = found.ucl_probability.sel(ucl_class=found.ucl_class != "shadow")
+    dark = found.ucl_probability.sel(ucl_class="shadow").values[valid]
     codes = found.ucl.values[valid]
     np.testing.assert_array_equal(codes == CloudClass.SHADOW, dark >= np.float32(shadow))
-    np.testing.assert_array_equal(
-        codes[dark < np.float32(shadow)] == CloudClass.CLOUD,
-        (cloud > clear)[dark < np.float32(shadow)],
-    )
+    likeliest = probability.ucl_code.values[probability.values[:, valid].argmax(axis=0)]
+    rest = dark < np.float32(shadow)
+    np.testing.assert_array_equal(codes[rest], likeliest[rest])
+    assert set(probability.ucl_code.values) <= set(codes)
