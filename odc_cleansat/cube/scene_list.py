@@ -275,10 +275,12 @@ def _scene_rows(found: Iterable[Any], product: str) -> list[SceneRow]:
 
 
 def _mask_row(found: Any) -> MaskRow:
-    keys = [f"cleansat:{each.label}_percent" for each in CLOUDS]
-    parts = [percent_of(found.properties, key) for key in keys]
-    known = [part for part in parts if part is not None]
-    cover = round(sum(known), 2) if known else percent_of(found.properties, "eo:cloud_cover")
+    cover = percent_of(found.properties, "eo:cloud_cover")
+    if cover is None:
+        keys = [f"cleansat:{each.label}_percent" for each in CLOUDS]
+        parts = [percent_of(found.properties, key) for key in keys]
+        known = [part for part in parts if part is not None]
+        cover = round(sum(known), 2) if known else None
     model, light, dates = (
         found.properties.get(f"cleansat:{name}") or "" for name in ("model", "light", "refined")
     )

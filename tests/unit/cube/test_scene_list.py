@@ -17,6 +17,7 @@ from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.cube.scene_list import MaskRow, SceneRow, list_scenes, mask_states, percent_of
 from odc_cleansat.errors import CubeError
 from odc_cleansat.grids.footprint import lonlat_footprint
+from odc_cleansat.models.registry import DEFAULTS
 from odc_cleansat.products import accept
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
@@ -50,7 +51,7 @@ def test_a_row_tells_the_scene_and_its_masks(cube: Cube) -> None:
         mask = cube.masks[name]
         (found,) = row.masks
         cover = mask.metadata_doc["properties"]["eo:cloud_cover"]
-        assert found == MaskRow(mask.id, "unet-efficientnetb4-l2a-6b", cover, mask.uri, light=True)
+        assert found == MaskRow(mask.id, DEFAULTS[0], cover, mask.uri, light=True)
 
 
 def test_where_and_when(cube: Cube) -> None:
