@@ -136,8 +136,8 @@ def simulated(model: Model, kind: str) -> Judged:
 
 
 def with_four(model: Model) -> Model:
-    """The model of the same family that needs no short-wave infrared."""
-    return model if len(model.bands) == 4 else model_of(f"{model.name}-4b")
+    """The model of the same family that needs no short-wave infrared, without its curves."""
+    return model if len(model.bands) == 4 else replace(model_of(f"{model.name}-4b"), calibration=())
 
 
 PLACES: dict[str, list[Callable[[Model, str], Judged]]] = {

@@ -21,7 +21,7 @@ import xarray as xr
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from odc_cleansat import classify, get_model, list_models, refine
-from odc_cleansat.classes import class_percent, scl_to_ucl
+from odc_cleansat.classes import CLOUDS, class_percent, scl_to_ucl
 from odc_cleansat.evaluate.confusion import Confusion, Question
 from odc_cleansat.evaluate.mappings import MAPPINGS
 from odc_cleansat.evaluate.rasters import Case, ClassRaster
@@ -43,7 +43,7 @@ BATAAN = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", 
 PLAIN = Preset("plain", "as stored")
 LIGHT = "calgary-light"
 """Name of the table by date."""
-CANDIDATES = [0, 50, 60, 70, 75, 80, 85, 90, 95]
+CANDIDATES = [0, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95]
 METRES = [0, 20, 40, 60, 80, 100]
 
 
@@ -348,7 +348,7 @@ def with_presets(scene: Masked) -> dict[str, xr.DataArray]:
 
 def with_thresholds(scene: Masked) -> dict[str, xr.DataArray]:
     """Light, where shadow of less confidence is clear."""
-    presets = [Preset("tried", "", least_shadow=least) for least in (50, 60, 70, 80, 90)]
+    presets = [Preset("tried", "", least_shadow=least) for least in (30, 40, 50, 60, 70)]
     mask = scene.masks[FOUR]
     return {f"below {p.least_shadow} %": apply_preset(mask, p).ucl for p in presets}
 
@@ -397,7 +397,7 @@ def shadow_counts(codes: np.ndarray, painted: np.ndarray) -> np.ndarray:
             kept &= inner | ~outer
         said, label = (codes == 3) & kept, painted & kept
         counts += [(said & label).sum(), said.sum(), label.sum()]
-    clear = (codes > 0) & (codes != 2) & ~painted
+    clear = (codes > 0) & ~np.isin(codes, CLOUDS) & ~painted
     return np.array([*counts, (painted & (codes == 1)).sum(), (clear & (codes == 3)).sum(), clear.sum()])  # fmt: skip
 
 
@@ -446,7 +446,7 @@ def on_grid(scene: Masked, model: str) -> np.ndarray:
 
     with open_raster(ClassRaster(str(scene.label), MAPPINGS[scene.mapping])) as layer:
         grid = scene.masks[model].odc.geobox
-        return layer.onto(grid, (slice(0, grid.shape[0]), slice(0, grid.shape[1])))
+        return layer.read_onto(grid, (slice(0, grid.shape[0]), slice(0, grid.shape[1])))
 
 
 def where_doubtful(scenes: list[Masked], model: str) -> None:
@@ -605,7 +605,7 @@ def look(shadow: list[Masked], cloud: list[Masked], made: list[Masked]) -> None:
     both = {"simulated, contaminated": (made, SIX, Question.CONTAMINATED)}
     dates = {f"Calgary {s.name}, shadow": ([s], FOUR, Question.SHADOW) for s in shadow}
     search({**sets, **dates}, {"least_shadow": CANDIDATES})
-    search(sets, {"least_shadow": [0, 80, 95], "shadow_dilation": METRES})
+    search(sets, {"least_shadow": [0, 50, 80], "shadow_dilation": METRES})
     search(clouds, {"least_cloud": CANDIDATES})
     search(clouds, {"cloud_dilation": METRES})
     search(both, {"cloud_dilation": METRES, "shadow_dilation": METRES})

@@ -58,10 +58,10 @@ def main() -> None:
 
 
 def compared(scene: dict[str, xr.DataArray]) -> list[str]:
-    model = get_model(f"unet-efficientnetb4-l2a-{len(scene)}b")
+    model = get_model(bands=scene)
     whole = answered(scene, model, get_engine(model, "openvino", "f32"))
     half = answered(scene, model, in_half(model)).ucl.values
-    codes, sure = whole.ucl.values, whole.ucl_confidence.values >= SURE
+    codes, sure = whole.ucl.values, 100 * whole.ucl_probability.max("ucl_class").values >= SURE
     valid = codes != CloudClass.NODATA
     shares = [(codes == half)[valid].mean(), (codes == half)[valid & sure].mean()]
     shares += [(each[valid] == CloudClass.SHADOW).mean() for each in (codes, half)]
@@ -72,7 +72,7 @@ def answered(scene: dict[str, xr.DataArray], model: Model, engine: Engine) -> xr
     """The mask by an engine that no name stands for."""
     chosen, tasks.get_engine = tasks.get_engine, lambda *_: engine
     try:
-        return classify(scene, model=model, offset=0, confidence=True)
+        return classify(scene, model=model, offset=0, probabilities=True)
     finally:
         tasks.get_engine = chosen
 

@@ -23,6 +23,7 @@ from scipy import ndimage
 from students import codes, on_label, read_bands, shadow_scores
 
 from odc_cleansat import CloudClass, classify, get_model
+from odc_cleansat.classes import CLOUDS
 from odc_cleansat.evaluate.confusion import Confusion
 from odc_cleansat.evaluate.tables import markdown_table
 from odc_cleansat.grids.grid import box_geobox, model_grid
@@ -60,8 +61,7 @@ def cases(data: Path) -> Iterator[tuple[str, dict[str, xr.DataArray], Model]]:
     """Each scene with all bands and with four, and the default model for them."""
     for name, bands in SCENES.items():
         for few in dict.fromkeys((bands, bands[:4])):
-            model = get_model(f"unet-efficientnetb4-l2a-{len(few)}b")
-            yield f"{name}, {len(few)} bands", read_bands(data / name, few), model
+            yield f"{name}, {len(few)} bands", read_bands(data / name, few), get_model(bands=few)
 
 
 def model_geobox(scene: dict[str, xr.DataArray]) -> GeoBox:
@@ -92,7 +92,7 @@ def changes(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
     clear = expected == CloudClass.CLEAR
     shares = (
         (expected == found)[valid].mean(),
-        (clear & (found == CloudClass.CLOUD))[valid].mean(),
+        (clear & np.isin(found, CLOUDS))[valid].mean(),
         (clear & (found == CloudClass.SHADOW))[valid].mean(),
     )
     return 100 * np.array(shares)
@@ -127,7 +127,7 @@ def coarser(data: Path) -> list[str]:
 def calgary(folder: Path) -> list[str]:
     """Painted shadow, in scenes of 30 m in a geographic grid; four bands."""
     rows = [["kernel", "recall", "precision", "F1", "IoU"]]
-    model = get_model("unet-efficientnetb4-l2a-4b")
+    model = get_model(bands=SIX[:4])
     for name in KERNELS:
         pooled = Confusion.zero()
         for date in sorted(path.parent for path in folder.glob("*/shadow_label.tif")):
@@ -144,8 +144,7 @@ def blurred(data: Path) -> list[str]:
         target = model_geobox(scene)
         bands = [Band(band, band.odc.geobox) for band in scene.values()]
         pixels = to_model_grid(bands, target, None, 0)
-        small = "unet-mobilenetv2-l2a" + ("-4b" if len(bands) == 4 else "")
-        for each in (model, get_model(small)):
+        for each in (model, get_model(f"unet-efficientnetb4-l2a-{len(bands)}b")):
             expected = codes(each, pixels)
             smooth = [ndimage.gaussian_filter(pixels, (0, width, width)) for width in WIDTHS]
             found = [changes(expected, codes(each, blurry)) for blurry in smooth]

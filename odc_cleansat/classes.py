@@ -193,7 +193,7 @@ def confidence_attrs() -> dict[str, Any]:
     return {
         "units": "percent",
         "nodata": CONFIDENCE_NODATA,
-        "long_name": "confidence of the UNet classification: probability of the class, of cloud that of any kind",
+        "long_name": "confidence of the class: share of such pixels that is right, or its probability",
     }
 
 

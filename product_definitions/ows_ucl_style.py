@@ -45,7 +45,7 @@ ucl_confidence: dict[str, Any] = {
     "range": [0, 100],
     "legend": {"begin": "0", "end": "100", "ticks_every": "25", "units": "%"},
 }
-"""Percent of the winning class, of thick and thin cloud together."""
+"""Confidence of the class, percent, of thick and thin cloud together."""
 
 styling: dict[str, Any] = {"default_style": "ucl", "styles": [ucl, ucl_confidence]}
 """What a layer's ``styling`` holds."""

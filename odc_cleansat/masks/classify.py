@@ -145,9 +145,10 @@ def classify(
         - ``ucl``, uint8 :class:`CloudClass` codes, nodata 0 wherever a band has no data. Its attribute ``light``
           says which angles refined it. If the pixels look as if scale or offset were wrong, ``reflectance_doubt``
           says so, but not of lazy scenes;
-        - ``ucl_confidence``, uint8, probability of the class before dilation in percent, nodata 255. For
-          thick and thin cloud it is the probability of either. Where light has deleted shadow it is the low
-          probability that the network gave the new class. White cores have 100;
+        - ``ucl_confidence``, uint8 percent, nodata 255: how often a pixel with this class and probability was
+          right, by the model's `calibration`. For a class without a curve it is the probability before dilation,
+          for thick and thin cloud that of either. Where light has deleted shadow, the probability is the low one
+          that the network gave the new class. White cores have 100;
         - ``ucl_probability``, float32 of 0 to 1, dims ``([time,] ucl_class, y, x)``, NaN without data.
           Its coordinates ``ucl_class`` and ``ucl_code`` have the label and the code of each plane, in
           the order of the model.

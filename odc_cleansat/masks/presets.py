@@ -76,7 +76,7 @@ PRESETS = {
         Preset(
             "balanced",
             "as few wrong pixels as possible, of either kind",
-            least_shadow=60,
+            least_shadow=40,
         ),
         Preset(
             "conservative",
@@ -87,8 +87,8 @@ PRESETS = {
         Preset(
             "permissive",
             "keep as many clear pixels as possible, at the cost of faint cloud and shadow",
-            least_cloud=80,
-            least_shadow=80,
+            least_cloud=70,
+            least_shadow=50,
         ),
     )
 }

@@ -59,6 +59,8 @@ weights: file:{file}       # beside this document; or https://..., hf:OWNER/REPO
 
 licence: ""                # of the weights, as SPDX writes it, e.g. CC-BY-4.0
 citation: Who made it, and where it is described
+# Curves of probability and the share of such pixels that is right, for a confidence that is measured; see docs/how-to/models.md.
+# calibration: {{clear: [[0, 0.8], [1, 1]], shadow: [[0, 0.2], [0.8, 0.7], [1, 1]]}}
 # A model card, THIS_FILE with the suffix .md, is copied too and shown by: cleansat models show
 """
 

@@ -9,6 +9,7 @@ import yaml
 
 from odc_cleansat.errors import ModelError
 from odc_cleansat.models.document_template import document_template
+from odc_cleansat.models.documents import VALIDATORS
 from unit.models.helpers import onnx_file, save_safetensors
 
 
@@ -35,3 +36,10 @@ def test_what_tells_nothing_gets_likely_values(tmp_path: Path) -> None:
     assert (len(found["bands"]), len(found["classes"])) == (6, 3)
     with pytest.raises(ModelError, match="neither a model document"):
         document_template(tmp_path / "x.txt")
+
+
+def test_the_curves_that_it_shows_are_right(tmp_path: Path) -> None:
+    lines = document_template(onnx_file(tmp_path / "x.onnx")).splitlines()
+    (line,) = (each[2:] for each in lines if each.startswith("# calibration:"))
+    curves = dict(VALIDATORS["calibration"](yaml.safe_load(line)["calibration"]))
+    assert curves["shadow"] == ((0, 0.2), (0.8, 0.7), (1, 1))
