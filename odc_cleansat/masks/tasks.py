@@ -325,12 +325,10 @@ def decide_classes(
     codes : numpy.ndarray
         ``(y, x)`` uint8 :class:`CloudClass` codes, nodata 0.
     percent : numpy.ndarray
-        ``(y, x)`` uint8, rounded probability of the class, for cloud of any kind that of all kinds; on its
-        curve, if there is one. Nodata 255.
+        ``(y, x)`` uint8 percent, nodata 255; see :func:`confidence_of`.
     """
     codes = np.full(valid.shape, CloudClass.NODATA, dtype="uint8")
     best = np.full(valid.shape, -np.inf, dtype="float32")
-    percent = np.zeros(valid.shape, dtype="float32")
     for c, plane in zip(classes, probabilities, strict=True):
         candidate = plane
         if c in thresholds:
@@ -338,8 +336,39 @@ def decide_classes(
             candidate = plane + np.where(plane >= thresholds[c], np.float32(2), np.float32(-2))
         better = candidate > best
         np.copyto(best, candidate, where=better)
-        np.copyto(percent, plane, where=better)
         codes[better] = c
+    codes[~valid] = CloudClass.NODATA
+    return codes, confidence_of(codes, probabilities, classes, calibration)
+
+
+def confidence_of(
+    codes: np.ndarray,
+    probabilities: np.ndarray,
+    classes: Sequence[CloudClass],
+    calibration: Calibration = (),
+) -> np.ndarray:
+    """Find how sure it is that pixels have certain classes, be these the likeliest or others.
+
+    Parameters
+    ----------
+    codes
+        ``(y, x)`` uint8 :class:`CloudClass` codes, nodata 0.
+    probabilities
+        ``(K, y, x)`` float32, 0 to 1, NaN for nodata.
+    classes
+        The K classes, in the order of the planes.
+    calibration
+        Curves of :attr:`~odc_cleansat.models.Model.calibration`.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x)`` uint8, rounded probability of the class, for cloud of any kind that of all kinds; on its curve, if there
+        is one. It is 0 for a class that is none of the K, and 255 where codes or probabilities have no data.
+    """
+    percent = np.zeros(codes.shape, dtype="float32")
+    for c, plane in zip(classes, probabilities, strict=True):
+        np.copyto(percent, plane, where=codes == c)
     clouds = [p for c, p in zip(classes, probabilities, strict=True) if c in CLOUDS]
     if len(clouds) > 1:
         # Doubt between thick and thin is no doubt that it is cloud.
@@ -348,7 +377,6 @@ def decide_classes(
         kinds = CLOUDS if label == CloudClass.CLOUD.label else (CloudClass[label.upper()],)
         here = np.isin(codes, kinds)
         percent[here] = np.interp(percent[here], *np.array(curve).T)
-    codes[~valid] = CloudClass.NODATA
     percent = np.rint(100 * percent)
-    percent[~valid] = CONFIDENCE_NODATA
-    return codes, percent.astype("uint8")
+    percent[(codes == CloudClass.NODATA) | np.isnan(percent)] = CONFIDENCE_NODATA
+    return percent.astype("uint8")

@@ -12,6 +12,7 @@ from ..classes import CloudClass
 from ..errors import ModelError, SceneError
 from ..grids.centres import reach
 from ..masks.classify import DOUBT, classify
+from ..masks.tasks import confidence_of
 from ..models.engines import Engine, get_engine
 from ..scenes.files import open_bands
 from .check_scene import look_at_scene
@@ -65,13 +66,15 @@ def look_at_pixels(evidence: Evidence) -> str:
         of its scene look wrong and the mask does not say so, or the other way round.
     """
     again, way = make_again(evidence)
-    codes, confidence = again.ucl.values, again.ucl_confidence.values
-    same = codes == evidence.codes
-    data, told = (each != CloudClass.NODATA for each in (codes, evidence.codes))
+    same = again.ucl.values == evidence.codes
+    data, told = (each != CloudClass.NODATA for each in (again.ucl.values, evidence.codes))
+    probability = again.ucl_probability.values
     # A calibrated confidence of clear is high where the network hardly prefers it.
-    probability = 100 * again.ucl_probability.max("ucl_class").values
-    sure = same[data & told & (probability >= SURE)]
-    drift = np.abs(confidence.astype("int16") - evidence.confidence)[data & told]
+    sure = same[data & told & (100 * probability.max(axis=0) >= SURE)]
+    # That of the class which the product has: on their curves, two classes of one probability differ.
+    model = evidence.provenance.model
+    here = confidence_of(evidence.codes, probability, model.classes, model.calibration)
+    drift = np.abs(here.astype("int16") - evidence.confidence)[data & told]
     evidence.equal = float(np.mean(same))
     text = f"{100 * evidence.equal:.4f} % of the pixels are equal when the mask is made again"
     text += f" {way}" if way else " in the same way"

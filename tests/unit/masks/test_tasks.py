@@ -25,6 +25,7 @@ from odc_cleansat.masks.tasks import (
     Monitor,
     block_layers,
     block_slices,
+    confidence_of,
     decide_classes,
     window_probabilities,
     windows_of_block,
@@ -161,6 +162,18 @@ def test_percent_lies_on_the_curve_of_its_class() -> None:
     codes, percent = decide_classes(planes, valid, (CLEAR, CLOUD, THIN, SHADOW), {}, curves)
     assert codes.tolist() == [[CLEAR, CLOUD, SHADOW, SHADOW]]
     assert percent.tolist() == [[92, 30, 20, 90]]  # below its first point a curve goes on level
+
+
+def test_confidence_of_classes_that_are_not_the_likeliest() -> None:
+    pixel = np.array([0.5, 0.3, 0.1, 0.1], "float32")
+    planes = np.broadcast_to(pixel[:, np.newaxis, np.newaxis], (4, 1, 7)).copy()
+    planes[:, 0, 6] = np.nan
+    codes = np.array([[CLEAR, CLOUD, THIN, SHADOW, SNOW, 0, CLEAR]], "uint8")
+    classes = (CLEAR, CLOUD, THIN, SHADOW)
+    assert confidence_of(codes, planes, classes).tolist() == [[50, 40, 40, 10, 0, 255, 255]]
+    curves = (("clear", ((0.0, 0.8), (1.0, 1.0))),)
+    percent = confidence_of(codes, planes, classes, curves)
+    assert percent.tolist() == [[90, 40, 40, 10, 0, 255, 255]]
 
 
 # --- nodata ---------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import xarray as xr
 import yaml
 from affine import Affine
 
+from odc_cleansat import CloudClass
 from odc_cleansat.products import check_pixels
 from odc_cleansat.products.check_pixels import look_at_pixels
 from odc_cleansat.products.evidence import Evidence, UnprovenError, WrongError
@@ -24,24 +25,31 @@ ANOTHER = "with openvino 0 in f32"
 """A way to make a mask that is not the product's own."""
 
 
-def made(written: Path) -> xr.Dataset:
-    """The product's own pixels as if they had been made again, each class as likely as its confidence."""
-    mask = stored(written)
-    share = mask.ucl_confidence.values / 100
-    codes = np.array([1, 2, 3], "uint8")
-    probability = np.where(codes[:, None, None] == mask.ucl.values, share, (1 - share) / 2)
-    return mask.assign_coords(ucl_code=("ucl_class", codes)).assign(
-        ucl_probability=(("ucl_class", "y", "x"), probability.astype("float32"))
-    )
+@pytest.fixture(scope="module")
+def again(written: Path) -> xr.Dataset:
+    """The mask, made again from its scene."""
+    mask, way = check_pixels.make_again(Evidence(MaskProduct(written)))
+    assert not way
+    for name, layer in stored(written).items():
+        np.testing.assert_array_equal(mask[name], layer)
+    return mask
+
+
+@pytest.fixture
+def made(again: xr.Dataset) -> xr.Dataset:
+    """A copy of that, which may be changed."""
+    return again.copy(deep=True)
 
 
 @pytest.fixture
 def compare(written: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    """Compare the product with other pixels, made in a way."""
+    """Compare the product, with a lower confidence if that is said, with other pixels, made in a way."""
 
-    def call(mask: xr.Dataset, way: str) -> tuple[str, float]:
+    def call(mask: xr.Dataset, way: str, less: int = 0) -> tuple[str, float]:
         monkeypatch.setattr(check_pixels, "make_again", lambda _: (mask, way))
         evidence = Evidence(MaskProduct(written))
+        lower = np.maximum(evidence.confidence.astype("int16") - less, 0)
+        evidence.confidence = np.where(evidence.codes > 0, lower, 255).astype("uint8")
         try:
             return look_at_pixels(evidence), evidence.equal or 0
         except (UnprovenError, WrongError) as error:
@@ -51,65 +59,68 @@ def compare(written: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-
 
 
 def turned(mask: xr.Dataset, where: np.ndarray) -> xr.Dataset:
+    """With the next class at some pixels, and the probabilities that belong to it."""
     other = mask.copy(deep=True)
-    other.ucl.values[where] = other.ucl.values[where] % 3 + 1
+    codes = mask.ucl_code.values
+    place = np.searchsorted(codes, other.ucl.values[where])
+    other.ucl.values[where] = codes[(place + 1) % len(codes)]
+    other.ucl_probability.values[:, where] = np.roll(mask.ucl_probability.values[:, where], 1, 0)
     return other
 
 
 @pytest.mark.parametrize("way", ["", ANOTHER])
 def test_equal_pixels_are_a_proof_whatever_the_product_says_of_its_engine(
-    written, compare, way: str
+    made, compare, way: str
 ) -> None:  # type: ignore[no-untyped-def]
-    said, equal = compare(made(written), way)
+    said, equal = compare(made, way)
     assert said.startswith("100.0000 % of the pixels are equal")
     assert equal == 1
 
 
-def test_one_pixel_of_another_class_has_to_be_about_as_likely(written, compare) -> None:  # type: ignore[no-untyped-def]
-    mask = made(written)
-    row, column = np.argwhere((mask.ucl_confidence.values > 60) & (mask.ucl.values == 1))[0]
-    other = turned(mask, (np.indices(mask.ucl.shape) == [[[row]], [[column]]]).all(0))
-    other.ucl_probability[:, row, column] = [0.494, 0.506, 0]
-    assert compare(other, "")[0].startswith("99.99")
-    other.ucl_probability[:, row, column] = [0.4, 0.6, 0]
-    assert compare(other, "")[0].startswith("UnprovenError")
-    other.ucl_probability[:, row, column] = np.nan
-    assert compare(other, "")[0].startswith("UnprovenError")
+@pytest.mark.parametrize("other", ["cloud", "shadow"])
+def test_one_pixel_of_another_class_has_to_be_about_as_likely(made, compare, other: str) -> None:  # type: ignore[no-untyped-def]
+    """Shadow of a probability of 0.5 has a confidence of 33 %, and clear one of 84 %: only the likelihood counts."""
+    known = list(made.ucl_class.values)
+    hardly = (made.ucl.values == CloudClass.CLEAR) & (made.ucl_confidence.values == 84)
+    row, column = np.argwhere(hardly)[0]
+    made.ucl[row, column] = made.ucl_code.values[known.index(other)]
+
+    def told(clear: float, likelier: float) -> str:
+        of_class = {"clear": clear, other: likelier}
+        made.ucl_probability[:, row, column] = [of_class.get(each, 0.0) for each in known]
+        return compare(made, "")[0]
+
+    assert told(0.494, 0.506).startswith("99.99")
+    assert told(0.4, 0.6).startswith("UnprovenError")
+    assert told(np.nan, np.nan).startswith("UnprovenError")
 
 
 def test_of_another_precision_unsure_pixels_may_differ_but_then_nothing_is_proved(
-    written, compare
+    made, compare
 ) -> None:  # type: ignore[no-untyped-def]
     """In haze bf16 turns some hundredths of the pixels, all of them unsure ones."""
-    mask = made(written)
-    sure = mask.ucl_confidence.values >= check_pixels.SURE
-    unsure = turned(mask, (mask.ucl.values > 0) & ~sure)
+    data = made.ucl.values > 0
+    sure = 100 * made.ucl_probability.max("ucl_class").values >= check_pixels.SURE
+    unsure = turned(made, data & ~sure)
     said, equal = compare(unsure, ANOTHER)
     assert 0.95 < equal < 0.995
     assert said.startswith("UnprovenError")
     assert "100.0000 % of those of which it is at least 70 % sure" in said
     assert compare(unsure, "")[0].startswith("WrongError")
-    some = sure & (mask.ucl.values > 0) & (np.indices(sure.shape)[0] % 50 == 0)
-    assert compare(turned(mask, some), ANOTHER)[0].startswith("WrongError")
+    some = sure & data & (np.indices(sure.shape)[0] % 50 == 0)
+    assert compare(turned(made, some), ANOTHER)[0].startswith("WrongError")
 
 
-def test_the_confidence_is_compared(written, compare) -> None:  # type: ignore[no-untyped-def]
-    mask = made(written)
-    percent = mask.ucl_confidence.values
+def test_the_confidence_is_compared(made, compare) -> None:  # type: ignore[no-untyped-def]
     for less, kind in ((1, "100.0000"), (4, "UnprovenError"), (20, "WrongError")):
-        mask.ucl_confidence.values[:] = np.where(
-            percent <= 100, np.maximum(percent.astype("int16") - less, 0), 255
-        )
-        assert compare(mask, ANOTHER)[0].startswith(kind)
-        mask.ucl_confidence.values[:] = percent
-        percent = percent.copy()
+        assert compare(made, ANOTHER, less)[0].startswith(kind)
 
 
-def test_data_where_the_product_has_none(written, compare) -> None:  # type: ignore[no-untyped-def]
-    mask = made(written)
-    mask.ucl.values[:10] = 0
-    mask.ucl_confidence.values[:10] = 255
-    assert compare(mask, ANOTHER)[0].startswith("WrongError")
+def test_data_where_the_product_has_none(made, compare) -> None:  # type: ignore[no-untyped-def]
+    made.ucl.values[:10] = 0
+    made.ucl_confidence.values[:10] = 255
+    made.ucl_probability.values[:, :10] = np.nan
+    assert compare(made, ANOTHER)[0].startswith("WrongError")
 
 
 def test_the_recorded_engine_is_taken_where_it_can_be_had(product: Path) -> None:
