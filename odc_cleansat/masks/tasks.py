@@ -16,6 +16,7 @@ from ..errors import ReflectanceWarning, tell
 from ..grids.grid import box_geobox, corner, ground_resolution, model_grid, overlap
 from ..grids.resample import covers, warp
 from ..grids.windows import MULTIPLE, Box, Window, blend, prepare_window, windows
+from ..models.calibration import calibrated
 from ..models.engines import get_engine
 from ..models.inference import checked_by
 from ..models.model import Calibration, Model
@@ -373,10 +374,6 @@ def confidence_of(
     if len(clouds) > 1:
         # Doubt between thick and thin is no doubt that it is cloud.
         np.copyto(percent, sum(clouds), where=np.isin(codes, CLOUDS))
-    for label, curve in calibration:
-        kinds = CLOUDS if label == CloudClass.CLOUD.label else (CloudClass[label.upper()],)
-        here = np.isin(codes, kinds)
-        percent[here] = np.interp(percent[here], *np.array(curve).T)
-    percent = np.rint(100 * percent)
+    percent = np.rint(100 * calibrated(percent, codes, calibration))
     percent[(codes == CloudClass.NODATA) | np.isnan(percent)] = CONFIDENCE_NODATA
     return percent.astype("uint8")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..classes import CONFIDENCE_NODATA, CloudClass
-from .flags import UNSURE, Flag
+from ..models.model import Calibration
+from .flags import UNSURE, Flag, least_sure
 from .hot_spots import count_cells, kinds
 
 LIKELY = 80
@@ -30,7 +31,7 @@ class Doubt:
     """Mean percent of pixels in doubt in the worst tenth of the cells; NaN if that is not known."""
 
     unsure: float
-    """Percent of the pixels with a confidence below :data:`UNSURE`; NaN without confidence."""
+    """Percent of the pixels in doubt because of their confidence alone; NaN without confidence."""
 
     contested: float
     """Percent of the pixels in doubt because the SCL disagrees; NaN without SCL."""
@@ -44,12 +45,16 @@ def find_doubt(
     confidence: np.ndarray | None,
     scl: np.ndarray | None,
     flags: Iterable[Flag] = (),
+    calibration: Calibration = (),
 ) -> Doubt:
     """Find how much a mask is in doubt.
 
     A pixel is in doubt if its confidence is below :data:`UNSURE`. It is in doubt below :data:`LIKELY` too
     if the SCL has it as another kind: clear, cloud or shadow. Without confidence all such pixels are.
     A contradiction of UCL and SCL is no reason for doubt by itself, for it may be Sen2Cor that errs.
+
+    Calibrated confidence of clear is high even where the network hardly preferred it. Both limits are then those of
+    :func:`~odc_cleansat.review.flags.least_sure`, so that clouds that were missed are looked at, too.
 
     Parameters
     ----------
@@ -61,6 +66,8 @@ def find_doubt(
         SCL as uint8 :class:`CloudClass` codes of the same shape; None if it cannot be had.
     flags
         What is odd about the mask.
+    calibration
+        Curves of :attr:`~odc_cleansat.models.Model.calibration` of the model that made the mask.
     """
     known = ucl != CloudClass.NODATA
     percent = np.zeros(ucl.shape, dtype="uint8") if confidence is None else confidence
@@ -71,8 +78,8 @@ def find_doubt(
         known &= confidence != CONFIDENCE_NODATA
     elif scl is not None:
         known &= scl != CloudClass.NODATA
-    unsure = (percent < UNSURE) & (confidence is not None)
-    contested = differ & ~unsure & (percent < LIKELY)
+    unsure = (percent < least_sure(UNSURE, calibration)[ucl]) & (confidence is not None)
+    contested = differ & ~unsure & (percent < least_sure(LIKELY, calibration)[ucl])
     nothing = confidence is None and scl is None
     worst = math.nan if nothing else count_cells(unsure | contested, known).worst
     odd = PER_FLAG * sum(each.name != "contradiction" for each in flags)

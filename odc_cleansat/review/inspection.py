@@ -14,6 +14,7 @@ from ..arguments import is_number
 from ..classes import CONFIDENCE_NODATA, CloudClass, class_percent, scl_to_ucl
 from ..errors import CleansatError, ModelError, first_line
 from ..evaluate.scores import agreement, class_agreement
+from ..models.model import Model
 from ..models.registry import get_model
 from ..products.product import MaskProduct
 from ..products.verdict_files import Verdict, read_each
@@ -147,8 +148,10 @@ def inspect_mask(
     _add_scene(result, fetch_scenes)
     _add_others(result, others, native)
     _add_confidence(result, step)
-    result.flags += [each for each in _flags(result, codes, native) if each]
-    result.doubt = find_doubt(ucl, result.confidence, result.scl, result.flags)
+    model = _model(result)
+    result.flags += [each for each in _flags(result, codes, native, model) if each]
+    curves = model.calibration if model else ()
+    result.doubt = find_doubt(ucl, result.confidence, result.scl, result.flags, curves)
     return result
 
 
@@ -283,7 +286,19 @@ def _read_scl(file: BandFile, grid: GeoBox) -> np.ndarray:
     return read_band(file, grid, "nearest", overviews=remote)[0]
 
 
-def _flags(result: Inspection, codes: np.ndarray, native: GeoBox) -> Iterable[Flag | None]:
+def _model(result: Inspection) -> Model | None:
+    """The model with the parameters of the mask; None if one of both is not known here."""
+    try:
+        model = get_model(result.product.model)
+        parameters = result.record.get("algorithm")
+        return model.with_parameters(parameters) if parameters else model
+    except ModelError:
+        return None
+
+
+def _flags(
+    result: Inspection, codes: np.ndarray, native: GeoBox, model: Model | None
+) -> Iterable[Flag | None]:
     properties = result.product.properties
     if result.scl is not None:
         by_scl = cloud_percent(percent_by_label(result.scl))
@@ -295,15 +310,10 @@ def _flags(result: Inspection, codes: np.ndarray, native: GeoBox) -> Iterable[Fl
         source = str(properties.get("cleansat:offset_source", ""))
         yield offset_doubt(Offset(float(offset), source), result.rgb)
     if result.confidence is not None:
-        yield low_confidence(result.confidence)
+        yield low_confidence(result.ucl, result.confidence, model.calibration if model else ())
     yield little_data(result.data_percent)
-    try:
-        model = get_model(result.product.model)
-        if parameters := result.record.get("algorithm"):
-            model = model.with_parameters(parameters)
+    if model is not None:
         yield seams(codes, native, model)
-    except ModelError:  # the model, or its parameters, are not known here
-        return
 
 
 def _add_confidence(result: Inspection, step: int) -> None:

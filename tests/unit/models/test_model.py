@@ -47,6 +47,30 @@ def test_the_small_network_ships_as_one_file_for_six_bands_and_four() -> None:
 def test_the_defaults_are_what_stored_masks_were_made_with() -> None:
     """Ids of masks derive from these; they must not change unless the network does."""
     model = get_model()
+    assert model.name == "unet-mobilenetv2-l2a-thin"
+    assert model.version == "1.0.0"
+    assert sha256_of(model) == "ce78c8379aa483468fd0e0b25b0d220a3c887226ec2778258680c2312d65f76b"
+    assert [each.label for each in model.classes] == ["clear", "cloud", "shadow", "thin_cloud"]
+    assert (model.mean[0], model.std[-1]) == (0.26681777834892273, 0.14328984916210175)
+    assert model.parameters() == {
+        "resolution": 30,
+        "stride": [896, 1920],
+        "overlap": 128,
+        "whole": 4_194_304,
+    }
+    curves = dict(model.calibration)
+    assert curves.keys() == {"clear", "shadow"}
+    assert curves["clear"][1:4] == ((0.5, 0.84), (0.6, 0.88), (0.7, 0.92))
+    assert curves["shadow"][1:4] == ((0.5, 0.33), (0.6, 0.42), (0.7, 0.53))
+    four = get_model(bands=model.bands[:4])
+    assert (four.name, sha256_of(four)) == (
+        f"{model.name}-4b",
+        "ce78c8379aa483468fd0e0b25b0d220a3c887226ec2778258680c2312d65f76b",
+    )
+
+
+def test_the_defaults_of_before_are_what_their_masks_were_made_with() -> None:
+    model = get_model("unet-efficientnetb4-l2a-6b")
     assert model.version == "1.0.0-6BL2A"
     assert sha256_of(model) == "d11c530978637ca420eedc40791c62bf78997dd39e1201777e2527e4bd94904e"
     assert model.mean[0] == 0.26681777834892273

@@ -13,6 +13,7 @@ from odc_cleansat.models.onnx_graph import read_onnx
 from odc_cleansat.models.openvino_engine import OpenVINOEngine
 from odc_cleansat.models.weights import weights_path
 from unit.models.helpers import (
+    CSMASK,
     a_model,
     node,
     onnx_file,
@@ -20,10 +21,11 @@ from unit.models.helpers import (
 )
 
 
-def test_the_graph_is_single_precision_throughout() -> None:
+@pytest.mark.parametrize("name", [get_model().name, *CSMASK])
+def test_the_graph_is_single_precision_throughout(name: str) -> None:
     from onnx import TensorProto
 
-    graph = read_onnx(get_model()).graph
+    graph = read_onnx(get_model(name)).graph
     assert {t.data_type for t in graph.initializer} == {TensorProto.FLOAT}
     casts = [a.i for n in graph.node if n.op_type == "Cast" for a in n.attribute]
     assert TensorProto.FLOAT16 not in casts
@@ -32,7 +34,7 @@ def test_the_graph_is_single_precision_throughout() -> None:
 def test_half_precision_of_the_published_graph_is_what_set_them_apart(
     image: np.ndarray,
 ) -> None:
-    model = get_model()
+    model = get_model(CSMASK[0])
     published = onnx_logits(weights_path(model).read_bytes(), model, image)
     widened = onnx_logits(read_onnx(model).SerializeToString(), model, image)
     assert np.abs(published - widened).max() > 2e-3

@@ -10,6 +10,7 @@ import pytest
 from datacube.model import Dataset
 from odc.geo.geobox import GeoBox
 
+from odc_cleansat import get_model
 from odc_cleansat.errors import CubeError, OutputError
 from odc_cleansat.products.product import DOCUMENT, MaskProduct, MaskProductError
 from odc_cleansat.products.verification import verify
@@ -32,7 +33,7 @@ def test_a_product_tells_of_itself(written: Path, scene: Dataset) -> None:
     assert product.document_file == document
     assert str(product.id) == uuid_of(written)
     assert product.label == product.name
-    assert product.model == "unet-efficientnetb4-l2a-6b"
+    assert product.model == get_model().name
     assert product.day == "2024-06-15T10:10:31Z"
     assert (product.indexed, product.scene) == (False, None)
     assert product.record["cleansat"]["scene"]["id"] == str(scene.id)

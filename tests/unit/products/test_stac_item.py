@@ -10,6 +10,7 @@ import pytest
 from fakes import brightness_engine
 from shapely.geometry import shape
 
+from odc_cleansat import get_model
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.scenes.read import read_scene
 from odc_cleansat.storage.eo3 import MASK_PRODUCT
@@ -34,10 +35,14 @@ def test_the_stac_item_and_its_extensions(written: Path) -> None:
     (band,) = RasterExtension.ext(item.assets["ucl_confidence"]).bands or []
     assert (band.nodata, band.unit, band.spatial_resolution) == (255, "percent", 20)
     classes = ClassificationExtension.ext(item.assets["ucl"]).classes or []
-    assert [(c.value, c.name) for c in classes] == [(0, "nodata"), (1, "clear"), (2, "cloud"), (3, "shadow")]  # fmt: skip
+    expected = [(0, "nodata"), (1, "clear"), (2, "cloud"), (3, "shadow"), (6, "thin_cloud")]
+    assert [(c.value, c.name) for c in classes] == expected
     model = MLMExtension.ext(item)
-    assert model.mlm_name == "unet-efficientnetb4-l2a-6b"
+    assert model.mlm_name == get_model().name
     assert model.input[0].input.shape[1] == 6
+    assert model.output[0].result.shape[1] == 4
+    by_network = document["properties"]["mlm:output"][0]["classification:classes"]
+    assert [each["value"] for each in by_network] == [1, 2, 3, 6]
     assert item.assets["model"].roles == ["mlm:model", "mlm:weights"]
     assert item.assets["thumbnail"].media_type == "image/png"
     assert item.properties["odc:product"] == MASK_PRODUCT

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from odc_cleansat import CloudClass
+from odc_cleansat import CloudClass, get_model
 from odc_cleansat.review.doubt import PER_FLAG, find_doubt
 from odc_cleansat.review.flags import Flag
 from unit.review.helpers import CLEAR, CLOUD, SHADOW
@@ -51,6 +51,20 @@ def test_disagreement_is_doubt_where_it_is_not_quite_sure() -> None:
     assert find_doubt(UCL, changed(SURE, CELL, 80), changed(UCL, CELL, SHADOW)).score == 0
     both = find_doubt(UCL, changed(SURE, CELL, 30), changed(UCL, CELL, SHADOW))
     assert (both.unsure, both.contested) == (pytest.approx(100 / 256), 0)  # counted once
+
+
+def test_clear_that_the_network_hardly_preferred_is_in_doubt_on_a_curve_too() -> None:
+    """Its confidence is never below 84 % there. 88 and 96 % are those of the probabilities 0.6 and 0.8."""
+    curves = get_model().calibration
+    cell = pytest.approx(100 / 256)
+    scl = changed(UCL, CELL, CLOUD)
+    for percent, unsure, contested in ((87, cell, 0), (88, 0, cell), (95, 0, cell), (96, 0, 0)):
+        sure = changed(np.full(SHAPE, 99, "uint8"), CELL, percent)
+        found = find_doubt(UCL, sure, scl, (), curves)
+        assert (found.unsure, found.contested) == (unsure, contested)
+    shadow = np.full(SHAPE, SHADOW, "uint8")
+    found = find_doubt(shadow, changed(SURE, CELL, 59), None, (), curves)
+    assert found.unsure == cell  # wrong in two of five, though of a probability of 0.75
 
 
 def test_kinds_of_cloud_are_one() -> None:

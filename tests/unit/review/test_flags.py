@@ -9,10 +9,12 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from odc_cleansat import CloudClass
 from odc_cleansat.grids.windows import Tiling
 from odc_cleansat.models.registry import get_model
 from odc_cleansat.review.flags import (
     contradiction,
+    least_sure,
     little_data,
     low_confidence,
     offset_doubt,
@@ -52,19 +54,46 @@ def test_offset() -> None:
 
 
 def test_confidence_and_data() -> None:
+    codes = np.ones((100, 100), dtype="uint8")
     percent = np.full((100, 100), 97, dtype="uint8")
     percent[:50] = 255
-    assert low_confidence(percent) is None
+    assert low_confidence(codes, percent) is None
     percent[50:54] = 55  # 8 % of those with data
-    assert low_confidence(percent) is None
+    assert low_confidence(codes, percent) is None
     percent[50:58] = 55
-    found = low_confidence(percent)
+    found = low_confidence(codes, percent)
     assert found
-    assert "below 60 % in 16 %" in found.text
-    assert low_confidence(np.full((10, 10), 84, dtype="uint8"))
-    assert low_confidence(np.full((10, 10), 255, dtype="uint8")) is None
+    assert found.text == "confidence is below 60 % in 16 % of the pixels, 90 % on average"
+    assert low_confidence(codes, np.full_like(codes, 84))
+    assert low_confidence(codes, np.full_like(codes, 255)) is None
     assert little_data(9.9)
     assert little_data(10) is None
+
+
+def test_a_mask_is_unsure_where_clear_is_hardly_preferred() -> None:
+    """With its curve clear is never below 84 %, whatever the network gives it."""
+    curves = get_model().calibration
+    codes = np.ones((100, 100), dtype="uint8")
+    percent = np.full((100, 100), 99, dtype="uint8")
+    percent[:19] = 86
+    assert low_confidence(codes, percent, curves) is None
+    percent[:21] = 86
+    found = low_confidence(codes, percent, curves)
+    assert found
+    assert found.text.endswith(
+        "in 0 % of the pixels, 96 % on average; 21 % of the pixels are in doubt"
+    )
+    assert low_confidence(codes, percent) is None
+    percent[:21] = 88  # of a probability of 0.6
+    assert low_confidence(codes, percent, curves) is None
+
+
+def test_no_class_is_less_sure_than_its_curve_says() -> None:
+    plain, curved = (least_sure(60, each)[1:] for each in ((), get_model().calibration))
+    assert (plain == 60).all()
+    assert curved[CloudClass.CLEAR - 1] == pytest.approx(88)
+    others = np.delete(curved, CloudClass.CLEAR - 1)
+    assert (others == 60).all()  # shadow of a probability of 0.6 has 42 %, and is in doubt
 
 
 def blobs(shape: tuple[int, int], seed: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from conftest import Cube
 
+from odc_cleansat import get_model
 from odc_cleansat.errors import OutputError
 from odc_cleansat.products.verdict_files import accept, flag, reject
 from odc_cleansat.review.review_page import LEGEND, drop_pictures, page, picture_side
@@ -56,7 +57,7 @@ def test_the_data_of_a_page(cube: Cube, masks: Path, tmp_path: Path) -> None:
     )
     assert june["agreement"].keys() == {"overall", "cloud", "shadow", "clear"}
     made = dict(june["made"])
-    assert made["Model"].startswith("unet-efficientnetb4-l2a-6b")
+    assert made["Model"].startswith(f"{get_model().name} ")
     assert made["Radiometric offset"].startswith("-1000 (")
     assert made["Grid"] == "300 x 360 pixels of 20 m, EPSG:32633"
     for name, kind in (("rgb", "webp"), ("ucl", "png"), ("scl", "png")):
