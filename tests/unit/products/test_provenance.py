@@ -13,7 +13,6 @@ import rasterio
 import yaml
 from datacube.model import Dataset
 
-from odc_cleansat import CloudClass
 from odc_cleansat.models.registry import get_model
 from odc_cleansat.products.provenance import Provenance, inherited, processing_record
 from odc_cleansat.scenes.files import BandFile
