@@ -376,4 +376,5 @@ def confidence_of(
         np.copyto(percent, sum(clouds), where=np.isin(codes, CLOUDS))
     percent = np.rint(100 * calibrated(percent, codes, calibration))
     percent[(codes == CloudClass.NODATA) | np.isnan(percent)] = CONFIDENCE_NODATA
-    return percent.astype("uint8")
+    result: np.ndarray = percent.astype("uint8")
+    return result
