@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
@@ -24,12 +24,17 @@ from .downloads import (
 )
 from .indexing import cube_in_python
 from .parts import choose, failing_in_words, in_turn, progress_bar
-from .refining import ABOUT_DATES, ABOUT_LIGHT, DATES, REFINE, argument
+from .refining import ABOUT_DATES, ABOUT_LIGHT, DATES, REFINE, argument, ask_model
 from .service import Service, get_service
 from .where import read_grid_fields
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from ..cube.scene_list import SceneRow
+
+COMPUTED = "the default; scenes without its mask are masked now"
+"""What it means to take masks by the default model, in words."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +76,14 @@ def show() -> None:
         if grid is None:
             st.info("Choose an area: type it here, or draw it on the page Scenes.")
             return
-        chosen, days, some = _ask_dates(service, grid)
+        rows = service.find(grid.area, grid.time or None)
+        chosen, days, some = _ask_dates(rows)
         if not chosen:
             st.info("Choose one date at least.")
             return
         grid.check(service.settings.limits, len(days))
-        scenes = _load(service, grid, chosen, both, refine)
+        how = {"refine": argument(refine), "model": ask_model(rows, COMPUTED)}
+        scenes = _load(service, grid, chosen, both, how)
         st.write(
             f"That is {check_size(scenes, service.settings.limits)}, of {scenes.sizes['time']} dates."
         )
@@ -84,9 +91,9 @@ def show() -> None:
             st.warning(
                 f"{left_out} of the {len(days)} dates left out, because reviewers have rejected the masks."
             )
-        st.code(_lines(service, grid, method, days if some else None, refine), language="python")
+        st.code(_lines(service, grid, method, days if some else None, how), language="python")
         request = (
-            f"{grid.lines()}, method={method!r}, refine={refine!r}, "
+            f"{grid.lines()}, method={method!r}, refine={refine!r}, model={how['model']!r}, "
             f"scenes={sorted(map(str, chosen))}, scl={both}"
         )
         if st.button("Make it", type="primary"):
@@ -98,11 +105,10 @@ def show() -> None:
             _show(made.by, made.files)
 
 
-def _ask_dates(service: Service, grid: Grid) -> tuple[list[UUID], list[str], bool]:
+def _ask_dates(rows: Sequence[SceneRow]) -> tuple[list[UUID], list[str], bool]:
     """Ask which dates are used; return the ids of their scenes, the dates, and whether some are left out."""
     import streamlit as st
 
-    rows = service.find(grid.area, grid.time or None)
     days = sorted({f"{row.time:%Y-%m-%d}" for row in rows})
     if not days:
         raise CubeError("there is no scene in this area at this time; choose another area or time.")
@@ -112,24 +118,24 @@ def _ask_dates(service: Service, grid: Grid) -> tuple[list[UUID], list[str], boo
 
 
 def _load(
-    service: Service, grid: Grid, scenes: Sequence[UUID], both: bool, refine: str
+    service: Service, grid: Grid, scenes: Sequence[UUID], both: bool, how: dict[str, Any]
 ) -> xr.Dataset:
     """Return the scenes with their masks, lazily."""
     terms = grid.terms()
     datasets = list(service.dc.index.datasets.bulk_get(list(scenes)))
-    if refine in DATES:  # dates that are left out are compared with, too
+    if how["refine"] in DATES:  # dates that are left out are compared with, too
         terms["product"] = service.settings.product
     else:
         terms["datasets"] = datasets
         terms.pop("time", None)
     found: xr.Dataset = load(
         service.dc,
-        refine=argument(refine),
         measurements=["red", "green", "blue", "ucl", *(["scl"] if both else [])],
         harmonized=True,
         group_by="solar_day",
         dask_chunks={"time": 1, "x": 1024, "y": 1024},
         resampling={"*": "average", "scl": "nearest"},
+        **how,
         **terms,
     )
     days = {f"{each.center_time:%Y-%m-%d}" for each in datasets}
@@ -199,10 +205,11 @@ def _difference(one: xr.Dataset, other: xr.Dataset, limits: tuple[float, float])
 
 
 def _lines(
-    service: Service, grid: Grid, method: str, days: Sequence[str] | None, refine: str
+    service: Service, grid: Grid, method: str, days: Sequence[str] | None, how: dict[str, Any]
 ) -> str:
     some = ""
-    how = "" if refine == "light" else f"refine={argument(refine)!r}, "
+    given = {name: value for name, value in how.items() if value not in (None, True)}
+    options = "".join(f"{name}={value!r}, " for name, value in given.items())
     if days is not None:
         some = (
             f"scenes = scenes.sel(time=scenes.time.dt.strftime('%Y-%m-%d').isin({list(days)!r}))\n"
@@ -213,6 +220,6 @@ def _lines(
         f"scenes = load({cube}, {service.settings.product!r}, "
         "measurements=['red', 'green', 'blue', 'ucl'],\n"
         "              harmonized=True, group_by='solar_day', resampling={'*': 'average'},\n"
-        f"              {how}{grid.lines()})\n"
+        f"              {options}{grid.lines()})\n"
         f"{some}clean = composite(scenes, method={method!r})"
     )

@@ -31,7 +31,7 @@ from .parts import (
     show_legend,
     utm_of,
 )
-from .refining import ABOUT_DATES, STORED
+from .refining import ABOUT_DATES, STORED, ask_model
 from .service import Service, get_service
 from .where import read_grid_fields
 from .words import plain
@@ -86,7 +86,10 @@ def show() -> None:
         if grid is None:
             st.info("Choose an area: type it here, or draw it on the page Scenes.")
             return
+        model = ask_model(service.find(grid.area, grid.time or None))
         grid, options = _options(grid, how, refine)
+        if model is not None:
+            options["model"] = model
         if only_accepted:
             options["only_accepted"] = True
         call: Callable[..., xr.Dataset] = recall

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 from ..cube.refining import RefinedMask, refine_jobs
 from ..cube.scene_list import MaskRow
 from ..errors import CubeError
+from ..models.former import FORMER
 from ..models.registry import DEFAULTS
 
 if TYPE_CHECKING:
     from datacube import Datacube
     from datacube.model import Dataset
+
+    from ..cube.scene_list import SceneRow
 
 
 DATES = {
@@ -72,8 +75,10 @@ def name_of(mask: MaskRow) -> str:
 
 
 def best_mask(masks: Iterable[MaskRow]) -> MaskRow | None:
-    """Return the mask that is shown of several: by the best of the default models, and refined by light; None if there is none."""
-    order = {name: i for i, name in enumerate(DEFAULTS)}
+    """Return the mask that is shown of several: by the best of the default models of today, then of before, and refined by
+    light; None if there is none.
+    """
+    order = {name: i for i, name in enumerate((*DEFAULTS, *FORMER))}
     return min(
         masks,
         key=lambda mask: (order.get(mask.model, len(order)), bool(mask.dates), not mask.light),
@@ -81,7 +86,50 @@ def best_mask(masks: Iterable[MaskRow]) -> MaskRow | None:
     )
 
 
-def refined_by_dates(dc: Datacube, scene: Dataset, store: str, *, hindsight: bool) -> RefinedMask:
+def need_new(masks: Iterable[MaskRow]) -> bool:
+    """Return whether masks are by models that were the default once, and none by the default or one that was chosen."""
+    makers = {mask.model for mask in masks}
+    return bool(makers) and makers <= {*FORMER}
+
+
+def say_former(number: int, of: str = "scenes") -> str:
+    """Return in words that some scenes have masks by models that were the default once alone."""
+    return f"{number} of the {of} have masks by a model that was the default once, and is no longer. Mask makes new ones beside them."
+
+
+def ask_model(rows: Iterable[SceneRow], default: str = "") -> str | None:
+    """Ask by which model masks are taken, where there are masks by others than the default.
+
+    Parameters
+    ----------
+    rows
+        The scenes with their masks.
+    default
+        What taking those of the default means, if that can be chosen although there are none.
+
+    Returns
+    -------
+    str or None
+        Name of the model; None for the default.
+    """
+    import streamlit as st
+
+    makers = {mask.model for row in rows for mask in row.masks}
+    others = sorted(makers - {*DEFAULTS}, key=lambda name: (name not in FORMER, name))
+    if not others:
+        return None
+    words = {name: f"{name}, once the default" if name in FORMER else name for name in others}
+    words = {**({"": default} if default else {n: n for n in DEFAULTS if n in makers}), **words}
+    chosen = st.selectbox(
+        "Masks by", list(words), format_func=words.__getitem__, key="masks_by",
+        help="Scenes here have masks by other models than the default of today.",
+    )  # fmt: skip
+    return chosen or None
+
+
+def refined_by_dates(
+    dc: Datacube, scene: Dataset, store: str, *, hindsight: bool, model: str | None = None
+) -> RefinedMask:
     """Return what it takes to refine the stored mask of a scene by other dates.
 
     Parameters
@@ -94,6 +142,8 @@ def refined_by_dates(dc: Datacube, scene: Dataset, store: str, *, hindsight: boo
         Where masks are kept.
     hindsight
         Whether later dates count too.
+    model
+        Whose masks are refined; None for the default.
 
     Raises
     ------
@@ -103,7 +153,7 @@ def refined_by_dates(dc: Datacube, scene: Dataset, store: str, *, hindsight: boo
     second = datetime.timedelta(seconds=1)
     span = (scene.center_time - second, scene.center_time + second)
     terms = {"time": span, "geopolygon": scene.extent}
-    jobs = refine_jobs(dc, scene.product.name, store, hindsight=hindsight, terms=terms)
+    jobs = refine_jobs(dc, scene.product.name, store, model=model, hindsight=hindsight, terms=terms)
     job = next((each for each in jobs if each.asked.scene.id == scene.id), None)
     if job is None or job.asked.mask is None:
         raise CubeError("the scene has no mask in the datacube to refine; mask it first.")

@@ -14,7 +14,7 @@ from .indexing import cube_in_python
 from .map import make_map, show_map
 from .parts import cloud_chart, failing_in_words, look_again, open_page, opens
 from .queue_page import EVERY
-from .refining import ask_light
+from .refining import ask_light, need_new, say_former
 from .routes import picture_address
 from .scene_lists import SceneLists
 from .service import Service, chosen_mask, get_service
@@ -76,6 +76,8 @@ def show() -> None:
         chosen = _table(frame)
         # Above the table, whose tools would else lie upon the buttons.
         count.caption(_counted(frame, chosen))
+        if old := sum(need_new(row.masks) for row in rows):
+            count.caption(say_former(old))
         with above:
             _actions(service, [rows[i] for i in chosen], area, light)
         _show_lines(service, area, light)
@@ -281,7 +283,11 @@ def _actions(
     """Buttons for the scenes that are chosen."""
     import streamlit as st
 
-    missing = [row for row in rows if not any(mask.light == light for mask in row.masks)]
+    missing = [
+        row
+        for row in rows
+        if need_new(made := [mask for mask in row.masks if mask.light == light]) or not made
+    ]
     masks = [mask for mask in map(chosen_mask, rows) if mask is not None]
     if fault := service.store_fault():
         st.warning(plain(f"No mask can be made now. {in_words(OutputError(fault))}"))

@@ -306,7 +306,7 @@ class Service:
             masks.ask(each, person=person, refine=light, first=area, parts=parts) for each in found
         ]
 
-    def refine(self, scene: UUID, person: str, *, hindsight: bool) -> Job:
+    def refine(self, scene: UUID, person: str, *, hindsight: bool, model: str | None = None) -> Job:
         """Have the stored mask of a scene refined by other dates in the background; what is refined already is found.
 
         Parameters
@@ -317,6 +317,8 @@ class Service:
             Who asks.
         hindsight
             Whether later dates count too.
+        model
+            Whose mask is refined; None for the default.
 
         Raises
         ------
@@ -324,7 +326,7 @@ class Service:
             If it has no mask, or no other date has one, or the queue is full.
         """
         wanted = refined_by_dates(
-            self.dc, self.dataset(scene), self.settings.store, hindsight=hindsight
+            self.dc, self.dataset(scene), self.settings.store, hindsight=hindsight, model=model
         )
         return self.queue.ask_refined(wanted, person=person)
 

@@ -9,11 +9,21 @@ from uuid import UUID
 
 from ..errors import CleansatError, OutputError
 from ..grids.footprint import lonlat_footprint
+from ..models.registry import DEFAULTS
 from ..storage.eo3 import acquisition_time
 from .map import Pane, make_map, show_map
 from .parts import choose, failing_in_words, kept_query, look_again, open_page, read_id
 from .queue_page import EVERY, offer_withdrawal, progress_text, sentence
-from .refining import ABOUT_DATES, BY_DATES, DATES, ask_light, best_mask, name_of
+from .refining import (
+    ABOUT_DATES,
+    BY_DATES,
+    DATES,
+    ask_light,
+    best_mask,
+    name_of,
+    need_new,
+    say_former,
+)
 from .service import Service, get_service
 from .verdicts import ask_verdict
 from .words import in_words, plain
@@ -47,6 +57,12 @@ class Shown:
 
     job: Job | None = None
     """The mask that is being made of it; :attr:`mask` may be a part of that."""
+
+    @property
+    def maker(self) -> str | None:
+        """Name of the model that made the mask; None if it is a default one, or there is no mask."""
+        made = next((mask.model for mask in self.masks if mask.id == self.mask), None)
+        return None if made in DEFAULTS else made
 
     @property
     def title(self) -> str:
@@ -178,12 +194,15 @@ def _ask_stretch() -> str:
 
 
 def _offer_masks(service: Service, shown: Sequence[Shown]) -> None:
-    """Offer to mask the scenes that have no mask."""
+    """Offer to mask the scenes that have no mask, or one by a model that was the default once alone."""
     import streamlit as st
 
-    missing = [each for each in shown if each.mask is None and each.job is None]
+    old = [each for each in shown if need_new(each.masks)]
+    missing = [each for each in shown if each.mask is None and each.job is None] + old
     if not missing:
         return
+    if old:
+        st.caption(say_former(len(old), "scenes that are shown"))
     light = ask_light()
     if st.button(
         "Mask this scene" if len(missing) == 1 else f"Mask {len(missing)} scenes", type="primary"
@@ -196,7 +215,7 @@ def _offer_dates(service: Service, shown: Sequence[Shown]) -> None:
     """Offer to have the masks that are shown refined by other dates."""
     import streamlit as st
 
-    stored = [each.scene.id for each in shown if each.masks]
+    stored = {each.scene.id: each.maker for each in shown if each.masks}
     if not stored:
         return
     with st.expander("Refine by other dates"):
@@ -207,7 +226,10 @@ def _offer_dates(service: Service, shown: Sequence[Shown]) -> None:
         wanted = st.button("Refine", disabled=bool(fault))
     if wanted:
         person = st.session_state.person
-        jobs = [service.refine(scene, person, hindsight=by == "time") for scene in stored]
+        jobs = [
+            service.refine(scene, person, hindsight=by == "time", model=model)
+            for scene, model in stored.items()
+        ]
         st.session_state[REFINING] = {job.scene: job.mask for job in jobs}
         st.rerun()
 

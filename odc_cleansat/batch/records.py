@@ -11,6 +11,7 @@ from uuid import UUID
 
 from ..addresses import public_address, without_secrets
 from ..errors import CleansatError, CubeError
+from ..models.former import about_former
 from ..models.model import Model
 from ..storage.reader import parse_json, read_file
 
@@ -145,6 +146,21 @@ class Plan:
 
     verdicts: Mapping[str, int] | None = None
     """How many of the `masked` were accepted, rejected and not reviewed; None if that was not asked for."""
+
+    former: Mapping[str, int] = field(default_factory=dict)
+    """Models that were the default once, and how many scenes without their mask have one by it; without an index at least
+    as many."""
+
+    @property
+    def about_former(self) -> str:
+        """What to say of masks by models that were the default once; empty if there are none."""
+        if not self.former:
+            return ""
+        least = "" if self.request.index else "at least "
+        return (
+            f"{least}{sum(self.former.values())} of the scenes without a mask by the default model have one by another. "
+            f"{about_former(self.former)}"
+        )
 
 
 @dataclass(frozen=True)

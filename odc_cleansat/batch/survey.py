@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
@@ -19,6 +19,7 @@ from cachetools import LRUCache, cached
 
 from ..cube.query import check_mask_product, check_product, find_ids, inside_area
 from ..errors import CubeError, GapWarning, ReflectanceWarning
+from ..models.former import former_default
 from ..models.registry import get_model
 from ..products.identity import mask_folder, mask_id
 from ..products.job import mask_grid
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 _PAGE = 200
 """Scenes that are looked up together."""
+
+_LOOKED_AT = 20
+"""Scenes of a page whose masks by other models are looked for in a store."""
 
 
 def plan(dc: Datacube, request: Request, *, verdicts: bool = False) -> Plan:
@@ -97,6 +101,7 @@ def plan(dc: Datacube, request: Request, *, verdicts: bool = False) -> Plan:
         counts.waiting["rejected"],
         counts.waiting["unreviewed"],
         {name: counts.masked[name] for name in STATES} if verdicts else None,
+        dict(counts.former),
     )
 
 
@@ -128,9 +133,14 @@ class _Counts:
     warnings: Counter[str] = field(default_factory=Counter)
     """Of how many scenes each warning was told."""
 
+    former: Counter[str] = field(default_factory=Counter)
+    """Models that were the default once, and of how many scenes without their mask they have made one."""
+
     def add(self, found: SurveyedScene) -> None:
         self.scenes += 1
         self.warnings.update(found.warnings)
+        if found.former:
+            self.former[found.former] += 1
         if found.failure:
             self.failures.append(found.failure)
         elif found.masked:
@@ -161,6 +171,9 @@ class SurveyedScene(NamedTuple):
 
     state: str | None = None
     """The state of review of the mask, where that was looked up."""
+
+    former: str = ""
+    """The model, once the default, that has made a mask of it where the default has not."""
 
 
 def survey(
@@ -225,12 +238,43 @@ def _looked_up(
             if found.mask is not None and found.mask not in there
         }
     states = _states(folders)
+    former = _by_former_defaults(dc, request, [each for each in page if each.mask not in there])
     for found in page:
         mask = there.get(found.mask)
         if isinstance(mask, Exception):
             yield found._replace(failure=Failure.of(found.scene, found.mask, "plan", mask))
         else:
-            yield found._replace(masked=mask is not None, state=states.get(found.mask))
+            yield found._replace(
+                masked=mask is not None,
+                state=states.get(found.mask),
+                former=former.get(found.mask, ""),
+            )
+
+
+def _by_former_defaults(
+    dc: Datacube, request: Request, page: Sequence[SurveyedScene]
+) -> dict[UUID | None, str]:
+    """Return for masks that are missing the model that was once the default, if it has made one of the scene.
+
+    Without an index only the first scenes of a page are looked at, since a store takes time to answer.
+    """
+    if request.model is not None:
+        return {}
+    old = []
+    for found in page if request.index else page[:_LOOKED_AT]:
+        if model := former_default(_unread(found.scene).files):
+            for refine in (True, False):
+                asked = replace(request, model=model, refine=refine)
+                with collected_warnings():  # which were told of the scene already
+                    mask = expected_mask_id(found.scene, asked)
+                old.append((found, model.name, found._replace(mask=mask)))
+    masks = [each for _, _, each in old]
+    there = _indexed(dc, masks) if request.index else _written(request, masks)
+    return {
+        found.mask: model
+        for found, model, each in old
+        if each.mask in there and not isinstance(there[each.mask], Exception)
+    }
 
 
 def read_scenes(dc: Datacube, ids: Sequence[UUID], area: Geometry | None = None) -> list[Dataset]:
@@ -250,15 +294,19 @@ def expected_mask_id(scene: Dataset, request: Request) -> UUID:
 
     It does without the paths of the bands, for which datacube takes much longer.
     """
-    document = scene.metadata_doc
-    names = measurement_names(scene.product, document["measurements"])
-    properties = document.get("properties", {})
-    unread = {name: BandFile(name, 1, None) for name in names}
-    files = SceneFiles(unread, properties, f"dataset {document['id']}", names)
+    files = _unread(scene)
     model = get_model(request.model, bands=files.files)
     files.wanted(model.bands)
     offset = files.offset(request.offset).value
     return mask_id(dataset_id(scene), model, _pixel(scene), offset, refine=request.refine)
+
+
+def _unread(scene: Dataset) -> SceneFiles:
+    """A scene whose bands have names, and no paths."""
+    document = scene.metadata_doc
+    names = measurement_names(scene.product, document["measurements"])
+    unread = {name: BandFile(name, 1, None) for name in names}
+    return SceneFiles(unread, document.get("properties", {}), f"dataset {document['id']}", names)
 
 
 def measurement_names(product: Product, present: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -25,6 +25,7 @@ from .options import (
     scene_options,
     search_terms,
 )
+from .wording import in_options
 
 if TYPE_CHECKING:
     from datacube import Datacube
@@ -285,6 +286,8 @@ def describe_plan(found: Plan) -> str:
         first = found.failures[0]
         lines[0] += f", {len(found.failures)} cannot be masked"
         lines.append(f"  {first.label}: {first.reason}")
+    if found.about_former:
+        lines.append(in_options(found.about_former))
     return "\n".join(lines)
 
 
@@ -313,6 +316,7 @@ def plan_summary(found: Plan) -> dict[str, Any]:
         "impossible": len(found.failures),
         "rejected": found.rejected,
         "unreviewed": found.unreviewed,
+        "by_former_default": dict(found.former),
     }
 
 

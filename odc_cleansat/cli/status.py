@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from .journal import tell
 from .options import connected, datacube_options, json_option, scene_options, search_terms
 from .run import FAILURES
 from .wording import in_options
@@ -72,10 +73,13 @@ def command(
             **(found.verdicts or {}),
         }
         if as_json and not quiet:
-            click.echo(json.dumps({"product": product, **counts}))
+            former = {"by_former_default": found.former}
+            click.echo(json.dumps({"product": product, **counts, **former}))
         elif not quiet:
             for name, count in counts.items():
                 click.echo(f"{name:10}{count:8}")
+            if found.about_former:
+                tell(in_options(found.about_former), err=True)
         others = [each for each in found.missing if each not in listed] if list_missing else []
         states = (
             *(

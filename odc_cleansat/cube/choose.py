@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..arguments import fault_of_flags
 from ..errors import CubeError, ModelError, ModelWarning, warn_caller
+from ..models.former import FORMER, about_former
 from ..models.model import Model
-from ..models.registry import get_model
+from ..models.registry import DEFAULTS, get_model
 from ..models.weights import known_sha256
 
 if TYPE_CHECKING:
@@ -95,9 +96,31 @@ def _check_models(masks: Sequence[Dataset]) -> None:
     for each in masks:
         makers.setdefault(_scene(each), set()).add(_model(each))
     if rivals := {name for names in makers.values() if len(names) > 1 for name in names}:
+        defaults = " or ".join(name for name in DEFAULTS if name in rivals)
         raise CubeError(
             "there are masks of the same scene by several models; choose with model=: "
-            f"{', '.join(sorted(rivals))}."
+            f"{', '.join(sorted(rivals))}." + (f" The default is {defaults}." if defaults else "")
+        )
+
+
+def warn_of_former(masks: Sequence[Dataset]) -> None:
+    """Warn if masks are by models that the default makes no longer.
+
+    Parameters
+    ----------
+    masks
+        The masks that are taken, although no model was named.
+
+    Warns
+    -----
+    ModelWarning
+        Naming the models, and how to go on.
+    """
+    makers = [_model(each) for each in masks]
+    if how := about_former(makers):
+        count = sum(maker in FORMER for maker in makers)
+        warn_caller(
+            f"{count} of {len(masks)} masks are not by the default model. {how}", ModelWarning
         )
 
 

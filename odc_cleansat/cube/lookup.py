@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..arguments import fault_of_flags, meant
 from ..errors import CubeError, ModelWarning, SceneError, warn_caller
 from ..masks.on_demand import OnDemandMask, on_demand_mask
+from ..models.former import about_former
 from ..models.registry import get_model
 from ..products.identity import mask_id
 from ..scenes.files import SceneFiles
@@ -188,10 +189,11 @@ def warn_of_other_masks(
             elif offsets:
                 by_others.append(set(offsets))
     if by_others and options.model is None:
+        others = set().union(*by_others)
+        how = about_former(others) or "Pass model= to take those."
         warn_caller(
-            f"{len(by_others)} of {len(scenes)} scenes have masks in the index, by "
-            f"{', '.join(sorted(set().union(*by_others)))}, but none by the default model; pass model= to take "
-            "those.",
+            f"{len(by_others)} of {len(scenes)} scenes have masks in the index, by {', '.join(sorted(others))}, but none by "
+            f"the default model. {how}",
             ModelWarning,
         )
     if otherwise and options.offset is None:

@@ -26,7 +26,7 @@ from ..scenes.files import local_path
 from ..storage.eo3 import MASK_PRODUCT, native_grid
 from ..storage.settings import prepare_gdal
 from ..threads import compute
-from .choose import check_flags, in_order, made_by, of_one_model
+from .choose import check_flags, in_order, made_by, of_one_model, warn_of_former
 from .graph import Recalled, chunk_sizes
 from .output_grid import BLOCK, GridOptions, check_memory, lay_grid, native_hints, product_hints
 from .query import Query, find_masks, grouping, nothing_in_area
@@ -124,7 +124,8 @@ def recall(
         If some of the files cannot be read, or masks are left out because of verdicts; the rest is
         loaded. Dask's threads write it to the log ``odc_cleansat`` instead, for they may lose a warning.
     ModelWarning
-        If a scene has several masks by one model, made with several offsets or by weights that it no longer has.
+        If a scene has several masks by one model, made with several offsets or by weights that it no longer has. If
+        no model is named, and masks that are searched for are by a model that was once the default.
     """
     check_flags(only_accepted, include_rejected)
     prepare_gdal()
@@ -145,6 +146,8 @@ def recall(
     if datasets is None:
         found = _reaching(grid, found, native)
     found = of_one_model(found, None)
+    if model is None and datasets is None:
+        warn_of_former(found)
 
     groups = dc.group_datasets(found, grouping(group_by))
     masks = _indexed_masks(found, native, names)

@@ -33,7 +33,7 @@ from ..threads import compute
 from .choose import mask_property
 from .driver import BANDS
 from .index import add_dataset, add_product
-from .lookup import MaskedScene, MaskOptions, look_up, search_masks_of
+from .lookup import MaskedScene, MaskOptions, look_up, search_masks_of, warn_of_other_masks
 from .over_time import PART, History, span_around
 from .query import Query, find_scenes, grouping, search
 
@@ -342,6 +342,11 @@ def refine_jobs(
     ------
     CubeError
         If nothing matches the query, or reviewers leave nothing.
+
+    Warns
+    -----
+    ModelWarning
+        If no model is named, and scenes have masks by others than the default alone.
     """
     options = MaskOptions("indexed", model)
     query = Query.of(product, terms or {})
@@ -350,7 +355,9 @@ def refine_jobs(
     span = span_around(chosen, hindsight=hindsight)
     wide = replace(query, terms={**query.terms, "time": span})
     scenes = find_scenes(dc, wide)
-    found = look_up(scenes, search_masks_of(dc, scenes, wide), options, masked=True)
+    masks = search_masks_of(dc, scenes, wide)
+    found = look_up(scenes, masks, options, masked=True)
+    warn_of_other_masks(found, masks, options)
     found = [each for each in found if each.mask is not None]
     if found:
         found = filter_by_verdict(

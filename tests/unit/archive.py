@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -17,6 +18,8 @@ import rasterio
 from odc_cleansat.batch import Request
 from odc_cleansat.cube.embedded import CONFIG_NAME
 from odc_cleansat.cube.index import add_dataset
+from odc_cleansat.models.former import FORMER
+from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
 from odc_cleansat.scenes.files import local_path
@@ -50,6 +53,16 @@ def await_mask(root: Path, process: subprocess.Popen[str]) -> None:
     while written(root) == before and process.poll() is None:
         assert monotonic() < until
         sleep(0.02)
+
+
+@contextmanager
+def masked_before(dc: Datacube, scene: Dataset, folder: Path) -> Iterator[Dataset]:
+    """A mask of a scene in the index as long as this lasts, by the model that was once the default."""
+    mask = add_dataset(dc, MaskJob(scene, folder, FORMER[0]).run())
+    try:
+        yield mask
+    finally:
+        dc.index.datasets.purge([mask.id], allow_delete_active=True)
 
 
 @dataclass

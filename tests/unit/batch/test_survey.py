@@ -20,6 +20,7 @@ from odc_cleansat.batch import Plan, Request, plan
 from odc_cleansat.batch.survey import expected_mask_id, preview, read_scenes
 from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.errors import CubeError, ModelError, ReflectanceWarning
+from odc_cleansat.models.former import FORMER
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.scenes.band_folder import open_scene, write_scene_document
 from odc_cleansat.storage.eo3 import scene_product
@@ -84,6 +85,23 @@ def test_what_is_planned(archive: Archive) -> None:
     files = find(index=False)
     assert (files.masked, files.missing) == (1, found.missing)
     assert plan(archive.dc, request("1999", root)).scenes == 0
+
+
+@pytest.mark.parametrize("refine", [True, False], ids=["by light", "plain"])
+def test_masks_by_the_former_default_are_told_of(archive: Archive, refine: bool) -> None:
+    month, scenes = archive.scenes(3)
+    root = archive.folder / f"former-{month}"
+    old = add_dataset(archive.dc, MaskJob(scenes[0], root, FORMER[0], refine=refine).run())
+    add_dataset(archive.dc, MaskJob(scenes[1], root).run())
+    for index, words in ((True, "1 of the scenes"), (False, "at least 1 of the scenes")):
+        found = plan(archive.dc, request(month, root, index=index))
+        assert (found.masked, len(found.missing), found.former) == (1, 2, {FORMER[0]: 1})
+        assert found.about_former.startswith(f"{words} without a mask by the default model")
+        assert f"model={FORMER[0]!r}" in found.about_former
+    named = plan(archive.dc, request(month, root, model=FORMER[0], refine=refine))
+    assert (named.masked, named.former, named.about_former) == (1, {}, "")
+    archive.dc.index.datasets.archive([old.id])
+    assert plan(archive.dc, request(month, root)).former == {}
 
 
 def test_an_area_is_taken_as_it_is_and_not_as_its_box(archive: Archive) -> None:

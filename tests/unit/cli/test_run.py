@@ -129,7 +129,7 @@ def test_dry_run_exit_codes_and_status(
 
     status = invoke("status", "--time", month, "--failures", listed, "--json")
     counts = {"product": "s2_l2a", "scenes": 2, "masked": 1, "missing": 1, "failed": 1}
-    counts |= {"accepted": 0, "rejected": 0, "unreviewed": 1}
+    counts |= {"accepted": 0, "rejected": 0, "unreviewed": 1, "by_former_default": {}}
     assert json.loads(status.stdout) == counts
     nothing = run("1999", *ways)
     assert nothing.exit_code == 0

@@ -10,6 +10,7 @@ from calling import Run, good
 
 from odc_cleansat.batch import Failure
 from odc_cleansat.cube.index import add_dataset
+from odc_cleansat.models.former import FORMER
 from odc_cleansat.products import accept
 from odc_cleansat.products.job import MaskJob
 from unit.archive import Archive
@@ -36,6 +37,31 @@ def test_counts_of_a_month(archive: Archive, invoke: Run, tmp_path: Path) -> Non
     counts = json.loads(good(invoke(*command, "--json")))
     assert counts["product"] == "s2_l2a"
     assert (counts["masked"], counts["accepted"], counts["unreviewed"]) == (1, 1, 0)
+
+
+def test_masks_by_the_former_default_are_told_of(
+    archive: Archive, invoke: Run, tmp_path: Path
+) -> None:
+    month, scenes = archive.scenes(2)
+    add_dataset(archive.dc, MaskJob(scenes[0], tmp_path, FORMER[0]).run())
+    command = ("status", "--time", month, "--failures", tmp_path / "none")
+    status = invoke(*command)
+    assert "missing          2" in status.stdout
+    says = f"1 of the scenes without a mask by the default model have one by another. The default model was once {FORMER[0]}"
+    assert says in status.stderr
+    assert f"Pass --model {FORMER[0]} to go on" in status.stderr
+    counts = json.loads(good(invoke(*command, "--json")))
+    assert counts["by_former_default"] == {FORMER[0]: 1}
+    going_on = invoke(*command, "--model", FORMER[0])
+    assert "masked           1" in going_on.stdout
+    assert not going_on.stderr
+    dry = good(invoke("run", "--time", month, "-o", tmp_path, "--dry-run"))
+    assert "0 masked already, 2 to mask" in dry
+    assert says in dry
+    summary = json.loads(
+        invoke("run", "--time", month, "-o", tmp_path, "--dry-run", "--json").stdout
+    )
+    assert summary["by_former_default"] == {FORMER[0]: 1}
 
 
 def test_the_scenes_without_a_mask_are_listed(

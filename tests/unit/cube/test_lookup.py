@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,22 @@ from odc_cleansat.cube.index import add_dataset
 from odc_cleansat.cube.load import load
 from odc_cleansat.cube.lookup import MaskOptions, look_up
 from odc_cleansat.cube.recall import recall
+from odc_cleansat.cube.refining import refine_jobs
 from odc_cleansat.errors import (
     CleansatError,
+    CubeError,
     ModelError,
     ModelWarning,
 )
+from odc_cleansat.models.former import FORMER
+from odc_cleansat.models.registry import DEFAULTS
 from odc_cleansat.products.identity import mask_id
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.scenes.files import SceneFiles
 from odc_cleansat.scenes.read import read_scene
 from odc_cleansat.storage.eo3 import native_grids
 from odc_cleansat.synthetic.scene import SimulatedScene
+from unit.archive import masked_before
 
 from .helpers import HOME, indexed, of_home
 
@@ -130,6 +136,36 @@ def test_masks_made_otherwise_are_told_of(cube: Cube, tmp_path: Path) -> None:
     finally:
         cube.dc.index.datasets.restore([cube.masks["june"].id])
         cube.dc.index.datasets.purge([other.id], allow_delete_active=True)
+
+
+def test_masks_by_the_former_default_are_told_of(cube: Cube, tmp_path: Path) -> None:
+    june = cube.scenes["june"]
+    how: dict[str, Any] = {"datasets": [june], "like": HOME, "measurements": "ucl"}
+    says = f"The default model was once {FORMER[0]}, and is {DEFAULTS[0]} now. Pass model='{FORMER[0]}'"
+    with masked_before(cube.dc, june, tmp_path) as old:
+        when: dict[str, Any] = {"time": "2024-06", "like": HOME}
+        with pytest.raises(
+            CubeError, match=rf"choose with model=: {FORMER[0]}, .* is {DEFAULTS[0]}\."
+        ):
+            recall(cube.dc, **when)
+        cube.dc.index.datasets.archive([cube.masks["june"].id])
+        try:
+            with pytest.warns(ModelWarning, match=f"1 of 1 scenes .* by {FORMER[0]}, .*{says}"):
+                computed = load(cube.dc, **how)
+            with pytest.warns(ModelWarning, match=f"1 of 1 masks are not by the default .*{says}"):
+                recalled = recall(cube.dc, **when)
+            with pytest.warns(ModelWarning, match=says):
+                assert not list(refine_jobs(cube.dc, "s2_l2a", tmp_path, terms={"time": "2024-06"}))
+            with warnings.catch_warnings(action="error", category=ModelWarning):
+                kept = load(cube.dc, model=FORMER[0], ucl="indexed", **how)
+                same = recall(cube.dc, model=FORMER[0], **when)
+                given = recall(cube.dc, datasets=[old], like=HOME)
+        finally:
+            cube.dc.index.datasets.restore([cube.masks["june"].id])
+    np.testing.assert_array_equal(computed.ucl[0], indexed(cube, "june"))
+    assert (kept.ucl != computed.ucl).any()
+    for each in (recalled, same, given):
+        np.testing.assert_array_equal(each.ucl, kept.ucl)
 
 
 def test_unknown_model(cube: Cube) -> None:
