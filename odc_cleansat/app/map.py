@@ -144,9 +144,7 @@ def _pane(service: Service, key: str, pane: Pane, stretch: str) -> dict[str, Any
                 "shown": kind in SHOWN,
                 "classes": kind not in COMPOSITIONS,
                 "legend": [
-                    {"name": each.name, "colour": each.colour}
-                    for each in legend(kind)
-                    if not each.rare
+                    {"name": each.name, "colour": each.colour} for each in legend(kind, usual=True)
                 ],
             }
             for kind in tiles.kinds

@@ -235,8 +235,7 @@ def show_legend(kind: str) -> None:
         "<div style='display:flex;flex-wrap:wrap;gap:0.2rem 0.8rem'>"
         + "".join(
             f"<span><i style='{square}{each.colour}'></i> {each.name}</span>"
-            for each in legend(kind)
-            if not each.rare
+            for each in legend(kind, usual=True)
         )
         + "</div>"
     )

@@ -13,7 +13,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import BoundingBox
 
-from ..classes import CONFIDENCE_NODATA, CloudClass, class_percent, scl_to_ucl
+from ..classes import CLOUDS, CONFIDENCE_NODATA, CloudClass, class_percent, scl_to_ucl
 from ..errors import CleansatError, SceneError
 from ..evaluate.confusion import Question
 from ..evaluate.rasters import ClassRaster
@@ -369,9 +369,10 @@ class SceneTiles:
         return self._stretches[kind]
 
 
-def legend(kind: str) -> Sequence[Category]:
-    """Return the values of a layer and their colours; none for pictures of a scene."""
-    return CLASSES if kind.startswith(OTHER) else _LEGENDS.get(kind, ())
+def legend(kind: str, usual: bool = False) -> Sequence[Category]:
+    """Return the values of a layer and their colours; none for pictures of a scene. Snow and water are not `usual`."""
+    found = CLASSES if kind.startswith(OTHER) else _LEGENDS.get(kind, ())
+    return [each for each in found if not each.rare or each.value in CLOUDS] if usual else found
 
 
 _RASTERS = OpenRasters()

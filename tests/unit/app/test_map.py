@@ -37,6 +37,7 @@ def test_panes_of_a_masked_scene_and_of_another(service: Service, cube: Cube) ->
     assert [each["name"] for each in masked["layers"][3]["legend"]] == [
         "clear",
         "cloud",
+        "thin cloud",
         "cloud shadow",
     ]
     assert data.swipe is not None

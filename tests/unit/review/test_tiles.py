@@ -144,6 +144,12 @@ def test_legends_name_what_a_layer_has() -> None:
     assert {each.name for each in legend("ucl")} >= {"clear", "cloud", "cloud shadow"}
     assert [each.name for each in legend("disagreement")] == ["both", "only UCL", "only SCL"]
     assert not legend("colour")
+    assert [each.name for each in legend("ucl", usual=True)] == [
+        "clear",
+        "cloud",
+        "thin cloud",
+        "cloud shadow",
+    ]
 
 
 def test_masks_by_others(
