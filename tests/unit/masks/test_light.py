@@ -31,8 +31,11 @@ from odc_cleansat.masks.light import (
 from odc_cleansat.scenes.angles import Angles, sun_at
 from odc_cleansat.synthetic.scene import SimulatedScene
 
-MODEL = get_model("unet-efficientnetb4-l2a-4b")
-CLEAR, CLOUD, SHADOW = (MODEL.classes.index(c) for c in (CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.SHADOW))  # fmt: skip
+MODEL = get_model(bands=["blue", "green", "red", "nir"])
+CLEAR, CLOUD, SHADOW, THIN = (
+    MODEL.classes.index(c)
+    for c in (CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.SHADOW, CloudClass.THIN_CLOUD)
+)
 SIDE = 400
 GRID = GeoBox.from_bbox((494_000, 5_288_000, 506_000, 5_300_000), "EPSG:32633", resolution=30)
 """Across the middle of its zone, where the grid's north is north."""
@@ -42,11 +45,11 @@ SOUTH = Angles(180, 45, 0, 0)
 
 def sure(**places: tuple[slice, slice]) -> np.ndarray:
     """Probabilities of .9 for a class in its place, for clear elsewhere; the next likeliest of shadow is clear."""
-    result = np.full((3, SIDE, SIDE), 0.02, "float32")
-    result[CLEAR] = 0.96
+    result = np.full((len(MODEL.classes), SIDE, SIDE), 0.02, "float32")
+    result[CLEAR] = 0.94
     for name, place in places.items():
-        position = {"cloud": CLOUD, "shadow": SHADOW, "other": SHADOW}[name]
-        for c, value in ((CLEAR, 0.08), (CLOUD, 0.02), (SHADOW, 0.02)):
+        position = {"cloud": CLOUD, "thin": THIN, "shadow": SHADOW, "other": SHADOW}[name]
+        for c, value in ((CLEAR, 0.06), (CLOUD, 0.02), (SHADOW, 0.02), (THIN, 0.02)):
             result[(c, *place)] = value
         result[(position, *place)] = 0.9
     return result
@@ -73,8 +76,26 @@ def test_shadow_that_no_cloud_can_cast_goes_back_to_the_next_likeliest() -> None
     assert (found.argmax(axis=0)[FAR] == CLEAR).all()
     # Nothing is given: the new class has the network's own, low probability.
     assert (found <= plain).all()
-    assert found[CLEAR][FAR] == pytest.approx(0.08)
-    np.testing.assert_array_equal(found[:2], plain[:2])
+    assert found[CLEAR][FAR] == pytest.approx(0.06)
+    for c in (CLEAR, CLOUD, THIN):
+        np.testing.assert_array_equal(found[c], plain[c])
+
+
+def test_thin_cloud_casts_shadow_as_thick_does() -> None:
+    found = refined(sure(thin=CLOUDY, shadow=FIFTEEN_HUNDRED, other=FAR), SOUTH).argmax(axis=0)
+    assert (found[FIFTEEN_HUNDRED] == SHADOW).all()
+    assert (found[FAR] == CLEAR).all()
+    assert (found[CLOUDY] == THIN).all()
+
+
+def test_a_white_core_of_thin_cloud_is_thick() -> None:
+    plain = sure(thin=np.s_[95:135, 95:135])
+    plain[(CLEAR, *np.s_[100:130, 100:130])] = 0.95  # where the network sees nothing
+    found = refine_window(plain, clipped_scene(), MODEL, GRID, Light(None))
+    core = np.zeros((len(MODEL.classes), 30, 30))
+    core[CLOUD] = 1
+    np.testing.assert_array_equal(found[:, 100:130, 100:130], core)
+    assert (found.argmax(axis=0)[RING] == THIN).all()
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
@@ -303,7 +324,7 @@ def test_odd_windows_only_lose_shadow_and_gain_cores(random: Random) -> None:
     chance = np.random.default_rng(random.getrandbits(32))
     shape = chance.integers(1, 150, 2)
     grid = GRID[: shape[0], : shape[1]]
-    plain = np.moveaxis(chance.dirichlet([1, 1, 1], shape), -1, 0).astype("float32")
+    plain = np.moveaxis(chance.dirichlet([1] * len(MODEL.classes), shape), -1, 0).astype("float32")
     pixels = np.minimum(chance.normal(0.3, 0.3, (4, *shape)), random.choice([0.4, 9])).astype("float32")  # fmt: skip
     pixels[:, chance.random(shape) < random.choice([0, 0.4, 1])] = np.nan
     view = random.choice([(None, None), (random.uniform(0, 360), random.uniform(0, 12))])
@@ -312,7 +333,7 @@ def test_odd_windows_only_lose_shadow_and_gain_cores(random: Random) -> None:
     cores = (found[CLOUD] == 1) & (plain[CLOUD] < 1)
     assert not cores[np.isnan(pixels[0])].any()
     assert (found[SHADOW] <= plain[SHADOW]).all()
-    for c in (CLEAR, CLOUD):
+    for c in (CLEAR, CLOUD, THIN):
         np.testing.assert_array_equal(found[c][~cores], plain[c][~cores])
 
 

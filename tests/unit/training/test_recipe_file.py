@@ -10,6 +10,7 @@ from benchmark_data import a_scene, write_taco
 
 from odc_cleansat import get_model
 from odc_cleansat.errors import ModelError
+from odc_cleansat.models.documents import document_of
 from odc_cleansat.training.checkpoints import read_average
 from odc_cleansat.training.recipe import RecipeError
 from odc_cleansat.training.recipe_file import read_recipe
@@ -90,6 +91,18 @@ def test_the_recipe_of_our_own_network_is_in_order() -> None:
     assert {str(each) for each in found.data} == {str(each) for each in read_recipe(SHIPPED).data}
     start = get_model("unet-mobilenetv2-l2a")
     assert (found.start, found.mean) == (start, start.mean)
+
+
+def test_a_network_that_starts_at_a_calibrated_one_is_not_calibrated(tmp_path: Path) -> None:
+    """Its curves say how often another network was right."""
+    left_out = dict.fromkeys(("bands", "classes", "architecture", "few", "resolution"))
+    found = read_recipe(write(tmp_path, start=get_model().name, **left_out))
+    assert found.start == get_model()
+    assert found.start.calibration
+    assert found.classes == get_model().classes
+    model = found.to_model()
+    assert model.calibration == ()
+    assert "calibration" not in document_of(model, tmp_path)
 
 
 def test_the_recipe_for_cloudsen12plus_runs_some_steps(tmp_path: Path) -> None:
