@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +18,11 @@ from calling import Run
 from conftest import Copy
 from s3_server import Proxy
 
-from odc_cleansat import settings
+from odc_cleansat import get_model, settings
 from odc_cleansat.cube.embedded import CONFIG_NAME, embedded_cube
+from odc_cleansat.models import places
+from odc_cleansat.models.places import find_weights
+from odc_cleansat.models.registry import DEFAULTS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -76,16 +78,15 @@ def newer(place: Place) -> list[str]:
 
 
 def truncated(place: Place) -> list[str]:
-    """The package of the default weights once more, whose files end too early."""
-    spec = find_spec("ukis_csmask")
-    assert spec is not None
-    assert spec.origin is not None
-    (place.folder / "ukis_csmask").mkdir()
-    for each in Path(spec.origin).parent.glob("*.onnx"):
-        with each.open("rb") as file:
-            (place.folder / "ukis_csmask" / each.name).write_bytes(file.read(1000))
-    (place.folder / "ukis_csmask" / "__init__.py").write_text("")
-    place.patch.syspath_prepend(str(place.folder))
+    """The default weights once more, which end too early."""
+    for model in map(get_model, DEFAULTS):
+        whole = find_weights(model)
+        assert whole is not None
+        cut = place.folder / model.weights.removeprefix("package:")
+        cut.parent.mkdir(parents=True, exist_ok=True)
+        with whole.open("rb") as file:
+            cut.write_bytes(file.read(1000))
+    place.patch.setattr(places, "package_folder", lambda package: place.folder / package)
     return ["weights"]
 
 
@@ -180,7 +181,7 @@ SETUPS: dict[str, tuple[Broken, str, str, str]] = {
     "a database of another kind": (lambda p: p.datacube("mysql://me:hidden@127.0.0.1:1/x"), "wrong", "not a postgresql connection", "Correct the configuration"),
     "numpy that is too old": (older, "wrong", "numpy is 1.26.4, and has to be", "pip install 'numpy"),
     "a library that is missing": (without_openvino, "wrong", "libtbb.so.12", "cleansat doctor python"),
-    "weights that end too early": (truncated, "wrong", "has sha256", "pip install --force-reinstall --no-deps ukis_csmask"),
+    "weights that end too early": (truncated, "wrong", "has sha256", "pip install --force-reinstall --no-deps odc_cleansat"),
     "certificates that are missing": (
         lambda p: [*p.variable("network", REQUESTS_CA_BUNDLE="/none.pem"), "--online", "--stac-api", "https://127.0.0.1:1/"], "wrong",
         "does not answer", "REQUESTS_CA_BUNDLE",

@@ -49,6 +49,8 @@ from odc_cleansat.cube.index import add_dataset, add_product
 from odc_cleansat.errors import CubeError, GapWarning, ModelError, ModelWarning, SceneError
 from odc_cleansat.masks.presets import Preset
 from odc_cleansat.models.documents import write_model
+from odc_cleansat.models.former import FORMER
+from odc_cleansat.models.registry import DEFAULTS
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.products.verdict_files import reject
@@ -62,7 +64,7 @@ if TYPE_CHECKING:
     from datacube.model import Dataset
 
 
-DEFAULT = "unet-efficientnetb4-l2a-6b"
+DEFAULT = DEFAULTS[0]
 GRID = {"output_crs": "EPSG:32633", "resolution": 20}
 
 CLEAR, CLOUD, THIN, SHADOW = (
@@ -345,7 +347,7 @@ def test_thresholds_name_its_classes(simulated_10m: xr.Dataset) -> None:
     ):
         classify(simulated_10m, model="four", thresholds={"snow": 0.5}, **how)
     with pytest.raises(ModelError, match="no class 'thin_cloud'; it has clear, cloud, shadow"):
-        classify(simulated_10m, thresholds={"thin_cloud": 0.5}, offset=-1000)
+        classify(simulated_10m, model=FORMER[0], thresholds={"thin_cloud": 0.5}, offset=-1000)
     with pytest.raises(ModelError, match="every class of four"):
         classify(simulated_10m, model="four", thresholds=dict.fromkeys([c.label for c in FOUR], 0.5), **how)  # fmt: skip
 

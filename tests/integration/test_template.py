@@ -20,7 +20,7 @@ from cookiecutter.exceptions import FailedHookException
 from cookiecutter.main import cookiecutter
 
 from odc_cleansat.models.model import Model
-from odc_cleansat.models.registry import read_model
+from odc_cleansat.models.registry import DEFAULTS, read_model
 from odc_cleansat.scenes.bands import S2_BANDS
 
 CLEANSAT = Path(sys.executable).with_name("cleansat")
@@ -257,7 +257,7 @@ def test_what_is_removed_is_gone(installed: Installed, tmp_path: Path) -> None:
     models = Installed(installed.six, installed.four, rest, environment).models()
     assert "Four.bands_v2" not in models
     assert "my-cloud-model" in models
-    assert "unet-efficientnetb4-l2a-6b" in models
+    assert DEFAULTS[0] in models
 
 
 # --- weights --------------------------------------------------------------------------

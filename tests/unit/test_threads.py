@@ -149,12 +149,13 @@ def test_a_forked_process_classifies_as_its_parent_did() -> None:
 AMID = """
 import os, sys, threading, time, warnings
 
-from odc_cleansat import classify, threads
+from odc_cleansat import classify, get_model, threads
 from odc_cleansat.errors import EngineError
 from odc_cleansat.models import engines
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 warnings.simplefilter("ignore")
+KINDS = len(get_model().classes)
 SCENE = SimulatedScene(shape=(120, 120)).to_xarray(20).isel(time=0)
 native, begun, seconds = threading.Lock(), threading.Event(), float(sys.argv[1])
 threads.PATIENCE = float(sys.argv[2])
@@ -164,7 +165,7 @@ def ask(batch):
     with native:  # as a lock within a library, which nobody renews in a child
         begun.set()
         time.sleep(seconds)
-    return np.full((len(batch), 3, *batch.shape[2:]), 1 / 3, "float32")
+    return np.full((len(batch), KINDS, *batch.shape[2:]), 1 / KINDS, "float32")
 
 
 class Engine:
