@@ -10,10 +10,12 @@ import pytest
 import rasterio
 from conftest import Cube
 
-from odc_cleansat import CloudClass
+from odc_cleansat import CloudClass, get_model
 from odc_cleansat.classes import CLOUDS, class_percent, scl_to_ucl
+from odc_cleansat.errors import ModelError
 from odc_cleansat.evaluate.mappings import get_mapping
 from odc_cleansat.products.product import MaskProduct
+from odc_cleansat.review.doubt import find_doubt
 from odc_cleansat.review.inspection import inspect_mask
 from odc_cleansat.review.layers import thin
 from odc_cleansat.review.other_masks import OtherMask
@@ -32,7 +34,7 @@ def test_a_look_at_a_mask(cube: Cube, masks: Path) -> None:
     with rasterio.open(cube.folder / "june" / "SCL.tif") as file:
         np.testing.assert_array_equal(found.scl, scl_to_ucl(file.read(1)))
     expected = {c.label: p for c, p in class_percent(found.ucl).items()}
-    for name in ("clear", "cloud", "shadow"):
+    for name in (each.label for each in get_model().classes):
         assert found.percent[name] == pytest.approx(expected[name], abs=0.01)
     with rasterio.open(cube.folder / "june" / "B04.tif") as file:
         red = file.read(1).reshape(300, 2, 360, 2).mean(axis=(1, 3))
@@ -43,6 +45,25 @@ def test_a_look_at_a_mask(cube: Cube, masks: Path) -> None:
     assert found.agreement["cloud"] == pytest.approx(same)
     assert 0 < found.agreement["overall"] < same < 100
     assert found.flags == []
+
+
+def test_doubt_and_flags_follow_the_curves_of_the_model(
+    masks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (mask,) = MaskProduct.find(product(masks, "06"))
+    found = inspect_mask(mask)
+    of_mask = (found.ucl, found.confidence, found.scl, found.flags)
+    assert found.doubt == find_doubt(*of_mask, get_model().calibration)
+    assert found.doubt.unsure > find_doubt(*of_mask).unsure
+    monkeypatch.setattr("odc_cleansat.review.flags.MANY_HARDLY", found.doubt.unsure)
+    flags = inspect_mask(mask).flags
+    assert [each.name for each in flags] == ["confidence"]
+
+    def unknown(name: str) -> None:
+        raise ModelError(f"there is no model {name}.")
+
+    monkeypatch.setattr("odc_cleansat.review.inspection.get_model", unknown)
+    assert inspect_mask(mask).doubt == find_doubt(*of_mask)
 
 
 def test_thinned_looks_agree_on_the_same_pixels(
