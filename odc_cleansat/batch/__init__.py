@@ -6,9 +6,9 @@ and indexes their masks. A run may be killed at any moment and started again.
 
 from __future__ import annotations
 
+from .planning import plan
 from .records import Failure, Plan, Report, Request, read_failures
 from .runner import execute, run
-from .survey import plan
 
 __all__ = [
     "Failure",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from uuid import UUID
 
 from ..addresses import public_address, without_secrets
+from ..cube.scene_list import SceneRow
 from ..errors import CleansatError, CubeError
 from ..models.former import about_former
 from ..models.model import Model
@@ -17,6 +18,8 @@ from ..storage.reader import parse_json, read_file
 
 if TYPE_CHECKING:
     from datacube.model import Dataset
+
+    from ..cube.item_file import ItemFile
 
 
 @dataclass(frozen=True)
@@ -26,15 +29,15 @@ class Request:
     Raises
     ------
     CubeError
-        If `only_accepted` goes with ``index=False``, or there is no such part.
+        If options contradict each other, or there is no such part.
 
     Examples
     --------
     >>> Request("s2_l2a", root="masks", query={"time": "2024-06"}).limit
     """
 
-    product: str
-    """Product of Sentinel-2 L2A scenes."""
+    product: str | None
+    """Product of Sentinel-2 L2A scenes; None with a list of `items`."""
 
     root: str | Path
     """Folder, or ``s3://bucket/prefix``, under which masks are kept."""
@@ -63,6 +66,22 @@ class Request:
     part: tuple[int, int] | None = None
     """K and N: only the K-th of N parts of the scenes, counted from 1. The id of a scene decides its part."""
 
+    items: str | Path | None = None
+    """Path or URL of a stac-geoparquet file whose items are the scenes, in place of a product. It goes with ``index=False``:
+    masks are entered in the catalogue of the store."""
+
+    max_cloud: float | None = None
+    """Greatest cloud cover of a scene, percent, as its provider gives it. Scenes without a figure are masked too."""
+
+    @property
+    def source(self) -> str:
+        """What the scenes are of, for people."""
+        return public_address(str(self.items)) if self.items is not None else str(self.product)
+
+    def is_clear_enough(self, cover: float | None) -> bool:
+        """Return whether a scene with so much cloud, percent, is wanted."""
+        return self.max_cloud is None or cover is None or cover <= self.max_cloud
+
     def has(self, scene: UUID) -> bool:
         """Return whether a scene is in the part that is asked for."""
         return self.part is None or scene.int % self.part[1] == self.part[0] - 1
@@ -70,6 +89,14 @@ class Request:
     def __post_init__(self) -> None:
         if self.part is not None and not 1 <= self.part[0] <= self.part[1]:
             raise CubeError(f"part={self.part} is no part; pass K and N, with K from 1 to N.")
+        if (self.items is None) == (self.product is None):
+            raise CubeError(
+                "scenes are of a product or of a list; pass one of product= and items=."
+            )
+        if self.items is not None and self.index:
+            raise CubeError(
+                "masks of a list are entered in the catalogue of their store, and in no datacube; pass index=False."
+            )
         if self.only_accepted and not self.index:
             raise CubeError("only_accepted is about what is indexed; leave out index=False.")
 
@@ -101,7 +128,12 @@ class Failure:
 
     @classmethod
     def of(
-        cls, scene: Dataset, mask: UUID | None, stage: str, error: BaseException, attempts: int = 1
+        cls,
+        scene: Dataset | SceneRow,
+        mask: UUID | None,
+        stage: str,
+        error: BaseException,
+        attempts: int = 1,
     ) -> Failure:
         """Describe an error in words: the errors of some libraries cannot be sent between processes."""
         reason = without_secrets(" ".join(str(error).split()))
@@ -130,7 +162,7 @@ class Plan:
     """How many of them have their mask."""
 
     missing: tuple[UUID, ...]
-    """The scenes whose masks will be made, or with `only_accepted` indexed, in the order of time."""
+    """The scenes whose masks will be made, or with `only_accepted` indexed, in the order of time or of the list."""
 
     postponed: int
     """How many more have no mask, beyond the limit."""
@@ -150,6 +182,9 @@ class Plan:
     former: Mapping[str, int] = field(default_factory=dict)
     """Models that were the default once, and how many scenes without their mask have one by it; without an index at least
     as many."""
+
+    items: ItemFile | None = field(default=None, compare=False, repr=False)
+    """The list of items, to be read again."""
 
     @property
     def about_former(self) -> str:
@@ -282,13 +317,17 @@ def _read_failure(document: dict[str, Any]) -> Failure:
     return failure
 
 
-def dataset_id(scene: Dataset) -> UUID:
-    """Return the id in a dataset's document."""
+def dataset_id(scene: Dataset | SceneRow) -> UUID:
+    """Return the id in a dataset's document, or of a row."""
+    if isinstance(scene, SceneRow):
+        return scene.id
     return UUID(str(scene.metadata_doc["id"]))
 
 
-def dataset_label(scene: Dataset) -> str:
+def dataset_label(scene: Dataset | SceneRow) -> str:
     """Return a name for people: the label in the document, else the name of its file."""
+    if isinstance(scene, SceneRow):
+        return without_secrets(scene.label)
     if label := scene.metadata_doc.get("label"):
         return without_secrets(str(label))
     name = public_address(scene.uri or "").rstrip("/").rpartition("/")[2]

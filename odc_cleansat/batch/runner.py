@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from ..cube.catalog import open_catalog
 from ..cube.index import add_dataset
+from ..cube.stac_list import StacRow
 from ..errors import CubeError, OutputError, ReflectanceWarning
 from ..progress import SILENT, Count, Reporter, count_nothing
 from ..settings import shared
 from ..storage.folder import Folder
 from .cluster import ClusterError, dashboard, dask_client, describe, explained, work_through
+from .listed import survey_list
 from .metrics import Figure, watch
+from .planning import plan
 from .records import Failure, FailureLog, Plan, Report, Request, dataset_label
 from .stop import Stop
-from .survey import plan, survey
-from .tasks import SceneTask
+from .survey import SurveyedScene, survey
+from .tasks import BatchTask, ListedTask, SceneTask
 from .worker import WrittenMask, find_mask, make_mask, with_retries
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ RETRIES = 2
 
 
 def run(
-    dc: Datacube,
+    dc: Datacube | None,
     request: Request,
     *,
     workers: int | None = None,
@@ -57,7 +60,7 @@ def run(
     """
     return execute(
         dc,
-        plan(dc, request),
+        plan(dc, request, reporter=reporter),
         workers=workers,
         scheduler=scheduler,
         retries=retries,
@@ -68,7 +71,7 @@ def run(
 
 
 def execute(
-    dc: Datacube,
+    dc: Datacube | None,
     plan: Plan,
     *,
     workers: int | None = None,
@@ -91,7 +94,7 @@ def execute(
     Parameters
     ----------
     dc
-        The datacube of the plan.
+        The datacube of the plan; None for a list of items.
     plan
         What there is to do.
     workers
@@ -148,7 +151,7 @@ class BatchJob:
     Parameters
     ----------
     dc
-        The datacube of the plan.
+        The datacube of the plan; None for a list of items.
     plan
         What there is to do.
     retries
@@ -163,7 +166,7 @@ class BatchJob:
 
     def __init__(
         self,
-        dc: Datacube,
+        dc: Datacube | None,
         plan: Plan,
         retries: int,
         log: FailureLog,
@@ -219,6 +222,7 @@ class BatchJob:
         text = f"Indexing {len(self._plan.missing)} masks"
         with self._reporter.step(text, "mask") as self._count:
             for task in self.tasks():
+                assert isinstance(task, SceneTask)  # a list has no datacube to index in
                 self.finish(task, find_mask(task))
                 if stop():
                     break
@@ -246,13 +250,10 @@ class BatchJob:
                 f"{self.failures[-1].reason} When that is mended, the same command goes on; {self.left} are left."
             )
 
-    def tasks(self) -> Iterator[SceneTask]:
+    def tasks(self) -> Iterator[BatchTask]:
         """Yield tasks as they are taken; scenes that were masked since the plan are passed over."""
-        request = self._plan.request
-        # In random order, so that two runs that began together do not do the same side by side.
-        order = random.sample(self._plan.missing, len(self._plan.missing))
-        for found in survey(self._dc, request, order):
-            if found.failure or found.mask is None:
+        for found in self._surveyed():
+            if found.failure:
                 self._over(found.failure)
             elif found.masked:
                 self.meanwhile += 1
@@ -261,19 +262,26 @@ class BatchJob:
                 self.rejected += 1
                 self._over()
             else:
-                yield SceneTask(
-                    found.scene,
-                    found.mask,
-                    request.root,
-                    request.model,
-                    request.offset,
-                    self._retries,
-                    self._settings,
-                    self.run_id,
-                    refine=request.refine,
-                )
+                yield self._task(found)
 
-    def finish(self, task: SceneTask, outcome: WrittenMask | Failure | BaseException) -> None:
+    def _task(self, found: SurveyedScene) -> BatchTask:
+        request = self._plan.request
+        how = request.root, request.model, request.offset, self._retries, self._settings
+        if isinstance(found.scene, StacRow):
+            return ListedTask(found.scene, *how, self.run_id, refine=request.refine)
+        assert found.mask is not None
+        return SceneTask(found.scene, found.mask, *how, self.run_id, refine=request.refine)
+
+    def _surveyed(self) -> Iterator[SurveyedScene]:
+        """Look the missing scenes up again, as they are handed out."""
+        missing, request = self._plan.missing, self._plan.request
+        if self._plan.items is not None:
+            return survey_list(self._plan.items, request, self._catalog, among=set(missing))
+        assert self._dc is not None
+        # In random order, so that two runs that began together do not do the same side by side.
+        return survey(self._dc, request, random.sample(missing, len(missing)))
+
+    def finish(self, task: BatchTask, outcome: WrittenMask | Failure | BaseException) -> None:
         """Index a mask that is written, or note why there is none."""
         if isinstance(outcome, BaseException):
             outcome = Failure.of(task.dataset, task.mask, "mask", explained(outcome))
@@ -295,14 +303,16 @@ class BatchJob:
             self.masked += 1
         self._over()
 
-    def _keep(self, task: SceneTask, mask: WrittenMask) -> WrittenMask | Failure:
+    def _keep(self, task: BatchTask, mask: WrittenMask) -> WrittenMask | Failure:
         """Index a mask, where masks are indexed, and pass on the warnings of its worker."""
 
         def index() -> None:
-            if self._plan.request.index:
+            if self._dc is not None and self._plan.request.index:
                 add_dataset(self._dc, mask.document)
             else:
-                self._catalog.add(mask.document, task.dataset)
+                scene = mask.scene or task.dataset
+                assert not isinstance(scene, StacRow)
+                self._catalog.add(mask.document, scene)
 
         indexed: Failure | None = with_retries(index, task, "index", CubeError)
         for text in mask.warnings:

@@ -1,36 +1,33 @@
-"""What there is to do: which scenes of a request have no mask yet.
-
-The unit of work is a scene. Workers read its files and write its mask; they know no database. The process
-that calls :func:`~odc_cleansat.batch.execute` searches, hands out scenes, and indexes each mask when it
-is written. So it may be killed at any moment: what is indexed is complete, and the next run does the rest.
-"""
+"""Scenes and what is known of their masks, looked up in a datacube page by page."""
 
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from cachetools import LRUCache, cached
 
-from ..cube.query import check_mask_product, check_product, find_ids, inside_area
-from ..errors import CubeError, GapWarning, ReflectanceWarning
+from ..cube.query import inside_area
+from ..cube.scene_list import CLOUD_COVER, percent_of
+from ..cube.stac_list import StacRow
+from ..errors import CubeError, GapWarning
 from ..models.former import former_default
+from ..models.model import Model
 from ..models.registry import get_model
 from ..products.identity import mask_folder, mask_id
 from ..products.job import mask_grid
 from ..products.product import MaskProduct
-from ..products.verdict_files import STATES, folder_of, read_many, review_state
+from ..products.verdict_files import folder_of, read_many, review_state
 from ..scenes.bands import names_of
 from ..scenes.files import BandFile, SceneFiles
 from ..scenes.packing import offset_hints
 from ..storage.eo3 import MASK_PRODUCT, read_document
 from ..storage.folder import Folder
-from .records import Failure, Plan, Request, dataset_id, dataset_label
+from .records import Failure, Request, dataset_id
 from .tasks import small_dataset
 from .worker import collected_warnings
 
@@ -40,125 +37,21 @@ if TYPE_CHECKING:
     from odc.geo.geom import Geometry
 
 
-_PAGE = 200
+PAGE = 200
 """Scenes that are looked up together."""
 
 _LOOKED_AT = 20
 """Scenes of a page whose masks by other models are looked for in a store."""
 
 
-def plan(dc: Datacube, request: Request, *, verdicts: bool = False) -> Plan:
-    """Find the scenes of a request and which of them have their mask already.
-
-    The id of a mask follows from its scene, the model and the parameters. So all masks of a page of
-    scenes are looked up at once. Nothing is read but the index, with ``index=False`` the masks, and verdicts
-    where they are asked for.
-
-    Parameters
-    ----------
-    dc
-        The datacube.
-    request
-        Which masks are wanted.
-    verdicts
-        Also count the verdicts on the masks that are there.
-
-    Raises
-    ------
-    CubeError
-        If a product is not in the index, or the query cannot be understood.
-    ModelError
-        If there is no such model.
-
-    Warns
-    -----
-    ReflectanceWarning
-        Once, if the offset of some scenes is a guess.
-    GapWarning
-        If verdicts cannot be read.
-    """
-    if request.model is not None:
-        get_model(request.model)
-    check_product(dc, request.product)
-    if request.index:
-        check_mask_product(dc)
-    ids, area = find_ids(dc, request.product, request.query)
-    ids = [each for each in ids if request.has(each)]
-    counts = _Counts()
-    for found in survey(dc, request, ids, area, verdicts=verdicts):
-        counts.add(found)
-    for text, count in counts.warnings.items():
-        text = f"{count} of {counts.scenes} scenes: {text}"
-        warnings.warn(text, ReflectanceWarning, stacklevel=2)
-    missing = tuple(counts.missing[: request.limit])
-    return Plan(
-        request,
-        counts.scenes,
-        counts.masked.total(),
-        missing,
-        len(counts.missing) - len(missing),
-        tuple(counts.failures),
-        counts.waiting["rejected"],
-        counts.waiting["unreviewed"],
-        {name: counts.masked[name] for name in STATES} if verdicts else None,
-        dict(counts.former),
-    )
-
-
-def preview(dc: Datacube, plan: Plan, count: int) -> list[str]:
-    """Return the names of the first scenes whose masks will be made."""
-    return [label for _, label in labels(dc, plan.missing[:count])]
-
-
-def labels(dc: Datacube, ids: Sequence[UUID]) -> Iterator[tuple[UUID, str]]:
-    """Yield ids and names of scenes, in the order of `ids`; a page of scenes is read at a time."""
-    for start in range(0, len(ids), _PAGE):
-        for scene in read_scenes(dc, ids[start : start + _PAGE]):
-            yield dataset_id(scene), dataset_label(scene)
-
-
-@dataclass
-class _Counts:
-    """What a plan says of the scenes, counted one by one."""
-
-    scenes: int = 0
-    missing: list[UUID] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    masked: Counter[str] = field(default_factory=Counter)
-    """By the state of review of the mask, "" where that was not looked up."""
-
-    waiting: Counter[str] = field(default_factory=Counter)
-    """Scenes whose mask reviewers have not accepted, by the state of review."""
-
-    warnings: Counter[str] = field(default_factory=Counter)
-    """Of how many scenes each warning was told."""
-
-    former: Counter[str] = field(default_factory=Counter)
-    """Models that were the default once, and of how many scenes without their mask they have made one."""
-
-    def add(self, found: SurveyedScene) -> None:
-        self.scenes += 1
-        self.warnings.update(found.warnings)
-        if found.former:
-            self.former[found.former] += 1
-        if found.failure:
-            self.failures.append(found.failure)
-        elif found.masked:
-            self.masked[found.state or ""] += 1
-        elif found.state in (None, "accepted"):
-            self.missing.append(dataset_id(found.scene))
-        else:
-            self.waiting[found.state] += 1
-
-
 class SurveyedScene(NamedTuple):
     """A scene, and what is known of its mask."""
 
-    scene: Dataset
-    """As small as it can be; see :func:`read_scenes`."""
+    scene: Dataset | StacRow
+    """As small as it can be, see :func:`read_scenes`; or its row in a list."""
 
     mask: UUID | None = None
-    """Id of its mask; None if it can have none."""
+    """Id of its mask; None if it can have none, or if the id is not known before its files are opened."""
 
     masked: bool = False
     """Whether the mask is there."""
@@ -204,9 +97,13 @@ def survey(
     SurveyedScene
         In the order of `ids`, but failures first in each page.
     """
-    for start in range(0, len(ids), _PAGE):
+    for start in range(0, len(ids), PAGE):
         page: list[SurveyedScene] = []
-        for scene in read_scenes(dc, ids[start : start + _PAGE], area):
+        for scene in read_scenes(dc, ids[start : start + PAGE], area):
+            if not request.is_clear_enough(
+                percent_of(scene.metadata_doc["properties"], CLOUD_COVER)
+            ):
+                continue
             found = _identified(scene, request)
             if found.failure:
                 yield found
@@ -229,7 +126,7 @@ def _looked_up(
     dc: Datacube, request: Request, page: Sequence[SurveyedScene], verdicts: bool
 ) -> Iterator[SurveyedScene]:
     """The scenes of a page with what is known of their masks."""
-    there = _indexed(dc, page) if request.index else _written(request, page)
+    there = _indexed(dc, page) if request.index else written(request, page)
     folders = _folders_of_masks(there) if verdicts else {}
     if request.only_accepted:
         folders |= {
@@ -262,6 +159,7 @@ def _by_former_defaults(
         return {}
     old = []
     for found in page if request.index else page[:_LOOKED_AT]:
+        assert not isinstance(found.scene, StacRow)
         if model := former_default(_unread(found.scene).files):
             for refine in (True, False):
                 asked = replace(request, model=model, refine=refine)
@@ -269,7 +167,7 @@ def _by_former_defaults(
                     mask = expected_mask_id(found.scene, asked)
                 old.append((found, model.name, found._replace(mask=mask)))
     masks = [each for _, _, each in old]
-    there = _indexed(dc, masks) if request.index else _written(request, masks)
+    there = _indexed(dc, masks) if request.index else written(request, masks)
     return {
         found.mask: model
         for found, model, each in old
@@ -294,11 +192,26 @@ def expected_mask_id(scene: Dataset, request: Request) -> UUID:
 
     It does without the paths of the bands, for which datacube takes much longer.
     """
-    files = _unread(scene)
+    return mask_id_of(_unread(scene), scene, request)
+
+
+def mask_id_of(files: SceneFiles, scene: Dataset, request: Request) -> UUID:
+    """Return the id of the mask of a scene, from what is said of its files.
+
+    Raises
+    ------
+    SceneError
+        If the scene lacks a band, or its offset is not clear.
+    """
+    model, offset = made_with(files, request)
+    return mask_id(dataset_id(scene), model, _pixel(scene), offset, refine=request.refine)
+
+
+def made_with(files: SceneFiles, request: Request) -> tuple[Model, float]:
+    """Return the model and the offset, digital numbers, with which a mask is made; errors as of :func:`mask_id_of`."""
     model = get_model(request.model, bands=files.files)
     files.wanted(model.bands)
-    offset = files.offset(request.offset).value
-    return mask_id(dataset_id(scene), model, _pixel(scene), offset, refine=request.refine)
+    return model, files.offset(request.offset).value
 
 
 def _unread(scene: Dataset) -> SceneFiles:
@@ -345,8 +258,8 @@ def _indexed(dc: Datacube, page: Sequence[SurveyedScene]) -> dict[UUID | None, o
     return there
 
 
-def _written(request: Request, page: Sequence[SurveyedScene]) -> dict[UUID | None, object]:
-    """Which masks have whole files; an error for those that cannot be looked at."""
+def written(request: Request, page: Sequence[SurveyedScene]) -> dict[UUID | None, object]:
+    """Return which masks have whole files; an error for those that cannot be looked at."""
     there: dict[UUID | None, object] = {}
     for found in page:
         try:
@@ -360,6 +273,7 @@ def _written(request: Request, page: Sequence[SurveyedScene]) -> dict[UUID | Non
 def _folder(found: SurveyedScene, request: Request) -> Folder:
     """Where the mask of a scene is kept, or would be."""
     assert found.mask is not None
+    assert not isinstance(found.scene, StacRow)
     return Folder(request.root) / mask_folder(found.mask, read_document(found.scene.metadata_doc))
 
 

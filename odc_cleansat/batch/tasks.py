@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from cachetools import LRUCache, cached
 
 from ..cube.choose import mask_property
 from ..cube.lookup import MaskOptions
 from ..cube.refining import RefinedMask, RefineJob, masked_scenes
+from ..cube.stac_list import StacRow
 from ..masks.tasks import Progress
 from ..models.model import Model
 from ..products.job import MaskJob
@@ -43,6 +44,9 @@ class Making(NamedTuple):
 
     run: Callable[[Progress | None], Path | str]
     """Makes it; returns its document."""
+
+    scene: Dataset | None = None
+    """The scene, if the task knew no more than its row in a list."""
 
 
 class SceneTask(NamedTuple):
@@ -96,6 +100,58 @@ class SceneTask(NamedTuple):
         """Return how the mask is made; errors as of :class:`MaskJob`."""
         job = self.job()
         return Making(job.document, lambda progress: job.run(progress, self.run))
+
+
+class ListedTask(NamedTuple):
+    """One scene of a list to mask. Its files are opened by the worker, and decide which mask it gets."""
+
+    dataset: StacRow
+    """Its row in the list."""
+
+    root: str | Path
+    """Folder or address under which masks are kept."""
+
+    model: str | Model | None
+    """A model or its name; None for the best for the scene's bands."""
+
+    offset: float | None
+    """Radiometric offset, digital numbers; None if the item decides."""
+
+    retries: int
+    """How often it is tried again."""
+
+    settings: Mapping[str, Any]
+    """What :func:`~odc_cleansat.settings.shared` tells in the process that hands it out."""
+
+    run: str
+    """Id of the run, for the provenance."""
+
+    refine: bool = True
+    """Whether light refines the mask."""
+
+    @property
+    def mask(self) -> None:
+        """The id of its mask, which is not known yet."""
+
+    @property
+    def key(self) -> str:
+        """Name of the task for dask; see :attr:`SceneTask.key`."""
+        how = f"{self.root} {self.model} {self.offset} {self.refine}"
+        return f"mask-{uuid5(self.dataset.id, how).hex}"
+
+    def making(self) -> Making:
+        """Return how the mask is made.
+
+        Raises
+        ------
+        SceneError
+            If the item is no scene, or its files cannot be read.
+        ModelError
+            If there is no such model.
+        """
+        scene = self.dataset.scene()
+        job = mask_job(scene, self.root, self.model, self.offset, self.refine)
+        return Making(job.document, lambda progress: job.run(progress, self.run), scene.dataset)
 
 
 class RefineTask(NamedTuple):
@@ -171,7 +227,10 @@ class RefineTask(NamedTuple):
 
 
 Task = SceneTask | RefineTask
-"""What a worker gets to do."""
+"""What a worker gets to do for a queue."""
+
+BatchTask = SceneTask | ListedTask
+"""What a worker gets to do for a run."""
 
 
 def mask_job(

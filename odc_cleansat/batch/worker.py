@@ -33,10 +33,11 @@ from ..models.registry import get_model
 from ..products.verdict_files import folder_of, read_many, review_state
 from ..settings import adopt, setting
 from .cluster import THREADS_VARIABLE
-from .records import Failure
-from .tasks import RefineTask, SceneTask, Task
+from .records import Failure, dataset_id
+from .tasks import BatchTask, RefineTask, SceneTask, Task
 
 if TYPE_CHECKING:
+    from datacube.model import Dataset
     from distributed import Client
 
 _LONGEST_PAUSE = 60.0
@@ -70,21 +71,25 @@ class WrittenMask(NamedTuple):
     found: bool = False
     """Whether it was there already, whole."""
 
+    scene: Dataset | None = None
+    """The scene, if whoever handed out the task knew no more than its row in a list."""
 
-def make_mask(task: SceneTask) -> WrittenMask | Failure:
+
+def make_mask(task: BatchTask) -> WrittenMask | Failure:
     """Make the mask of one scene, or find that it is written already; runs on a worker."""
     _begin(task)
     return with_retries(lambda: _make(task), task, "mask", ModelError)
 
 
-def _make(task: Task, progress: Progress | None = None) -> WrittenMask:
+def _make(task: Task | BatchTask, progress: Progress | None = None) -> WrittenMask:
     with collected_warnings() as foreseen:
-        there, run = task.making()
+        there, run, scene = task.making()
     with collected_warnings() as texts:
         document = there or run(progress)
     if progress is not None:  # else a plan has told them
         texts = foreseen + texts
-    return WrittenMask(document, tuple(texts), is_rejected(task, document), there is not None)
+    rejected = is_rejected(task, document)
+    return WrittenMask(document, tuple(texts), rejected, there is not None, scene)
 
 
 def make_followed_mask(task: Task, ticket: str, topic: str) -> WrittenMask | Failure:
@@ -199,7 +204,7 @@ def _find(task: SceneTask) -> WrittenMask:
     return WrittenMask(document, rejected=is_rejected(task, document))
 
 
-def is_rejected(task: Task, document: str | Path) -> bool:
+def is_rejected(task: Task | BatchTask, document: str | Path) -> bool:
     """Return whether reviewers have rejected a mask that is written.
 
     Raises
@@ -207,15 +212,16 @@ def is_rejected(task: Task, document: str | Path) -> bool:
     OutputError
         If the verdicts cannot be read.
     """
-    said, unread = read_many({task.mask: folder_of(document)})
+    one = dataset_id(task.dataset)
+    said, unread = read_many({one: folder_of(document)})
     if unread:
-        raise OutputError(unread[task.mask])
-    return review_state(said[task.mask]) == "rejected"
+        raise OutputError(unread[one])
+    return review_state(said[one]) == "rejected"
 
 
 def with_retries(
     act: Callable[[], T],
-    task: Task,
+    task: Task | BatchTask,
     stage: str,
     final: type[Exception] | tuple[type[Exception], ...],
 ) -> T | Failure:
@@ -259,7 +265,7 @@ def collected_warnings() -> Iterator[list[str]]:
     texts.extend(dict.fromkeys(str(w.message) for w in caught if w.category in told))
 
 
-def _begin(task: Task) -> None:
+def _begin(task: Task | BatchTask) -> None:
     """Let the settings of the run count on this worker."""
     adopt(task.settings)
     _limit_threads()

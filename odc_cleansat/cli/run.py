@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from .main import INTERRUPTED, SOME_FAILED
 from .options import (
     connected,
     datacube_options,
+    given_catalog,
     is_typed,
     json_option,
     metrics_options,
@@ -74,6 +75,7 @@ Examples:
   cleansat run --time 2024 -o masks --no-index
   cleansat run --time 2024 -o masks --only-accepted
   cleansat run --time 2024 -o masks --no-index --part 3/100
+  cleansat run --items scenes.parquet --time 2024-06 --max-cloud 80 -o masks
   cleansat run --time 2024 -o masks --log-file run.log >/dev/null 2>&1
 
 \b
@@ -88,6 +90,18 @@ After 1, 3, 4 and 130 the same command goes on where it stopped.
 """,
 )
 @scene_options
+@click.option(
+    "--items",
+    metavar="FILE|URL",
+    help="A list of scenes in place of --product and a datacube: STAC items in a file of stac-geoparquet. Masks are "
+    "entered in the catalogue of -o.",
+)
+@click.option(
+    "--max-cloud",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="Skip scenes with more cloud, by the provider's estimate.",
+)
 @plain_option
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Make at most so many masks."
@@ -156,6 +170,8 @@ def command(
     bbox: tuple[float, float, float, float] | None,
     model: str | None,
     offset: float | None,
+    items: str | None,
+    max_cloud: float | None,
     plain: bool,
     limit: int | None,
     part: tuple[int, int] | None,
@@ -174,9 +190,9 @@ def command(
     config: tuple[str, ...],
     env: str | None,
 ) -> None:
-    """Mask all scenes of a product that have no mask yet, and index the masks.
+    """Mask all scenes of a product, or of a list, that have no mask yet, and index the masks.
 
-    Searches the datacube, says what there is to do, and masks the scenes on several processes or on a
+    Searches the datacube or reads the list, says what there is to do, and masks the scenes on several processes or on a
     dask cluster. It may be killed at any moment and run again: a mask is complete or absent. A mask that
     reviewers have rejected is not indexed.
     """
@@ -185,11 +201,12 @@ def command(
     from ..cube.embedded import make_folder
 
     workers, scheduler = _check_usage(workers, scheduler, only_accepted, index)
+    source, index = _source(product, items, only_accepted, index)
     root = out if "://" in out else Path(out).absolute()
-    terms = search_terms(time, bbox)
     request = Request(
-        product, root, model, offset, index, only_accepted, limit, terms, not plain, part
-    )
+        root=root, model=model, offset=offset, index=index, only_accepted=only_accepted, limit=limit,
+        query=search_terms(time, bbox), refine=not plain, part=part, max_cloud=max_cloud, **source,
+    )  # fmt: skip
     if part and not is_typed("failures"):
         failures = failures.with_stem(f"{failures.stem}-{part[0]}-of-{part[1]}")
     how: dict[str, Any] = {
@@ -200,8 +217,8 @@ def command(
     with journal(log_file), _stopped_at_once(context), metrics:
         if isinstance(root, Path) and not dry_run:
             make_folder(root)
-        with connected(config, env) as dc:
-            found = plan(dc, request)
+        with connected(config, env) if items is None else nullcontext() as dc:
+            found = plan(dc, request, reporter=console)
             console.say(describe_plan(found))
             if dry_run:
                 _preview(dc, found, as_json)
@@ -233,9 +250,32 @@ def _check_usage(
     return workers, scheduler
 
 
-def _preview(dc: Datacube, found: Plan, as_json: bool) -> None:
+def _source(
+    product: str, items: str | None, only_accepted: bool, index: bool
+) -> tuple[dict[str, Any], bool]:
+    """Return where scenes come from, as arguments of a request, and whether masks are put in a datacube.
+
+    Raises
+    ------
+    click.UsageError
+        If something was typed that a list of scenes has no use for.
+    """
+    if items is None:
+        return {"product": product}, index
+    given = {"product": True, "index": index, "only-accepted": only_accepted, "config": True, "env": True}  # fmt: skip
+    typed = [f"--{name}" for name, counts in given.items() if counts and is_typed(name)]
+    if given_catalog() is not None:
+        typed.append("--catalog")
+    if typed:
+        raise click.UsageError(
+            f"--items needs no datacube, and masks are entered in the catalogue of -o; leave out {', '.join(typed)}."
+        )
+    return {"product": None, "items": items}, False
+
+
+def _preview(dc: Datacube | None, found: Plan, as_json: bool) -> None:
     """Print what would be done."""
-    from ..batch.survey import preview
+    from ..batch.planning import preview
 
     if as_json:
         click.echo(json.dumps(plan_summary(found)))
@@ -271,10 +311,10 @@ def exit_code(report: Report) -> int:
 def describe_plan(found: Plan) -> str:
     """Return in words how many scenes there are, are done and are to do."""
     if not found.scenes:
-        return f"No scene of {found.request.product} matches: nothing to do. Check the time and the place."
+        return f"No scene of {found.request.source} matches: nothing to do. Check the time and the place."
     indexing = found.request.only_accepted
     lines = [
-        f"{found.scenes} scenes of {found.request.product}: {found.masked} "
+        f"{found.scenes} scenes of {found.request.source}: {found.masked} "
         f"{'indexed' if indexing else 'masked'} already, "
         f"{len(found.missing)} {'accepted and to index' if indexing else 'to mask'}"
     ]
@@ -308,6 +348,7 @@ def plan_summary(found: Plan) -> dict[str, Any]:
     """Return a plan as a document for programs."""
     return {
         "product": found.request.product,
+        **({"items": found.request.source} if found.request.items is not None else {}),
         "out": str(found.request.root),
         "scenes": found.scenes,
         "masked_before": found.masked,

@@ -56,7 +56,7 @@ def command(
     Also count how many of the indexed masks reviewers have accepted, rejected, or not reviewed yet.
     """
     from ..batch import Request, plan, read_failures
-    from ..batch.survey import labels
+    from ..batch.planning import labels
 
     request = Request(product, "", model, offset, query=search_terms(time, bbox))
     with connected(config, env) as dc:

@@ -23,6 +23,7 @@ OPTIONS = {
     "group_by": "--group-by",
     "how": "--how",
     "index": "--index",
+    "items": "--items",
     "label": "--label",
     "like": "--like",
     "method": "--method",

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 MOST = 10_000
 """How many scenes are listed unless told otherwise."""
 
+CLOUD_COVER = "eo:cloud_cover"
+"""Property with the cloud cover that a provider gives, percent."""
+
 _LONLAT = CRS("EPSG:4326")
 
 
@@ -267,7 +270,7 @@ def _scene_rows(found: Iterable[Any], product: str) -> list[SceneRow]:
             acquisition_time(properties),
             str(properties.get("odc:region_code") or ""),
         )
-        rows.append((row, percent_of(properties, "eo:cloud_cover")))
+        rows.append((row, percent_of(properties, CLOUD_COVER)))
     return [
         SceneRow(*row, footprint, cover, ())
         for (row, cover), footprint in zip(rows, outlines.footprints(), strict=True)
@@ -275,7 +278,7 @@ def _scene_rows(found: Iterable[Any], product: str) -> list[SceneRow]:
 
 
 def _mask_row(found: Any) -> MaskRow:
-    cover = percent_of(found.properties, "eo:cloud_cover")
+    cover = percent_of(found.properties, CLOUD_COVER)
     if cover is None:
         keys = [f"cleansat:{each.label}_percent" for each in CLOUDS]
         parts = [percent_of(found.properties, key) for key in keys]

@@ -15,7 +15,7 @@ from ..scenes.scene import Scene
 from ..scenes.search import EARTH_SEARCH, search
 from ..scenes.stac import item_scene, item_scene_id, mgrs_tile
 from ..storage.eo3 import MASK_PRODUCT, acquisition_time
-from .scene_list import SceneRow, inside_query, list_query, percent_of, with_masks
+from .scene_list import CLOUD_COVER, SceneRow, inside_query, list_query, percent_of, with_masks
 
 if TYPE_CHECKING:
     import pystac
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class StacRow(SceneRow):
     """A scene of a STAC API in a list."""
 
-    item: pystac.Item = field(compare=False, repr=False)
-    """The item."""
+    item: pystac.Item | None = field(compare=False, repr=False)
+    """The item; None if it cannot be read, which the problem tells."""
 
     problem: str
     """Why it cannot be masked, in words; empty if nothing is known against it."""
@@ -41,6 +41,8 @@ class StacRow(SceneRow):
         SceneError
             If the item cannot be masked, or its files cannot be read.
         """
+        if self.item is None:
+            raise SceneError(self.problem)
         return item_scene(self.item)
 
 
@@ -89,7 +91,7 @@ def search_stac(
         items = search(
             (west, south, east, north), time, api=api, collection=collection, limit=asked
         )
-        rows = inside_query([_row(item) for item in items], query)
+        rows = inside_query([item_row(item) for item in items], query)
         if len(rows) >= limit or len(items) < asked:
             break
         asked *= 4  # many are beside the area, though their bounds touch it
@@ -97,7 +99,8 @@ def search_stac(
     return rows if dc is None else with_masks(dc, rows, query, masks_product)
 
 
-def _row(item: pystac.Item) -> StacRow:
+def item_row(item: pystac.Item) -> StacRow:
+    """Return the row of an item. No file is opened."""
     try:
         id_, problem = item_scene_id(item), ""
     except SceneError as error:
@@ -109,11 +112,25 @@ def _row(item: pystac.Item) -> StacRow:
         acquisition_time({"datetime": item.datetime or item.common_metadata.start_datetime}),
         mgrs_tile(item) or "",
         _footprint(item),
-        percent_of(item.properties, "eo:cloud_cover"),
+        percent_of(item.properties, CLOUD_COVER),
         (),
         item,
         problem,
     )
+
+
+def unreadable_row(label: str, problem: str) -> StacRow:
+    """Return a row for what should be an item and cannot be read as one.
+
+    Parameters
+    ----------
+    label
+        Its name for people.
+    problem
+        Why it cannot be read, in words.
+    """
+    id_ = uuid5(NAMESPACE_URL, label)
+    return StacRow(id_, label, "", None, "", shapely.Polygon(), None, (), None, problem)
 
 
 def _footprint(item: pystac.Item) -> BaseGeometry:

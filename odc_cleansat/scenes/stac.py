@@ -31,7 +31,7 @@ def parse_item(document: dict[str, Any], address: str) -> pystac.Item:
     document
         The item as read from JSON.
     address
-        URL of the document, from which relative hrefs count.
+        URL of the document, from which relative hrefs count; empty if it has none.
 
     Raises
     ------
@@ -41,9 +41,10 @@ def parse_item(document: dict[str, Any], address: str) -> pystac.Item:
     import pystac
 
     try:
-        return pystac.Item.from_dict(document, href=address)
+        return pystac.Item.from_dict(document, href=address or None)
     except Exception as error:  # pystac's own, and KeyError
-        raise SceneError(f"{address} is no STAC item: {fault_of(error)}.") from error
+        name = address or document.get("id")
+        raise SceneError(f"{name} is no STAC item: {fault_of(error)}.") from error
 
 
 @strange_values("the STAC item", SceneError)

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from calling import Run
+from calling import Run, failure, good
 from click.testing import Result
 from distributed import Client
 from ports import free_port
@@ -25,6 +25,7 @@ from odc_cleansat.products.product import MaskProduct
 from odc_cleansat.products.verification import verify
 from odc_cleansat.scenes.files import local_path
 from unit.archive import PATIENCE, Archive, await_mask
+from unit.item_lists import scene_items, write_list
 
 
 def outcome(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -122,10 +123,10 @@ def test_dry_run_exit_codes_and_status(
     assert some.exit_code == 3
     assert "1 masked" in some.output
     assert f"1 failed: the reasons are in {listed}" in some.output
-    (failure,) = read_failures(listed)
-    assert failure.label == f"{month}-02"
-    assert "B02.tif" in failure.reason
-    assert f"failed: {failure.label}: {failure.reason}" in some.output
+    (failed,) = read_failures(listed)
+    assert failed.label == f"{month}-02"
+    assert "B02.tif" in failed.reason
+    assert f"failed: {failed.label}: {failed.reason}" in some.output
 
     status = invoke("status", "--time", month, "--failures", listed, "--json")
     counts = {"product": "s2_l2a", "scenes": 2, "masked": 1, "missing": 1, "failed": 1}
@@ -213,3 +214,38 @@ def test_what_is_no_part(part: str, tmp_path: Path, run: Run) -> None:
     done = run("run", "-o", tmp_path, "--part", part)
     assert done.exit_code == 2
     assert "write K/N with K from 1 to N, like 3/100" in done.output
+
+
+def test_a_list_of_items_in_place_of_a_product(
+    run: Run, scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts share the work; the second time all is there; no datacube is asked, and none may be named."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ODC_DEFAULT_DB_URL", "postgresql://nobody@127.0.0.1:1/none")
+    items = scene_items(tmp_path, 5)
+    write_list(tmp_path / "items.parquet", items)
+    arguments = ("run", "--items", "items.parquet", "--time", "2024-06-01/2024-06-04", "-o", "masks")  # fmt: skip
+    dry = good(run(*arguments, "--dry-run", "--max-cloud", 25))
+    assert "2 scenes of items.parquet: 0 masked already, 2 to mask" in dry
+    assert "would mask: scene-1, scene-2" in dry
+    assert not (tmp_path / "masks").exists()
+    masked = 0
+    for part in ("1/2", "2/2"):
+        said = good(run(*arguments, "--part", part, "--scheduler", scheduler, "--json"))
+        summary = json.loads(said)
+        assert (summary["items"], summary["product"], summary["failed"]) == ("items.parquet", None, 0)  # fmt: skip
+        assert summary["masked_before"] == 0
+        masked += summary["masked"]
+    assert masked == 4
+    # Nobody would answer if there were anything to do.
+    again = run(*arguments, "--scheduler", "tcp://127.0.0.1:1")
+    assert "4 scenes of items.parquet: 4 masked already, 0 to mask" in good(again)
+    assert "4" in good(run("status", "--catalog", "masks")).splitlines()[1]
+    for wrong in (("--product", "s2"), ("--index",), ("--catalog", "masks"), ("--env", "x"), ("--only-accepted",)):  # fmt: skip
+        refused = run(*arguments, *wrong)
+        assert refused.exit_code == 2
+        assert f"leave out {wrong[0]}" in refused.stderr
+    assert run(*arguments, "--no-index", "--dry-run").exit_code == 0
+    half = (tmp_path / "items.parquet").read_bytes()[:-9]
+    (tmp_path / "items.parquet").write_bytes(half)
+    assert "items.parquet is no whole file of Parquet" in failure(run(*arguments))
