@@ -36,6 +36,7 @@ from eopf_product import write_product
 from pages import NOT_RUN, PAGES, ROOT, Block, every_block, read_blocks
 from published import write_published
 from stac_server import StacServer, serving, write_item
+from unit.item_lists import write_list
 from unit.models.weights_server import Server
 from unit.scenes.safe_folder import SAFES, safe
 
@@ -148,6 +149,7 @@ def furnish(here: Path, place: Place) -> dict[str, str]:
     document = read_scene(str(scene)).dataset.metadata_doc
     (here / "scene.odc-metadata.yaml").write_text(yaml.safe_dump(dict(document)))
     (here / "item.json").write_text(json.dumps(place.api.items[0]))
+    write_list(here / "scenes.parquet", place.api.items)
     (here / "pixels.csv").write_text("class,row,column\n1,3,3\n2,40,70\n")
     (here / "auth.toml").write_text("[auth]\n")
     shutil.copytree(ROOT / "product_definitions", here / "product_definitions")
