@@ -1,4 +1,4 @@
-"""The catalogue of a bucket, whose two writers are killed: nothing that was told is lost, and an update mends the rest."""
+"""The catalogue of a bucket, whose writers are killed: nothing that was told is lost, and an update mends the rest."""
 
 from __future__ import annotations
 
@@ -24,11 +24,25 @@ pytestmark = pytest.mark.filterwarnings(
 
 WRITER = """
 import sys
+import time
 import yaml
+from odc_cleansat.catalog import table
 from odc_cleansat.cube.catalog import open_catalog
 from odc_cleansat.storage.folder import Folder
 from unit.catalog.made import document
-root, writer = sys.argv[1:]
+root, writer, pause = sys.argv[1:]
+
+def pausing(act):
+    def paused(*arguments, **more):
+        if act.__name__ == pause:
+            print("paused", pause, flush=True)
+            time.sleep(600)
+        return act(*arguments, **more)
+    return paused
+
+# A merge, of which one step is not taken: the writer is killed before it.
+table.merge_parts = pausing(table.merge_parts)
+Folder.remove = pausing(Folder.remove)
 catalog = open_catalog(root)
 for i in range(10_000):
     name = f"{writer}-{i}"
@@ -43,12 +57,12 @@ ENTERED = ((9, 10), (1, 2))
 """Masks that the two writers of each round enter, before they are killed: 16 files are merged meanwhile."""
 
 
-def _writer(root: str, name: str, port: int) -> subprocess.Popen[str]:
+def _writer(root: str, name: str, port: int, pause: str = "never") -> subprocess.Popen[str]:
     tests = Path(__file__).parents[1]
     paths = os.pathsep.join([str(tests), str(tests.parent), *sys.path])
     store = f"http://127.0.0.1:{port}"
     return subprocess.Popen(
-        [sys.executable, "-c", WRITER, root, name],
+        [sys.executable, "-c", WRITER, root, name, pause],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": paths, "AWS_ENDPOINT_URL": store},
         text=True,
@@ -90,6 +104,40 @@ def test_two_writers_of_a_bucket_that_are_killed(proxy: Proxy, moto: int, bucket
     assert _without_entry(root, said["written"]) == set()
     parts = Folder(root) / MASK_PRODUCT / "items"
     assert len(parts.entries()) == 1
+
+
+@pytest.mark.parametrize(("step", "files"), [("merge_parts", 16), ("remove", 17)])
+def test_a_writer_that_is_killed_within_a_merge(
+    proxy: Proxy, moto: int, bucket: str, step: str, files: int
+) -> None:
+    """The merged file is whole before those that it replaces are deleted: rows are there once or twice, and never not."""
+    root = f"s3://{bucket}/{step}"
+    entered = []
+    writer = _writer(root, "a", moto, step)
+    try:
+        assert writer.stdout is not None
+        for line in writer.stdout:
+            kind, name = line.split()
+            if kind == "paused":
+                break
+            if kind == "entered":
+                entered.append(name)
+    finally:
+        writer.kill()
+        writer.communicate(timeout=60)
+    assert len(entered) == 15  # the sixteenth is what is being merged
+    assert _without_entry(root, {*entered, "a-15"}) == set()
+    assert len((Folder(root) / MASK_PRODUCT / "items").entries()) == files
+    # Whoever comes next finds them all, and may merge what is left.
+    other = _writer(root, "b", moto)
+    try:
+        assert other.stdout is not None
+        lines = [other.stdout.readline() for _ in range(4)]
+    finally:
+        other.kill()
+        other.communicate(timeout=60)
+    assert lines[-1] == "entered b-1\n"
+    assert _without_entry(root, {*entered, "a-15", "b-0", "b-1"}) == set()
 
 
 def _without_entry(root: str, names: set[str]) -> set[str]:
