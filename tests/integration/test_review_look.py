@@ -29,6 +29,7 @@ def review(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = [["mask", str(scene), "-o", str(folder / "masks")]]
     others = [word for name in NAMES for word in ("--other", f"{name}={folder / 'other.tif'}:scl")]
     words += [["review", "page", str(folder / "masks"), "-o", str(folder / "review.html"), *others]]
+    words += [["review", "page", str(folder / "masks"), "-o", str(folder / "alone.html")]]
     with brightness_engine():
         for each in words:
             done = CliRunner().invoke(main, each)
@@ -49,4 +50,18 @@ def test_masks_by_others_fit_on_the_page(review: Path, width: int) -> None:
         assert page.locator("tr.mask figure").count() == 3 + len(NAMES)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(CROWDED) == []
+        browser.close()
+
+
+def test_the_table_fits_into_the_application(review: Path) -> None:
+    """On a screen of 1280 pixels its frame has 1232, and buttons take 28 that a page without server does not need."""
+    if not CHROMIUM.exists():
+        pytest.skip("Chromium is not here: apt-get install chromium")
+    with sync_playwright() as started:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = started.chromium.launch(executable_path=str(CHROMIUM), args=options)
+        page = browser.new_page(viewport={"width": 1232 - 28, "height": 900})
+        page.goto(review.with_name("alone.html").as_uri())
+        page.get_by_text("thin cloud").first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1232 - 28
         browser.close()
