@@ -21,7 +21,7 @@ from odc.stats.plugins import StatsPluginInterface
 
 from .arguments import fault_of_flags
 from .classes import CLOUDS, CloudClass, ucl_attrs
-from .cube.choose import of_one_model
+from .cube.choose import of_one_model, warn_of_former
 from .errors import CleansatError, ModelError, SceneError
 from .grids.grid import ground_resolution
 from .masks.dilate import dilate
@@ -154,9 +154,13 @@ class StatsUCL(StatsPluginInterface):  # type: ignore[misc]
         -----
         GapWarning
             If masks are left out because reviewers have rejected them.
+        ModelWarning
+            If no model is given, and masks are by a model that was once the default.
         """
         if all("ucl" in dataset.product.measurements for dataset in datasets):
             datasets = of_one_model(datasets, self.model)
+            if self.model is None:
+                warn_of_former(datasets)
             if not self.include_rejected:
                 datasets = filter_by_verdict(datasets, datasets, "masks", only_accepted=False)
         self._sources = {dataset.id: dataset for dataset in datasets}

@@ -38,7 +38,7 @@ ucl: dict[str, Any] = {
 ucl_confidence: dict[str, Any] = {
     "name": "ucl_confidence",
     "title": "Confidence",
-    "abstract": "Probability of the class, percent",
+    "abstract": "Confidence of the class, percent",
     "index_expression": "ucl_confidence",
     "needed_bands": ["ucl_confidence"],
     "mpl_ramp": "viridis",

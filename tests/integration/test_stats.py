@@ -17,6 +17,8 @@ from odc.geo.geobox import GeoBox
 from rasterio.warp import Resampling, reproject
 
 from odc_cleansat import classify
+from odc_cleansat.models.former import FORMER
+from odc_cleansat.products.provenance import scene_light
 from odc_cleansat.scenes.offset import resolve_offset
 from odc_cleansat.storage.eo3 import product_definition
 
@@ -109,7 +111,7 @@ def on_tile(path: Path) -> np.ndarray:
 
 def seen(codes: np.ndarray) -> np.ndarray:
     """Codes of the UCL as what counts, so that the worst of several is the greatest."""
-    return np.array([0, CLEAR, CLOUD, SHADOW], dtype="uint8")[codes]
+    return np.array([0, CLEAR, CLOUD, SHADOW, CLEAR, CLEAR, CLOUD], dtype="uint8")[codes]
 
 
 def counted(days: list[np.ndarray]) -> Mapping[str, np.ndarray]:
@@ -153,8 +155,9 @@ def west_on_tile(cube: Cube) -> np.ndarray:
         output_crs=dataset.crs,
         resolution=10,
     ).isel(time=0)
-    offset = resolve_offset(dataset.metadata_doc["properties"]).value
-    mask = classify(bands, offset=offset, resolution=20).ucl
+    properties = dataset.metadata_doc["properties"]
+    light = scene_light(properties, bands.odc.geobox)
+    mask = classify(bands, offset=resolve_offset(properties).value, resolution=20, refine=light).ucl
     codes = np.zeros(TILE.shape, dtype="uint8")
     reproject(
         mask.values, codes, src_transform=mask.odc.geobox.affine, src_crs=str(mask.odc.crs),
@@ -225,9 +228,12 @@ def test_a_datacube_loads_the_summary(of_masks: Path) -> None:
 CHECKS = """
 import json
 import sys
+import warnings
 from odc.stats.model import OutputProduct
 from odc.stats.plugins import resolve
 from odc.stats.tasks import TaskReader
+from odc_cleansat.errors import ModelWarning
+from odc_cleansat.models.former import FORMER
 from odc_cleansat.products.verdict_files import reject
 
 def task(path):
@@ -239,6 +245,12 @@ def refusal(call):
         call()
     except ValueError as error:
         return str(error)
+
+def warned(**how):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        plugin(**how).input_data(masks.datasets, masks.geobox)
+    return [str(each.message) for each in said if each.category is ModelWarning]
 
 def counted(datasets, **how):
     asked = plugin(**how)
@@ -263,6 +275,10 @@ reject(next(d for d in masks.datasets if str(d.id) == sys.argv[3]), "haze is cal
 found["seen"] = [
     int(counted(masks.datasets, include_rejected=each).observation_count.max()) for each in (False, True)
 ]
+found["usual"] = warned()
+for each in masks.datasets:
+    each.metadata_doc["properties"]["cleansat:model"] = FORMER[0]
+found["former"], found["named"] = warned(), warned(model=FORMER[0])
 print(json.dumps(found))
 """
 
@@ -287,6 +303,13 @@ def test_mistakes_are_said(found: dict[str, Any]) -> None:
     assert "cannot dilate 'snow'" in found["dilation"]
     assert "s2_l2a, s2_l2a_ucl" in found["mixed"]
     assert "count twice" in found["mixed"]
+
+
+def test_masks_by_the_former_default_are_told_of(found: dict[str, Any]) -> None:
+    assert found["usual"] == found["named"] == []
+    (said,) = found["former"]
+    assert "2 of 2 masks are not by the default model" in said
+    assert f"Pass model={FORMER[0]!r}" in said
 
 
 def test_dilation(found: dict[str, Any]) -> None:
