@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..cube.refining import RefinedMask, refine_jobs
@@ -92,9 +92,24 @@ def need_new(masks: Iterable[MaskRow]) -> bool:
     return bool(makers) and makers <= {*FORMER}
 
 
-def say_former(number: int, of: str = "scenes") -> str:
-    """Return in words that some scenes have masks by models that were the default once alone."""
-    return f"{number} of the {of} have masks by a model that was the default once, and is no longer. Mask makes new ones beside them."
+def say_former(scenes: Iterable[Sequence[MaskRow]]) -> str:
+    """Return in words which scenes :func:`need_new` masks, and how to get them or to go on; empty if none does.
+
+    Parameters
+    ----------
+    scenes
+        The masks of each scene that is shown.
+    """
+    old = [masks for masks in scenes if need_new(masks)]
+    if not old:
+        return ""
+    makers = {mask.model for masks in old for mask in masks}
+    names = " and ".join(name for name in FORMER if name in makers)
+    number = "1 scene here has masks" if len(old) == 1 else f"{len(old)} scenes here have masks"
+    return (
+        f"{number} by {names} alone, once the default. Mask makes new ones by the default of today beside them. "
+        "`cleansat run --model` with that name goes on with the old ones."
+    )
 
 
 def ask_model(rows: Iterable[SceneRow], default: str = "") -> str | None:

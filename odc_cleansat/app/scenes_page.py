@@ -76,8 +76,8 @@ def show() -> None:
         chosen = _table(frame)
         # Above the table, whose tools would else lie upon the buttons.
         count.caption(_counted(frame, chosen))
-        if old := sum(need_new(row.masks) for row in rows):
-            count.caption(say_former(old))
+        if said := say_former(row.masks for row in rows):
+            count.caption(said)
         with above:
             _actions(service, [rows[i] for i in chosen], area, light)
         _show_lines(service, area, light)

@@ -202,7 +202,7 @@ def _offer_masks(service: Service, shown: Sequence[Shown]) -> None:
     if not missing:
         return
     if old:
-        st.caption(say_former(len(old), "scenes that are shown"))
+        st.caption(say_former(each.masks for each in old))
     light = ask_light()
     if st.button(
         "Mask this scene" if len(missing) == 1 else f"Mask {len(missing)} scenes", type="primary"

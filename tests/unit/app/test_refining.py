@@ -13,7 +13,7 @@ from conftest import Cube
 from datacube.model import Dataset
 
 from odc_cleansat.app.composite_page import COMPUTED
-from odc_cleansat.app.refining import REFINE, argument, best_mask, name_of, need_new
+from odc_cleansat.app.refining import REFINE, argument, best_mask, name_of, need_new, say_former
 from odc_cleansat.app.service import Service
 from odc_cleansat.batch.jobs import Job
 from odc_cleansat.cube.over_time import check_refine
@@ -55,6 +55,9 @@ def test_masks_by_former_defaults_alone_need_new_ones() -> None:
     )
     assert need_new([was])
     assert not any(map(need_new, ([], [now], [own], [was, now], [was, own])))
+    assert say_former([[was, now], [own], []]) == ""
+    said = say_former([[was], [was], [now]])
+    assert said.startswith(f"2 scenes here have masks by {FORMER[1]} alone, once the default.")
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +106,8 @@ def test_scenes_with_masks_of_before_can_be_masked_anew(
 ) -> None:
     app = page("scenes_page", {"time": "2024-06"})
     said = [each.value for each in app.caption]
-    assert any(each.startswith("1 of the scenes have masks by a model that was") for each in said)
+    says = f"1 scene here has masks by {FORMER[0]} alone, once the default."
+    assert any(each.startswith(says) for each in said)
     frame = app.dataframe[0].value
     june = list(frame.id).index(str(cube.scenes["june"].id))
     assert frame.ucl[june] == alone.metadata_doc["properties"]["eo:cloud_cover"]
@@ -112,7 +116,7 @@ def test_scenes_with_masks_of_before_can_be_masked_anew(
     assert "Mask 1 scene" in {each.label for each in app.button}
     app = page("view_page", {"show": f"{frame.id[june]}.-"})
     assert not app.error, app.error[0].value
-    assert any("was the default once" in each.value for each in app.caption)
+    assert any(each.value.startswith(says) for each in app.caption)
     assert "Mask this scene" in {each.label for each in app.button}
     assert f"{FORMER[0]}, refined by light" == name_of(service.masks_of(cube.scenes["june"])[0])
 
