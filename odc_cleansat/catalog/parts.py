@@ -42,6 +42,9 @@ _NAME = re.compile(r"items-(?P<rows>\d+)-[0-9a-f]{32}\.parquet")
 _GROUP = 512
 """Rows that are compressed together, and so read together."""
 
+_FEW = 16
+"""Rows of a part below which it is stored plain: to compress each column of one row takes longer than all else."""
+
 _LARGEST = 2**31
 """Most bytes of a part."""
 
@@ -124,7 +127,9 @@ def _write(folder: Folder, table: pyarrow.Table) -> str:
         draft = Path(work) / name
         batches = table.combine_chunks().to_batches(max_chunksize=_GROUP)
         reader = type(table).from_batches(batches, table.schema).to_reader()
-        to_parquet(reader, draft, compression="zstd")
+        plain = {"compression": "none", "use_dictionary": False}
+        how: dict[str, Any] = plain if len(table) < _FEW else {"compression": "zstd"}
+        to_parquet(reader, draft, **how)
         folder.write(name, draft.read_bytes())
     return name
 
@@ -202,7 +207,7 @@ def read_part(folder: Folder, name: str) -> Part:
     content = folder.read(name, _LARGEST)
     try:
         file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
-        table = file.read(columns=list(SEARCHED))
+        table = file.read(columns=list(SEARCHED), use_threads=False)
         columns = {each: table[each].to_numpy() for each in SEARCHED}
     except (pyarrow.ArrowException, KeyError, OSError, ValueError) as error:
         raise CubeError(

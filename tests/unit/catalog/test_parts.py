@@ -6,6 +6,7 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
+import pyarrow.parquet
 import pystac
 import pytest
 
@@ -41,6 +42,19 @@ def test_what_is_written_is_read(tmp_path: Path, rows: list[dict]) -> None:
     assert items[0].assets["ucl"].href == "m1/m1_ucl.tif"
     assert items[0].datetime is not None
     assert not [key for key in items[0].properties if key.startswith("catalog:")]
+
+
+@pytest.mark.parametrize(("count", "compression"), [(15, "UNCOMPRESSED"), (16, "ZSTD")])
+def test_few_rows_are_stored_plain(
+    tmp_path: Path, rows: list[dict], count: int, compression: str
+) -> None:
+    """To compress each column of one row took half of the time in which a mask is added."""
+    folder = Folder(tmp_path / "items")
+    name = write_part(folder, [rows[0]] * count)
+    group = pyarrow.parquet.read_metadata(tmp_path / "items" / name).row_group(0)
+    column = group.column(0)
+    assert column.compression == compression
+    assert len(read_part(folder, name)) == count
 
 
 def test_others_read_it(tmp_path: Path, rows: list[dict]) -> None:

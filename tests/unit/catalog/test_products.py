@@ -23,6 +23,8 @@ def test_products_are_there_when_it_is_opened_again(tmp_path: Path) -> None:
     assert names == ["s2_l2a", "s2_l2a_ucl"]
     found = open_index(tmp_path).index.products.get_by_name("s2_l2a_ucl")
     assert found.definition == dc.index.products.get_by_name("s2_l2a_ucl").definition
+    # Not a copy each time, of which five were made for each mask that is added.
+    assert dc.index.products.get_by_name("s2_l2a") is dc.index.products.get_by_name("s2_l2a")
 
 
 def test_pystac_reads_it(tmp_path: Path) -> None:
