@@ -15,10 +15,12 @@ from datacube import Datacube
 from datacube.model import Dataset
 from fakes import brightness_engine
 from s3_server import Proxy, client, keys
+from unit.item_lists import scene_items, write_list
 
 import odc_cleansat.storage.settings
 from odc_cleansat import load, recall
 from odc_cleansat.cube.index import add_dataset, add_product
+from odc_cleansat.cube.item_file import ItemFile, Wanted
 from odc_cleansat.errors import CubeError, OutputError, SceneError
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.product import MaskProduct
@@ -288,3 +290,15 @@ def test_credentials_that_were_told_in_python_reach_every_reader(
             recalled.ucl.compute(scheduler="threads").values[0], expected[0]
         )
         assert verify(mask_at, fetch_scenes=True).right
+
+
+def test_a_list_of_items_in_a_bucket(bucket: str, tmp_path: Path) -> None:
+    items = scene_items(tmp_path, 3)
+    content = write_list(tmp_path / "items.parquet", items).read_bytes()
+    Folder(f"s3://{bucket}/lists").write("items.parquet", content)
+    rows = list(ItemFile(f"s3://{bucket}/lists/items.parquet").rows(Wanted({})))
+    assert [row.label for row in rows] == [each["id"] for each in items]
+    with pytest.raises(CubeError, match="there is no list of items s3://"):
+        ItemFile(f"s3://{bucket}/lists/gone.parquet")
+    with pytest.raises(OutputError, match="there is no such bucket"):
+        ItemFile("s3://no-such-bucket-of-ours/items.parquet")
