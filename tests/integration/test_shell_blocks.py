@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import click
 import pytest
@@ -32,6 +33,7 @@ from benchmark_data import SCENES, a_scene, write_pixbox, write_taco
 from click.testing import CliRunner
 from conftest import Copy
 from dask.distributed import LocalCluster
+from datacube import Datacube
 from eopf_product import write_product
 from pages import NOT_RUN, PAGES, ROOT, Block, every_block, read_blocks
 from published import write_published
@@ -48,6 +50,7 @@ from odc_cleansat.models.places import remote_of
 from odc_cleansat.products import MaskJob
 from odc_cleansat.scenes import read_scene
 from odc_cleansat.scenes.search import EARTH_SEARCH
+from odc_cleansat.storage.eo3 import MASK_PRODUCT, REFINED_PRODUCT
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 MOST_NOT_RUN = 11
@@ -213,10 +216,29 @@ def words_of(line: str) -> list[str]:
     return found
 
 
+@pytest.fixture
+def masks_go(place: Place) -> Iterator[None]:
+    """Take masks that a page puts in the datacube out again: their files go with the folder of the test."""
+    config = str(place.folder / "cube" / CONFIG_NAME)
+
+    def indexed(dc: Datacube) -> list[UUID]:
+        products = (REFINED_PRODUCT, MASK_PRODUCT)  # first those that are made of the others
+        known = [name for name in products if dc.index.products.get_by_name(name)]
+        return [mask.id for name in known for mask in dc.find_datasets(product=name)]
+
+    with Datacube(config=config) as dc:
+        before = indexed(dc)
+    yield
+    with Datacube(config=config) as dc:
+        for mask in indexed(dc):
+            if mask not in before:
+                dc.index.datasets.purge([mask], allow_delete_active=True)
+
+
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_commands_of_a_page(
-    page: Path, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, masks_go: None
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATACUBE_CONFIG_PATH", str(place.folder / "cube" / CONFIG_NAME))
