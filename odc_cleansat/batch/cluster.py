@@ -9,8 +9,8 @@ import queue
 import signal
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -238,7 +238,8 @@ def work_through(
 ) -> Iterator[tuple[_U, _T | BaseException]]:
     """Apply a function to units of work on a cluster, and yield each unit with its result.
 
-    Units are taken as workers get free, two for each thread. So any number takes no more memory than a few.
+    Units are taken as workers get free, two for each of their threads. So any number of units takes no
+    more memory than a few.
 
     If a worker dies, dask gives its units to another worker, also those whose results it still
     had. Units that were there when several workers died are done last, one at a time. So the one at fault
@@ -422,8 +423,8 @@ class Workers:
         self._seen = time.monotonic()
         self._threads: dict[str, int] = {}
 
-    def threads(self) -> int:
-        """Return how many threads there are.
+    def threads(self, but: Collection[str] = ()) -> int:
+        """Return how many threads there are, without those of some workers.
 
         Raises
         ------
@@ -442,9 +443,4 @@ class Workers:
                     "all workers on this machine have died and none comes back, most likely for want of memory. What "
                     "was written stays. Run again with fewer workers to go on."
                 )
-        return sum(self._threads.values())
-
-    def freest(self, taken: Iterable[str]) -> str:
-        """Return the worker with most threads that no work is given to; dask may choose one that is busy for long."""
-        given = Counter(taken)
-        return max(self._threads, key=lambda each: self._threads[each] - given[each], default="")
+        return sum(count for worker, count in self._threads.items() if worker not in but)

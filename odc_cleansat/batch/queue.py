@@ -241,7 +241,7 @@ class MaskQueue:
         return job
 
     def _found(self, task: Task, document: Path | str, person: str) -> Job:
-        mask = WrittenMask(document, (), is_rejected(task, document), found=True)
+        mask = WrittenMask(document, (), is_rejected(task.mask, document), found=True)
         indexed = self._indexer.index(task._replace(retries=0), mask)
         job = replace(new_job(task, person, "found"), ended=now(), **told(mask, indexed))
         self._jobs.add_over(job)
@@ -287,8 +287,7 @@ class _Running(NamedTuple):
     task: Task
     future: Future
     worker: str = ""
-    """Address of the worker that it is given to; once it has begun, of the one that has it."""
-    has_begun: bool = False
+    """Address of the worker, once it has begun."""
 
 
 class _Dispatcher:
@@ -347,7 +346,7 @@ class _Dispatcher:
                 if client.status != "running":
                     raise ClusterError(_LOST)
             for key, each in self._running.items():
-                if each.has_begun:
+                if each.worker:
                     stop_ticket(client, key, each.worker)
         except Exception as error:
             self._give_up(error)  # before the client is closed, which may take its time
@@ -362,23 +361,23 @@ class _Dispatcher:
 
     def _warm_up(self, client: Client) -> None:
         # Without the futures, dask would leave the work undone.
-        self._warming = [
-            client.submit(warm_up, workers=[address], pure=False) for address in client.nthreads()
-        ]
+        self._warming = {
+            address: client.submit(warm_up, workers=[address], pure=False)
+            for address in client.nthreads()
+        }
 
     def _fill(self, client: Client) -> None:
         """Hand out as many tasks as workers have threads, so that the order of the rest can change."""
-        room = max(1, self._workers.threads())
+        # dask would give a worker that has warmed up a second mask, though the first may take minutes.
+        warming = [worker for worker, future in self._warming.items() if not future.done()]
+        room = max(1, self._workers.threads(but=warming))
         while self._jobs.has_next() and len(self._running) < room:
             task = self._jobs.take()
             if task is None:  # withdrawn meanwhile
                 continue
             key = f"mask-{uuid4().hex}"
-            given = self._workers.freest(each.worker for each in self._running.values())
-            place: Any = {"workers": [given], "allow_other_workers": True} if given else {}
-            work = make_followed_mask, task, key, self._topic
-            future = client.submit(*work, key=key, pure=False, **place)
-            self._running[key] = _Running(task, future, given)
+            future = client.submit(make_followed_mask, task, key, self._topic, key=key, pure=False)
+            self._running[key] = _Running(task, future)
             future.add_done_callback(self.tell)
 
     def _handle(self, client: Client, message: Any) -> None:
@@ -396,7 +395,7 @@ class _Dispatcher:
         for key, each in list(self._running.items()):
             if each.task.mask != mask:
                 continue
-            if each.has_begun:
+            if each.worker:
                 stop_ticket(client, key, each.worker)
             else:
                 del self._running[key]
@@ -417,7 +416,7 @@ class _Dispatcher:
             return
         mask = found.task.mask
         if begins:
-            self._running[key] = found._replace(worker=event["worker"], has_begun=True)
+            self._running[key] = found._replace(worker=event["worker"])
             self._jobs.update(mask, state="running", begun=now())
             if not self._jobs.is_wanted(mask):  # a worker that was told so has died
                 stop_ticket(client, key, event["worker"])

@@ -39,6 +39,9 @@ class PartTask(NamedTuple):
 class Making(NamedTuple):
     """A mask that a task is about."""
 
+    mask: UUID
+    """Its id."""
+
     document: Path | str | None
     """Its document, if it is written and whole."""
 
@@ -99,7 +102,7 @@ class SceneTask(NamedTuple):
     def making(self) -> Making:
         """Return how the mask is made; errors as of :class:`MaskJob`."""
         job = self.job()
-        return Making(job.document, lambda progress: job.run(progress, self.run))
+        return Making(job.id, job.document, lambda progress: job.run(progress, self.run))
 
 
 class ListedTask(NamedTuple):
@@ -151,7 +154,9 @@ class ListedTask(NamedTuple):
         """
         scene = self.dataset.scene()
         job = mask_job(scene, self.root, self.model, self.offset, self.refine)
-        return Making(job.document, lambda progress: job.run(progress, self.run), scene.dataset)
+        return Making(
+            job.id, job.document, lambda progress: job.run(progress, self.run), scene.dataset
+        )
 
 
 class RefineTask(NamedTuple):
@@ -223,7 +228,7 @@ class RefineTask(NamedTuple):
             If a scene lacks what its mask is made of.
         """
         job = self.job()
-        return Making(job.document, job.run)
+        return Making(self.mask, job.document, job.run)
 
 
 Task = SceneTask | RefineTask

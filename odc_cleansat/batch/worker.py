@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from uuid import UUID
 
 from ..errors import (
     CleansatError,
@@ -33,7 +34,7 @@ from ..models.registry import get_model
 from ..products.verdict_files import folder_of, read_many, review_state
 from ..settings import adopt, setting
 from .cluster import THREADS_VARIABLE
-from .records import Failure, dataset_id
+from .records import Failure
 from .tasks import BatchTask, RefineTask, SceneTask, Task
 
 if TYPE_CHECKING:
@@ -83,12 +84,12 @@ def make_mask(task: BatchTask) -> WrittenMask | Failure:
 
 def _make(task: Task | BatchTask, progress: Progress | None = None) -> WrittenMask:
     with collected_warnings() as foreseen:
-        there, run, scene = task.making()
+        mask, there, run, scene = task.making()
     with collected_warnings() as texts:
         document = there or run(progress)
     if progress is not None:  # else a plan has told them
         texts = foreseen + texts
-    rejected = is_rejected(task, document)
+    rejected = is_rejected(mask, document)
     return WrittenMask(document, tuple(texts), rejected, there is not None, scene)
 
 
@@ -201,10 +202,10 @@ def _find(task: SceneTask) -> WrittenMask:
         document = task.job().document
     if document is None:
         raise OutputError("the mask is not whole; without only_accepted=True it is made again.")
-    return WrittenMask(document, rejected=is_rejected(task, document))
+    return WrittenMask(document, rejected=is_rejected(task.mask, document))
 
 
-def is_rejected(task: Task | BatchTask, document: str | Path) -> bool:
+def is_rejected(mask: UUID, document: str | Path) -> bool:
     """Return whether reviewers have rejected a mask that is written.
 
     Raises
@@ -212,11 +213,10 @@ def is_rejected(task: Task | BatchTask, document: str | Path) -> bool:
     OutputError
         If the verdicts cannot be read.
     """
-    one = dataset_id(task.dataset)
-    said, unread = read_many({one: folder_of(document)})
+    said, unread = read_many({mask: folder_of(document)})
     if unread:
-        raise OutputError(unread[one])
-    return review_state(said[one]) == "rejected"
+        raise OutputError(unread[mask])
+    return review_state(said[mask]) == "rejected"
 
 
 def with_retries(

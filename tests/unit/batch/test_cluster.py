@@ -153,6 +153,7 @@ def test_workers_that_never_come_back(client: Client, monkeypatch: pytest.Monkey
     monkeypatch.setattr(cluster, "WORKERS_GONE", 0.2)
     workers = Workers(client)
     assert workers.threads() == 2
+    assert workers.threads(but=[next(iter(client.nthreads())), "gone"]) == 1
     monkeypatch.setattr(client, "nthreads", dict)
     workers._asked = workers._seen = float("-inf")
     with pytest.raises(ClusterError, match=r"none comes back.*fewer workers"):
@@ -161,23 +162,6 @@ def test_workers_that_never_come_back(client: Client, monkeypatch: pytest.Monkey
     monkeypatch.setattr(client, "cluster", None)
     workers._asked = workers._seen = float("-inf")
     assert workers.threads() == 0
-
-
-def test_work_is_given_to_the_worker_that_has_least() -> None:
-    class Three:
-        cluster = None
-
-        def nthreads(self) -> dict[str, int]:
-            return {"a": 1, "b": 2, "c": 1}
-
-    workers = Workers(Three())  # type: ignore[arg-type]
-    assert workers.freest([]) == ""  # they have not been asked for
-    assert workers.threads() == 4
-    given: list[str] = []
-    for _ in range(4):
-        given.append(workers.freest([*given, "gone"]))
-    assert given[0] == "b"
-    assert sorted(given) == ["a", "b", "b", "c"]
 
 
 def of_worker(name: str) -> str | None:

@@ -13,8 +13,12 @@ from stac_server import StacServer, serving
 import odc_cleansat
 from odc_cleansat.batch import Request, execute, plan, run
 from odc_cleansat.batch.listed import survey_list
+from odc_cleansat.batch.tasks import ListedTask
+from odc_cleansat.batch.worker import WrittenMask, make_mask
 from odc_cleansat.cube.item_file import ItemFile
+from odc_cleansat.cube.stac_list import item_row
 from odc_cleansat.errors import CubeError, ReflectanceWarning
+from odc_cleansat.products import reject
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.scenes.stac import item_scene, parse_item
 from unit.archive import written
@@ -77,6 +81,19 @@ def test_masks_are_made_and_a_second_run_does_nothing(
     assert plan(None, wanted(path, root, offset=0)).masked == 0
     next(document.parent.glob("*.tif")).unlink()
     assert len(plan(None, wanted(path, root)).missing) == 1
+
+
+def test_a_worker_sees_that_reviewers_have_rejected_a_mask(
+    items: list[Document], tmp_path: Path
+) -> None:
+    item = parse_item(items[0], "")
+    document = MaskJob.of_scene(item_scene(item), tmp_path).run()
+    for rejected in (False, True):
+        if rejected:
+            reject(document, "a lake", by="bob")
+        made = make_mask(ListedTask(item_row(item), tmp_path, None, None, 0, {}, ""))
+        assert isinstance(made, WrittenMask)
+        assert (made.found, made.rejected) == (True, rejected)
 
 
 def test_the_item_decides_the_offset_of_a_known_scene(
