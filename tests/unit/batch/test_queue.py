@@ -88,7 +88,7 @@ class HoldingEngine:
     def __call__(self, reflectance: np.ndarray) -> np.ndarray:
         """Return equal probabilities, ``(N, K, H, W)`` float32."""
         (self._folder / f"{os.getpid()}").touch()
-        while not (self._folder / "go").exists():
+        while self._folder.exists() and not (self._folder / "go").exists():
             time.sleep(0.01)
         shape = (len(reflectance), self._classes, *reflectance.shape[2:])
         return np.full(shape, 1 / self._classes, dtype="float32")
