@@ -56,8 +56,9 @@ def test_two_dates_side_by_side(app: Running, page: Page) -> None:
     before = labels(page, 0)
     shares = page.locator(".shares").all_inner_texts()
     assert all("In this view" in text for text in shares)
+    zoom = page.url.split("map=")[1].split("/")[0]
     page.locator(".pane").nth(1).get_by_role("button", name="Zoom in").click()
-    page.wait_for_function("(before) => document.querySelector('[data-testid=stApp]') && !window.location.hash.includes(before)", arg=page.url.split("map=")[1].split("/")[0])  # fmt: skip
+    page.wait_for_function("(zoom) => document.querySelector('[data-testid=stApp]') && !window.location.hash.includes(zoom)", arg=zoom)  # fmt: skip
     page.wait_for_timeout(500)
     assert labels(page, 0) == labels(page, 1) != before
     page.wait_for_timeout(1500)
