@@ -90,7 +90,8 @@ def test_ctrl_c(archive: Archive, tmp_path: Path) -> None:
     assert 1 <= done < 6
     assert f"{done} masked" in out
     assert f"Stopped with {6 - done} left; the same command goes on" in out
-    archive.check(month, done, root)
+    # A mask that was written just before is found by the next run.
+    archive.check(month, done, root, unindexed=1)
     assert not list(root.glob(".*"))
 
 
