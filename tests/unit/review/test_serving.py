@@ -394,6 +394,21 @@ def test_the_address_names_the_mask(opened: Page, browser: Browser) -> None:
     other.close()
 
 
+def test_a_click_counts_although_its_row_is_news(opened: Page, stored: Path) -> None:
+    opened.get_by_text("still to be looked at").wait_for(state="hidden")
+    opened.keyboard.press("n")
+    row = opened.locator("tr.mask.current")
+    name = opened.evaluate("location.hash.slice(1)")
+    folder = next(each.parent for each in stored.rglob("*.odc-metadata.yaml") if name in each.read_text())  # fmt: skip
+    row.get_by_role("button", name="Details").hover()
+    opened.mouse.down()
+    with opened.expect_response(lambda answer: name in answer.text()):
+        reject(folder, by="C")
+    opened.mouse.up()
+    opened.locator("tr.details").wait_for(state="detached")
+    opened.locator("tr.mask", has_text="C, 20").wait_for()
+
+
 def test_the_viewer_opens_beside_the_page(opened: Page) -> None:
     with opened.context.expect_page() as found:
         opened.locator("tr.mask.current").get_by_role("link", name="Swipe").click()
