@@ -46,6 +46,7 @@ OURS: dict[str, dict[str, object]] = {
     "odc-cleansat, f32": {"precision": "f32"},
     "odc-cleansat, torch": {"engine": "torch"},
     "its default network": {"model": None},
+    "its default network, f32": {"model": None, "precision": "f32"},
 }
 """Contestants, and how they classify."""
 
