@@ -28,6 +28,12 @@ SAYS = re.compile(r"(Error|Warning|Exception|BadParameter|^warn|^warn_caller)$")
 VALUE = "…"
 """What stands for a value where the source has no name for it."""
 
+NAMED: set[str] = set()
+"""Names that stand for values, of the messages that were read."""
+
+TERMS = frozenset({"API", "CRS", "EPSG", "UCL"})
+"""Names that are words of messages too."""
+
 TOPICS = {
     "offsets": (
         "Offsets and reflectance",
@@ -83,13 +89,14 @@ class Message:
 
 def value_name(node: ast.expr) -> str:
     """Return what stands for a value: its name in capitals."""
-    if isinstance(node, ast.Name) and node.id == "self":
-        return VALUE
     if isinstance(node, ast.Attribute):
-        return node.attr.strip("_").upper()
-    if isinstance(node, ast.Name):
-        return node.id.strip("_").upper()
-    return VALUE
+        name = node.attr
+    elif isinstance(node, ast.Name) and node.id != "self":
+        name = node.id
+    else:
+        return VALUE
+    NAMED.add(name.strip("_").upper())
+    return name.strip("_").upper()
 
 
 def joined(node: ast.JoinedStr) -> str:
@@ -233,6 +240,16 @@ def cell(text: str) -> str:
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", escaped)
 
 
+def message_cell(message: Message) -> str:
+    """Return a message as it stands in a table; what stands for a value is emphasised."""
+
+    def emphasised(name: re.Match[str]) -> str:
+        is_value = name[0].replace("&#95;", "_") in NAMED - TERMS
+        return f"<em>{name[0]}</em>" if is_value else name[0]
+
+    return re.sub(r"\b[A-Z](?:[A-Z0-9]|&#95;)*\b", emphasised, cell(message.text))
+
+
 def pages() -> dict[str, str]:
     """Return the Markdown of each topic."""
     found = {}
@@ -243,9 +260,9 @@ def pages() -> dict[str, str]:
         ):
             more = help_for(message)
             if more:
-                explained.append(f"| {cell(message.text)} | {more['why']} | {more['do']} |")
+                explained.append(f"| {message_cell(message)} | {more['why']} | {more['do']} |")
             else:
-                rows.append(f"| {cell(message.text)} | `{message.kind}` |")
+                rows.append(f"| {message_cell(message)} | `{message.kind}` |")
         text = f"# {title}\n\nWords in capitals, and {VALUE}, stand for values. [How to look up a message](index.md).\n\n"
         if explained:
             text += (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -9,11 +11,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from markdown import markdown
 from playwright.sync_api import Page, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 SCRIPT = Path(__file__).parents[2] / "docs/assets/finder.js"
-TOPICS = """<!doctype html><table><tbody><tr><td><a href="models.html">Models</a></td></tr></tbody></table>
+INDEX = """<!doctype html><table><tbody><tr><td>{}</td></tr></tbody></table>
 <div id="finder"><input type="search"><ol></ol></div><script src="finder.js"></script>"""
 MODELS = """<!doctype html><main><h1>Models and weights</h1><table><tbody>
 <tr><td>there is no model <em>NAME</em>; there are …</td><td>take one of these</td></tr>
@@ -24,14 +27,16 @@ MODELS = """<!doctype html><main><h1>Models and weights</h1><table><tbody>
 </tbody></table></main>"""
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
+def opened_in_browser(folder: Path, pages: dict[str, str]) -> Iterator[Page]:
+    """Serve pages, the index and the script, and yield the index in a browser."""
     if not CHROMIUM.exists():
         pytest.skip("Chromium is not here: apt-get install chromium")
-    (tmp_path / "index.html").write_text(TOPICS, "utf-8")
-    (tmp_path / "models.html").write_text(MODELS, "utf-8")
-    (tmp_path / "finder.js").write_bytes(SCRIPT.read_bytes())
-    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    for name, text in pages.items():
+        (folder / f"{name}.html").write_text(text, "utf-8")
+    links = "".join(f'<a href="{name}.html">{name}</a>' for name in pages)
+    (folder / "index.html").write_text(INDEX.format(links), "utf-8")
+    (folder / "finder.js").write_bytes(SCRIPT.read_bytes())
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -45,6 +50,26 @@ def page(tmp_path: Path) -> Iterator[Page]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    yield from opened_in_browser(tmp_path, {"models": MODELS})
+
+
+@pytest.fixture(scope="module")
+def pages_of_messages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """Field above all messages of the package, as *Troubleshooting* has them."""
+    spec = importlib.util.spec_from_file_location("messages", SCRIPT.parents[1] / "messages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["messages"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    pages = {
+        topic: f"<!doctype html><main>{markdown(text, extensions=['tables'])}</main>"
+        for topic, text in module.pages().items()
+    }
+    yield from opened_in_browser(tmp_path_factory.mktemp("messages"), pages)
 
 
 @pytest.mark.parametrize(
@@ -70,3 +95,44 @@ def test_words_of_no_message_find_nothing(page: Page) -> None:
     page.locator("#finder li").first.wait_for()
     page.fill("#finder input", "zebra")
     page.locator("#finder li").first.wait_for(state="detached")
+
+
+REMEMBERED = {
+    "no such model unet-mine": "there is no model NAME",
+    "no mask by this model": "there is no mask by the model",
+    "scene lacks swir16": "the scene lacks",
+    "cannot reach the datacube": "the datacube cannot be reached",
+    "database not answering": "the database of the datacube does not answer",
+    "metadata don't say if the offset applies": "the metadata does not say whether a radiometric offset applies",
+    "scene has masks by several models": "there are masks of the same scene by several models",
+    "no output grid": "no output grid follows from the query",
+    "resolution too coarse for the model": "too coarse for NAME",
+    "product has no datasets": "has no datasets yet",
+    "scene is level 1C": "is of level 1C",
+    "scene without coordinate system": "the scene has no coordinate system",
+    "masks not by default model": "masks are not by the default model",
+    "index has no product s2_l2a_ucl": "the index has no product",
+    "worker died out of memory": "workers died while they made this mask",
+    "bucket does not exist": "there is no bucket",
+    "parquet file is not whole": "is no whole file of Parquet",
+    "several files of band B02 in folder": "files of the band BAND",
+    "none has 60 % clear pixels, lower min_clear": "the result has no times: none of SIZE has",
+    "needs 40 GB memory": "GB of memory",
+    "preset unknown": "there is no preset NAME",
+    "no scene in area": "there is no scene in this area at this time",
+    "label 'x' has no labels": "has no labels of the layout",
+    "streamlit not installed": "is not installed",
+}
+"""Messages as people remember them, and words of those that they mean."""
+
+
+@pytest.mark.parametrize("remembered", REMEMBERED)
+def test_a_message_that_is_remembered_loosely_comes_first(
+    pages_of_messages: Page, remembered: str
+) -> None:
+    pages_of_messages.fill("#finder input", "")
+    pages_of_messages.locator("#finder li").first.wait_for(state="detached")
+    pages_of_messages.fill("#finder input", remembered)
+    line = pages_of_messages.locator("#finder li").first
+    line.wait_for(timeout=20_000)
+    assert REMEMBERED[remembered] in line.inner_text()

@@ -37,7 +37,7 @@ def script() -> ModuleType:
 def listed() -> str:
     """All pages as a reader sees them."""
     text = "\n".join(script().pages().values())
-    return html.unescape(re.sub(r"</?code>", "`", text))
+    return html.unescape(re.sub(r"</?code>", "`", re.sub("</?em>", "", text)))
 
 
 def raised() -> Iterator[tuple[str, list[str]]]:
