@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
 from .console import Console
-from .options import json_option
+from .options import json_option, overwrite_option, query_options, request_text, search_terms
 
 
 @click.group(
@@ -15,6 +16,7 @@ from .options import json_option
     epilog="""\b
 Examples:
   cleansat catalog update masks
+  cleansat catalog footprints masks -o masks.gpkg
   cleansat recall --catalog masks --time 2024-06 --resolution 20 --crs EPSG:32633 -o june
 """,
 )
@@ -53,3 +55,56 @@ def update(store: str, as_json: bool) -> None:
         click.echo(json.dumps({"entered": entered, "archived": archived}))
     else:
         click.echo(f"{entered} entered, {archived} archived.")
+
+
+@command.command(
+    "footprints",
+    epilog="""\b
+Examples:
+  cleansat catalog footprints masks -o masks.gpkg
+  cleansat catalog footprints s3://bucket/masks --time 2024-06 -o june.geojson
+  cleansat catalog footprints masks --product s2_l2a -o scenes.gpkg
+
+\b
+Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
+""",
+)
+@click.argument("store")
+@click.option(
+    "--product",
+    metavar="NAME",
+    default="s2_l2a_ucl",
+    show_default=True,
+    help="Product of masks, or of scenes.",
+)
+@query_options
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="File to write: .gpkg, .geojson or .fgb.",
+)
+@overwrite_option
+def footprints(
+    store: str,
+    product: str,
+    time: str | None,
+    bbox: tuple[float, float, float, float] | None,
+    out: Path,
+    overwrite: bool,
+) -> None:
+    """Write where the masks in STORE lie, for QGIS and other programs for maps.
+
+    STORE is a folder or s3://bucket/prefix. Each mask is one area with its date, its model, the percentages of its
+    classes and the addresses of its files.
+    """
+    from ..catalog.footprints import check_format, write_footprints
+    from ..cube.catalog import open_catalog
+
+    check_format(out)
+    found = open_catalog(store).search(product, **search_terms(time, bbox))
+    request = request_text("store", "product", "time", "bbox")
+    write_footprints(found, out, request=request, overwrite=overwrite)
+    click.echo(f"{len(found)} footprint{'s' if len(found) > 1 else ''} in {out}")

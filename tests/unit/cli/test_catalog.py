@@ -6,8 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
+import geopandas
 from calling import Run, failure, good
+from shapely.geometry import shape
 
+from odc_cleansat import open_catalog
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 
@@ -61,3 +64,22 @@ def test_a_folder_without_a_catalogue(run: Run, tmp_path: Path) -> None:
         )
     )
     assert "cleansat catalog update" in text
+
+
+def test_footprints_for_programs_for_maps(run: Run, tmp_path: Path) -> None:
+    scene = SimulatedScene(shape=(240, 300), seed=1).write(tmp_path / "scene")
+    store, out = tmp_path / "masks", tmp_path / "masks.gpkg"
+    good(run("mask", scene, "-o", store))
+    assert good(run("catalog", "footprints", store, "-o", out)) == f"1 footprint in {out}\n"
+    good(run("catalog", "footprints", store, "-o", out))  # the same again
+    [item] = open_catalog(store).search()
+    [row] = geopandas.read_file(out).itertuples()
+    assert row.geometry.equals_exact(shape(item.geometry), 1e-9)
+    assert row.cloud_percent == item.properties["cleansat:cloud_percent"]
+    assert row.ucl == item.assets["ucl"].href
+    other = ("catalog", "footprints", store, "--product", "s2_l2a", "-o")
+    assert "is another map of footprints" in failure(run(*other, out), 1)
+    good(run(*other, out, "--overwrite"))
+    [row] = geopandas.read_file(out).itertuples()
+    assert row.red.endswith("B04.tif")
+    assert "Let its name end in .gpkg" in failure(run(*other, tmp_path / "masks.shp"), 1)
