@@ -402,8 +402,8 @@ def test_a_click_counts_although_its_row_is_news(opened: Page, stored: Path) -> 
     folder = next(each.parent for each in stored.rglob("*.odc-metadata.yaml") if name in each.read_text())  # fmt: skip
     row.get_by_role("button", name="Details").hover()
     opened.mouse.down()
-    with opened.expect_response(lambda answer: name in answer.text()):
-        reject(folder, by="C")
+    reject(folder, by="C")
+    opened.wait_for_timeout(1000)  # the page asks ten times a second
     opened.mouse.up()
     opened.locator("tr.details").wait_for(state="detached")
     opened.locator("tr.mask", has_text="C, 20").wait_for()
