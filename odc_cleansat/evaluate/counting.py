@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..classes import CloudClass
 from ..errors import CleansatError
-from ..grids.centres import Roi
 from .confusion import Confusion, Question
+
+if TYPE_CHECKING:
+    from ..grids.centres import Roi
 
 QUESTIONS = tuple(Question)
 """All questions, in their order."""

@@ -11,16 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from odc.geo.geobox import GeoBox
 from scipy import fft, ndimage
 
 from ..classes import CLOUDS, CloudClass
-from ..grids.grid import centre, grid_north
 from ..models.model import Model
 from ..scenes.angles import Angles, find_angles
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
 
 METHOD = "light"
 """Name of what is done here, in documents."""
@@ -117,6 +118,8 @@ class Light:
 
 def place_of(grid: GeoBox) -> tuple[float, float] | None:
     """Return longitude and latitude of the middle of a grid, degrees; None if it is not on the Earth."""
+    from ..grids.grid import centre
+
     longitude, latitude = centre(grid)
     if math.isfinite(longitude) and math.isfinite(latitude):
         return round(longitude, 2), round(latitude, 2)
@@ -200,6 +203,8 @@ def motions_of(angles: Angles, window: GeoBox) -> list[Motion]:
     window
         Grid of the window.
     """
+    from ..grids.grid import grid_north
+
     north = grid_north(window)
     sun = _away(angles.sun_azimuth - north, math.tan(math.radians(angles.sun_zenith)))
     across = _away(_ACROSS - north, 1.0)

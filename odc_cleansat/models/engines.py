@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Sequence
 from functools import lru_cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -124,13 +125,18 @@ def _load(model: Model, sha256: str, name: str, precision: str | None, pid: int)
 def _default_engine(model: Model) -> str:
     # Torch cannot run an ONNX graph of unknown architecture.
     bare = any(each.format == "onnx" and each.architecture is None for each in model.networks())
-    return "torch" if not bare and _has_cuda() else "openvino"
+    # A machine for training alone has torch, and may lack OpenVINO.
+    return "torch" if not bare and (_has_cuda() or find_spec("openvino") is None) else "openvino"
+
+
+_DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg")
+"""Where a driver of NVIDIA is seen: on Linux, in a sandbox, and in Windows' Linux."""
 
 
 @lru_cache(maxsize=1)
 def _has_cuda() -> bool:
     # Importing torch takes seconds, so it is asked only on machines with a driver of NVIDIA.
-    if not Path("/proc/driver/nvidia").exists():
+    if not any(Path(path).exists() for path in _DRIVERS):
         return False
     import torch
 

@@ -26,12 +26,18 @@ def find_device(name: str | None) -> torch.device:
 
 
 def best_precision(device: str) -> str:
-    """Return ``bf16`` for a device that computes in it, and ``f32`` for others."""
+    """Return ``bf16`` for a device that computes in it, and ``f32`` for others.
+
+    OpenVINO knows it of a processor. Where it is not installed, a processor computes in ``f32``.
+    """
     if device == "cuda":
         import torch
 
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "f32"
-    import openvino
+    try:
+        import openvino
+    except ImportError:
+        return "f32"
 
     capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "bf16" if "BF16" in capabilities else "f32"

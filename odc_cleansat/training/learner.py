@@ -20,6 +20,7 @@ from .lessons import Lesson, channel_groups, lesson_of, loss_of
 from .network import NormalisedNetwork
 from .patches import Patch
 from .schedule import Schedule
+from .speed import Stopwatch
 from .spoiling import move
 from .teachers import Teachers, taught_classes
 from .tiles import Tile
@@ -107,6 +108,7 @@ class Learner:
         self._parts = {"network": network, "averaged": averaged, "optimiser": self._optimiser}
         self._network = NormalisedNetwork(network, task.mean, task.std, self._device, half)
         self.average = NormalisedNetwork(averaged.module, task.mean, task.std, self._device, half)
+        self.watch = Stopwatch()
         self._channels = torch.from_numpy(possible_channels(task.classes)).to(self._device)
         self._taught = taught_classes(task.teachers, task.classes)
         self._answers = Answers(task.teachers, self._taught, task.answers)
@@ -156,12 +158,20 @@ class Learner:
         ModelError
             If the loss or its gradient is not finite, or there is no teacher for a tile.
         """
+        with self.watch.measure("teachers"):
+            answers = self._answers_for(tiles, self._task.schedule.lesson_of(step))
+        with self.watch.measure("network"):
+            loss = self._learn(tiles, answers, step)
+        self.watch.steps += 1
+        return loss
+
+    def _learn(self, tiles: Sequence[Tile], answers: np.ndarray | None, step: int) -> float:
+        """Change the weights by one batch and its answers, and return the loss."""
         import torch
 
         schedule = self._task.schedule
         for group in self._optimiser.param_groups:
             group["lr"] = schedule.rate_at(step)
-        answers = self._answers_for(tiles, schedule.lesson_of(step))
         # The same seed at every start, so that a network with dropout draws the same after a stop.
         torch.manual_seed(((schedule.seed << 32) + step) % 2**63)
         log_probabilities = self._network([tile.pixels for tile in tiles]).log_softmax(dim=1)

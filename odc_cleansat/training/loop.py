@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..progress import SILENT, Reporter, duration
-from ..threads import available_cpus
 from .agreement import AgreementMeter
 from .curves import add_row, draw_curves
+from .feeding import drawn_ahead, workers_for
 from .history import History
 from .learner import Learner, Task
 from .schedule import Schedule
-from .tiles import Tile, TileSampler
+from .speed import write_speed
+from .tiles import TileSampler
 
 if TYPE_CHECKING:
     import torch
@@ -33,9 +32,6 @@ _PACE_AFTER = 10
 
 _SHOWN_STEPS = 50
 """Number of steps over which the loss that is shown is averaged."""
-
-_MOST_THREADS = 8
-"""Most threads that draw tiles. One draws about three batches a second."""
 
 
 def _never() -> bool:
@@ -104,15 +100,19 @@ def fit(
     meter = AgreementMeter(
         task.held_out, task.teachers, task.classes, tiles.resolution, task.spoilt
     )
-    threads = _threads_for(learner.device)
+    workers = workers_for(learner.device, schedule)
     title = f"Going on after step {history.step}" if history.step else "Training"
     with (
         session.reporter.step(title, "step") as count,
-        closing(_drawn_ahead(tiles, schedule, history.step, threads)) as batches,
+        closing(drawn_ahead(tiles, schedule, history.step, workers)) as batches,
     ):
         progress = _Progress(history, schedule, session.reporter)
         saved_at, saved_step = time.perf_counter(), history.step
-        for batch in batches:
+        while True:
+            with learner.watch.measure("waiting for tiles"):
+                batch = next(batches, None)
+            if batch is None:
+                break
             loss = learner.learn(batch, history.step)
             progress.add(loss)
             evaluated = schedule.evaluates_after(history.step)
@@ -130,32 +130,8 @@ def fit(
                 break
     if saved_step != history.step:
         learner.save(folder, history)
+    session.reporter.say(write_speed(folder, learner.watch, learner.device, workers))
     return history
-
-
-def _drawn_ahead(
-    tiles: TileSampler, schedule: Schedule, first: int, threads: int
-) -> Generator[list[Tile], None, None]:
-    """Give the tiles of each step, from the first on. Threads draw those of the next steps meanwhile."""
-
-    def draw(step: int) -> list[Tile]:
-        return tiles.batch(step, schedule.batch, schedule.lesson_of(step))
-
-    with ThreadPoolExecutor(threads, "tiles") as executor:
-        coming = deque(executor.submit(draw, first + i) for i in range(threads))
-        try:
-            for step in range(first, schedule.steps):
-                batch = coming.popleft().result()
-                coming.append(executor.submit(draw, step + threads))
-                yield batch
-        finally:
-            for each in coming:
-                each.cancel()
-
-
-def _threads_for(device: str) -> int:
-    """Return in how many threads tiles are drawn: one beside a processor that learns, more beside a quick device."""
-    return 1 if device == "cpu" else max(1, min(_MOST_THREADS, available_cpus() - 1))
 
 
 class _Progress:

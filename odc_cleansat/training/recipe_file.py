@@ -26,7 +26,6 @@ from ..storage.validators import (
     validated,
     whole,
 )
-from .labels import LABEL_LAYOUTS
 from .narrowing import WIDTHS
 from .recipe import HeldOut, Recipe, RecipeError
 from .schedule import Schedule
@@ -191,6 +190,13 @@ def _size(value: Any) -> int:
     return value
 
 
+def _layout(value: Any) -> str:
+    from .labels import LABEL_LAYOUTS
+
+    found: str = one_of(LABEL_LAYOUTS)(value)
+    return found
+
+
 _SPLITS = ("train", "validation", "test")
 
 _KEYS_OF_ALL_SOURCES: dict[str, Validator] = {
@@ -203,7 +209,7 @@ _KEYS_OF_SOURCES: dict[type[Source], dict[str, Validator]] = {
     Archive: {"archive": text},
     Labels: {
         "labels": text,
-        "layout": one_of(LABEL_LAYOUTS),
+        "layout": _layout,
         "split": one_of(_SPLITS),
         **_KEYS_OF_FILES,
     },

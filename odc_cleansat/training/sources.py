@@ -10,7 +10,6 @@ import numpy as np
 
 from ..errors import SceneError
 from ..scenes.offset import QUANTIFICATION
-from .labels import read_labels, read_scene
 from .patches import Patch, available_bands, read_archive
 from .truths import SIMULATED_MAPPING, truth_of
 
@@ -109,6 +108,8 @@ class Labels(Source):
 
     def read(self, folder: Path, wanted: Wanted) -> list[Patch]:
         """Return its patches; see :meth:`Source.read`."""
+        from .labels import read_labels
+
         return read_labels(
             folder / self.labels, self.layout, wanted.bands,
             level=self.level or wanted.level, finest=_FINEST_SHARE * wanted.resolution,
@@ -149,6 +150,8 @@ class Scenes(Source):
         SceneError
             Also if the bands of a file of several are not named.
         """
+        from .labels import read_scene
+
         patches = []
         for path in _matching_paths(folder, self.scenes):
             if path.is_file() and not self.bands:

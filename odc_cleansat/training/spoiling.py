@@ -8,6 +8,7 @@ Arrays are ``(C, h, w)`` float32 reflectance, NaN where there are no data.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -140,22 +141,22 @@ def jpeg2000(pixels: np.ndarray, quality: float) -> np.ndarray:
     numpy.ndarray
         ``(C, h, w)`` float32 reflectance, 0 to 6.5535.
     """
-    from affine import Affine
-    from rasterio.env import Env
-    from rasterio.io import MemoryFile
+    from PIL import Image
 
     numbers = np.clip(np.rint(pixels * 10000), 0, 65535).astype("uint16")
-    count, height, width = numbers.shape
-    # One thread: a pool for each small picture takes longer than the picture.
-    with Env(GDAL_NUM_THREADS=1), MemoryFile() as memory:
-        with memory.open(
-            driver="JP2OpenJPEG", count=count, height=height, width=width, dtype="uint16",
-            transform=Affine.scale(10, -10), QUALITY=f"{quality:.1f}", REVERSIBLE="NO", YCC="NO",
-        ) as file:  # fmt: skip
-            file.write(numbers)
-        with memory.open() as file:
-            read: np.ndarray = file.read()
-    return read.astype("float32") / np.float32(10000)
+    planes = []
+    for plane in numbers:
+        file = io.BytesIO()
+        Image.fromarray(plane).save(
+            file,
+            "JPEG2000",
+            irreversible=True,
+            quality_mode="rates",
+            quality_layers=[100 / quality],
+        )
+        with Image.open(file) as read:
+            planes.append(np.asarray(read))
+    return np.stack(planes).astype("float32") / np.float32(10000)
 
 
 def _jpeg2000(rng: np.random.Generator, pixels: np.ndarray, bands: tuple[str, ...]) -> np.ndarray:

@@ -16,6 +16,7 @@ import pytest
 
 from odc_cleansat import get_model
 from odc_cleansat.errors import ModelError
+from odc_cleansat.models import engines
 from odc_cleansat.models.documents import write_model
 from odc_cleansat.models.engines import get_engine
 from odc_cleansat.models.ensembles import ensemble
@@ -288,3 +289,27 @@ def test_threads_give_the_same(tmp_path: Path, small: np.ndarray) -> None:
         found = list(pool.map(engine, [small[:1], small[1:]] * 6))
     for i, each in enumerate(found):
         np.testing.assert_array_equal(each, expected[i % 2])
+
+
+@pytest.mark.parametrize(
+    ("there", "cuda", "name"),
+    [(True, False, "openvino"), (True, True, "torch"), (False, False, "torch")],
+)
+def test_torch_is_taken_beside_cuda_and_without_openvino(
+    monkeypatch: pytest.MonkeyPatch, there: bool, cuda: bool, name: str
+) -> None:
+    monkeypatch.setattr(engines, "_has_cuda", lambda: cuda)
+    monkeypatch.setattr(engines, "find_spec", lambda _: "found" if there else None)
+    assert engines._default_engine(get_model("unet-mobilenetv2-l2a")) == name
+
+
+@pytest.mark.parametrize("sign", ["proc", "device", "none"])
+def test_a_driver_is_seen_in_a_sandbox_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: str
+) -> None:
+    (tmp_path / sign).touch()
+    monkeypatch.setattr(engines, "_DRIVERS", (f"{tmp_path}/proc", f"{tmp_path}/device"))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    engines._has_cuda.cache_clear()
+    assert engines._has_cuda() is (sign != "none")
+    engines._has_cuda.cache_clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from odc_cleansat.errors import ModelError
@@ -28,6 +30,11 @@ def test_a_processor_takes_bf16_if_it_computes_in_it(
 ) -> None:
     monkeypatch.setattr("openvino.Core.get_property", lambda *_: capabilities)
     assert best_precision("cpu") == precision
+
+
+def test_a_machine_without_openvino_takes_f32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert best_precision("cpu") == "f32"
 
 
 @pytest.mark.parametrize("supported", [True, False])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,17 +79,13 @@ def test_a_network_with_dropout_goes_on_as_if_it_had_not_been_stopped(tmp_path: 
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
-def test_several_threads_draw_the_tiles_of_the_steps_in_their_order(
+def test_several_processes_draw_the_tiles_of_the_steps_in_their_order(
     tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = run(recipe, tmp_path / "one")
-    monkeypatch.setattr(loop, "_threads_for", lambda _: 3)
-    assert run(recipe, tmp_path / "three") == losses
-
-
-def test_beside_a_quick_device_more_threads_draw(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = []
-    for cpus in ("1", "2", "4", "64"):
-        monkeypatch.setenv("CLEANSAT_THREADS", cpus)
-        found.append((loop._threads_for("cpu"), loop._threads_for("cuda")))
-    assert found == [(1, 1), (1, 1), (1, 3), (1, 8)]
+    monkeypatch.setattr(loop, "workers_for", lambda *_: 2)
+    assert run(recipe, tmp_path / "two") == losses
+    figures = json.loads((tmp_path / "two" / "speed.json").read_text())
+    assert (figures["device"], figures["workers"], figures["steps"]) == ("cpu", 2, 6)
+    parts = ("waiting for tiles", "teachers", "network")
+    assert sum(figures[f"share of {part}"] for part in parts) == pytest.approx(1, abs=0.01)
