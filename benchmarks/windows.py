@@ -180,8 +180,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", nargs="*", help="strides, crops; both by default")
-    parser.add_argument("--six", default="unet-efficientnetb4-l2a-6b", help="model of six bands")
-    parser.add_argument("--four", default="unet-efficientnetb4-l2a-4b", help="model of four bands")
+    parser.add_argument("--six", default="unet-mobilenetv2-l2a-thin", help="model of six bands")
+    parser.add_argument(
+        "--four", default="unet-mobilenetv2-l2a-thin-4b", help="model of four bands"
+    )
     parser.add_argument(
         "--scenes", default="", metavar="TEXT", help="only those with this in their names, of crops"
     )

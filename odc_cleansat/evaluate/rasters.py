@@ -190,8 +190,16 @@ def place_on_label(label: OpenRaster, prediction: OpenRaster) -> None:
     prediction.grid = label.grid
 
 
+_VECTORS = (".gpkg", ".shp", ".geojson", ".json", ".kml", ".fgb", ".gml")
+"""Endings of files of polygons and points."""
+
+
 def _unreadable(uri: str, error: Exception) -> SceneError:
     hint = store_advice(error) if "://" in uri else None
+    if hint is None and uri.lower().endswith(_VECTORS):
+        return SceneError(
+            f"{uri} holds no pixels. Make a raster of its polygons, on the grid of a mask and with its codes."
+        )
     return SceneError(
         f"cannot read {uri}: {error}. {f'Probably {hint}.' if hint else 'Is it there, and whole?'}"
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import nbformat
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import Copy
@@ -78,6 +79,31 @@ def earth_search(folder: Path) -> Iterator[str]:
             api.folders[day] = bands
             api.add(item, day, bbox=[13.5, 47.5, 15.1, 48.7])
         yield api.url
+
+
+def test_polygons_become_a_label(tmp_path: Path) -> None:
+    import geopandas
+    import rasterio
+    from shapely.geometry import box
+
+    page = (ROOT / "docs" / "how-to" / "evaluate.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n([^`]*def rasterize_labels.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "evaluate.md", "exec"), names)
+    mask, label = tmp_path / "ucl.tif", tmp_path / "label.tif"
+    grid = rasterio.transform.from_origin(400_000, 5_300_000, 20, 20)
+    form = {"width": 8, "height": 6, "count": 1, "dtype": "uint8", "nodata": 0}
+    with rasterio.open(mask, "w", driver="GTiff", crs="EPSG:32633", transform=grid, **form) as file:
+        file.write(np.ones((1, 6, 8), "uint8"))
+    squares = [box(400_000, 5_299_940, 400_040, 5_300_000), box(400_080, 5_299_880, 400_160, 5_299_900)]  # fmt: skip
+    drawn = geopandas.GeoDataFrame({"code": [2, 3]}, geometry=squares, crs="EPSG:32633")
+    drawn.to_crs("EPSG:4326").to_file(tmp_path / "labels.gpkg")
+    names["rasterize_labels"](tmp_path / "labels.gpkg", mask, label)
+    with rasterio.open(label) as file:
+        assert file.nodata == 0
+        codes = file.read(1)
+    assert np.array_equal(np.argwhere(codes == 2), [(y, x) for y in range(3) for x in range(2)])
+    assert np.array_equal(np.argwhere(codes == 3), [(5, x) for x in range(4, 8)])
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,9 @@ def test_rasters_that_cannot_be_compared(tmp_path: Path) -> None:
         evaluate_rasters([Case("one", wrong, {"p": label})])
     with pytest.raises(SceneError, match=r"cannot read .*nowhere\.tif"):
         evaluate_rasters([Case("one", label, {"p": raster(tmp_path / "nowhere.tif")})])
+    (tmp_path / "drawn.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    with pytest.raises(SceneError, match=r"drawn\.geojson holds no pixels"):
+        evaluate_rasters([Case("one", raster(tmp_path / "drawn.geojson"), {"p": label})])
     with pytest.raises(SceneError, match="no band 2"):
         evaluate_rasters([Case("one", label, {"p": ClassRaster(label.uri, band=2)})])
     with pytest.raises(SceneError, match="no scene has a label"):
