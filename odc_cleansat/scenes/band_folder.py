@@ -370,9 +370,9 @@ def _offset_in_tags(scene: BandFolder) -> dict[str, float]:
     found: dict[str, float] = {}
     for band, path in scene.bands.items():
         if is_reflective(band):
-            with contextlib.suppress(SceneError):
-                opened = BandFile(str(path), 1, None).open()
-                found[band] = read_packing(opened.data).offset
+            file = BandFile(str(path), 1, None)
+            with contextlib.suppress(SceneError), contextlib.closing(file.open().data) as data:
+                found[band] = read_packing(data).offset
     if len(set(found.values())) > 1:
         listed = ", ".join(f"{band}: {value:g}" for band, value in found.items())
         raise SceneError(

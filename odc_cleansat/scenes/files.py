@@ -95,7 +95,7 @@ class BandFile(NamedTuple):
     """Whether a stranger named it, so that it may name no other file; see :mod:`odc_cleansat.storage.strangers`."""
 
     def open(self) -> Band:
-        """Open the band on its own grid; pixels are read when they are used.
+        """Open the band on its own grid; pixels are read when they are used, until ``close`` of the data.
 
         Returns
         -------
@@ -139,6 +139,7 @@ class BandFile(NamedTuple):
         grid = GeoBox(data.shape, data.rio.transform(recalc=False), str(data.rio.crs))
         if fault := fault_of_grid(grid):
             raise SceneError(f"cannot read {self.uri}: {fault}.")
+        data.set_close(opened.close)
         return Band(data, grid)
 
     @contextlib.contextmanager
@@ -193,8 +194,7 @@ class BandFile(NamedTuple):
                 yield path, opener
             return
         refuse_pipes(path)
-        settings = careful_settings(path) if self.of_stranger else gdal_settings(self.uri)
-        with settings as options:
+        with careful_settings(path) if self.of_stranger else gdal_settings(self.uri) as options:
             yield signing_path(path), options or {}
 
     def fault(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -62,11 +63,11 @@ def settle_offset(files: Mapping[str, BandFile], offset: Offset, label: str) -> 
         return offset
     guessed = offset.source.startswith(ASSUMED)
     rival, who = offset.rival, "the metadata"
-    if rival is None and (tag := read_packing(bands[0].open().data).offset) not in (
-        0,
-        offset.value,
-    ):
-        rival, who = tag, "the tags of its files"
+    if rival is None:
+        with contextlib.closing(bands[0].open().data) as opened:
+            tag = read_packing(opened).offset
+        if tag not in (0, offset.value):
+            rival, who = tag, "the tags of its files"
     if offset.value == 0 and not guessed and rival is None:
         return offset
     found = _decided_by_pixels(_look_at(bands), offset, rival, who)
@@ -133,7 +134,8 @@ def _sample(file: BandFile) -> np.ndarray:
 
     try:
         with file.opened() as opened:
-            packing = read_packing(file.open().data, None, 0)
+            with contextlib.closing(file.open().data) as band:
+                packing = read_packing(band, None, 0)
             height, width = opened.shape
             if opened.overviews(file.band) or max(height, width) <= 2 * _SIDE:
                 values = opened.read(file.band, out_shape=(min(height, _SIDE), min(width, _SIDE)))

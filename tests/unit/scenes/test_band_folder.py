@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from odc_cleansat.scenes.band_folder import (
     parse_moment,
     write_scene_document,
 )
+from odc_cleansat.scenes.read import read_scene
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 GRID = Affine(10, 0, 399960, 0, -10, 5300040)
@@ -146,6 +148,26 @@ def test_the_document(tmp_path: Path) -> None:
     assert document["properties"]["odc:region_code"] == "32633_400_5300"
     assert document["measurements"]["blue"]["path"] == (tmp_path / "scene" / "B02.tif").as_uri()
     assert document["id"][:8] in path.name
+
+
+def test_no_file_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rasterio 1.5.2 prints an empty message for each file that is open when Python ends."""
+    real, opened = rasterio.open, []
+
+    def recorded(*arguments: Any, **options: Any) -> Any:
+        opened.append(real(*arguments, **options))
+        return opened[-1]
+
+    folder = SimulatedScene(shape=(60, 60)).write(tmp_path / "scene")
+    monkeypatch.setattr(rasterio, "open", recorded)
+    gc.disable()  # it closes files too, at any time
+    try:
+        write_scene_document(open_scene(folder), tmp_path)
+        read_scene(str(folder))
+        assert len(opened) > 20
+        assert [file.name for file in opened if not file.closed] == []
+    finally:
+        gc.enable()
 
 
 def test_the_id_is_that_of_the_content(tmp_path: Path) -> None:
