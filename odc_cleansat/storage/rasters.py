@@ -5,7 +5,9 @@ A pipe or a device is refused, for which GDAL would wait for ever.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,17 @@ from .settings import URL_SCHEME, gdal_settings
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
+
+
+@atexit.register
+def _close_what_is_open() -> None:
+    """Close the files that xarray keeps open for arrays whose pixels are read when they are used.
+
+    With rasterio 1.5, each file that is open when Python ends prints an empty `Error in sys.excepthook`.
+    """
+    if manager := sys.modules.get("xarray.backends.file_manager"):
+        for file in list(manager.FILE_CACHE.values()):
+            file.close()
 
 
 @contextlib.contextmanager

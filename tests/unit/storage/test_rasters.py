@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from calling import Run, failure
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
@@ -57,3 +60,26 @@ def test_pipes_are_refused_wherever_a_file_is_named(pipe: Path, run: Run, tmp_pa
         read_scene(str(bands))
     said = failure(run("recall", "--like", bands / "B08.tif", "-o", tmp_path / "out.tif"))
     assert "is a pipe" in said
+
+
+AT_THE_END = """
+import atexit, sys
+import rasterio
+real, opened = rasterio.open, []
+rasterio.open = lambda *args, **options: opened.append(real(*args, **options)) or opened[-1]
+atexit.register(lambda: print([file.closed for file in opened]))  # what is registered first runs last
+from odc_cleansat.scenes.files import BandFile
+kept = BandFile(sys.argv[1], 1, None).open()
+kept.data.isel(x=slice(2)).compute()
+print([file.closed for file in opened])
+"""
+
+
+def test_no_file_is_open_when_python_ends(tmp_path: Path) -> None:
+    path = tmp_path / "B02.tif"
+    form = {"width": 8, "height": 6, "count": 1, "dtype": "uint16", "crs": "EPSG:32633"}
+    with rasterio.open(path, "w", transform=Affine(10, 0, 0, 0, -10, 60), **form) as file:
+        file.write(np.ones((1, 6, 8), "uint16"))
+    command = [sys.executable, "-c", AT_THE_END, str(path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == ["[False]", "[True]"]
