@@ -2,7 +2,8 @@
 
     python benchmarks/catalog.py [--masks 100000] [--store FOLDER|s3://bucket/prefix]
 
-No pixel is written. The masks are rows of tiles all over the Earth, each with a document like that of a real one.
+The masks are rows of tiles all over the Earth, each with a document like that of a real one, and no pixel is written.
+Masks with scenes are entered as `cleansat mask` enters them: from documents in a store, which a real mask has too.
 """
 
 from __future__ import annotations
@@ -10,18 +11,26 @@ from __future__ import annotations
 import argparse
 import copy
 import datetime
+import json
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
+import yaml
 from datacube.index.eo3 import prep_eo3
 from datacube.model import Dataset
+from datacube.utils import jsonify_document
 
 from odc_cleansat.catalog.index import open_index
+from odc_cleansat.cube.catalog import open_catalog
 from odc_cleansat.cube.index import add_product
+from odc_cleansat.products.job import MaskJob
+from odc_cleansat.scenes.read import read_scene
 from odc_cleansat.storage.eo3 import MASK_PRODUCT, product_definition
+from odc_cleansat.synthetic.scene import SimulatedScene
 
 PAGE = 2000
 """Masks that are entered together."""
@@ -81,6 +90,35 @@ def _dataset(product: object, zone: int, north: float, when: datetime.datetime) 
     return Dataset(product, prep_eo3(copy.deepcopy(document)), uri=None)
 
 
+def masked_scenes(work: Path, store: Path, count: int) -> list[tuple[Path, Dataset]]:
+    """Write a mask of a simulated scene, and its documents again for other dates; return documents and scenes."""
+    scene = read_scene(str(SimulatedScene(shape=(60, 60)).write(work / "scene"))).dataset
+    written = Path(str(MaskJob(scene, work / "made").run()))
+    mask = written.name.partition(".")[0]
+    there = yaml.safe_load(written.read_text())["id"]
+    source = jsonify_document(scene.metadata_doc)
+    taken = source["properties"]["datetime"][:10]
+    found = []
+    for i in range(count):
+        day = datetime.date(2017, 1, 1) + datetime.timedelta(days=i)
+        changes = {source["id"]: str(uuid.uuid4()), there: str(uuid.uuid4()), taken: str(day)}
+        folder = store / "33UVP" / f"{day:%Y/%m/%d}" / changes[there]
+        folder.mkdir(parents=True)
+        for name in (written.name, f"{mask}.stac-item.json"):
+            (folder / name).write_text(_changed((written.parent / name).read_text(), changes))
+        document = json.loads(_changed(json.dumps(source), changes))
+        found.append(
+            (folder / written.name, Dataset(scene.product, prep_eo3(document), uri=scene.uri))
+        )
+    return found
+
+
+def _changed(text: str, changes: dict[str, str]) -> str:
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    return text
+
+
 def timed(text: str, act: Callable[[], object], times: int = 1) -> None:
     """Print the shortest time of a few, and what the processor took of it."""
     seconds = []
@@ -135,6 +173,19 @@ def main() -> None:
             lambda: len(open_index(place).find_datasets(**terms)),
             3,
         )
+    with tempfile.TemporaryDirectory() as work:
+        store = Path(work) / "masks"
+        pairs = masked_scenes(Path(work), store, 100)
+        catalog = open_catalog(store)
+
+        def enter() -> int:
+            for document, scene in pairs:
+                catalog.add(document, scene)
+            return len(pairs)
+
+        timed("add 100 masks with their scenes, in a new store", enter)
+        if (found := (len(catalog.search()), len(catalog.search("s2_l2a")))) != (100, 100):
+            raise SystemExit(f"of 100 masks and scenes {found} are found")
 
 
 if __name__ == "__main__":

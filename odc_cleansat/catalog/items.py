@@ -57,16 +57,17 @@ def row_of(dataset: Dataset, root: Folder, archived: float = 0.0) -> dict[str, A
     """
     from datacube.utils import jsonify_document
 
-    document = jsonify_document(dataset.metadata_doc_without_lineage())
+    # As `metadata_doc_without_lineage`, which copies the whole twice.
+    document = jsonify_document({**dataset.metadata_doc, "lineage": {"source_datasets": {}}})
     sources = {name: str(each.id) for name, each in (dataset.sources or {}).items()}
     extent = document.get("extent") or {}
     time, lon, lat = dataset.time, extent.get("lon", {}), extent.get("lat", {})
     row = _item_of(dataset)
-    uri = dataset.uri or ""
+    uri, base = dataset.uri or "", base_of(root)
     row["collection"] = dataset.product.name
-    row["links"] = [{"rel": "self", "href": relative_to(root, uri)}] if uri else []
+    row["links"] = [{"rel": "self", "href": relative_to(base, uri)}] if uri else []
     for asset in row["assets"].values():
-        asset["href"] = relative_to(root, urljoin(uri, asset["href"]) if uri else asset["href"])
+        asset["href"] = relative_to(base, urljoin(uri, asset["href"]))
     row["properties"] |= {
         f"{PREFIX}begin": time.begin.timestamp() if time else 0.0,
         f"{PREFIX}end": time.end.timestamp() if time else 0.0,
@@ -76,7 +77,7 @@ def row_of(dataset: Dataset, root: Folder, archived: float = 0.0) -> dict[str, A
         f"{PREFIX}north": float(lat.get("end", 90)),
         f"{PREFIX}added": now(),
         f"{PREFIX}archived": archived,
-        f"{PREFIX}uri": relative_to(root, uri),
+        f"{PREFIX}uri": relative_to(base, uri),
         f"{PREFIX}sources": json.dumps(sources),
         DOCUMENT: json.dumps(document),
     }
@@ -89,7 +90,7 @@ def _item_of(dataset: Dataset) -> dict[str, Any]:
         with contextlib.suppress(CleansatError, OSError):
             folder, name = split_file(dataset.uri)
             item = parse_json(folder.read(name.replace(EO3, ITEM)), name)
-            if item.get("id") == str(dataset.id):
+            if item.get("id") == str(dataset.metadata_doc["id"]):
                 return _plain(item)
     return _plain(_item_of_document(dataset))
 
@@ -131,12 +132,12 @@ def _item_of_document(dataset: Dataset) -> dict[str, Any]:
     footprint = lonlat_footprint(Geometry(document.geometry, document.crs))
     acquired = document.properties["datetime"]
     return {
-        "id": str(dataset.id),
+        "id": str(dataset.metadata_doc["id"]),
         "geometry": footprint.json,
         "bbox": geojson_bbox(footprint),
         "properties": {
             **_texts(document.properties.items()),
-            "title": document.label or str(dataset.id),
+            "title": document.label or str(dataset.metadata_doc["id"]),
             "odc:product": dataset.product.name,
             "datetime": acquired.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z"),
         },
@@ -155,18 +156,20 @@ def _texts(properties: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     }
 
 
-def relative_to(root: Folder, address: str) -> str:
-    """Return an address as a catalogue keeps it: relative if it is inside, else as it is."""
-    base = _base(root)
-    return address.removeprefix(base) if address.startswith(base) else address
-
-
 def absolute(root: Folder, kept: str) -> str:
     """Return the address that a catalogue keeps, relative or not."""
-    return kept if not kept or URL_SCHEME.match(kept) or os.path.isabs(kept) else _base(root) + kept
+    return (
+        kept if not kept or URL_SCHEME.match(kept) or os.path.isabs(kept) else base_of(root) + kept
+    )
 
 
-def _base(root: Folder) -> str:
+def relative_to(base: str, address: str) -> str:
+    """Return an address as a catalogue keeps it: relative if it is below the address of the catalogue, else as it is."""
+    return address.removeprefix(base)
+
+
+def base_of(root: Folder) -> str:
+    """Return the address of a catalogue, with a slash at its end."""
     if root.path is not None:
         return Path(root.path).resolve().as_uri() + "/"
     return f"{root.file('')}"

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,8 +57,8 @@ def rows_of(name: str) -> int | None:
     return int(found["rows"]) if found else None
 
 
-def write_part(folder: Folder, items: Sequence[Mapping[str, Any]]) -> str:
-    """Write a part of new rows, and return its name.
+def write_part(folder: Folder, items: Sequence[Mapping[str, Any]]) -> Part:
+    """Write a part of new rows, and return it.
 
     Parameters
     ----------
@@ -85,8 +83,8 @@ def write_part(folder: Folder, items: Sequence[Mapping[str, Any]]) -> str:
     return _write(folder, pyarrow.Table.from_batches([batch]))
 
 
-def merge_parts(folder: Folder, parts: Iterable[tuple[Part, NDArray[np.int64]]]) -> str:
-    """Write rows of several parts into a new one, in the order of time, and return its name.
+def merge_parts(folder: Folder, parts: Iterable[tuple[Part, NDArray[np.int64]]]) -> Part:
+    """Write rows of several parts into a new one, in the order of time, and return it.
 
     Parameters
     ----------
@@ -116,22 +114,29 @@ def merge_parts(folder: Folder, parts: Iterable[tuple[Part, NDArray[np.int64]]])
     return _write(folder, table.sort_by(f"{PREFIX}begin"))
 
 
-def _write(folder: Folder, table: pyarrow.Table) -> str:
+def _write(folder: Folder, table: pyarrow.Table) -> Part:
     import pyarrow.fs  # noqa: F401  as above
+    from fsspec.implementations.memory import MemoryFileSystem
     from stac_geoparquet.arrow import to_parquet
 
     name = f"items-{len(table)}-{uuid.uuid4().hex}.parquet"
     if folder.path is not None:
         folder.path.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="cleansat-") as work:
-        draft = Path(work) / name
-        batches = table.combine_chunks().to_batches(max_chunksize=_GROUP)
-        reader = type(table).from_batches(batches, table.schema).to_reader()
-        plain = {"compression": "none", "use_dictionary": False}
-        how: dict[str, Any] = plain if len(table) < _FEW else {"compression": "zstd"}
-        to_parquet(reader, draft, **how)
-        folder.write(name, draft.read_bytes())
-    return name
+    table = table.combine_chunks()
+    batches = table.to_batches(max_chunksize=_GROUP)
+    reader = type(table).from_batches(batches, table.schema).to_reader()
+    plain = {"compression": "none", "use_dictionary": False}
+    how: dict[str, Any] = plain if len(table) < _FEW else {"compression": "zstd"}
+    memory = MemoryFileSystem()  # stac-geoparquet writes to no buffer, and a file takes longer
+    to_parquet(reader, f"/cleansat/{name}", filesystem=memory, **how)
+    content = memory.cat_file(f"/cleansat/{name}")
+    memory.rm_file(f"/cleansat/{name}")
+    folder.write(name, content)
+    return Part(name, _searched(table), content, table if len(table) < _FEW else None)
+
+
+def _searched(table: pyarrow.Table) -> dict[str, NDArray[Any]]:
+    return {each: table[each].to_numpy() for each in SEARCHED}
 
 
 @dataclass(frozen=True)
@@ -144,8 +149,18 @@ class Part:
     columns: Mapping[str, NDArray[Any]]
     """The columns :data:`SEARCHED`, each 1-d: float64, but for ``id`` and the address, which are texts."""
 
-    file: Any
-    """The open file of pyarrow. It is held in memory, compressed."""
+    content: bytes
+    """The file, compressed."""
+
+    few: pyarrow.Table | None = None
+    """All rows with all columns, if they are few and this process has written them."""
+
+    @cached_property
+    def file(self) -> Any:
+        """The file as pyarrow has opened it."""
+        import pyarrow.parquet
+
+        return pyarrow.parquet.ParquetFile(io.BytesIO(self.content))
 
     def __len__(self) -> int:
         return len(self.columns["id"])
@@ -161,7 +176,7 @@ class Part:
 
     def table(self) -> pyarrow.Table:
         """Return all rows with all columns."""
-        return self.file.read()
+        return self.file.read() if self.few is None else self.few
 
     def values(self, rows: NDArray[np.int64], column: str) -> list[Any]:
         """Return the values of a column in some rows."""
@@ -172,11 +187,14 @@ class Part:
         import pyarrow.fs  # noqa: F401  as above
         from stac_geoparquet.arrow import stac_table_to_items
 
-        names = [each for each in self.file.schema_arrow.names if not each.startswith(PREFIX)]
+        schema = self.file.schema_arrow if self.few is None else self.few.schema
+        names = [each for each in schema.names if not each.startswith(PREFIX)]
         return list(stac_table_to_items(self._taken(rows, names)))
 
     def _taken(self, rows: NDArray[np.int64], columns: list[str]) -> pyarrow.Table:
         """Return some rows; only the groups in which they lie are decompressed."""
+        if self.few is not None:
+            return self.few.select(columns).take(rows)
         ends = np.cumsum(
             [self.file.metadata.row_group(i).num_rows for i in range(self.file.num_row_groups)]
         )
@@ -202,16 +220,13 @@ def read_part(folder: Folder, name: str) -> Part:
         If a store cannot be read.
     """
     import pyarrow
-    import pyarrow.parquet
 
-    content = folder.read(name, _LARGEST)
+    part = Part(name, {}, folder.read(name, _LARGEST))
     try:
-        file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
-        table = file.read(columns=list(SEARCHED), use_threads=False)
-        columns = {each: table[each].to_numpy() for each in SEARCHED}
+        table = part.file.read(columns=list(SEARCHED), use_threads=False)
+        return replace(part, columns=_searched(table))
     except (pyarrow.ArrowException, KeyError, OSError, ValueError) as error:
         raise CubeError(
             f"{folder}/{name} is no part of a catalogue, or damaged: {first_line(error)}. Delete it, and then: "
             "cleansat catalog update"
         ) from error
-    return Part(name, columns, file)

@@ -193,9 +193,9 @@ class ItemTable:
         OSError, OutputError
             If they cannot be written.
         """
-        write_part(self._folder, items)
+        self._keep(write_part(self._folder, items))
         by_size: dict[int, list[str]] = defaultdict(list)
-        for name in self._names():
+        for name in self._parts:
             by_size[_size_class(rows_of(name) or 0)].append(name)
         for names in by_size.values():
             if len(names) >= MERGED:
@@ -208,12 +208,24 @@ class ItemTable:
 
     def _merge(self, names: Iterable[str]) -> None:
         """Merge some parts. Whoever has merged one of them before has also deleted it: then nothing is done."""
+        there = self._names()
+        if not there.issuperset(names):
+            self._parts = {name: part for name, part in self._parts.items() if name in there}
+            return
         try:
-            parts = [part for name in sorted(names) if (part := self._read(name)) is not None]
+            found = [self._parts.get(name) or self._read(name) for name in sorted(names)]
         except FileNotFoundError:
             return
-        merge_parts(self._folder, View(parts).by_part())
+        parts = [part for part in found if part is not None]
+        merged = merge_parts(self._folder, View(parts).by_part())
         self._folder.remove([part.name for part in parts])
+        self._keep(merged, [part.name for part in parts])
+
+    def _keep(self, part: Part, merged: Iterable[str] = ()) -> None:
+        """Hold a part that was just written, in place of those that were merged into it."""
+        kept = {name: each for name, each in self._parts.items() if name not in set(merged)}
+        self._parts = {**kept, part.name: part}
+        self._view = None
 
 
 def now() -> float:

@@ -63,6 +63,7 @@ class Catalog:
 
         self.dc: Datacube = open_index(place)
         """The store as a datacube, for every function that takes one."""
+        self._has_products = False
 
     def __repr__(self) -> str:
         return f"Catalog({str(self._root)!r})"
@@ -209,14 +210,23 @@ class Catalog:
         OSError, OutputError
             If the store cannot be written.
         """
-        if scene is not None:
-            enter_scene(self.dc, scene)
-        for name in (MASK_PRODUCT, REFINED_PRODUCT):
-            add_product(self.dc, product_definition(name))
-        mask = resolve_dataset(self.dc, document)
-        known = self._index.datasets.get(mask.id)
-        if known is None or known.is_archived or known.uri != mask.uri:
+        self._add_products()
+        mask = resolve_dataset(self.dc, document, scene)
+        ids = [each.id for each in (mask, scene) if each is not None]
+        known = {each.id: each for each in self._index.datasets.bulk_get(ids)}
+        # The scene comes first: a mask without its scene would not be loaded, if this is killed in between.
+        if scene is not None and ids[1] not in known:
+            _add_scene(self.dc, scene)
+        there = known.get(ids[0])
+        if there is None or there.is_archived or there.uri != mask.uri:
             self._index.datasets.add_all([mask])
+
+    def _add_products(self) -> None:
+        """Add the products of masks."""
+        if not self._has_products:
+            for name in (MASK_PRODUCT, REFINED_PRODUCT):
+                add_product(self.dc, product_definition(name))
+            self._has_products = True
 
     def update(self, reporter: Reporter = SILENT) -> tuple[int, int]:
         """Enter the masks that lie in the store, archive those that do not, and merge the files of the index.
@@ -241,8 +251,7 @@ class Catalog:
         GapWarning
             For each mask that cannot be read.
         """
-        for name in (MASK_PRODUCT, REFINED_PRODUCT):
-            add_product(self.dc, product_definition(name))
+        self._add_products()
         with reporter.step(f"Looking for masks in {self._root}"):
             there = self._documents()
         known = self._known()
@@ -312,10 +321,13 @@ def enter_scene(dc: Datacube, scene: Dataset) -> None:
     OSError, OutputError
         If the store cannot be written.
     """
+    if not dc.index.datasets.has(scene.id):
+        _add_scene(dc, scene)
+
+
+def _add_scene(dc: Datacube, scene: Dataset) -> None:
     from datacube.model import Dataset
 
-    if dc.index.datasets.has(scene.id):
-        return
     # HLS has the cirrus of L1C besides, which is no band of the product.
     bands = set(scene.metadata_doc["measurements"]) - {"cirrus"}
     canonical = bands <= {

@@ -54,10 +54,10 @@ def find_dataset(dc: Datacube, dataset_id: UUID) -> Dataset | None:
     return None if dataset is None or dataset.is_archived else dataset
 
 
-def resolve_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
+def resolve_dataset(dc: Datacube, metadata: Path | str, source: Dataset | None = None) -> Dataset:
     """Return an EO3 document as a dataset that can be loaded; it is not indexed.
 
-    It has its lineage if the index knows what it was made of.
+    It has its lineage if the index knows what it was made of, or if that is given.
 
     Parameters
     ----------
@@ -65,6 +65,8 @@ def resolve_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
         The datacube.
     metadata
         Path or URL of the ``.odc-metadata.yaml``; relative paths in it count from there.
+    source
+        A dataset of which it may have been made.
 
     Raises
     ------
@@ -77,8 +79,8 @@ def resolve_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
     document = _read_yaml(metadata)
     try:
         product = document["product"]["name"]
-        lineage = (document.get("lineage") or {}).values()
-        sources = [UUID(str(each)) for made_of in lineage for each in made_of]
+        lineage = document.get("lineage") or {}
+        sources = [UUID(str(each)) for made_of in lineage.values() for each in made_of]
     except (AttributeError, KeyError, TypeError, ValueError):
         raise CubeError(f"cannot index {metadata}: it is no EO3 document.") from None
     if dc.index.products.get_by_name(product) is None:
@@ -86,7 +88,8 @@ def resolve_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
             f"cannot index {metadata}: the index has no product {product}; add its definition first."
         )
     # The driver postgis fails at the empty lineage of a document that datacube has prepared once.
-    known = bool(sources) and all(dc.index.datasets.bulk_has(sources))
+    given = source is not None and sources == [source.id]
+    known = bool(sources) and not given and all(dc.index.datasets.bulk_has(sources))
     resolve = Doc2Dataset(
         dc.index, products=[product], verify_lineage=False, skip_lineage=not known
     )
@@ -94,6 +97,8 @@ def resolve_dataset(dc: Datacube, metadata: Path | str) -> Dataset:
         dataset, error = resolve(document, as_uri(metadata))
     if dataset is None:
         raise CubeError(f"cannot index {metadata}: {error}")
+    if given:
+        dataset.sources = dict.fromkeys(lineage, source)
     _correct_extent(dataset)
     return dataset
 
@@ -105,7 +110,7 @@ def _correct_extent(dataset: Dataset) -> None:
     that holds a pole has not the latitude of the pole.
     """
     extent = dataset.metadata_doc.get("extent")
-    if dataset.extent is None or not extent or not _is_near_edge(extent):
+    if not extent or not _is_near_edge(extent) or dataset.extent is None:
         return
     west, south, east, north = geojson_bbox(lonlat_footprint(dataset.extent))
     # Datacube's own form: longitudes go on beyond 180 degrees.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from odc_cleansat.catalog.index import open_index
-from odc_cleansat.catalog.items import absolute, relative_to, row_of
+from odc_cleansat.catalog.items import absolute, base_of, relative_to, row_of
 from odc_cleansat.catalog.parts import DOCUMENT
 from odc_cleansat.storage.folder import Folder
 
@@ -56,12 +56,15 @@ def test_the_item_beside_the_document_counts(tmp_path: Path) -> None:
 def test_addresses(tmp_path: Path) -> None:
     root = Folder(tmp_path)
     inside = (tmp_path / "a" / "b.tif").as_uri()
-    assert relative_to(root, inside) == "a/b.tif"
+    assert relative_to(base_of(root), inside) == "a/b.tif"
     assert absolute(root, "a/b.tif") == inside
     for outside in ("https://example.org/a.tif", "s3://bucket/a.tif", "/data/a.tif", ""):
-        assert relative_to(root, outside) == outside
+        assert relative_to(base_of(root), outside) == outside
         assert absolute(root, outside) == outside
     bucket = Folder("memory://bucket/masks")
-    assert relative_to(bucket, "memory://bucket/masks/a.tif") == "a.tif"
-    assert relative_to(bucket, "memory://bucket/masks-2/a.tif") == "memory://bucket/masks-2/a.tif"
+    assert relative_to(base_of(bucket), "memory://bucket/masks/a.tif") == "a.tif"
+    assert (
+        relative_to(base_of(bucket), "memory://bucket/masks-2/a.tif")
+        == "memory://bucket/masks-2/a.tif"
+    )
     assert absolute(bucket, "a.tif") == "memory://bucket/masks/a.tif"

@@ -29,9 +29,12 @@ def rows(tmp_path: Path) -> list[dict]:
 
 def test_what_is_written_is_read(tmp_path: Path, rows: list[dict]) -> None:
     folder = Folder(tmp_path / "items")
-    name = write_part(folder, rows)
-    assert rows_of(name) == 3
-    part = read_part(folder, name)
+    written = write_part(folder, rows)
+    assert rows_of(written.name) == 3
+    part = read_part(folder, written.name)
+    assert part.table().equals(written.table())
+    assert part.items(np.arange(3)) == written.items(np.arange(3))
+    assert part.columns.keys() == written.columns.keys()
     assert part.columns["id"].tolist() == [each["id"] for each in rows]
     assert part.values(np.array([2, 0]), DOCUMENT) == [
         rows[2]["properties"][DOCUMENT],
@@ -50,7 +53,7 @@ def test_few_rows_are_stored_plain(
 ) -> None:
     """To compress each column of one row took half of the time in which a mask is added."""
     folder = Folder(tmp_path / "items")
-    name = write_part(folder, [rows[0]] * count)
+    name = write_part(folder, [rows[0]] * count).name
     group = pyarrow.parquet.read_metadata(tmp_path / "items" / name).row_group(0)
     column = group.column(0)
     assert column.compression == compression
@@ -73,10 +76,10 @@ def test_others_read_it(tmp_path: Path, rows: list[dict]) -> None:
 def test_merged_rows_are_in_the_order_of_time(tmp_path: Path, rows: list[dict]) -> None:
     folder = Folder(tmp_path / "items")
     parts = [
-        read_part(folder, write_part(folder, rows[:2])),
-        read_part(folder, write_part(folder, rows[2:])),
+        read_part(folder, write_part(folder, rows[:2]).name),
+        write_part(folder, rows[2:]),
     ]
-    name = merge_parts(folder, [(parts[0], np.array([0, 1])), (parts[1], np.array([0]))])
+    name = merge_parts(folder, [(parts[0], np.array([0, 1])), (parts[1], np.array([0]))]).name
     merged = read_part(folder, name)
     assert merged.columns["id"].tolist() == [each["id"] for each in rows[::-1]]
 
@@ -86,10 +89,9 @@ def test_rows_with_other_columns_are_merged(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "items")
     more = {"cleansat:model": "unet-a", "view:sun_azimuth": 150.0}
     both = [mask(dc, tmp_path, "plain"), mask(dc, tmp_path, "more", **more)]
-    parts = [
-        read_part(folder, write_part(folder, [row_of(each, Folder(tmp_path))])) for each in both
-    ]
-    merged = read_part(folder, merge_parts(folder, [(part, np.array([0])) for part in parts]))
+    parts = [write_part(folder, [row_of(each, Folder(tmp_path))]) for each in both]
+    merged = merge_parts(folder, [(part, np.array([0])) for part in parts])
+    merged = read_part(folder, merged.name)
     by_id = {each["id"]: each["properties"] for each in merged.items(np.array([0, 1]))}
     assert by_id[str(both[1].id)]["cleansat:model"] == "unet-a"
     assert by_id[str(both[0].id)].get("cleansat:model") is None

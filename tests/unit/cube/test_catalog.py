@@ -12,12 +12,14 @@ import pytest
 import xarray as xr
 
 from odc_cleansat import open_catalog
-from odc_cleansat.cube.catalog import Catalog
+from odc_cleansat.catalog.table import ItemTable
+from odc_cleansat.cube.catalog import Catalog, enter_scene
 from odc_cleansat.errors import CubeError, GapWarning
 from odc_cleansat.products.job import MaskJob
 from odc_cleansat.products.product import DOCUMENT
 from odc_cleansat.scenes.read import read_scene
 from odc_cleansat.scenes.scene import Scene
+from odc_cleansat.storage.eo3 import read_document
 from odc_cleansat.synthetic.scene import SimulatedScene
 
 DAYS = ("2024-06-05", "2024-06-15", "2024-07-05")
@@ -98,6 +100,39 @@ def test_entering_again_changes_nothing(
     before = {path.name for path in store.rglob("*.parquet")}
     catalog.add(documents(store)[0], made[1][0].dataset)
     assert {path.name for path in store.rglob("*.parquet")} == before
+
+
+def test_a_mask_and_its_scene_are_looked_up_once(
+    store: Path, made: tuple[Path, list[Scene]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each list of a folder is a request, where the store is a bucket; and what was just written is known."""
+    catalog = open_catalog(store)
+    pairs = list(zip(documents(store), made[1], strict=True))
+    catalog.add(pairs[0][0], pairs[0][1].dataset)
+    listed: list[str] = []
+    names = ItemTable._names
+    monkeypatch.setattr(
+        ItemTable, "_names", lambda table: (listed.append(str(table._folder)), names(table))[1]
+    )
+    monkeypatch.setattr(
+        "odc_cleansat.catalog.table.read_part", lambda *_: pytest.fail("read again")
+    )
+    catalog.add(pairs[1][0], pairs[1][1].dataset)
+    assert len(listed) == len(set(listed)) == 3
+    assert len(catalog.search()) == len(catalog.search("s2_l2a")) == 2
+
+
+def test_a_mask_names_its_scene(store: Path, made: tuple[Path, list[Scene]]) -> None:
+    """Whether the scene is given, or the catalogue knows it."""
+    catalog = open_catalog(store)
+    (given, known), scenes = documents(store)[:2], made[1]
+    catalog.add(given, scenes[0].dataset)
+    enter_scene(catalog.dc, scenes[1].dataset)
+    catalog.add(known)
+    for document, scene in zip((given, known), scenes, strict=False):
+        id_ = read_document(document).id
+        mask = open_catalog(store).dc.index.datasets.get(id_, include_sources=True)
+        assert mask.sources["level2"].id == scene.dataset.id
 
 
 def test_a_store_of_masks_alone(store: Path) -> None:
