@@ -71,7 +71,7 @@ def gather(recipe: Recipe, folder: Path, reporter: Reporter = SILENT) -> Trainin
     for source in recipe.held_out.data:
         reporter.say(f"  {source}, held out")
         patches = _read_usable(source, recipe, folder, left_out)
-        _check_held_out(patches, train)
+        check_held_out(patches, train)
         groups.setdefault(source.name, []).extend(patches)
     return TrainingData(train, _split_by_bands(groups, recipe), counts, left_out)
 
@@ -106,8 +106,14 @@ def _count_of_first(patch: Patch, bands: Sequence[str]) -> int:
     return next((i for i, band in enumerate(bands) if band not in patch.bands), len(bands))
 
 
-def _check_held_out(patches: Collection[Patch], train: Collection[Patch]) -> None:
-    """Refuse to train on what is held out whole."""
+def check_held_out(patches: Collection[Patch], train: Collection[Patch]) -> None:
+    """Refuse to train on what is held out whole.
+
+    Raises
+    ------
+    SceneError
+        If a site or a file is both held out and trained on.
+    """
     sites = {patch.site for patch in train}
     files = {patch.file for patch in train if patch.file}
     if both := {patch.site for patch in patches} & sites:

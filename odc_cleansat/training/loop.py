@@ -116,21 +116,23 @@ def fit(
             loss = learner.learn(batch, history.step)
             progress.add(loss)
             evaluated = schedule.evaluates_after(history.step)
+            with learner.watch.measure("evaluating and saving"):
+                if evaluated:
+                    history.agreement = meter.measure(learner.average)
+                    add_row(folder, history)
+                if evaluated or time.perf_counter() - saved_at > _SAVE_EVERY:
+                    learner.save(folder, history)
+                    saved_at, saved_step = time.perf_counter(), history.step
+                if evaluated:
+                    draw_curves(folder)
             if evaluated:
-                history.agreement = meter.measure(learner.average)
-                add_row(folder, history)
-            if evaluated or time.perf_counter() - saved_at > _SAVE_EVERY:
-                learner.save(folder, history)
-                saved_at, saved_step = time.perf_counter(), history.step
-            if evaluated:
-                draw_curves(folder)
                 progress.tell_agreement()
             count(history.step, schedule.steps, progress.note)
             if session.stop() or progress.elapsed > session.seconds:
                 break
     if saved_step != history.step:
         learner.save(folder, history)
-    session.reporter.say(write_speed(folder, learner.watch, learner.device, workers))
+    session.reporter.say(write_speed(folder, learner.watch, history.step, learner.device, workers))
     return history
 
 

@@ -29,7 +29,7 @@ from ..storage.validators import (
 from .narrowing import WIDTHS
 from .recipe import HeldOut, Recipe, RecipeError
 from .schedule import Schedule
-from .sources import Archive, Labels, Scenes, Simulated, Source
+from .sources import Archive, Labels, Packed, Scenes, Simulated, Source
 from .spoiling import KINDS
 from .teachers import Teachers, teachers_by_kind
 
@@ -215,6 +215,7 @@ _KEYS_OF_SOURCES: dict[type[Source], dict[str, Validator]] = {
     },
     Scenes: {"scenes": text, "bands": list_of(text), **_KEYS_OF_FILES, "site": text},
     Simulated: {"simulated": list_of(whole(0)), "size": _size, "truth": flag},
+    Packed: {"packed": text},
 }
 """The first key of each tells which source it is."""
 

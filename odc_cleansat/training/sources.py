@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import SceneError
 from ..scenes.offset import QUANTIFICATION
+from .packing import read_packed
 from .patches import Patch, available_bands, read_archive
 from .truths import SIMULATED_MAPPING, truth_of
 
@@ -82,6 +83,21 @@ class Archive(Source):
 
     def __str__(self) -> str:
         return self.archive
+
+
+@dataclass(frozen=True)
+class Packed(Source):
+    """Patches in a file of :func:`~odc_cleansat.training.packing.packed`."""
+
+    packed: str = ""
+    """Path of the file."""
+
+    def read(self, folder: Path, wanted: Wanted) -> list[Patch]:
+        """Return its patches; see :meth:`Source.read`."""
+        return read_packed(folder / self.packed)
+
+    def __str__(self) -> str:
+        return self.packed
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Stopwatch:
         return {"steps": self.steps, "seconds": round(total, 1), "steps a second": pace, **shares}
 
 
-def write_speed(folder: Path, watch: Stopwatch, device: str, workers: int) -> str:
+def write_speed(folder: Path, watch: Stopwatch, step: int, device: str, workers: int) -> str:
     """Write the figures of a session into the folder of a run, and return them as one line for people.
 
     Parameters
@@ -50,13 +50,20 @@ def write_speed(folder: Path, watch: Stopwatch, device: str, workers: int) -> st
         Folder of the run.
     watch
         Has measured the session.
+    step
+        Number of steps of the whole run.
     device
         ``cpu`` or ``cuda``. For ``cuda``, the name of the device and the memory that torch has taken of it, GB, are
         written too.
     workers
         Number of threads or processes that drew tiles.
     """
-    figures: dict[str, object] = {"device": device, "workers": workers, **watch.figures()}
+    figures: dict[str, object] = {
+        "device": device,
+        "workers": workers,
+        "step": step,
+        **watch.figures(),
+    }
     if device == "cuda":
         import torch
 

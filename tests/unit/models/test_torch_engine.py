@@ -11,15 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from odc_cleansat import get_model
 from odc_cleansat.errors import ModelError
-from odc_cleansat.models.engines import get_engine
 from odc_cleansat.models.model import Architecture, Model
 from odc_cleansat.models.openvino_engine import OpenVINOEngine
 from odc_cleansat.models.torch_engine import TorchEngine
 from unit.models.helpers import (
     a_model,
-    logits_of,
 )
 
 FORK = """
@@ -127,36 +124,3 @@ def test_torch_in_half_precision_keeps_the_classes(mobile: Model, small: np.ndar
     exact = TorchEngine(mobile, "f32")(small).argmax(axis=1)
     half = TorchEngine(mobile, "bf16")(small).argmax(axis=1)
     assert np.mean(half == exact) > 0.97
-
-
-@pytest.mark.gpu
-@pytest.mark.usefixtures("device")
-def test_cuda_gives_the_logits_of_openvino(reflectance: np.ndarray) -> None:
-    model = get_model()
-    expected = logits_of(get_engine(model, "openvino", "f32")(reflectance))
-    found = logits_of(TorchEngine(model, "f32")(reflectance))
-    np.testing.assert_allclose(found, expected, atol=5e-2, rtol=0)  # TF32 may be allowed
-    assert get_engine(model).name == "torch"
-
-
-@pytest.mark.gpu
-@pytest.mark.usefixtures("device")
-def test_cuda_in_its_own_precision_keeps_the_classes(reflectance: np.ndarray) -> None:
-    engine = TorchEngine(get_model())
-    exact = get_engine(get_model(), "openvino", "f32")(reflectance).argmax(axis=1)
-    assert np.mean(engine(reflectance).argmax(axis=1) == exact) > 0.99
-
-
-@pytest.mark.gpu
-@pytest.mark.usefixtures("device")
-def test_cuda_sizes_batches_to_its_memory(reflectance: np.ndarray) -> None:
-    import torch
-
-    engine = TorchEngine(get_model())
-    engine(np.tile(reflectance[:1], (1, 1, 2, 2)))
-    _, total = torch.cuda.mem_get_info()
-    assert 10 < engine._bytes_per_pixel < 20_000
-    large = np.broadcast_to(reflectance[:1], (100_000, *reflectance.shape[1:]))
-    fitting = engine._windows_that_fit(large)
-    assert 1 <= fitting < 100_000
-    assert fitting * engine._bytes_per_pixel * 256 * 256 <= total

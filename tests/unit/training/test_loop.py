@@ -87,5 +87,5 @@ def test_several_processes_draw_the_tiles_of_the_steps_in_their_order(
     assert run(recipe, tmp_path / "two") == losses
     figures = json.loads((tmp_path / "two" / "speed.json").read_text())
     assert (figures["device"], figures["workers"], figures["steps"]) == ("cpu", 2, 6)
-    parts = ("waiting for tiles", "teachers", "network")
+    parts = ("waiting for tiles", "teachers", "network", "evaluating and saving")
     assert sum(figures[f"share of {part}"] for part in parts) == pytest.approx(1, abs=0.01)

@@ -19,16 +19,16 @@ def test_the_shares_of_the_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         with watch.measure(part):
             pass
     watch.steps = 10
-    said = write_speed(tmp_path, watch, "cpu", 1)
+    said = write_speed(tmp_path, watch, 30, "cpu", 1)
     assert json.loads((tmp_path / "speed.json").read_text()) == {
-        "device": "cpu", "workers": 1, "steps": 10, "seconds": 5.0, "steps a second": 2.0,
+        "device": "cpu", "workers": 1, "step": 30, "steps": 10, "seconds": 5.0, "steps a second": 2.0,
         "share of teachers": 0.4, "share of network": 0.6,
     }  # fmt: skip
     assert "steps a second 2.0, share of teachers 0.4" in said
 
 
 def test_a_session_without_a_step(tmp_path: Path) -> None:
-    write_speed(tmp_path, Stopwatch(), "cpu", 1)
+    write_speed(tmp_path, Stopwatch(), 0, "cpu", 1)
     assert json.loads((tmp_path / "speed.json").read_text())["steps a second"] == 0
 
 
@@ -37,5 +37,5 @@ def test_of_cuda_the_name_and_the_memory_are_told(
 ) -> None:
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "Some GPU")
     monkeypatch.setattr("torch.cuda.memory_reserved", lambda: 3_210_000_000)
-    assert "device Some GPU" in write_speed(tmp_path, Stopwatch(), "cuda", 15)
+    assert "device Some GPU" in write_speed(tmp_path, Stopwatch(), 0, "cuda", 15)
     assert json.loads((tmp_path / "speed.json").read_text())["GPU memory, GB"] == 3.21
