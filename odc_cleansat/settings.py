@@ -100,7 +100,7 @@ OTHERS = (
     ("`AWS_MAX_ATTEMPTS`, `AWS_RETRY_MODE`", "how often a request to a store is tried, and how", "5 times, `standard`"),
     ("`GDAL_HTTP_MAX_RETRY`, `GDAL_HTTP_RETRY_DELAY`", "how often GDAL reads again, and after how many seconds", "as the package sets them"),
     ("`GDAL_HTTP_CONNECTTIMEOUT`, `GDAL_HTTP_LOW_SPEED_TIME`, `GDAL_HTTP_LOW_SPEED_LIMIT`", "when GDAL gives a server up", "as the package sets them"),
-    ("`GDAL_CACHEMAX`", "how much of files that were read GDAL keeps in memory, MB", "5 % of the memory; 128 in `cleansat app` and in each worker on this machine"),
+    ("`GDAL_CACHEMAX`", "how much of files that were read GDAL keeps in memory, MB", "5 % of the memory, 256 at most while a mask is made; 128 in `cleansat app` and in each worker on this machine"),
     ("`GDAL_HTTP_HEADERS`, `GDAL_HTTP_USERPWD`", "login of a server; never written into a product or a message", "none"),
     ("`GDAL_DISABLE_READDIR_ON_OPEN`, `GDAL_PAM_ENABLED`", "whether GDAL looks for files beside a raster", "as the package sets them"),
     ("`HTTPS_PROXY`, `REQUESTS_CA_BUNDLE`", "proxy and its certificate", "none"),

@@ -33,6 +33,7 @@ from ..scenes.baseline import processing_level
 from ..scenes.files import Band, parts_of
 from ..scenes.packing import item_metadata
 from ..scenes.sensor import check_sensor, warn_of_level
+from ..storage.settings import small_cache
 from ..threads import compute, no_fork
 from .dilate import dilate
 from .inputs import (
@@ -212,7 +213,8 @@ def classify(
             result["ucl"] = dilate(result["ucl"], dilation, output)
     if monitor is None:
         return result
-    result = compute(result)
+    with small_cache():
+        result = compute(result)
     if geobox is None:
         _check_some_data(result, chosen)
     _tell(monitor.complaints(), result)

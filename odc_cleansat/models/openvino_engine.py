@@ -89,12 +89,13 @@ class OpenVINOEngine:
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         check = current_check()
+        batch = np.ascontiguousarray(batch)  # or OpenVINO would copy it
         if check is None:
-            result: np.ndarray = self._compiled(np.ascontiguousarray(batch))[0]
+            result: np.ndarray = self._compiled(batch, share_inputs=True)[0]
             return result
         check()
         request = self._request
-        request.start_async([np.ascontiguousarray(batch)])
+        request.start_async([batch], share_inputs=True)
         try:
             while not request.wait_for(_LOOK_EVERY):
                 check()

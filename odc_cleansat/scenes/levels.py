@@ -119,6 +119,12 @@ class _Level:
         return self.top / self.packing.scale - self.packing.offset
 
 
+def sample(plane: np.ndarray) -> np.ndarray:
+    """Return the rows and columns of a plane, ``(y, x)`` of any dtype, that are looked at. A sample is its own sample."""
+    step = max(1, round((plane.size / _SAMPLE**2) ** 0.5))
+    return plane[::step, ::step]
+
+
 @dataclass
 class LevelCheck:
     """Judge whether the values of a scene's bands can be reflectance, each band by itself and all together.
@@ -156,9 +162,8 @@ class LevelCheck:
         packing
             How it was made of them.
         """
-        step = max(1, round((reflectance.size / _SAMPLE**2) ** 0.5))
         level = self._levels.setdefault(self.names[i], _Level(packing, dtype))
-        level.add(reflectance[::step, ::step])
+        level.add(sample(reflectance))
 
     def add_together(self, pixels: np.ndarray) -> None:
         """Count a piece of all bands.

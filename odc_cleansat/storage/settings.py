@@ -12,6 +12,7 @@ import ctypes
 import functools
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +34,9 @@ CACHE_VARIABLE, CACHE = "GDAL_CACHEMAX", "128"
 
 By default it is 5 % of the memory in each process: over 1 GB on a machine with 24. A mask reads what it needs once, and
 people who pan read the same blocks again."""
+
+_WINDOWS = 256 * 2**20
+"""Bytes of files that GDAL keeps in memory while windows of a scene are read: the blocks that two windows share."""
 
 URL_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=://)", re.IGNORECASE)
 """Matches the scheme at the beginning of a URL."""
@@ -209,6 +213,51 @@ def gdal_settings(uri: str) -> Iterator[None]:
     prepare_gdal()
     with credentials(), rasterio.Env(DummySession(), GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
         yield
+
+
+class _Cache:
+    """Bounds GDAL's cache of blocks while anyone wants that. There is one for all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = 0
+
+    @contextlib.contextmanager
+    def bounded(self) -> Iterator[None]:
+        import rasterio._env
+        from rasterio.env import getenv, hasenv
+
+        chosen = CACHE_VARIABLE in os.environ or (hasenv() and CACHE_VARIABLE in getenv())
+        if chosen:
+            yield
+            return
+        gdal = ctypes.CDLL(rasterio._env.__file__)
+        gdal.GDALGetCacheMax64.restype = ctypes.c_int64
+        gdal.GDALSetCacheMax64.argtypes = [ctypes.c_int64]
+        with self._lock:
+            if not self._inside:
+                self._before = gdal.GDALGetCacheMax64()
+                gdal.GDALSetCacheMax64(min(self._before, _WINDOWS))
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    gdal.GDALSetCacheMax64(self._before)
+
+
+_CACHE = _Cache()
+
+
+def small_cache() -> contextlib.AbstractContextManager[None]:
+    """Let GDAL keep 256 MB of files at most in this context, unless the user has chosen how much.
+
+    By default it keeps 5 % of the memory: over 1 GB on a machine with 24, for blocks that nobody reads again.
+    """
+    return _CACHE.bounded()
 
 
 def rio_options() -> dict[str, Any]:

@@ -171,6 +171,15 @@ def test_a_run_is_broken_off_and_the_next_is_as_before(cache: Path, tmp_path: Pa
     assert asked > 2
 
 
+def test_pixels_are_not_copied_for_the_network(cache: Path, stacked: Model) -> None:
+    engine = OpenVINOEngine(stacked, "f32")
+    window = np.random.default_rng(3).random((1, 4, 64, 64), dtype="float32")
+    with checked_by(lambda: None):
+        answer = engine(window)
+    assert np.shares_memory(engine._request.get_input_tensor(0).data, window)
+    np.testing.assert_array_equal(engine(window), answer)
+
+
 def test_what_a_network_computes_in_is_given_back(cache: Path, stacked: Model) -> None:
     """64 channels of a million pixels, in f32, are 256 MB."""
     engine = OpenVINOEngine(stacked, "f32")

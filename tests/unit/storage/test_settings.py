@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,13 @@ from s3_server import Proxy, client
 from odc_cleansat.errors import OutputError
 from odc_cleansat.settings import Bucket
 from odc_cleansat.storage.folder import Folder
-from odc_cleansat.storage.settings import _gdal_options, gdal_settings, prepare_gdal, s3_options
+from odc_cleansat.storage.settings import (
+    _gdal_options,
+    gdal_settings,
+    prepare_gdal,
+    s3_options,
+    small_cache,
+)
 
 # Sockets that botocore and its event loops leave to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # fmt: skip
@@ -112,3 +119,35 @@ def test_no_bucket_leaves_gdal_as_it_was(proxy: Proxy) -> None:
         "AWS_DEFAULT_REGION": "eu-west-1",
     }
     assert _gdal_options(Bucket("x", endpoint="https://s3.us-west-2.amazonaws.com"))["AWS_VIRTUAL_HOSTING"] == "TRUE"  # fmt: skip
+
+
+def cache_size() -> int:
+    gdal = ctypes.CDLL(rasterio._env.__file__)
+    gdal.GDALGetCacheMax64.restype = ctypes.c_int64
+    return int(gdal.GDALGetCacheMax64())
+
+
+def test_gdal_keeps_little_while_a_scene_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GDAL_CACHEMAX", raising=False)
+    gdal = ctypes.CDLL(rasterio._env.__file__)
+    gdal.GDALSetCacheMax64.argtypes = [ctypes.c_int64]
+    before = cache_size()
+    try:
+        gdal.GDALSetCacheMax64(10**9)
+        with small_cache():
+            assert cache_size() == 256 * 2**20
+            with small_cache():
+                assert cache_size() == 256 * 2**20
+            assert cache_size() == 256 * 2**20, "somebody is still reading"
+        assert cache_size() == 10**9
+        monkeypatch.setenv("GDAL_CACHEMAX", "700")
+        with small_cache():
+            assert cache_size() == 10**9, "the user has chosen"
+        monkeypatch.delenv("GDAL_CACHEMAX")
+        with rasterio.Env(GDAL_CACHEMAX=800_000_000), small_cache():
+            assert cache_size() == 800_000_000
+        gdal.GDALSetCacheMax64(10**6)
+        with small_cache():
+            assert cache_size() == 10**6, "less stays"
+    finally:
+        gdal.GDALSetCacheMax64(before)
