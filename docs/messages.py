@@ -25,6 +25,9 @@ import house  # noqa: E402
 SAYS = re.compile(r"(Error|Warning|Exception|BadParameter|^warn|^warn_caller)$")
 """Names of what is called with a message."""
 
+COMPLAINS = "complaint"
+"""Name of functions that return a part of a warning."""
+
 VALUE = "…"
 """What stands for a value where the source has no name for it."""
 
@@ -200,6 +203,12 @@ class Reader:
                     for text in self.texts(argument, scope):
                         if is_sentence(text):
                             yield Message(" ".join(text.split()), name, module)
+        for name, scope in house.functions(tree):
+            if name.rpartition(".")[2] == COMPLAINS:
+                for node in ast.walk(scope):
+                    if isinstance(node, ast.Return) and node.value is not None:
+                        for text in filter(is_sentence, self.texts(node.value, scope)):
+                            yield Message(" ".join(text.split()), "ReflectanceWarning", module)
 
 
 def is_sentence(text: str) -> bool:

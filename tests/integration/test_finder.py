@@ -122,6 +122,7 @@ REMEMBERED = {
     "no scene in area": "there is no scene in this area at this time",
     "label 'x' has no labels": "has no labels of the layout",
     "streamlit not installed": "is not installed",
+    "the offset 0 looks wrong: no pixel is darker than 0.11": "no pixel is darker than a reflectance of DARK",
 }
 """Messages as people remember them, and words of those that they mean."""
 

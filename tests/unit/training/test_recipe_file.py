@@ -19,6 +19,14 @@ from odc_cleansat.training.spoiling import KINDS
 from unit.training.helpers import CLEAR, CLOUD, OWN, SHADOW, SHIPPED, SIX, THIN, plan, write
 
 
+def test_the_first_recipe_of_the_page_needs_no_data(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/how-to/train.md").read_text("utf-8")
+    (tmp_path / "first.yaml").write_text(page.split("```yaml\n")[1].split("```")[0], "utf-8")
+    found = read_recipe(tmp_path / "first.yaml")
+    assert found.name == "first-try"
+    assert found.start == get_model("unet-mobilenetv2-l2a")
+
+
 def test_the_recipe_of_the_shipped_model_is_in_order() -> None:
     found = read_recipe(SHIPPED)
     assert found.few == 4
