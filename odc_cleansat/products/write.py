@@ -6,6 +6,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -20,6 +21,7 @@ from ..storage.cog import Raster, write_cog
 from ..storage.eo3 import MASK_PRODUCT, allow_own_properties
 from ..storage.folder import Folder
 from ..storage.reader import strange_values
+from ..threads import available_cpus
 from .identity import mask_folder, mask_label
 from .product import DOCUMENT, SUMS, MaskProduct
 from .provenance import (
@@ -188,9 +190,12 @@ def add_layers(package: DatasetAssembler, mask: xr.Dataset) -> None:
     geobox = mask.odc.geobox
     grid = GridSpec(tuple(geobox.shape), geobox.affine, CRS.from_wkt(geobox.crs.to_wkt()))
     folder = package._work_path  # there is no public name for it
-    for name in ("ucl", "ucl_confidence"):
-        path = folder / f"{package.names.dataset_label}_{name}.tif"
-        write_layer(mask[name], path)
+    label = package.names.dataset_label
+    paths = {name: folder / f"{label}_{name}.tif" for name in ("ucl", "ucl_confidence")}
+    with ThreadPoolExecutor(min(len(paths), available_cpus()), "cleansat") as pool:
+        # Compressing a layer and halving it for overviews takes one processor.
+        list(pool.map(lambda name: write_layer(mask[name], paths[name]), paths))
+    for name, path in paths.items():
         package.note_measurement(name, path, grid=grid, expand_valid_data=False)
         # Every look at a product in a store compares them.
         package.properties[f"cleansat:{name}_bytes"] = path.stat().st_size

@@ -8,7 +8,8 @@ unless 0 is declared, but it is told.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -88,12 +89,9 @@ def find_missing(bands: Sequence[Band], pixels: Sequence[np.ndarray]) -> Missing
     gone = [_by_itself(v, p) for v, p in zip(pixels, packings, strict=True)]
     grids = list(dict.fromkeys(band.grid for band in bands))
     members = [[i for i, band in enumerate(bands) if band.grid == grid] for grid in grids]
-    blank, odd = [], []
-    for group in members:
-        found = [(pixels[i], packings[i], gone[i]) for i in group]
-        blank.append(_blank_together(found))
-        odd.append(_odd_together(found))
-    empty = [a | b for a, b in zip(blank, odd, strict=True)]
+    found = [[(pixels[i], packings[i], gone[i]) for i in group] for group in members]
+    odd = [_in_strips(_odd_together, each) for each in found]
+    empty = [_in_strips(_blank_together, e) | o for e, o in zip(found, odd, strict=True)]
     undeclared = {}
     for k, group in enumerate(members):
         together = _agreed(k, empty, grids)
@@ -103,7 +101,7 @@ def find_missing(bands: Sequence[Band], pixels: Sequence[np.ndarray]) -> Missing
             if k == 0 and odd[0].any():
                 values, counts = np.unique(pixels[group[0]][odd[0] & together], return_counts=True)
                 undeclared = dict(zip(values.tolist(), counts.tolist(), strict=True))
-    return Missing(gone, undeclared, _alike([(pixels[i], gone[i]) for i in members[0]], packings))
+    return Missing(gone, undeclared, _alike(found[0], packings))
 
 
 def _by_itself(values: np.ndarray, packing: Packing) -> np.ndarray:
@@ -118,6 +116,29 @@ def _by_itself(values: np.ndarray, packing: Packing) -> np.ndarray:
 
 _Values = tuple[np.ndarray, Packing, np.ndarray]
 """The values of a band, ``(y, x)``, how they are packed, and where they are missing by themselves."""
+
+
+_STRIP = 256
+"""Rows that rules look at together, so that what they compare stays in the processor's cache and takes little memory."""
+
+
+def _strips(bands: Sequence[_Values]) -> Iterator[tuple[slice, list[_Values]]]:
+    """Yield some rows of the bands at a time."""
+    for top in range(0, len(bands[0][0]), _STRIP):
+        rows = slice(top, top + _STRIP)
+        yield rows, [(values[rows], packing, gone[rows]) for values, packing, gone in bands]
+
+
+def _in_strips(
+    rule: Callable[[Sequence[_Values]], np.ndarray], bands: Sequence[_Values]
+) -> np.ndarray:
+    """Return what a rule says of each pixel by itself, ``(y, x)`` bool."""
+    found = np.zeros(bands[0][0].shape, dtype=bool)
+    for rows, part in _strips(bands):
+        here = rule(part)
+        if here.any():  # zeros that nobody writes take no memory
+            found[rows] = here
+    return found
 
 
 def _blank_together(bands: Sequence[_Values]) -> np.ndarray:
@@ -157,30 +178,32 @@ def _odd_together(bands: Sequence[_Values]) -> np.ndarray:
     return together
 
 
-def _alike(
-    bands: Sequence[tuple[np.ndarray, np.ndarray]], packings: Sequence[Packing]
-) -> dict[float, int]:
+def _alike(bands: Sequence[_Values], packings: Sequence[Packing]) -> dict[float, int]:
     """Return the numbers that all of the bands have together though none declares or masks them, and how often.
 
     Parameters
     ----------
     bands
-        The values of each band, ``(y, x)`` of any dtype, and where they are missing, bool.
+        The bands of one grid.
     packings
         How all bands of the scene are packed.
     """
-    first, gone = bands[0]
-    together = ~gone
-    for values, _ in bands[1:]:
-        if not together.any():
-            return {}
-        together &= values == first
-    if len(bands) == 1 or any(
+    zeros = len(bands) == 1 or any(
         not packing.reflectance or packing.blanks or packing.unpacked for packing in packings
-    ):
-        together &= first != 0
-    values, counts = np.unique(first[together], return_counts=True)
-    return {value: n for value, n in zip(values.tolist(), counts.tolist(), strict=True) if n > 1}
+    )
+    found: Counter[float] = Counter()
+    for _, ((first, _, gone), *others) in _strips(bands):
+        together = ~gone
+        for values, _, _ in others:
+            together &= values == first
+            if not together.any():
+                break
+        if zeros:
+            together &= first != 0
+        if together.any():
+            values, counts = np.unique(first[together], return_counts=True)
+            found.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+    return {value: n for value, n in sorted(found.items()) if n > 1}
 
 
 def _agreed(k: int, empty: Sequence[np.ndarray], grids: Sequence[GeoBox]) -> np.ndarray:

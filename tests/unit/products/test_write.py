@@ -6,12 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 from datacube.model import Dataset
 from fakes import brightness_engine
 from odc.geo.geobox import GeoBox
@@ -113,6 +115,23 @@ def test_a_layer_that_the_disk_did_not_take_is_noticed(
     monkeypatch.setattr("rasterio.shutil.copy", other)
     with pytest.raises(OSError, match="not written whole"):
         write_layer(layer, tmp_path / "x.tif")
+
+
+def test_layers_are_written_side_by_side(
+    scene: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLEANSAT_THREADS", "2")
+    together = threading.Barrier(2, timeout=60)
+
+    def write(layer: xr.DataArray, path: Path) -> None:
+        together.wait()
+        write_layer(layer, path)
+
+    monkeypatch.setattr("odc_cleansat.products.write.write_layer", write)
+    document = MaskJob(scene, tmp_path).run()
+    written = read_yaml(Path(document))["measurements"]
+    assert list(written) == ["ucl", "ucl_confidence"]
+    assert not together.broken
 
 
 def test_overviews_are_by_mode(tmp_path: Path) -> None:

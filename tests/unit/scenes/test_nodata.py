@@ -87,6 +87,24 @@ def test_one_number_in_all_bands_is_counted_where_it_is_data() -> None:
     assert find_missing(bands[:1], [one]).alike[255] == 16
 
 
+def test_rows_that_are_looked_at_in_strips_are_looked_at_alike() -> None:
+    rng = np.random.default_rng(3)
+    tall = GeoBox((700, 8), Affine(30, 0, 600_000, 0, -30, 5_000_010), "EPSG:32633")
+    one, other = (rng.choice([0, 1, 255, 500, 65535], tall.shape).astype("uint16") for _ in "12")
+    found = find_missing([band(one, tall), band(other, tall)], [one, other])
+    rows = [
+        find_missing([band(a, tall[i : i + 1, :]), band(b, tall[i : i + 1, :])], [a, b])
+        for i, (a, b) in enumerate(zip(one[:, None], other[:, None], strict=True))
+    ]
+    expected = (one == other) & np.isin(one, [0, 1, 65535])
+    assert expected[:, 0].any()
+    for k, gone in enumerate(found.gone):
+        np.testing.assert_array_equal(gone, expected)
+        np.testing.assert_array_equal(gone, np.concatenate([row.gone[k] for row in rows]))
+    assert found.undeclared == {65535: ((one == other) & (one == 65535)).sum()}
+    assert found.alike == {n: ((one == other) & (one == n)).sum() for n in (255, 500)}
+
+
 def test_dark_and_bright_ground_is_data_even_where_all_bands_are_equal() -> None:
     for dtype, values in (
         ("float32", (-0.04, 0.0003, 1.0, 4.9)),
