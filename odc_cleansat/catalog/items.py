@@ -19,6 +19,7 @@ from ..storage.eo3 import read_document
 from ..storage.folder import Folder, split_file
 from ..storage.reader import parse_json
 from ..storage.settings import URL_SCHEME
+from ..storage.signing import unsigned_address, unsigned_values
 from .parts import DOCUMENT, PREFIX
 from .table import now
 
@@ -46,7 +47,7 @@ def row_of(dataset: Dataset, root: Folder, archived: float = 0.0) -> dict[str, A
     dataset
         The dataset, as datacube's own index would get it.
     root
-        The catalogue. Addresses below it are relative, so that it may be moved.
+        The catalogue. Addresses below it are relative, so that it may be moved. No signature of an address is kept.
     archived
         When it was archived, seconds since 1970; 0 for never.
 
@@ -59,11 +60,12 @@ def row_of(dataset: Dataset, root: Folder, archived: float = 0.0) -> dict[str, A
 
     # As `metadata_doc_without_lineage`, which copies the whole twice.
     document = jsonify_document({**dataset.metadata_doc, "lineage": {"source_datasets": {}}})
+    document = unsigned_values(document)
     sources = {name: str(each.id) for name, each in (dataset.sources or {}).items()}
     extent = document.get("extent") or {}
     time, lon, lat = dataset.time, extent.get("lon", {}), extent.get("lat", {})
-    row = _item_of(dataset)
-    uri, base = dataset.uri or "", base_of(root)
+    row = unsigned_values(_item_of(dataset))
+    uri, base = unsigned_address(dataset.uri or ""), base_of(root)
     row["collection"] = dataset.product.name
     row["links"] = [{"rel": "self", "href": relative_to(base, uri)}] if uri else []
     for asset in row["assets"].values():

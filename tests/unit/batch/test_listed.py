@@ -166,8 +166,11 @@ def test_secrets_of_addresses_are_told_to_nobody(
     assert "SCL.tif" in failure.reason
     said = [failure.reason, failures.read_text(), *recorder.lines, *recorder.history]
     assert not [text for text in said if "tiger" in text]
-    masks = [each for each in (tmp_path / "masks" / "s2_l2a_ucl").rglob("*.*") if each.is_file()]
-    assert not [each for each in masks if b"tiger" in each.read_bytes()]
+    written = [each for each in (tmp_path / "masks").rglob("*.*") if each.is_file()]
+    assert {each.suffix for each in written} >= {".parquet", ".yaml", ".json"}
+    assert not [each for each in written if b"tiger" in each.read_bytes()]
+    (scene,) = odc_cleansat.open_catalog(tmp_path / "masks").search("s2_l2a")
+    assert scene.assets["red"].href == f"{server.url}/bands/B04.tif"
 
 
 @pytest.mark.parametrize(
