@@ -19,7 +19,7 @@ from ..scenes.eopf import with_stored_values
 from ..scenes.files import SceneFiles
 from ..scenes.stac import choose_assets
 from .records import Failure, Request, dataset_id
-from .survey import SurveyedScene, made_with, mask_id_of, written
+from .survey import SurveyedScene, folders_of_masks, made_with, mask_id_of, states_of, written
 from .worker import collected_warnings
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def survey_list(
     catalog: Catalog,
     *,
     among: Collection[UUID] | None = None,
+    verdicts: bool = False,
     count: Count = count_nothing,
 ) -> Iterator[SurveyedScene]:
     """Look up the scenes of a list and their masks, page by page. No file of a scene is opened.
@@ -52,6 +53,8 @@ def survey_list(
         That of the store in which the masks are.
     among
         Only the scenes with these ids, in random order within a page; by default all, in the order of the list.
+    verdicts
+        Also look up the state of review of the masks that are there.
     count
         Is told how many rows of the list are read.
 
@@ -66,7 +69,7 @@ def survey_list(
     while page := list(islice(rows, _PAGE)):
         if among is not None:
             random.shuffle(page)
-        yield from _looked_up(page, request, catalog)
+        yield from _looked_up(page, request, catalog, verdicts)
 
 
 def wanted_items(request: Request) -> Wanted:
@@ -75,7 +78,7 @@ def wanted_items(request: Request) -> Wanted:
 
 
 def _looked_up(
-    page: Sequence[StacRow], request: Request, catalog: Catalog
+    page: Sequence[StacRow], request: Request, catalog: Catalog, verdicts: bool
 ) -> Iterator[SurveyedScene]:
     """The scenes of a page with what is known of their masks."""
     known = {each.id: each for each in catalog.dc.index.datasets.bulk_get([row.id for row in page])}
@@ -83,12 +86,13 @@ def _looked_up(
     there = written(
         request, [each._replace(scene=known[dataset_id(each.scene)]) for each in found if each.mask]
     )
+    states = states_of(folders_of_masks(there)) if verdicts else {}
     for each in found:
         mask = there.get(each.mask)
         if isinstance(mask, Exception):
             yield each._replace(failure=Failure.of(each.scene, each.mask, "plan", mask))
         else:
-            yield each._replace(masked=mask is not None)
+            yield each._replace(masked=mask is not None, state=states.get(each.mask))
 
 
 def _identified(row: StacRow, scene: Dataset | None, request: Request) -> SurveyedScene:

@@ -70,7 +70,7 @@ def plan(
         get_model(request.model)
     counts, items = _Counts(), None
     if request.items is not None:
-        items = _read_list(request, counts, reporter)
+        items = _read_list(request, counts, verdicts, reporter)
     else:
         for found in _in_datacube(dc, request, verdicts):
             counts.add(found)
@@ -105,27 +105,28 @@ def _in_datacube(dc: Datacube | None, request: Request, verdicts: bool) -> Itera
     yield from survey(dc, request, ids, area, verdicts=verdicts)
 
 
-def _read_list(request: Request, counts: _Counts, reporter: Reporter) -> ItemFile:
+def _read_list(request: Request, counts: _Counts, verdicts: bool, reporter: Reporter) -> ItemFile:
     assert request.items is not None
     with reporter.step(f"Opening the list {request.source}"):
         items = ItemFile(request.items)
     with reporter.step(f"Reading the list {request.source}", "item") as count:
-        for found in survey_list(items, request, open_catalog(request.root), count=count):
+        catalog = open_catalog(request.root)
+        for found in survey_list(items, request, catalog, verdicts=verdicts, count=count):
             counts.add(found)
     return items
 
 
 def preview(dc: Datacube | None, plan: Plan, count: int) -> list[str]:
     """Return the names of the first scenes whose masks will be made."""
-    wanted = plan.missing[:count]
+    return [label for _, label in labels(dc, plan, plan.missing[:count])]
+
+
+def labels(dc: Datacube | None, plan: Plan, ids: Sequence[UUID]) -> Iterator[tuple[UUID, str]]:
+    """Yield ids and names of scenes of a plan, in the order of `ids`, or of the list; a page of scenes is read at a time."""
     if plan.items is not None:
-        return plan.items.labels(wanted, wanted_items(plan.request))
+        yield from plan.items.labels(ids, wanted_items(plan.request))
+        return
     assert dc is not None
-    return [label for _, label in labels(dc, wanted)]
-
-
-def labels(dc: Datacube, ids: Sequence[UUID]) -> Iterator[tuple[UUID, str]]:
-    """Yield ids and names of scenes, in the order of `ids`; a page of scenes is read at a time."""
     for start in range(0, len(ids), PAGE):
         for scene in read_scenes(dc, ids[start : start + PAGE]):
             yield dataset_id(scene), dataset_label(scene)

@@ -127,14 +127,14 @@ def _looked_up(
 ) -> Iterator[SurveyedScene]:
     """The scenes of a page with what is known of their masks."""
     there = _indexed(dc, page) if request.index else written(request, page)
-    folders = _folders_of_masks(there) if verdicts else {}
+    folders = folders_of_masks(there) if verdicts else {}
     if request.only_accepted:
         folders |= {
             found.mask: _folder(found, request)
             for found in page
             if found.mask is not None and found.mask not in there
         }
-    states = _states(folders)
+    states = states_of(folders)
     former = _by_former_defaults(dc, request, [each for each in page if each.mask not in there])
     for found in page:
         mask = there.get(found.mask)
@@ -277,8 +277,8 @@ def _folder(found: SurveyedScene, request: Request) -> Folder:
     return Folder(request.root) / mask_folder(found.mask, read_document(found.scene.metadata_doc))
 
 
-def _folders_of_masks(there: Mapping[UUID | None, object]) -> dict[UUID, Folder | None]:
-    """Where the masks are that were found."""
+def folders_of_masks(there: Mapping[UUID | None, object]) -> dict[UUID, Folder | None]:
+    """Return where the masks are that were found."""
     return {
         mask: folder_of(found if isinstance(found, (Path, str)) else found.uri)  # type: ignore[attr-defined]
         for mask, found in there.items()
@@ -286,8 +286,8 @@ def _folders_of_masks(there: Mapping[UUID | None, object]) -> dict[UUID, Folder 
     }
 
 
-def _states(folders: Mapping[UUID, Folder | None]) -> dict[UUID | None, str]:
-    """The state of review of masks."""
+def states_of(folders: Mapping[UUID, Folder | None]) -> dict[UUID | None, str]:
+    """Return the state of review of masks, by where they are."""
     said, unread = read_many(folders)
     if unread:
         why = next(iter(unread.values()))

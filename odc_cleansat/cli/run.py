@@ -31,7 +31,7 @@ from .wording import in_options
 if TYPE_CHECKING:
     from datacube import Datacube
 
-    from ..batch import Plan, Report
+    from ..batch import Plan, Report, Request
 
 
 FAILURES = Path("cleansat-failures.jsonl")
@@ -344,11 +344,16 @@ def describe_report(report: Report, failures: Path) -> str:
     return text + "."
 
 
+def describe_source(request: Request) -> dict[str, Any]:
+    """Return whose scenes a request is about, for programs."""
+    listed = {"items": request.source} if request.items is not None else {}
+    return {"product": request.product, **listed}
+
+
 def plan_summary(found: Plan) -> dict[str, Any]:
     """Return a plan as a document for programs."""
     return {
-        "product": found.request.product,
-        **({"items": found.request.source} if found.request.items is not None else {}),
+        **describe_source(found.request),
         "out": str(found.request.root),
         "scenes": found.scenes,
         "masked_before": found.masked,

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .journal import tell
-from .options import connected, datacube_options, json_option, scene_options, search_terms
-from .run import FAILURES
+from .options import (
+    connected,
+    datacube_options,
+    given_catalog,
+    is_typed,
+    json_option,
+    scene_options,
+    search_terms,
+)
+from .run import FAILURES, describe_source
 from .wording import in_options
 
 
@@ -21,12 +30,18 @@ Examples:
   cleansat status --product s2_l2a --time 2024-06 --bbox 13.6,47.7,13.8,47.9
   cleansat status --time 2024 --json
   cleansat status --time 2024 --missing --quiet
+  cleansat status --items scenes.parquet --catalog masks
 
 \b
 Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 """,
 )
 @scene_options
+@click.option(
+    "--items",
+    metavar="FILE|URL",
+    help="The list of scenes of `cleansat run --items`, in place of --product. Its masks are looked up in --catalog.",
+)
 @click.option(
     "--failures",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -44,6 +59,7 @@ def command(
     bbox: tuple[float, float, float, float] | None,
     model: str | None,
     offset: float | None,
+    items: str | None,
     failures: Path,
     list_missing: bool,
     quiet: bool,
@@ -51,14 +67,15 @@ def command(
     config: tuple[str, ...],
     env: str | None,
 ) -> None:
-    """Count the scenes of a product that have an indexed mask, lack one, or failed in the last run.
+    """Count the scenes of a product, or of a list, that have an indexed mask, lack one, or failed in the last run.
 
     Also count how many of the indexed masks reviewers have accepted, rejected, or not reviewed yet.
     """
     from ..batch import Request, plan, read_failures
     from ..batch.planning import labels
 
-    request = Request(product, "", model, offset, query=search_terms(time, bbox))
+    source: dict[str, Any] = {"product": product, "root": ""} if items is None else _listed(items)
+    request = Request(**source, model=model, offset=offset, query=search_terms(time, bbox))
     with connected(config, env) as dc:
         found = plan(dc, request, verdicts=True)
         listed = {each.scene: each for each in read_failures(failures)}
@@ -74,7 +91,7 @@ def command(
         }
         if as_json and not quiet:
             former = {"by_former_default": found.former}
-            click.echo(json.dumps({"product": product, **counts, **former}))
+            click.echo(json.dumps({**describe_source(request), **counts, **former}))
         elif not quiet:
             for name, count in counts.items():
                 click.echo(f"{name:10}{count:8}")
@@ -86,7 +103,7 @@ def command(
                 ("failed", each.scene, each.label, in_options(each.reason))
                 for each in listed.values()
             ),
-            *(("missing", scene, label, str(scene)) for scene, label in labels(dc, others)),
+            *(("missing", scene, label, str(scene)) for scene, label in labels(dc, found, others)),
         )
     for state, scene, label, detail in states:
         if not as_json:
@@ -94,3 +111,21 @@ def command(
         elif list_missing:
             reason = {"reason": detail} if state == "failed" else {}
             click.echo(json.dumps({"state": state, "scene": str(scene), "label": label, **reason}))
+
+
+def _listed(items: str) -> dict[str, Any]:
+    """Return the arguments of a request about a list of scenes.
+
+    Raises
+    ------
+    click.UsageError
+        If it is not said where the masks are, or a product is named too.
+    """
+    if is_typed("product"):
+        raise click.UsageError("--items stands in place of --product; leave out one of the two.")
+    root = given_catalog()
+    if root is None:
+        raise click.UsageError(
+            "--items needs --catalog STORE: what `cleansat run --items` had as -o."
+        )
+    return {"product": None, "root": root, "items": items, "index": False}

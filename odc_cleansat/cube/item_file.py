@@ -204,16 +204,15 @@ class ItemFile:
             done += len(batch)
             count(done, len(self))
 
-    def labels(self, ids: Collection[UUID], wanted: Wanted) -> list[str]:
-        """Return the names of some scenes among those that are wanted, in the order of the list, for people."""
-        left, found = set(ids), list[str]()
+    def labels(self, ids: Collection[UUID], wanted: Wanted) -> Iterator[tuple[UUID, str]]:
+        """Yield ids and names of some scenes among those that are wanted, in the order of the list, for people."""
+        left = set(ids)
         for row in self.rows(wanted) if left else ():
             if row.id in left:
                 left.remove(row.id)
-                found.append(without_secrets(row.label))
+                yield row.id, without_secrets(row.label)
             if not left:
                 break
-        return found
 
     def _batches(self) -> Iterator[pyarrow.RecordBatch]:
         import pyarrow

@@ -46,8 +46,10 @@ def test_all_rows_batch_by_batch(
     first = rows[0].item
     assert first is not None
     assert first.to_dict()["assets"]["B04"]["href"] == items[0]["assets"]["B04"]["href"]
-    assert listed.labels([rows[7].id, rows[2].id], Wanted({})) == ["scene-3", "scene-8"]
-    assert listed.labels([], Wanted({})) == []
+    wanted = [rows[7].id, rows[2].id]
+    found = [(rows[2].id, "scene-3"), (rows[7].id, "scene-8")]
+    assert list(listed.labels(wanted, Wanted({}))) == found
+    assert list(listed.labels([], Wanted({}))) == []
 
 
 def test_time_place_and_cloud(items: list[Document], path: Path) -> None:
