@@ -122,7 +122,7 @@ def preview(dc: Datacube | None, plan: Plan, count: int) -> list[str]:
 
 
 def labels(dc: Datacube | None, plan: Plan, ids: Sequence[UUID]) -> Iterator[tuple[UUID, str]]:
-    """Yield ids and names of scenes of a plan, in the order of `ids`, or of the list; a page of scenes is read at a time."""
+    """Yield ids and names of scenes of a plan, in the order of `ids` or of the list. A page is read at a time."""
     if plan.items is not None:
         yield from plan.items.labels(ids, wanted_items(plan.request))
         return

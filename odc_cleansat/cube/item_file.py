@@ -139,7 +139,7 @@ class ItemFile:
             raise self._missing() from error
         except (pyarrow.ArrowException, OSError) as error:
             raise self._damaged(error) from error
-        self._check_version(file.schema_arrow.metadata or {})
+        self._check_version(file.metadata.metadata or {})
         names = file.schema_arrow.names
         if missing := [name for name in _NEEDED if name not in names]:
             raise CubeError(

@@ -87,32 +87,32 @@ def test_the_scenes_without_a_mask_are_listed(
     ]  # fmt: skip
 
 
-def test_a_list_is_counted_in_the_catalogue_of_its_masks(invoke: Run, tmp_path: Path) -> None:
+def test_a_list_is_counted_in_the_catalogue_of_its_masks(run: Run, tmp_path: Path) -> None:
     documents = scene_items(tmp_path, 4)
     bare = documents[3] | {"assets": {"B02": documents[3]["assets"]["B02"]}}
     path = write_list(tmp_path / "items.parquet", [*documents[:3], bare])
     store = tmp_path / "masks"
     command = ("status", "--items", path, "--catalog", store, "--failures", tmp_path / "none")
-    assert "there is no catalogue" in failure(invoke(*command), code=1)
+    assert "there is no catalogue" in failure(run(*command), code=1)
     scenes = [item_scene(parse_item(each, "")) for each in documents[:3]]
     made = [MaskJob.of_scene(each, store).run() for each in scenes[:2]]
     for document, scene in zip(made, scenes, strict=False):
         odc_cleansat.open_catalog(store).add(document, scene.dataset)
     accept(made[0], by="me")
-    said = good(invoke(*command)).splitlines()
+    said = good(run(*command)).splitlines()
     assert [line.split() for line in said[:7]] == [
         ["scenes", "4"], ["masked", "2"], ["missing", "2"], ["failed", "1"],
         ["accepted", "1"], ["rejected", "0"], ["unreviewed", "1"],
     ]  # fmt: skip
     assert said[7].startswith("  failed: scene-4: ")
-    third = good(invoke(*command, "--time", "2024-06-03", "--missing", "--json")).splitlines()
+    third = good(run(*command, "--time", "2024-06-03", "--missing", "--json")).splitlines()
     counts, missing = (json.loads(line) for line in third)
     assert (counts["product"], counts["items"], counts["missing"]) == (None, str(path), 1)
     assert missing == {"state": "missing", "scene": str(scenes[2].dataset.id), "label": "scene-3"}
 
 
-def test_a_list_says_where_its_masks_are(invoke: Run, tmp_path: Path) -> None:
+def test_a_list_says_where_its_masks_are(run: Run, tmp_path: Path) -> None:
     command = ("status", "--items", tmp_path / "x.parquet")
-    assert "--items needs --catalog STORE" in failure(invoke(*command), code=2)
+    assert "--items needs --catalog STORE" in failure(run(*command), code=2)
     both = (*command, "--catalog", tmp_path, "--product", "s2_l2a")
-    assert "in place of --product" in failure(invoke(*both), code=2)
+    assert "in place of --product" in failure(run(*both), code=2)

@@ -168,6 +168,25 @@ def test_versions(path: Path, key: str, name: str) -> None:
         assert len(ItemFile(path)) == 9
 
 
+def test_a_list_as_rustac_writes_it(path: Path) -> None:
+    """Repeated texts are dictionaries, and the metadata of the file are not those of its schema."""
+    expected = labels(path)
+    table = pyarrow.parquet.read_table(path).replace_schema_metadata(None)
+    for name in ("type", "stac_version", "collection"):
+        number = table.column_names.index(name)
+        table = table.set_column(number, name, table[name].dictionary_encode())
+    times = table["datetime"].cast(pyarrow.timestamp("ms", "UTC"))
+    table = table.set_column(table.column_names.index("datetime"), "datetime", times)
+    for version in ("1.0.0", "2.0.0"):
+        with pyarrow.parquet.ParquetWriter(path, table.schema) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata({"stac-geoparquet": json.dumps({"version": version})})
+        if version == "1.0.0":
+            assert labels(path) == expected
+            assert labels(path, terms={"time": "2024-06-03"}) == ["scene-3"]
+    assert "is of version 2.0.0 of stac-geoparquet" in refused(path)
+
+
 def test_a_file_that_is_damaged_in_the_middle(path: Path) -> None:
     content = bytearray(path.read_bytes())
     footer = int.from_bytes(content[-8:-4], "little") + 8
