@@ -69,11 +69,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
     parser.add_argument("--most", type=float, default=64, help="most MiB of the folder")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of patches")
+    parser.add_argument("--batch", type=int, help="tiles of a batch; the rate grows by the root")
     options = parser.parse_args()
     if options.out.exists() and any(options.out.iterdir()):
         parser.error(f"{options.out} is not empty; name a new folder.")
     try:
-        recipe = read_recipe(options.recipe)
+        recipe = with_batch(read_recipe(options.recipe), options.batch)
         files, said = contents(
             recipe, options.data or options.recipe.parent, options.most * MIB, options.seed
         )
@@ -115,6 +116,15 @@ def contents(
     files |= more
     files["recipe.yaml"] = recipe_there(recipe, train, held, teachers).encode()
     return files, [*said, *others, *lines]
+
+
+def with_batch(recipe: Recipe, batch: int | None) -> Recipe:
+    """Return the recipe with another size of the batch, and a learning rate that suits AdamW with it."""
+    schedule = recipe.schedule
+    if batch is None:
+        return recipe
+    rate = schedule.rate * (batch / schedule.batch) ** 0.5
+    return replace(recipe, schedule=replace(schedule, batch=batch, rate=rate))
 
 
 def read_patches(
@@ -310,6 +320,8 @@ def recipe_there(
         "std": list(recipe.std),
         "data": [source_there("data", i, each) for i, each in enumerate(train)],
     }
+    schedule = recipe.schedule
+    document["plan"] |= {"batch": schedule.batch, "rate": schedule.rate}
     if held:
         groups = [source_there("held_out", i, each) for i, each in enumerate(held)]
         document["held_out"] = {"data": groups}

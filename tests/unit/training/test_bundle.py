@@ -267,3 +267,16 @@ def test_what_measures_a_gpu_measures_a_processor_too(tmp_path: Path) -> None:
     assert len(found["networks"]) == 3 * 2
     assert all("Mpx/s" in row for row in found["networks"])
     assert found["array to array"]["model"] == "unet-mobilenetv2-l2a-thin"
+
+
+def test_a_larger_batch_has_a_larger_rate(tmp_path: Path) -> None:
+    module, recipe = script("bundle"), read_recipe(write(tmp_path))
+    assert module.with_batch(recipe, None) == recipe
+    larger = module.with_batch(recipe, 8)
+    assert larger.schedule.batch == 8
+    assert larger.schedule.rate == pytest.approx(2 * recipe.schedule.rate)
+    document = yaml.safe_load(
+        module.recipe_there(module.replace(larger, mean=(0.2,), std=(0.1,)), {}, {}, [])
+    )
+    assert document["plan"]["batch"] == 8
+    assert document["plan"]["rate"] == larger.schedule.rate
