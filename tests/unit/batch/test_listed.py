@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import copy
+import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pystac
 import pytest
+import rasterio
 from conftest import Recorder
+from eopf_product import NAME, SCENE, write_product
 from stac_server import StacServer, serving
 
 import odc_cleansat
@@ -15,11 +20,12 @@ from odc_cleansat.batch import Request, execute, plan, run
 from odc_cleansat.batch.listed import survey_list
 from odc_cleansat.batch.tasks import ListedTask
 from odc_cleansat.batch.worker import WrittenMask, make_mask
-from odc_cleansat.cube.item_file import ItemFile
+from odc_cleansat.cube.item_file import ItemFile, Wanted
 from odc_cleansat.cube.stac_list import item_row
 from odc_cleansat.errors import CubeError, ReflectanceWarning
 from odc_cleansat.products import reject
 from odc_cleansat.products.job import MaskJob
+from odc_cleansat.scenes.read import read_scene
 from odc_cleansat.scenes.stac import item_scene, parse_item
 from unit.archive import written
 from unit.item_lists import Document, scene_items, write_list
@@ -94,6 +100,33 @@ def test_a_worker_sees_that_reviewers_have_rejected_a_mask(
         made = make_mask(ListedTask(item_row(item), tmp_path, None, None, 0, {}, ""))
         assert isinstance(made, WrittenMask)
         assert (made.found, made.rejected) == (True, rejected)
+
+
+@pytest.mark.parametrize("form", ["v2", "v3", "geozarr"])
+def test_items_whose_assets_are_zarr(form: str, tmp_path: Path) -> None:
+    """Assets are the product and a group of it, as catalogues have them; the mask is that of the product itself."""
+    product = write_product(tmp_path, form)
+    place, moment = SCENE.geobox().geographic_extent, datetime.datetime(2024, 6, 15, 10, 10, 31)
+    item = pystac.Item(NAME, place.json, list(place.boundingbox), moment, {})
+    for key, path in (("SR_10m", "/measurements/reflectance/r10m"), ("product", "")):
+        asset = pystac.Asset(f"{product}{path}", media_type="application/vnd+zarr", roles=["data"])
+        item.add_asset(key, asset)
+    request = wanted(
+        write_list(tmp_path / "items.parquet", [item.to_dict(transform_hrefs=False)]),
+        tmp_path / "masks",
+    )
+    found = plan(None, request)
+    assert (len(found.missing), found.failures) == (1, ())
+    (row,) = ItemFile(tmp_path / "items.parquet").rows(Wanted({}))
+    made = make_mask(ListedTask(row, request.root, None, None, 0, {}, ""))
+    assert isinstance(made, WrittenMask), made
+    odc_cleansat.open_catalog(request.root).add(made.document, made.scene)
+    assert plan(None, request).masked == 1
+    alone = MaskJob.of_scene(read_scene(str(product)), tmp_path / "alone").run()
+    masks = [next(Path(each).parent.glob("*_ucl.tif")) for each in (made.document, alone)]
+    pixels = [rasterio.open(each).read(1) for each in masks]
+    np.testing.assert_array_equal(*pixels)
+    assert (pixels[0] != 0).all()
 
 
 def test_the_item_decides_the_offset_of_a_known_scene(
