@@ -15,7 +15,7 @@ import shutil
 import tarfile
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -272,32 +272,39 @@ def fitted(
 ) -> tuple[dict[str, bytes], list[str]]:
     """Return the files of some patches, smaller than the room in bytes, and a line on each source.
 
-    Where there is not room for all, each source keeps the same share, at least one patch.
+    Where there is not room for all, sources that take most of it keep fewer patches, at least one.
     """
     rng = np.random.default_rng(seed)
     order = {source: rng.permutation(len(patches)) for source, patches in groups.items()}
-    share = 1.0
-    while True:
-        kept = {source: max(1, int(share * len(each))) for source, each in order.items()}
-        files = {
-            file_of(folder, number): packed(
-                [groups[source][i] for i in sorted(order[source][: kept[source]])]
-            )
-            for number, source in enumerate(groups)
-        }
-        size = sum(map(len, files.values()))
-        if size <= room:
-            break
-        if not any(count > 1 for count in kept.values()):
+    kept = {source: len(patches) for source, patches in groups.items()}
+    files = {source: packed(patches) for source, patches in groups.items()}
+    whole = {source: len(content) for source, content in files.items()}
+    most = level_of(whole.values(), room)
+    while sum(map(len, files.values())) > room:
+        if all(count <= 1 for count in kept.values()):
+            size = sum(map(len, files.values())) / MIB
             raise CleansatError(
-                f"one patch of each source of {folder} takes {size / MIB:.1f} MiB, and there is room for "
+                f"one patch of each source of {folder} takes {size:.1f} MiB, and there is room for "
                 f"{max(room, 0) / MIB:.1f}; raise --most, or name fewer teachers or sources."
             )
-        share *= min(0.95, room / size)
-    return files, [
+        most *= 0.97
+        for source, patches in groups.items():
+            kept[source] = max(1, int(len(patches) * min(1.0, most / whole[source])))
+            chosen = sorted(order[source][: kept[source]])
+            if kept[source] < len(patches):
+                files[source] = packed([patches[i] for i in chosen])
+    return {file_of(folder, i): content for i, content in enumerate(files.values())}, [
         f"{source}: {kept[source]} of {len(patches)} patches {folder.replace('_', ' ')}"
         for source, patches in groups.items()
     ]
+
+
+def level_of(sizes: Iterable[int], room: float) -> float:
+    """Return the size to which the largest are cut so that all together fit, bytes."""
+    waiting = sorted(sizes)
+    while waiting and waiting[0] * len(waiting) <= room:
+        room -= waiting.pop(0)
+    return max(room, 0) / max(len(waiting), 1)
 
 
 def file_of(folder: str, number: int) -> str:
