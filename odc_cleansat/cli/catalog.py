@@ -42,7 +42,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 @click.argument("store")
 @json_option("that sums up the update")
 def update(store: str, as_json: bool) -> None:
-    """Enter the masks that lie in STORE, and archive those that do not.
+    """Enter masks that lie in STORE; archive the others.
 
     STORE is a folder or s3://bucket/prefix. The files of the index are merged into one for each product. Run it after
     masks were copied there or deleted, or when a writer was killed; it may be killed itself.
@@ -95,7 +95,7 @@ def footprints(
     out: Path,
     overwrite: bool,
 ) -> None:
-    """Write where the masks in STORE lie, for QGIS and other programs for maps.
+    """Write the footprints of the masks in STORE, for QGIS.
 
     STORE is a folder or s3://bucket/prefix. Each mask is one area with its date, its model, the percentages of its
     classes and the addresses of its files.
