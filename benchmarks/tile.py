@@ -1,9 +1,17 @@
-"""A whole tile of Sentinel-2 for measurements: a simulated patch that is repeated, in COGs as Earth Search has them."""
+"""A whole tile of Sentinel-2 for measurements: a simulated patch that is repeated, in COGs as Earth Search has them.
+
+`python benchmarks/tile.py FOLDER` makes the tile if it is not there, and its mask. It prints seconds, and memory beyond what
+libraries and network have. `CLEANSAT_PRECISION` chooses the precision.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 import tempfile
+import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +71,38 @@ def _give_overviews(folder: Path) -> None:
             overview_resampling="mode" if file.stem in ("SCL", "truth") else "average",
         )  # fmt: skip
         draft.replace(file)
+
+
+def measure(folder: Path) -> str:
+    """Mask the tile in this process, and return in a line what that took."""
+    from odc_cleansat.models.engines import get_engine
+    from odc_cleansat.products.job import MaskJob
+    from odc_cleansat.scenes.band_folder import folder_scene
+
+    scene = folder_scene(folder)
+    with tempfile.TemporaryDirectory(prefix="cleansat-tile-") as temporary:
+        job = MaskJob.of_scene(scene, temporary)
+        engine = get_engine(job.model)
+        engine(np.zeros((1, len(job.model.bands), 64, 64), "float32"))
+        loaded, wall, processor = _memory("VmRSS"), time.perf_counter(), time.process_time()
+        job.run()
+        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    return (
+        f"{engine.precision}: {wall:.1f} s, {processor:.1f} s of a processor, {_memory('VmHWM') - loaded:.2f} GB beyond "
+        f"{loaded:.2f} GB of libraries and network, load {os.getloadavg()[0]:.1f}"
+    )
+
+
+def _memory(name: str) -> float:
+    """Return memory of this process, GB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1e6
+
+
+if __name__ == "__main__":
+    tile = Path(sys.argv[1])
+    if not tile.exists():
+        make_tile(tile, "2024-09-05T10:00:00Z")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        print(measure(tile))
