@@ -68,6 +68,17 @@ def test_training(marked: list[Block], checkout: Path, tmp_path: Path) -> None:
     assert [*tmp_path.glob("masks/**/*_ucl.tif")]
 
 
+def test_a_bundle(marked: list[Block], checkout: Path, tmp_path: Path) -> None:
+    """A recipe of the pages, on one simulated scene, with the teachers that it names."""
+    recipe = "training/unet-mobilenetv2-l2a-thin.yaml"
+    small(ROOT / recipe, checkout / recipe)
+    (tmp_path / "shared/data").mkdir(parents=True)
+    Shell(tmp_path, PYTHONPATH=str(checkout)).type(marked, where="checkout", limit_s=900)
+    files = [path for path in (checkout / "bundle").rglob("*") if path.is_file()]
+    assert checkout / "bundle/train.py" in files
+    assert 10 << 20 < sum(path.stat().st_size for path in files) < 64 << 20
+
+
 def test_notebooks(marked: list[Block], checkout: Path, tmp_path: Path) -> None:
     """Jupyter is installed from the index, all else is there; its server is asked, and ended by Ctrl-C."""
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "own"], check=True)
