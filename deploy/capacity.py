@@ -69,7 +69,7 @@ def assumption_table(known: dict[str, Any]) -> str:
         f"| pixels of a tile | {tile['pixels'] / 1e6:.1f} million | 110 km at 30 m, as the network sees it |",
         f"| area that a tile adds | {tile['area']:,} km2 | tiles overlap |",
         f"| network, two processors | {speed['bf16']} million pixels a second in bf16, {speed['f32']} in f32 | measured with the default, by seconds of processors |",
-        f"| beside the network | {speed['other']:g} s a tile | measured with files on the machine, by seconds of processors; other work on the machine makes it longer |",
+        f"| beside the network | {speed['other']:g} s a tile | measured with files on the machine, by seconds of processors that did nothing else |",
         f"| scenes and masks in a bucket | {speed['store']:g} s a tile more | assumed |",
         f"| workers side by side | {speed['together']:.0%} of their sum | measured for two |",
         f"| prices | of {prices['date']} | {prices['source']} |",
