@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from ..errors import OutputError
 from ..settings import Bucket, bucket_of, buckets
+from ..threads import no_fork
 
 ATTEMPTS = 5
 """Number of times that a request to a store is tried, without ``AWS_MAX_ATTEMPTS``."""
@@ -235,7 +236,8 @@ class _Cache:
         gdal = ctypes.CDLL(rasterio._env.__file__)
         gdal.GDALGetCacheMax64.restype = ctypes.c_int64
         gdal.GDALSetCacheMax64.argtypes = [ctypes.c_int64]
-        with self._lock:
+        # A process that is forked while a lock is held, here or in GDAL, would wait for ever.
+        with no_fork(), self._lock:
             if not self._inside:
                 self._before = gdal.GDALGetCacheMax64()
                 gdal.GDALSetCacheMax64(min(self._before, _WINDOWS))
@@ -243,7 +245,7 @@ class _Cache:
         try:
             yield
         finally:
-            with self._lock:
+            with no_fork(), self._lock:
                 self._inside -= 1
                 if not self._inside:
                     gdal.GDALSetCacheMax64(self._before)

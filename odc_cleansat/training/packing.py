@@ -17,6 +17,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ..errors import ModelError, SceneError, first_line
+from ..storage.reader import DocumentError, parse_json
 from .patches import Patch
 
 STEP = 0.0005
@@ -27,7 +28,9 @@ _NO_DATA = -(2**15)
 _REST = ("bands", "resolution", "level", "site", "weight", "file")
 """Fields of a patch beside its arrays."""
 
-_UNREADABLE = (OSError, lzma.LZMAError, EOFError, ValueError, KeyError, TypeError, BadZipFile)
+_UNREADABLE = (
+    OSError, lzma.LZMAError, EOFError, ValueError, KeyError, TypeError, BadZipFile, DocumentError,
+)  # fmt: skip
 
 
 def packed(patches: Sequence[Patch]) -> bytes:
@@ -74,7 +77,7 @@ def read_packed(path: Path) -> list[Patch]:
     try:
         with np.load(io.BytesIO(lzma.decompress(path.read_bytes()))) as file:
             codes = file["low"].astype("uint16") | (file["high"].astype("uint16") << 8)
-            truth, rest = file["truth"], json.loads(file["rest"].tobytes())
+            truth, rest = file["truth"], parse_json(file["rest"].tobytes(), "rest")
         return _patches_of(codes, truth, rest)
     except _UNREADABLE as error:
         raise SceneError(f"{path} is no file of packed patches: {first_line(error)}.") from error
