@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import time
 
 import pytest
+import rasterio
 
 import odc_cleansat.storage.folder
 import odc_cleansat.storage.settings
@@ -197,6 +198,8 @@ def proxy(moto: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     yield proxy
     s3fs.S3FileSystem.clear_instance_cache()
     proxy.close()
+    # rasterio.Env makes an option of a variable that it has found, and leaves it to all tests that follow.
+    rasterio._env.del_gdal_config("GDAL_DISABLE_READDIR_ON_OPEN")
 
 
 @pytest.fixture
